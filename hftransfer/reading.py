@@ -1,0 +1,138 @@
+"""From a YAML file and `a.b=c` overrides to a Recipe, with file, line and dotted place in every error."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from hftransfer import plugins
+from hftransfer.errors import RecipeError
+from hftransfer.plugins import Plugin
+from hftransfer.recipe import Recipe
+
+_KINDS = {"task": "tasks", "strategy": "strategies", "data.source": "sources"}
+
+
+class _Yaml12(yaml.SafeLoader):
+    """YAML 1.2 scalars: `no` and `on` stay words, `2e-5` is a number."""
+
+
+_Yaml12.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in rules if not tag.endswith((":bool", ":float", ":timestamp"))]
+    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Yaml12.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
+_Yaml12.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?$"),
+    list("-+.0123456789"),
+)
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe file and apply overrides such as `strategy.r=16`.
+
+    Raises:
+        RecipeError: the file cannot be read, or says something that is not allowed; one sentence for each place.
+    """
+    path = Path(path)
+    if not path.is_file():
+        here = [str(p) for p in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
+        raise RecipeError(f"there is no recipe file '{path}'; {plugins.nearest(path, here)}")
+    return parse_recipe(path.read_text(encoding="utf-8"), str(path), overrides)
+
+
+def parse_recipe(text: str, origin: str = "recipe", overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe from its text; `origin` is the name that errors give it."""
+    try:
+        tree = yaml.compose(text, Loader=_Yaml12)
+        lines: dict[str, int] = {}
+        _note_lines(tree, "", lines, origin)
+        raw = yaml.load(text, Loader=_Yaml12)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise RecipeError(f"{origin}:{line}: this is not YAML: {error.problem}") from None
+    if not isinstance(raw, dict):
+        raise RecipeError(f"{origin}: a recipe is a mapping with task, model and data")
+    for override in overrides:
+        raw = _override(raw, override)
+        lines = {key: line for key, line in lines.items() if key != override.partition("=")[0]}
+    try:
+        return Recipe.model_validate(raw)
+    except ValidationError as error:
+        raise RecipeError("\n".join(_sentence(e, raw, lines, origin) for e in error.errors())) from None
+
+
+def _note_lines(node: yaml.Node | None, place: str, lines: dict[str, int], origin: str) -> None:
+    if not isinstance(node, yaml.MappingNode):
+        return
+    for key, value in node.value:
+        dotted = f"{place}.{key.value}" if place else str(key.value)
+        if dotted in lines:
+            raise RecipeError(f"{origin}:{key.start_mark.line + 1}: '{dotted}' is written twice")
+        lines[dotted] = key.start_mark.line + 1
+        _note_lines(value, dotted, lines, origin)
+
+
+def _override(raw: dict[str, Any], override: str) -> dict[str, Any]:
+    dotted, equals, text = override.partition("=")
+    if not equals or not dotted:
+        raise RecipeError(f"an override is written key=value, for example strategy.r=16; got '{override}'")
+    try:
+        value = yaml.load(text, Loader=_Yaml12)
+    except yaml.YAMLError:
+        raise RecipeError(f"the value of the override '{override}' is not YAML") from None
+    return _replaced(raw, dotted.split("."), "", value)
+
+
+def _replaced(node: Any, keys: list[str], place: str, value: Any) -> dict[str, Any]:
+    """A copy of a mapping with one value replaced.
+
+    A plug-in that is written by its name alone becomes a mapping; another name drops the fields of the old one.
+    """
+    if isinstance(node, str) and place in _KINDS:
+        node = {"name": node}
+    if node is not None and not isinstance(node, dict):
+        raise RecipeError(f"the override of '{place}.{keys[0]}' does not fit: '{place}' is {node!r}, not a mapping")
+    key, rest = keys[0], keys[1:]
+    below = f"{place}.{key}" if place else key
+    old = dict(node or {})
+    if key == "name" and place in _KINDS and old.get("name") != value:
+        return {"name": value}
+    return old | {key: _replaced(old.get(key), rest, below, value) if rest else value}
+
+
+def _section(place: tuple[int | str, ...], raw: dict[str, Any]) -> list[str]:
+    """The keys that are allowed at a place."""
+    model: Any = Recipe
+    value: Any = raw
+    for depth, key in enumerate(place):
+        value = value.get(key) if isinstance(value, dict) else None
+        dotted = ".".join(str(k) for k in place[: depth + 1])
+        if dotted in _KINDS:
+            name = value.get("name") if isinstance(value, dict) else value
+            model = plugins.load(_KINDS[dotted], str(name))
+            continue
+        annotation = model.model_fields[str(key)].annotation
+        model = next((a for a in getattr(annotation, "__args__", ()) if hasattr(a, "model_fields")), annotation)
+    fields = list(model.model_fields)
+    return ["name", *fields] if issubclass(model, Plugin) else fields
+
+
+def _sentence(error: ErrorDetails, raw: dict[str, Any], lines: dict[str, int], origin: str) -> str:
+    keys = [str(k) for k in error["loc"]]
+    known = next((".".join(keys[:n]) for n in range(len(keys), 0, -1) if ".".join(keys[:n]) in lines), None)
+    place = f"{origin}:{lines[known]}" if known else origin
+    dotted = ".".join(keys)
+    if error["type"] == "extra_forbidden":
+        return f"{place}: unknown key '{dotted}'; {plugins.nearest(keys[-1], _section(error['loc'][:-1], raw))}"
+    if error["type"] == "missing":
+        return f"{place}: '{dotted}' is missing; a recipe needs it"
+    text = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if error["type"] in ("value_error", "training"):
+        return f"{place}: {dotted + ': ' if dotted else ''}{text}"
+    return f"{place}: '{dotted}' should be {text}, got {error['input']!r}"

@@ -1,0 +1,205 @@
+"""The recipe: what a YAML file may say, and how it is read. Nothing below `pipeline.py` sees one."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, field_validator, model_validator
+
+from hftransfer import plugins
+from hftransfer.arguments import check_training
+from hftransfer.errors import RecipeError
+from hftransfer.plugins import Plugin, Section
+
+
+def _build(kind: str, value: Any) -> Any:
+    """A plug-in from `name` or from `{name: ..., field: ...}`."""
+    if isinstance(value, Plugin):
+        return value
+    fields = {"name": value} if isinstance(value, str) else dict(value) if isinstance(value, dict) else {}
+    name = fields.pop("name", None)
+    if not isinstance(name, str):
+        raise ValueError(f"expected a name, or a mapping with 'name'; {plugins.nearest(name, plugins.names(kind))}")
+    try:
+        return plugins.load(kind, name).model_validate(fields)
+    except RecipeError as error:
+        raise ValueError(str(error)) from None
+
+
+def _dump(plugin: Plugin) -> dict[str, Any]:
+    return {"name": plugin.name, **plugin.model_dump()}
+
+
+def _variants(kind: str) -> dict[str, Any]:
+    """The JSON schema of a plug-in's section: one variant for each file of the kind."""
+    variants = []
+    for name in plugins.names(kind):
+        schema = plugins.load(kind, name).model_json_schema()
+        schema["properties"] = {"name": {"const": name}, **schema.get("properties", {})}
+        schema["required"] = ["name", *schema.get("required", [])]
+        variants.append(schema)
+    return {"anyOf": [{"enum": plugins.names(kind)}, *variants]}
+
+
+def _plugin(kind: str) -> Any:
+    return Annotated[
+        Any,
+        BeforeValidator(lambda value: _build(kind, value)),
+        PlainSerializer(_dump),
+        WithJsonSchema({"x-plugin": kind}),
+    ]
+
+
+class Model(Section):
+    """The checkpoint to start from, or the config of a new model."""
+
+    id: str | None = None
+    """A Hub id, a local directory, the directory of an earlier run, or `sample:NAME`."""
+    config: dict[str, Any] | None = None
+    """Fields of a Transformers config, with its `model_type`: a new model with random weights (strategy `scratch`)."""
+    processor: str | None = None
+    """Where the tokenizer or image processor comes from when it is not beside the model; same forms as `id`."""
+    revision: str | None = None
+    """Branch, tag or commit of a Hub id."""
+    trust_remote_code: bool = False
+    """Run Python code out of the checkpoint's repository. Only for repositories that you have read."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "Model":
+        if (self.id is None) == (self.config is None):
+            raise ValueError("give exactly one of 'id' (a checkpoint) and 'config' (a new model with random weights)")
+        if self.config is not None and not isinstance(self.config.get("model_type"), str):
+            raise ValueError("'config' needs 'model_type', for example vit or bert")
+        return self
+
+
+class Splits(Section):
+    """Where the three splits come from. Left out: the source's own split, else a part of `train`."""
+
+    train: str = "train"
+    """The name of the source's split."""
+    validation: str | int | float | None = None
+    """A split of the source, or a part of the training rows: a fraction or a number of rows (default 0.1)."""
+    test: str | int | float | None = None
+    """As `validation` (default 0.2). Scored once, at the end."""
+
+    @field_validator("validation", "test")
+    @classmethod
+    def _fraction_or_count(cls, value: str | int | float | None) -> str | int | float | None:
+        if isinstance(value, float) and not 0 < value < 1:
+            raise ValueError(f"a fraction lies between 0 and 1, got {value}; for a number of rows write a whole number")
+        if isinstance(value, int) and value < 1:
+            raise ValueError(f"a number of rows is at least 1, got {value}")
+        return value
+
+    @model_validator(mode="after")
+    def _disjoint(self) -> "Splits":
+        named = [s for s in (self.train, self.validation, self.test) if isinstance(s, str)]
+        if len(set(named)) != len(named):
+            raise ValueError(f"the three splits must be different rows, got {', '.join(named)}")
+        return self
+
+
+class Data(Section):
+    """The rows of the target task."""
+
+    source: _plugin("sources")  # type: ignore[valid-type]
+    """Where the rows come from; `hftransfer list` shows the sources."""
+    columns: dict[str, str | list[str]] = {}
+    """Role -> column of the source. A role that is left out is the column of the same name."""
+    splits: Splits = Splits()
+    """Train, validation and test."""
+    shots: int | None = Field(default=None, ge=1)
+    """Keep this many training rows of each class, drawn by the seed."""
+    on_error: Literal["raise", "skip"] = "raise"
+    """What to do with an empty cell or an unreadable file: stop, or leave the row out and count it."""
+
+
+class Evaluation(Section):
+    """How the model is scored, and against what."""
+
+    metrics: list[str] = []
+    """Names in `hftransfer/metrics/` or ids of Hub metrics; the first is the headline. Default: the task's own."""
+    baselines: list[str] = []
+    """`majority` and names of strategies, scored beside the tuned model on the same rows."""
+    confidence: float = Field(default=0.95, gt=0, lt=1)
+    """Width of the bootstrap intervals."""
+    resamples: int = Field(default=1000, ge=10)
+    """Bootstrap resamples behind each interval."""
+    batch_size: int = Field(default=32, ge=1)
+    """Rows in a batch while scoring."""
+
+    @field_validator("baselines")
+    @classmethod
+    def _known(cls, value: list[str]) -> list[str]:
+        allowed = ["majority", *plugins.names("strategies")]
+        for name in value:
+            if name not in allowed:
+                raise ValueError(f"'{name}' is no baseline; {plugins.nearest(name, allowed)}")
+        return value
+
+
+class Export(Section):
+    """What is shipped beside the PyTorch model."""
+
+    format: str = "onnx"
+    """The exporter."""
+    quantization: Literal["none", "dynamic-int8"] = "dynamic-int8"
+    """The second, smaller variant; `none` leaves it out."""
+    max_drop: float = Field(default=0.01, ge=0)
+    """How much of the headline metric an exported variant may lose on the test rows; more, and it is rejected."""
+
+    @field_validator("format")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in plugins.names("exporters"):
+            raise ValueError(f"'{value}' is no export format; {plugins.nearest(value, plugins.names('exporters'))}")
+        return value
+
+
+class Recipe(Section):
+    """One transfer, from checkpoint and rows to the shipped model."""
+
+    task: _plugin("tasks")  # type: ignore[valid-type]
+    """What is to be learnt, named as the Hub names it."""
+    model: Model
+    """The checkpoint."""
+    data: Data
+    """The rows."""
+    strategy: _plugin("strategies") = Field(default="full", validate_default=True)  # type: ignore[valid-type]
+    """How the checkpoint is adapted."""
+    training: dict[str, Any] = {}
+    """Fields of `transformers.TrainingArguments`; what is left out comes from the strategy."""
+    evaluation: Evaluation = Evaluation()
+    """Metrics and baselines."""
+    export: Export | None = None
+    """Left out: only the PyTorch model is shipped."""
+    seed: int = Field(default=0, ge=0)
+    """Of splits, shots, new weights, batch order and bootstrap."""
+
+    @field_validator("training")
+    @classmethod
+    def _training_arguments(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return check_training(value)
+
+    @model_validator(mode="after")
+    def _random_weights_train_from_scratch(self) -> "Recipe":
+        if self.model.config is not None and self.strategy.name != "scratch":
+            raise ValueError(
+                f"'model.config' makes random weights, from which strategy '{self.strategy.name}' "
+                "has nothing to transfer: use strategy 'scratch', or give 'model.id'"
+            )
+        return self
+
+    @classmethod
+    def json_schema(cls) -> dict[str, Any]:
+        """JSON schema of a recipe, every plug-in's fields included, for editors."""
+        schema = cls.model_json_schema()
+
+        def fill(node: Any) -> Any:
+            if isinstance(node, dict):
+                if "x-plugin" in node:
+                    extra = {k: v for k, v in node.items() if k != "x-plugin"}
+                    return extra | _variants(node["x-plugin"])
+                return {key: fill(value) for key, value in node.items()}
+            return [fill(item) for item in node] if isinstance(node, list) else node
+
+        return dict(fill(schema))

@@ -1,0 +1,15 @@
+"""No transfer: the checkpoint's architecture with random weights, the baseline that a transfer has to beat."""
+
+from typing import Any, ClassVar
+
+from hftransfer.strategies import Strategy
+
+
+class Scratch(Strategy):
+    """Train random weights."""
+
+    training: ClassVar[dict[str, Any]] = {"learning_rate": 5.0e-4, "num_train_epochs": 8}
+
+    def prepare(self, model: Any) -> Any:
+        """A new model of the same class and config; the global seed of torch draws its weights."""
+        return type(model)._from_config(model.config)

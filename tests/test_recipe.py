@@ -1,0 +1,109 @@
+"""What a recipe may say, and the sentence that answers everything else."""
+
+import subprocess
+import sys
+
+import pytest
+
+from hftransfer import plugins
+from hftransfer.errors import ModelError, RecipeError
+from hftransfer.reading import parse_recipe
+from hftransfer.recipe import Recipe
+
+GOOD = """
+task: text-classification
+model: {id: "sample:minilm"}
+data:
+  source: {name: sample, id: bbc_news}
+strategy: {name: lora, r: 8}
+training: {learning_rate: 3e-3, eval_strategy: no}
+"""
+
+
+def test_numbers_and_words_are_read_as_yaml_1_2():
+    recipe = parse_recipe(GOOD)
+    assert recipe.training == {"learning_rate": 0.003, "eval_strategy": "no"}
+    assert recipe.strategy.r == 8
+
+
+def test_every_default_survives_being_written_and_read_again():
+    import yaml
+
+    recipe = parse_recipe(GOOD)
+    assert parse_recipe(yaml.safe_dump(recipe.model_dump())) == recipe
+
+
+@pytest.mark.parametrize("name", plugins.names("strategies"))
+def test_another_strategy_by_override_drops_the_old_fields(name):
+    assert parse_recipe(GOOD, overrides=[f"strategy.name={name}"]).strategy.name == name
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("r: 8", "rank: 8", ["recipe:6", "strategy.rank", "Allowed: ", "lora_alpha"]),
+        ("r: 8", "r: zero", ["recipe:6", "strategy.r", "'zero'"]),
+        ("name: lora", "name: lore", ["recipe:6", "did you mean 'lora'"]),
+        ("id: bbc_news", "id: bbc", ["recipe:5", "did you mean 'bbc_news'"]),
+        ("task: text-classification", "task: text-clasification", ["recipe:2", "did you mean 'text-classification'"]),
+        ("learning_rate", "learning_rat", ["recipe:7", "training.learning_rat", "did you mean 'learning_rate'"]),
+        ("3e-3", "lots", ["recipe:7", "training.learning_rate", "float"]),
+        ("eval_strategy: no", "output_dir: x", ["--out"]),
+        ("model:", "modl:", ["unknown key 'modl'", "did you mean 'model'"]),
+        ('{id: "sample:minilm"}', "{config: {model_type: bert}}", ["random weights"]),
+        ("strategy:", "task:", ["recipe:6", "written twice"]),
+    ],
+)
+def test_a_mistake_gets_a_sentence_with_place_and_remedy(old, new, said):
+    with pytest.raises(RecipeError) as error:
+        parse_recipe(GOOD.replace(old, new))
+    for part in said:
+        assert part in str(error.value)
+
+
+def test_a_wrong_recipe_costs_no_import_of_torch():
+    code = (
+        "import sys\nfrom hftransfer.reading import parse_recipe\nfrom hftransfer.errors import RecipeError\n"
+        f"try: parse_recipe({GOOD.replace('r: 8', 'rank: 8')!r})\nexcept RecipeError: pass\n"
+        "else: raise SystemExit('accepted')\nassert 'torch' not in sys.modules and 'datasets' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_schema_names_every_plugin():
+    text = str(Recipe.json_schema())
+    for kind in ("tasks", "strategies", "sources"):
+        for name in plugins.names(kind):
+            assert f"'const': '{name}'" in text
+
+
+def test_bbc_news_and_minilm_are_the_real_ones():
+    rows = plugins.load("samples", "bbc_news")().rows()["train"]
+    assert len(rows) == 2225
+    assert rows.features["label"].names == ["business", "entertainment", "politics", "sports", "tech"]
+    assert (plugins.load("samples", "minilm")().checkpoint() / "config.json").is_file()
+    with pytest.raises(ModelError):
+        plugins.load("samples", "bbc_news")().checkpoint()
+
+
+def test_lora_on_real_weights_trains_little_saves_the_head_and_merges_equal():
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    from hftransfer.modeling import parameters
+
+    folder = plugins.load("samples", "minilm")().checkpoint()
+    model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=5).eval()
+    strategy = plugins.load("strategies", "lora")(r=4)
+    adapted = strategy.prepare(model).eval()
+    everything, training = parameters(adapted)
+    assert 0 < training < everything * 0.1
+    assert any("classifier" in name for name, p in adapted.named_parameters() if p.requires_grad)
+    for name, weight in adapted.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.1)
+    batch = {"input_ids": torch.randint(1000, 2000, (2, 12)), "attention_mask": torch.ones(2, 12, dtype=torch.long)}
+    with torch.no_grad():
+        before = adapted(**batch).logits
+        after = strategy.merge(adapted)(**batch).logits
+    assert (before - after).abs().max() < 1e-4
