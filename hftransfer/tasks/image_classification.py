@@ -3,19 +3,49 @@
 https://huggingface.co/docs/transformers/tasks/image_classification
 """
 
-from typing import ClassVar, Literal
+import base64
+import io
+from collections.abc import Callable
+from typing import Any, ClassVar
 
-from hftransfer.tasks import Kind, Task
+from hftransfer.errors import DataError
+from hftransfer.tasks import Batch, Kind
+from hftransfer.tasks._classification import _Classification
 
 
-class ImageClassification(Task):
-    """Images to labels."""
+class ImageClassification(_Classification):
+    """Images to labels. Inputs: `pixel_values` of shape (batch, channels, height, width)."""
 
     columns: ClassVar[dict[str, Kind]] = {"image": "image", "label": "label"}
-    metrics: ClassVar[tuple[str, ...]] = ("accuracy", "f1")
     auto_model: ClassVar[str] = "AutoModelForImageClassification"
+    auto_processor: ClassVar[str] = "AutoImageProcessor"
 
-    problem_type: Literal["single_label_classification", "multi_label_classification", "regression"] | None = None
-    """As in a Transformers config; left out, it is read off the label column."""
-    separator: str = ","
-    """Between the labels of a multi-label cell that is written as one string."""
+    def encode(self, rows: dict[str, list[Any]], processor: Any) -> dict[str, list[Any]]:
+        pixels = processor([image.convert("RGB") for image in rows["image"]], return_tensors="np")["pixel_values"]
+        encoded = {"pixel_values": list(pixels)}
+        if "label" in rows:
+            encoded["labels"] = rows["label"]
+        return encoded
+
+    def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], Batch]:
+        from transformers import default_data_collator
+
+        return lambda rows: dict(default_data_collator(rows))
+
+    def read(self, text: str) -> dict[str, Any]:
+        from PIL import Image, ImageOps, UnidentifiedImageError
+
+        try:
+            with Image.open(text) as image:
+                return {"image": ImageOps.exif_transpose(image).convert("RGB")}
+        except FileNotFoundError:
+            raise DataError(f"there is no image file '{text}'") from None
+        except UnidentifiedImageError:
+            raise DataError(f"'{text}' is not an image that can be read") from None
+
+    def show(self, row: dict[str, Any]) -> dict[str, str]:
+        picture = row["image"].convert("RGB")
+        picture.thumbnail((160, 160))
+        buffer = io.BytesIO()
+        picture.save(buffer, format="PNG")
+        return {"image": base64.b64encode(buffer.getvalue()).decode("ascii")}

@@ -3,24 +3,45 @@
 https://huggingface.co/docs/transformers/tasks/sequence_classification
 """
 
-from typing import ClassVar, Literal
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from pydantic import Field
 
-from hftransfer.tasks import Kind, Task
+from hftransfer.tasks import Batch, Kind
+from hftransfer.tasks._classification import _Classification
 
 
-class TextClassification(Task):
-    """Texts to labels."""
+class TextClassification(_Classification):
+    """Texts to labels. Inputs: `input_ids` and `attention_mask` of shape (batch, tokens of the longest row)."""
 
     columns: ClassVar[dict[str, Kind]] = {"text": "text", "text_pair": "text", "label": "label"}
     optional: ClassVar[frozenset[str]] = frozenset({"text_pair"})
-    metrics: ClassVar[tuple[str, ...]] = ("accuracy", "f1")
     auto_model: ClassVar[str] = "AutoModelForSequenceClassification"
+    auto_processor: ClassVar[str] = "AutoTokenizer"
 
-    problem_type: Literal["single_label_classification", "multi_label_classification", "regression"] | None = None
-    """As in a Transformers config; left out, it is read off the label column."""
-    separator: str = ","
-    """Between the labels of a multi-label cell that is written as one string."""
     max_length: int = Field(default=256, ge=2)
     """Tokens kept of a text; longer ones are cut."""
+
+    def encode(self, rows: dict[str, list[Any]], processor: Any) -> dict[str, list[Any]]:
+        encoded = dict(processor(rows["text"], rows.get("text_pair"), truncation=True, max_length=self.max_length))
+        encoded["length"] = [len(ids) for ids in encoded["input_ids"]]
+        if "label" in rows:
+            encoded["labels"] = rows["label"]
+        return encoded
+
+    def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], Batch]:
+        from transformers import DataCollatorWithPadding
+
+        pad = DataCollatorWithPadding(processor)
+
+        def collate(rows: list[dict[str, Any]]) -> Batch:
+            return dict(pad([{name: value for name, value in row.items() if name != "length"} for row in rows]))
+
+        return collate
+
+    def read(self, text: str) -> dict[str, Any]:
+        return {"text": text}
+
+    def show(self, row: dict[str, Any]) -> dict[str, str]:
+        return {"text": " / ".join(row[role] for role in ("text", "text_pair") if role in row)[:400]}

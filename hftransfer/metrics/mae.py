@@ -1,0 +1,17 @@
+"""Mean absolute error, in the unit of the label; lower is better."""
+
+import datasets
+import evaluate
+import numpy as np
+
+
+class Mae(evaluate.Metric):
+    """Mean absolute error."""
+
+    def _info(self):
+        value = datasets.Value("float64")
+        features = datasets.Features({"predictions": value, "references": value})
+        return evaluate.MetricInfo(description=__doc__, citation="", inputs_description="numbers", features=features)
+
+    def _compute(self, predictions, references):
+        return {"mae": float(np.abs(np.subtract(predictions, references)).mean())}

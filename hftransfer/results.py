@@ -1,0 +1,118 @@
+"""What a run hands on: `result.json`. The card, the report and every table read only this."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from hftransfer.plugins import Section
+
+SCHEMA = 1
+
+
+class Score(Section):
+    """A metric on some rows, with its bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+    count: int
+
+
+class DataFacts(Section):
+    """What was learnt about the rows."""
+
+    fingerprint: str
+    """SHA-256 over the content and the labels of all splits."""
+    rows: dict[str, int]
+    """Split -> rows used."""
+    duplicates_removed: dict[str, int]
+    """Split -> rows removed because another split, nearer to the test split, holds the same content."""
+    skipped: dict[str, int]
+    """Split -> unreadable rows left out (`data.on_error: skip`)."""
+    labels: list[str]
+    """Class names in the order of the model's outputs."""
+    classes: dict[str, dict[str, int]]
+    """Split -> class -> rows."""
+
+
+class ExportFacts(Section):
+    """One shipped variant against the PyTorch model on the same rows."""
+
+    bytes: int
+    """Size of the weights on disk."""
+    p50_ms: float
+    """Median latency of one row, warm."""
+    p95_ms: float
+    """95th percentile of the latency of one row."""
+    p50_ms_batch8: float
+    """Median latency of a batch of 8."""
+    p95_ms_batch8: float
+    """95th percentile of the latency of a batch of 8."""
+    max_abs_diff: float
+    """Largest difference of an output."""
+    agreement: float
+    """Share of rows with the same prediction."""
+    rejected: str | None = None
+    """Why the variant is not shipped."""
+
+
+class Example(Section):
+    """A test row that the tuned model gets wrong."""
+
+    row: int
+    reference: str
+    prediction: str
+    loss: float
+    shown: dict[str, str]
+
+
+class RunResult(Section):
+    """All that is known of a finished run."""
+
+    schema_: int = Field(default=SCHEMA, alias="schema")
+    name: str
+    task: str
+    headline: str
+    """The metric that decides."""
+    recipe: dict[str, Any]
+    """The recipe with every default resolved."""
+    scores: dict[str, dict[str, dict[str, Score]]]
+    """Split -> variant -> metric -> score."""
+    parameters: dict[str, int]
+    """`all` and `trainable`."""
+    seconds: dict[str, float]
+    """Stage -> seconds."""
+    peak_memory_bytes: int
+    """Largest resident memory of the process."""
+    exports: dict[str, ExportFacts]
+    data: DataFacts
+    revisions: dict[str, str]
+    """Hub id -> commit."""
+    versions: dict[str, str]
+    """Package -> version."""
+    hardware: str
+    history: dict[str, list[dict[str, float]]]
+    """Variant -> the Trainer's log: step, epoch, loss, learning_rate, eval_loss."""
+    confusion: list[list[int]]
+    """Rows: references, columns: predictions of the tuned model on the test split; empty without classes."""
+    worst: list[Example]
+    """The worst test errors of the tuned model."""
+    warnings: list[str]
+    """What a reader should not overlook."""
+
+    def rejected(self) -> dict[str, str]:
+        """Variant -> why it is not shipped."""
+        return {name: facts.rejected for name, facts in self.exports.items() if facts.rejected}
+
+    def save(self, path: Path) -> None:
+        """Write the record as JSON, whole or not at all."""
+        partial = path.with_name(path.name + ".partial")
+        partial.write_text(json.dumps(self.model_dump(by_alias=True), indent=1) + "\n", encoding="utf-8")
+        partial.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> "RunResult":
+        """Read a record."""
+        return cls.model_validate_json(path.read_text(encoding="utf-8"))

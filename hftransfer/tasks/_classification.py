@@ -1,0 +1,165 @@
+"""What the classification tasks share: one label, several labels or a number for a row, from one vector of logits."""
+
+from collections import Counter
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+
+from hftransfer.errors import DataError
+from hftransfer.tasks import Batch, Task
+
+
+class _Classification(Task):
+    """Logits of shape (rows, labels); for a regression (rows, 1)."""
+
+    requires: ClassVar[dict[str, str]] = {}
+    problem_type: Literal["single_label_classification", "multi_label_classification", "regression"] | None = None
+    """As in a Transformers config; left out, it is read off the label column: decimals, lists, or classes."""
+    separator: str = ","
+    """Between the labels of a multi-label cell that is written as one string."""
+
+    @property
+    def _single(self) -> bool:
+        return self.problem_type == "single_label_classification"
+
+    def metrics(self) -> list[str]:
+        if self.problem_type == "regression":
+            return ["r_squared", "pearsonr", "mae"]
+        return ["accuracy", "f1"] if self._single else ["f1", "accuracy"]
+
+    def resolve(self, rows: Any) -> Self:
+        if self.problem_type is not None:
+            return self
+        label = rows[:1000]["label"]
+        if any(isinstance(value, list) for value in label):
+            found = "multi_label_classification"
+        elif any(isinstance(value, float) and value != int(value) for value in label):
+            found = "regression"
+        else:
+            found = "single_label_classification"
+        return self.model_copy(update={"problem_type": found})
+
+    def groups(self, rows: Any) -> list[Any] | None:
+        return [_plain(value) for value in rows["label"]] if self._single else None
+
+    def labels(self, splits: dict[str, Any]) -> tuple[str, ...]:
+        if self.problem_type == "regression":
+            return ()
+        feature = splits["train"].features["label"]
+        named = getattr(feature, "names", None) or getattr(getattr(feature, "feature", None), "names", None)
+        present = {split: self._first_rows(rows, named) for split, rows in splits.items()}
+        for split, first in present.items():
+            for label in sorted(set(first) - set(present["train"])):
+                raise DataError(
+                    f"label '{label}' in split '{split}' (row {first[label]}) is not among the training labels: "
+                    f"{', '.join(sorted(present['train']))}"
+                )
+        if len(present["train"]) < 2:
+            raise DataError(f"the training rows have only one class ({', '.join(present['train'])}); two are needed")
+        if named:
+            return tuple(name for name in named if name in present["train"])
+        return tuple(sorted(present["train"], key=lambda name: (not name.lstrip("-").isdigit(), _order(name))))
+
+    def _first_rows(self, rows: Any, named: list[str] | None) -> dict[str, int]:
+        """Class -> the first row that has it."""
+        first: dict[str, int] = {}
+        for row, value in enumerate(rows["label"]):
+            for name in self._names(value, named):
+                first.setdefault(name, row)
+        return first
+
+    def _names(self, value: Any, named: list[str] | None) -> list[str]:
+        if not self._single and isinstance(value, str):
+            return [part.strip() for part in value.split(self.separator) if part.strip()]
+        values = value if isinstance(value, list) else [value]
+        return [named[v] if named and isinstance(v, int) and 0 <= v < len(named) else str(_plain(v)) for v in values]
+
+    def index(self, rows: Any, labels: tuple[str, ...]) -> Any:
+        from datasets import List, Value
+
+        feature = rows.features["label"]
+        named = getattr(feature, "names", None) or getattr(getattr(feature, "feature", None), "names", None)
+        values = rows["label"]
+        if self.problem_type == "regression":
+            column: list[Any] = [_number(value, row) for row, value in enumerate(values)]
+            return rows.remove_columns("label").add_column("label", column, feature=Value("float32"))
+        ids = {name: i for i, name in enumerate(labels)}
+        rows_ids = [[ids[name] for name in self._names(value, named)] for value in values]
+        if self._single:
+            column = [row_ids[0] for row_ids in rows_ids]
+            return rows.remove_columns("label").add_column("label", column, feature=Value("int64"))
+        column = [[float(i in row_ids) for i in range(len(labels))] for row_ids in rows_ids]
+        return rows.remove_columns("label").add_column("label", column, feature=List(Value("float32")))
+
+    def config(self, labels: tuple[str, ...]) -> dict[str, Any]:
+        if self.problem_type == "regression":
+            return {"problem_type": "regression", "num_labels": 1}
+        return {
+            "problem_type": self.problem_type,
+            "num_labels": len(labels),
+            "id2label": dict(enumerate(labels)),
+            "label2id": {name: i for i, name in enumerate(labels)},
+        }
+
+    def predict(self, model: Any, batch: Batch) -> np.ndarray:
+        inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
+        return np.asarray(model(**inputs).logits.float().cpu().numpy())
+
+    def decide(self, outputs: np.ndarray) -> np.ndarray:
+        if self.problem_type == "regression":
+            return np.asarray(outputs[:, 0])
+        return np.asarray(outputs.argmax(axis=1) if self._single else (outputs > 0).astype(int))
+
+    def references(self, rows: Any) -> np.ndarray:
+        values = np.asarray(rows["label"])
+        return values if self.problem_type == "regression" else values.astype(int)
+
+    def losses(self, outputs: np.ndarray, references: np.ndarray) -> np.ndarray:
+        if self.problem_type == "regression":
+            return np.asarray(np.abs(outputs[:, 0] - references))
+        if self._single:
+            return np.asarray(-_log_softmax(outputs)[np.arange(len(outputs)), references])
+        return np.asarray(np.logaddexp(0, np.where(references == 1, -outputs, outputs)).mean(axis=1))
+
+    def constant(self, references: np.ndarray) -> np.ndarray:
+        if self.problem_type == "regression":
+            return np.array([references.mean()])
+        if self._single:
+            best, _ = Counter(references.tolist()).most_common(1)[0]
+            return np.eye(int(references.max()) + 1)[best]
+        return np.where(references.mean(axis=0) > 0.5, 1.0, -1.0)
+
+    def describe(self, value: Any, labels: tuple[str, ...]) -> str:
+        if self.problem_type == "regression":
+            return f"{float(value):.4g}"
+        if self._single:
+            return labels[int(value)]
+        return ", ".join(name for name, on in zip(labels, value, strict=True) if on) or "none"
+
+    def answer(self, output: np.ndarray, labels: tuple[str, ...]) -> dict[str, Any]:
+        if self.problem_type == "regression":
+            return {"value": float(output[0])}
+        chances = np.exp(_log_softmax(output[None])[0]) if self._single else 1 / (1 + np.exp(-output))
+        ranked = sorted(zip(labels, chances.tolist(), strict=True), key=lambda pair: -pair[1])
+        return {"label": self.describe(self.decide(output[None])[0], labels), "scores": dict(ranked)}
+
+
+def _plain(value: Any) -> Any:
+    """2.0 and 2 are one class."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _order(name: str) -> tuple[int, str]:
+    return (int(name), "") if name.lstrip("-").isdigit() else (0, name)
+
+
+def _number(value: Any, row: int) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise DataError(f"the label of row {row} is {value!r}, not a number, in a regression") from None
+
+
+def _log_softmax(logits: np.ndarray) -> np.ndarray:
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))

@@ -1,0 +1,59 @@
+"""What a label column becomes, on small real objects."""
+
+import numpy as np
+import pytest
+from datasets import Dataset
+
+from hftransfer import plugins
+from hftransfer.errors import DataError
+
+
+def _rows(*labels):
+    return Dataset.from_dict({"text": [str(i) for i in range(len(labels))], "label": list(labels)})
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "indexed"),
+    [
+        (["b", "a", "b"], ("a", "b"), [1, 0, 1]),
+        ([10, 2, 2], ("2", "10"), [1, 0, 0]),
+        ([["x", "y"], [], ["y"]], ("x", "y"), [[1.0, 1.0], [0.0, 0.0], [0.0, 1.0]]),
+        ([0.5, 2.0, 3.0], (), [0.5, 2.0, 3.0]),
+    ],
+)
+def test_labels_are_read_off_the_column(labels, names, indexed):
+    rows = _rows(*labels)
+    task = plugins.load("tasks", "text-classification")().resolve(rows)
+    assert task.labels({"train": rows, "test": rows}) == names
+    assert list(task.index(rows, names)["label"]) == indexed
+
+
+def test_a_label_that_training_lacks_is_named_with_its_row():
+    task = plugins.load("tasks", "text-classification")().resolve(_rows("a", "b"))
+    with pytest.raises(DataError, match=r"label 'c' in split 'test' \(row 1\)"):
+        task.labels({"train": _rows("a", "b"), "test": _rows("a", "c")})
+
+
+def test_a_word_in_a_regression_is_named_with_its_row():
+    task = plugins.load("tasks", "text-classification")(problem_type="regression")
+    with pytest.raises(DataError, match="row 1"):
+        task.index(_rows("1.5", "many"), ())
+
+
+@pytest.mark.parametrize("name", plugins.names("metrics"))
+def test_a_metric_loads_from_disk_and_tells_good_from_bad(name):
+    import evaluate
+
+    import hftransfer.metrics as metrics
+
+    module = evaluate.load(f"{next(iter(metrics.__path__))}/{name}.py")
+    references = [0, 1, 2, 3]
+    good = module.compute(predictions=references, references=references)[name]
+    bad = module.compute(predictions=[1, 0, 3, 1], references=references)[name]
+    assert (good < bad) == (name in metrics.LOWER_IS_BETTER)
+
+
+def test_the_majority_answers_alike_for_every_row():
+    task = plugins.load("tasks", "text-classification")(problem_type="single_label_classification")
+    outputs = np.stack([task.constant(np.array([2, 1, 2, 0]))] * 3)
+    assert task.decide(outputs).tolist() == [2, 2, 2]
