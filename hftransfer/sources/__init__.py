@@ -1,8 +1,10 @@
 """Where rows come from."""
 
+from pathlib import Path
 from typing import Any
 
-from hftransfer.plugins import Plugin
+from hftransfer.errors import DataError
+from hftransfer.plugins import Plugin, nearest
 
 
 class Source(Plugin):
@@ -12,6 +14,46 @@ class Source(Plugin):
         """Split -> `datasets.Dataset`, with the columns as they are.
 
         Raises:
-            DataError: the files or the data set are not there.
+            DataError: the files or the data set are not there, or cannot be read.
         """
         raise NotImplementedError
+
+
+class Files(Source):
+    """Base of the table sources: one file, or several, for each split; paths count from the working directory."""
+
+    train: str | list[str]
+    """The file or files of the split `train`."""
+    validation: str | list[str] | None = None
+    """Likewise; left out, a part of `train` serves."""
+    test: str | list[str] | None = None
+    """Likewise."""
+
+    def _paths(self) -> dict[str, list[str]]:
+        given = {"train": self.train, "validation": self.validation, "test": self.test}
+        paths = {split: [files] if isinstance(files, str) else list(files) for split, files in given.items() if files}
+        for split, files in paths.items():
+            for file in files:
+                if not Path(file).is_file():
+                    folder = Path(file).parent
+                    here = [str(p) for p in folder.iterdir() if p.is_file()] if folder.is_dir() else []
+                    raise DataError(f"data.source.{split}: there is no file '{file}'; {nearest(file, here)}")
+        return paths
+
+    def load(self) -> dict[str, Any]:
+        """Every file through the loader of `datasets` that has the source's name."""
+        return read_with_datasets(self.name, data_files=self._paths())
+
+
+def read_with_datasets(loader: str, **where: Any) -> dict[str, Any]:
+    """All splits that a loader of `datasets` finds, with its failures as one sentence."""
+    from datasets import load_dataset
+    from datasets.exceptions import DatasetGenerationError
+
+    try:
+        return dict(load_dataset(loader, **where))
+    except DatasetGenerationError as error:
+        cause = str(error.__cause__ or error).partition("\n")[0]
+        raise DataError(f"data.source: {loader} cannot read {where}: {cause}") from None
+    except (FileNotFoundError, ValueError) as error:
+        raise DataError(f"data.source: {loader}: {str(error).partition(chr(10))[0]}") from None

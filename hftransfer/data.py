@@ -1,0 +1,235 @@
+"""From the rows of a source to three clean splits whose columns have the task's role names."""
+
+import hashlib
+import io
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from hftransfer.errors import DataError
+from hftransfer.plugins import nearest
+from hftransfer.recipe import Data
+from hftransfer.results import DataFacts
+from hftransfer.tasks import Task
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The splits `train`, `validation`, `test`, the task with what they settle, and what is known of them."""
+
+    task: Task
+    splits: dict[str, Any]
+    labels: tuple[str, ...]
+    facts: DataFacts
+
+
+def load_rows(task: Task, data: Data, seed: int) -> Rows:
+    """Load, rename, check, split, remove duplicates from the training side, draw the shots.
+
+    Raises:
+        DataError: a column, split or label is not what it should be; a cell is empty, a file unreadable.
+    """
+    source = data.source.load()
+    wanted = [s for s in (data.splits.train, *_named(data, source).values()) if s]
+    for name in wanted:
+        if name not in source:
+            raise DataError(f"the source has no split '{name}'; {nearest(name, source)}")
+    raw: dict[str, Any] = {}
+    hashes: dict[str, list[str]] = {}
+    skipped: dict[str, int] = {}
+    for name in wanted:
+        raw[name] = _to_roles(task, source[name], data.columns, name)
+        raw[name], hashes[name], skipped[name] = _clean(task, raw[name], name, data.on_error)
+    task = task.resolve(raw[data.splits.train])
+    places = _split(task, data, source, raw, seed)
+    removed = _remove_duplicates(places, hashes)
+    splits = {name: raw[origin].select(rows) for name, (origin, rows) in places.items()}
+    for name, rows in splits.items():
+        if not len(rows):
+            raise DataError(f"split '{name}' is empty" + (" once duplicates are removed" if removed.get(name) else ""))
+    if data.shots is not None:
+        splits["train"], kept = _draw(task, splits["train"], data.shots, seed)
+        places["train"] = (places["train"][0], [places["train"][1][i] for i in kept])
+    labels = task.labels(splits)
+    classes = {name: _count(task, rows) for name, rows in splits.items()}
+    content = [(name, hashes[origin][row]) for name, (origin, rows) in sorted(places.items()) for row in rows]
+    label_text = [str(rows["label"][:]) for _, rows in sorted(splits.items()) if "label" in rows.column_names]
+    facts = DataFacts(
+        fingerprint=hashlib.sha256(repr((content, label_text)).encode()).hexdigest(),
+        rows={name: len(rows) for name, rows in splits.items()},
+        duplicates_removed=removed,
+        skipped=skipped,
+        labels=list(labels),
+        classes=classes,
+    )
+    return Rows(task, {name: task.index(rows, labels) for name, rows in splits.items()}, labels, facts)
+
+
+def _named(data: Data, source: dict[str, Any]) -> dict[str, str | None]:
+    """Split -> the source's split that it is, or None where it is a part of the training rows."""
+    given = {"validation": data.splits.validation, "test": data.splits.test}
+    own = {name: name if name in source and name != data.splits.train else None for name in given}
+    return {
+        name: value if isinstance(value, str) else own[name] if value is None else None for name, value in given.items()
+    }
+
+
+def _to_roles(task: Task, rows: Any, columns: dict[str, str | list[str]], split: str) -> Any:
+    """The rows with one column for each role."""
+    for role in columns:
+        if role not in task.columns:
+            raise DataError(f"data.columns: task '{task.name}' has no role '{role}'; {nearest(role, task.columns)}")
+    chosen: dict[str, str] = {}
+    for role in task.columns:
+        column = columns.get(role, role)
+        if role in task.optional and role not in columns and role not in rows.column_names:
+            continue
+        for one in [column] if isinstance(column, str) else column:
+            if one not in rows.column_names:
+                raise DataError(
+                    f"split '{split}' has no column '{one}' for the role '{role}' of '{task.name}' "
+                    f"(data.columns maps roles to columns); {nearest(one, rows.column_names)}"
+                )
+        if isinstance(column, list):
+            cells = zip(*(rows[one] for one in column), strict=True)
+            lists = [[one for one, on in zip(column, row, strict=True) if on and on != "0"] for row in cells]
+            rows, column = rows.add_column(f"_{role}", lists), f"_{role}"
+        chosen[role] = column
+    return rows.select_columns(list(chosen.values())).rename_columns({c: r for r, c in chosen.items() if c != r})
+
+
+def _clean(task: Task, rows: Any, split: str, on_error: str) -> tuple[Any, list[str], int]:
+    """Readable rows, the hash of each one's inputs, and how many were left out."""
+    rows = _cast(task, rows, decode=False)
+    good: list[int] = []
+    hashes: list[str] = []
+    bad: list[tuple[int, str]] = []
+    for row, cells in enumerate(tqdm(rows, desc=f"reading {split}", unit="row", leave=False)):
+        digest = hashlib.sha256()
+        fault = next((f for role in cells if (f := _read(task.columns[role], role, cells[role], digest))), None)
+        if fault:
+            bad.append((row, fault))
+        else:
+            good.append(row)
+            hashes.append(digest.hexdigest())
+    if bad and on_error == "raise":
+        raise DataError(
+            f"{len(bad)} of {len(rows)} rows of split '{split}' cannot be used, first row {bad[0][0]}: {bad[0][1]} "
+            "(data.on_error: skip leaves such rows out)"
+        )
+    if not good:
+        raise DataError(f"split '{split}' is empty" + (f": {bad[0][1]}" if bad else ""))
+    return _cast(task, rows, decode=True).select(good), hashes, len(bad)
+
+
+def _cast(task: Task, rows: Any, decode: bool) -> Any:
+    """The rows with their columns as the roles' kinds; images as bytes or as pictures."""
+    from datasets import Image, Value
+
+    for role in rows.column_names:
+        if task.columns[role] == "text":
+            rows = rows.cast_column(role, Value("string"))
+        elif task.columns[role] == "image":
+            rows = rows.cast_column(role, Image(decode=decode))
+    return rows
+
+
+def _read(kind: str, role: str, cell: Any, digest: Any) -> str | None:
+    """Feed a cell's content to the digest, or say why it cannot be used."""
+    if cell is None or (isinstance(cell, float) and np.isnan(cell)):
+        return f"the {role} is empty"
+    if kind == "text":
+        if not cell.strip():
+            return f"the {role} is empty"
+        digest.update(cell.encode())
+    if kind == "image":
+        from PIL import Image, UnidentifiedImageError
+
+        where = cell["path"] or "an image"
+        try:
+            with Image.open(io.BytesIO(cell["bytes"]) if cell["bytes"] else cell["path"]) as image:
+                picture = image.convert("RGB")
+        except (UnidentifiedImageError, OSError, SyntaxError) as error:
+            return f"{where} is not a readable image ({type(error).__name__})"
+        digest.update(f"{picture.size}".encode() + picture.tobytes())
+    return None
+
+
+def _split(
+    task: Task, data: Data, source: dict[str, Any], raw: dict[str, Any], seed: int
+) -> dict[str, tuple[str, list[int]]]:
+    """Split -> the source's split and the row numbers in it."""
+    named = _named(data, source)
+    train = data.splits.train
+    pool = list(range(len(raw[train])))
+    groups = task.groups(raw[train])
+    places: dict[str, tuple[str, list[int]]] = {}
+    parts = {"test": data.splits.test or 0.2, "validation": data.splits.validation or 0.1}
+    for name, size in parts.items():
+        origin = named[name]
+        if origin is not None:
+            places[name] = (origin, list(range(len(raw[origin]))))
+            continue
+        assert not isinstance(size, str)
+        count = size if isinstance(size, int) else max(1, round(size * len(raw[train])))
+        pool, part = _take(pool, groups, count, name, seed)
+        places[name] = (train, part)
+    places["train"] = (train, pool)
+    return places
+
+
+def _take(pool: list[int], groups: list[Any] | None, count: int, name: str, seed: int) -> tuple[list[int], list[int]]:
+    """What is left of a pool of rows, and `count` of them, of every class in proportion."""
+    from sklearn.model_selection import train_test_split
+
+    if count >= len(pool):
+        raise DataError(f"data.splits.{name} asks for {count} rows of the {len(pool)} that are left to take them from")
+    strata = [groups[i] for i in pool] if groups else None
+    sizes = Counter(strata or [])
+    if sizes and (min(sizes.values()) < 2 or count < len(sizes) or len(pool) - count < len(sizes)):
+        rare, rows = min(sizes.items(), key=lambda item: item[1])
+        raise DataError(
+            f"data.splits.{name}: {count} of {len(pool)} rows cannot hold all {len(sizes)} classes "
+            f"(the rarest, '{rare}', has {rows})"
+        )
+    left, part = train_test_split(pool, test_size=count, stratify=strata, random_state=seed)
+    return sorted(left), sorted(part)
+
+
+def _remove_duplicates(places: dict[str, tuple[str, list[int]]], hashes: dict[str, list[str]]) -> dict[str, int]:
+    """Take out of `train`, then of `validation`, what stands again nearer to the test split; counts by split."""
+    seen: set[str] = set()
+    removed: dict[str, int] = {}
+    for name in ("test", "validation", "train"):
+        origin, rows = places[name]
+        kept = [row for row in rows if hashes[origin][row] not in seen]
+        removed[name] = len(rows) - len(kept)
+        places[name] = (origin, kept)
+        seen.update(hashes[origin][row] for row in kept)
+    return removed
+
+
+def _draw(task: Task, rows: Any, shots: int, seed: int) -> tuple[Any, list[int]]:
+    """The first `shots` rows of each class in an order drawn by the seed."""
+    groups = task.groups(rows)
+    if groups is None:
+        raise DataError("data.shots counts rows of a class, and these rows have no single class")
+    taken: Counter[Any] = Counter()
+    kept = []
+    for row in np.random.default_rng(seed).permutation(len(groups)).tolist():
+        if taken[groups[row]] < shots:
+            taken[groups[row]] += 1
+            kept.append(row)
+    kept.sort()
+    return rows.select(kept), kept
+
+
+def _count(task: Task, rows: Any) -> dict[str, int]:
+    groups = task.groups(rows)
+    if groups is None:
+        return {}
+    names = getattr(rows.features["label"], "names", None)
+    return {str(names[g] if names else g): n for g, n in sorted(Counter(groups).items(), key=lambda i: str(i[0]))}

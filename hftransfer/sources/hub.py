@@ -1,0 +1,22 @@
+"""A data set of the Hub (https://huggingface.co/docs/datasets/load_hub)."""
+
+from typing import Any
+
+from hftransfer.sources import Source, read_with_datasets
+
+
+class Hub(Source):
+    """The splits of one config."""
+
+    id: str
+    """For example `stanfordnlp/sst2`."""
+    config: str | None = None
+    """The config, where the data set has several."""
+    revision: str | None = None
+    """Branch, tag or commit."""
+
+    def load(self) -> dict[str, Any]:
+        from hftransfer.hub import resolve
+
+        revision = resolve(self.id, self.revision, repo_type="dataset")
+        return read_with_datasets(self.id, name=self.config, revision=revision)

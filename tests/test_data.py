@@ -1,0 +1,82 @@
+"""Splits out of real rows and out of files of one's own; what is wrong with them is said in a sentence."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hftransfer.data import load_rows
+from hftransfer.errors import DataError
+from hftransfer.reading import parse_recipe
+
+
+def _load(task, source, more=""):
+    text = f"task: {task}\nmodel: {{id: 'sample:minilm'}}\ndata:\n  source: {source}\n  {more}\n"
+    recipe = parse_recipe(text)
+    return load_rows(recipe.task, recipe.data, recipe.seed)
+
+
+def test_bbc_news_gets_three_disjoint_splits_and_its_copies_are_counted():
+    rows = _load("text-classification", "{name: sample, id: bbc_news}", "splits: {validation: 100, test: 400}")
+    texts = {name: set(split["text"]) for name, split in rows.splits.items()}
+    assert not texts["train"] & texts["test"] and not texts["validation"] & texts["test"]
+    assert rows.facts.rows["test"] == 400
+    assert rows.facts.duplicates_removed["train"] > 10
+    assert rows.labels == ("business", "entertainment", "politics", "sports", "tech")
+
+
+def test_shots_are_drawn_by_the_seed_and_the_same_each_time():
+    first, second = (_load("image-classification", "{name: sample, id: digits}", "shots: 5") for _ in range(2))
+    assert set(first.facts.classes["train"].values()) == {5}
+    assert first.facts.fingerprint == second.facts.fingerprint
+
+
+def _csv(path, rows):
+    path.write_text("\n".join(["body,topic", *rows]) + "\n")
+    return "{name: csv, train: " + str(path) + "}"
+
+
+GOOD = [f"text {i},{'ab'[i % 2]}" for i in range(40)]
+
+
+def test_columns_of_any_name_are_mapped(tmp_path):
+    rows = _load("text-classification", _csv(tmp_path / "a.csv", GOOD), "columns: {text: body, label: topic}")
+    assert rows.labels == ("a", "b") and set(rows.splits["train"].column_names) == {"text", "label"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "more", "said"),
+    [
+        (GOOD, "columns: {text: boddy, label: topic}", "did you mean 'body'"),
+        (GOOD, "columns: {txt: body, label: topic}", "did you mean 'text'"),
+        ([f",{'ab'[i % 2]}" for i in range(40)], "columns: {text: body, label: topic}", "40 of 40 rows"),
+        ([*GOOD, "lonely,c"], "columns: {text: body, label: topic}", "'c', has 1"),
+        (GOOD, "{columns: {text: body, label: topic}, splits: {test: 50}}", "asks for 50 rows"),
+    ],
+)
+def test_a_mistake_in_the_rows_gets_a_sentence(tmp_path, rows, more, said):
+    more = more.strip("{}") if more.startswith("{") else more
+    source = _csv(tmp_path / "a.csv", rows)
+    if "splits" in more:
+        more = "columns: {text: body, label: topic}\n  splits: {test: 50}"
+    with pytest.raises(DataError, match=said):
+        _load("text-classification", source, more)
+
+
+def test_a_corrupt_image_is_named_and_can_be_left_out(tmp_path):
+    for split, count in (("train", 6), ("test", 3)):
+        for label in ("cat", "dog"):
+            folder = tmp_path / split / label
+            folder.mkdir(parents=True)
+            for i in range(count):
+                pixels = np.random.default_rng(i + 100 * (label == "cat") + 1000 * (split == "test")).integers(
+                    0, 255, (9, 9, 3)
+                )
+                Image.fromarray(pixels.astype("uint8")).save(folder / f"{i}.png")
+    source = "{name: imagefolder, path: " + str(tmp_path) + "}"
+    assert _load("image-classification", source, "splits: {validation: 2}").facts.rows["test"] == 6
+    (tmp_path / "train" / "cat" / "0.png").write_bytes(b"\x89PNG not really")
+    with pytest.raises(DataError, match=r"0\.png is not a readable image"):
+        _load("image-classification", source, "splits: {validation: 2}")
+    assert (
+        _load("image-classification", source, "splits: {validation: 2}\n  on_error: skip").facts.skipped["train"] == 1
+    )
