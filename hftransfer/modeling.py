@@ -1,6 +1,176 @@
-"""What a Transformers model is made of: its head, its repeated blocks, its parameters."""
+"""Processor and model from a checkpoint; what a model is made of: its head, its repeated blocks, its parameters."""
 
+import inspect
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from hftransfer import plugins
+from hftransfer.errors import HubError, ModelError
+from hftransfer.plugins import nearest
+from hftransfer.recipe import Model
+from hftransfer.tasks import Task
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A place that `from_pretrained` reads, known to exist; nothing of it is loaded yet."""
+
+    path: str
+    revision: str | None = None
+    trust_remote_code: bool = False
+
+    @property
+    def where(self) -> dict[str, Any]:
+        """Arguments of every `from_pretrained`."""
+        return {"revision": self.revision, "trust_remote_code": self.trust_remote_code}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the model of a recipe starts: the config with the task's labels, and the weights, if there are any."""
+
+    config: Any
+    weights: Checkpoint | None
+    processor: Any
+    keeps_head: bool
+    """The checkpoint was trained for the very same labels."""
+
+
+def find(place: str, revision: str | None = None, trust_remote_code: bool = False) -> Checkpoint:
+    """A Hub id, a local directory, the directory of an earlier run or `sample:NAME`, found without loading it.
+
+    Raises:
+        ModelError: nothing is there.
+        HubError: the Hub refuses the id, or cannot be reached and the cache does not hold it.
+    """
+    if place.startswith("sample:"):
+        return Checkpoint(str(_sample(place.removeprefix("sample:"))))
+    path = Path(place).expanduser()
+    if path.is_dir():
+        folder = path / "model" if (path / "result.json").is_file() else path
+        if (folder / "config.json").is_file() or (folder / "preprocessor_config.json").is_file():
+            return Checkpoint(str(folder), trust_remote_code=trust_remote_code)
+        raise ModelError(f"'{place}' holds neither a checkpoint (config.json) nor a finished run (result.json)")
+    if path.parent != Path() and (path.parent.is_dir() or place.startswith((".", "/", "~")) or place.count("/") > 1):
+        here = [str(p) for p in path.parent.iterdir() if p.is_dir()] if path.parent.is_dir() else []
+        raise ModelError(f"there is no checkpoint directory '{place}'; {nearest(place, here)}")
+    from hftransfer.hub import resolve
+
+    try:
+        return Checkpoint(place, resolve(place, revision), trust_remote_code)
+    except HubError as error:
+        raise HubError(f"there is no local directory '{place}', and {error}") from None
+
+
+def _sample(name: str) -> Path:
+    if name not in plugins.names("samples"):
+        raise ModelError(f"'{name}' is no sample; {nearest(name, plugins.names('samples'))}")
+    sample = plugins.load("samples", name)()
+    sample.check_installed()
+    return Path(sample.checkpoint())
+
+
+def open_origin(task: Task, model: Model, labels: tuple[str, ...]) -> Origin:
+    """Config and processor of a recipe's `model` section, the weights not yet loaded.
+
+    Raises:
+        ModelError: the checkpoint or config cannot be read, or does not serve the task.
+    """
+    import transformers
+
+    fields = task.config(labels)
+    processors = getattr(transformers, task.auto_processor)
+    if model.id is None:
+        config = _new_config(model.config or {}, fields)
+        _check_class(task, config)
+        if model.processor is not None:
+            return Origin(config, None, _read(processors, find(model.processor)), keeps_head=False)
+        return Origin(config, None, task.new_processor(config), keeps_head=False)
+    weights = find(model.id, model.revision, model.trust_remote_code)
+    before = _read(transformers.AutoConfig, weights)
+    after = _read(transformers.AutoConfig, weights, **fields)
+    _check_class(task, after)
+    place = find(model.processor) if model.processor else weights
+    keeps = bool(fields) and all(getattr(before, name, None) == value for name, value in fields.items())
+    return Origin(after, weights, _read(processors, place), keeps_head=keeps)
+
+
+def _read(cls: Any, checkpoint: Checkpoint, **fields: Any) -> Any:
+    """`from_pretrained`, its failures as one sentence."""
+    try:
+        return cls.from_pretrained(checkpoint.path, **checkpoint.where, **fields)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(f"{cls.__name__} cannot read '{checkpoint.path}': {reason}") from None
+
+
+def _new_config(fields: dict[str, Any], more: dict[str, Any]) -> Any:
+    from transformers import AutoConfig, PretrainedConfig
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    rest = dict(fields)
+    kind = rest.pop("model_type")
+    if kind not in CONFIG_MAPPING:
+        raise ModelError(f"model.config.model_type: '{kind}' is unknown; {_close(kind, CONFIG_MAPPING.keys())}")
+    own = set(inspect.signature(CONFIG_MAPPING[kind].__init__).parameters) - {"self", "kwargs"}
+    allowed = own | set(inspect.signature(PretrainedConfig.__init__).parameters) - {"self", "kwargs"}
+    for key in rest:
+        if key not in allowed:
+            raise ModelError(f"model.config: '{kind}' has no field '{key}'; {nearest(key, own)}")
+    return AutoConfig.for_model(kind, **rest, **more)
+
+
+def _close(word: str, allowed: Any) -> str:
+    """The nearest of very many names, without the list of all."""
+    return nearest(word, allowed).partition("Allowed:")[0].strip() or "see the model types of transformers"
+
+
+def _check_class(task: Task, config: Any) -> None:
+    import transformers
+
+    auto = getattr(transformers, task.auto_model)
+    if type(config) not in auto._model_mapping and task.auto_model not in getattr(config, "auto_map", {}):
+        raise ModelError(
+            f"a {config.model_type} checkpoint cannot do '{task.name}': no such model in {task.auto_model}"
+        )
+
+
+def load_model(task: Task, origin: Origin) -> Any:
+    """The task's model with the checkpoint's weights, its head drawn anew by torch's seed unless the labels are equal.
+
+    Raises:
+        ModelError: the weights are not safetensors, or do not fit the config.
+    """
+    import transformers
+
+    auto = getattr(transformers, task.auto_model)
+    if origin.weights is None:
+        model = auto.from_config(origin.config)
+    else:
+        model = _read(auto, origin.weights, config=origin.config, use_safetensors=True, ignore_mismatched_sizes=True)
+        if not origin.keeps_head:
+            for name in head_names(model):
+                getattr(model, name).apply(model._init_weights)
+    # Trainer of transformers 5 takes a model that accepts loss arguments to divide its loss by itself; many do not.
+    model.accepts_loss_kwargs = False
+    return model
+
+
+def reload(task: Task, checkpoint: Checkpoint) -> Any:
+    """A model as it was saved, with the labels that it was saved with."""
+    import transformers
+
+    return _read(getattr(transformers, task.auto_model), checkpoint, use_safetensors=True)
+
+
+def empty_model(task: Task, origin: Origin) -> Any:
+    """The model without memory for its weights (torch's meta device), to count its parameters."""
+    import torch
+    import transformers
+
+    with torch.device("meta"):
+        return getattr(transformers, task.auto_model).from_config(origin.config)
 
 
 def head_names(model: Any) -> list[str]:

@@ -37,8 +37,8 @@ class DataFacts(Section):
     """Split -> class -> rows."""
 
 
-class ExportFacts(Section):
-    """One shipped variant against the PyTorch model on the same rows."""
+class RuntimeFacts(Section):
+    """Size and speed of a variant, measured warm on test rows, on the machine that `hardware` names."""
 
     bytes: int
     """Size of the weights on disk."""
@@ -50,6 +50,11 @@ class ExportFacts(Section):
     """Median latency of a batch of 8."""
     p95_ms_batch8: float
     """95th percentile of the latency of a batch of 8."""
+
+
+class ExportFacts(RuntimeFacts):
+    """One exported variant against the PyTorch model on the same rows."""
+
     max_abs_diff: float
     """Largest difference of an output."""
     agreement: float
@@ -87,6 +92,9 @@ class RunResult(Section):
     peak_memory_bytes: int
     """Largest resident memory of the process."""
     exports: dict[str, ExportFacts]
+    """Exported variant (`onnx`, `onnx-int8`) -> its facts."""
+    pytorch: RuntimeFacts
+    """The same of the tuned model in PyTorch."""
     data: DataFacts
     revisions: dict[str, str]
     """Hub id -> commit."""

@@ -2,7 +2,7 @@
 
 import datasets
 import evaluate
-from sklearn.metrics import accuracy_score
+import numpy as np
 
 
 class Accuracy(evaluate.Metric):
@@ -20,4 +20,5 @@ class Accuracy(evaluate.Metric):
         )
 
     def _compute(self, predictions, references):
-        return {"accuracy": float(accuracy_score(references, predictions))}
+        right = np.asarray(predictions) == np.asarray(references)
+        return {"accuracy": float(right.reshape(len(right), -1).all(axis=1).mean())}

@@ -1,7 +1,7 @@
 """Where rows come from."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from hftransfer.errors import DataError
 from hftransfer.plugins import Plugin, nearest
@@ -9,6 +9,10 @@ from hftransfer.plugins import Plugin, nearest
 
 class Source(Plugin):
     """Base of the sources."""
+
+    def resolve(self) -> Self:
+        """The source with a branch or tag pinned to the commit that it stands at."""
+        return self
 
     def load(self) -> dict[str, Any]:
         """Split -> `datasets.Dataset`, with the columns as they are.

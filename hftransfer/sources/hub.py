@@ -1,6 +1,6 @@
 """A data set of the Hub (https://huggingface.co/docs/datasets/load_hub)."""
 
-from typing import Any
+from typing import Any, Self
 
 from hftransfer.sources import Source, read_with_datasets
 
@@ -15,8 +15,10 @@ class Hub(Source):
     revision: str | None = None
     """Branch, tag or commit."""
 
-    def load(self) -> dict[str, Any]:
+    def resolve(self) -> Self:
         from hftransfer.hub import resolve
 
-        revision = resolve(self.id, self.revision, repo_type="dataset")
-        return read_with_datasets(self.id, name=self.config, revision=revision)
+        return self.model_copy(update={"revision": resolve(self.id, self.revision, repo_type="dataset")})
+
+    def load(self) -> dict[str, Any]:
+        return read_with_datasets(self.id, name=self.config, revision=self.revision)

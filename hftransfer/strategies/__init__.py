@@ -1,7 +1,9 @@
 """What a checkpoint keeps and what it changes."""
 
+from pathlib import Path
 from typing import Any, ClassVar
 
+from hftransfer.encoding import Encoded
 from hftransfer.plugins import Plugin
 
 
@@ -14,6 +16,14 @@ class Strategy(Plugin):
     def prepare(self, model: Any) -> Any:
         """The model to train."""
         return model
+
+    def keep(self, model: Any, encoded: Encoded, folder: Path) -> Encoded:
+        """The rows to train on: what no step of the training changes is computed here, once, into `folder`."""
+        return encoded
+
+    def callbacks(self) -> list[Any]:
+        """TrainerCallbacks of the strategy."""
+        return []
 
     def merge(self, model: Any) -> Any:
         """The model to ship, made from the trained one."""

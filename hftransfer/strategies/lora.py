@@ -18,7 +18,7 @@ class Lora(Strategy):
     """Rank of the update."""
     lora_alpha: int = Field(default=16, ge=1)
     """The update is scaled by lora_alpha / r, or lora_alpha / sqrt(r) with `use_rslora`."""
-    lora_dropout: float = Field(default=0.05, ge=0, lt=1)
+    lora_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout on the adapters' input."""
     use_dora: bool = False
     """Weight-decomposed LoRA (https://arxiv.org/abs/2402.09353)."""

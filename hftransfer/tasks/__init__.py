@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from hftransfer.errors import RecipeError
+from hftransfer.errors import ModelError, RecipeError
 from hftransfer.plugins import Plugin
 
 Kind = Literal["text", "image", "audio", "label"]
@@ -31,6 +31,18 @@ class Task(Plugin):
     def metrics(self) -> list[str]:
         """Default metrics, the headline first."""
         raise NotImplementedError
+
+    def metric_config(self) -> str | None:
+        """The config under which the modules of `hftransfer/metrics/` compare the task's predictions."""
+        return None
+
+    def new_processor(self, config: Any) -> Any:
+        """A processor for a new model that has none beside it.
+
+        Raises:
+            ModelError: the task needs `model.processor`.
+        """
+        raise ModelError(f"a new model for '{self.name}' needs 'model.processor': the checkpoint to take it from")
 
     def resolve(self, rows: Any) -> Self:
         """The task with the fields that a recipe may leave out read off the training rows."""

@@ -27,6 +27,9 @@ class _Classification(Task):
             return ["r_squared", "pearsonr", "mae"]
         return ["accuracy", "f1"] if self._single else ["f1", "accuracy"]
 
+    def metric_config(self) -> str | None:
+        return "multilabel" if self.problem_type == "multi_label_classification" else None
+
     def resolve(self, rows: Any) -> Self:
         if self.problem_type is not None:
             return self

@@ -20,6 +20,20 @@ class ImageClassification(_Classification):
     auto_model: ClassVar[str] = "AutoModelForImageClassification"
     auto_processor: ClassVar[str] = "AutoImageProcessor"
 
+    def new_processor(self, config: Any) -> Any:
+        from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING
+
+        if type(config) not in IMAGE_PROCESSOR_MAPPING:
+            return super().new_processor(config)
+        slow, _ = IMAGE_PROCESSOR_MAPPING[type(config)]
+        side = getattr(config, "image_size", None)
+        if side is None:
+            return slow()
+        height, width = (side, side) if isinstance(side, int) else side
+        fixed = {"height": height, "width": width}
+        size = fixed if "height" in slow().size else {"shortest_edge": min(height, width)}
+        return slow(size=size, crop_size=fixed) if hasattr(slow(), "crop_size") else slow(size=size)
+
     def encode(self, rows: dict[str, list[Any]], processor: Any) -> dict[str, list[Any]]:
         pixels = processor([image.convert("RGB") for image in rows["image"]], return_tensors="np")["pixel_values"]
         encoded = {"pixel_values": list(pixels)}

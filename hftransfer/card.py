@@ -1,0 +1,162 @@
+"""The model card: what a user of a model has to know, and the metadata that the Hub reads."""
+
+import re
+from typing import Any
+
+from hftransfer import plugins
+from hftransfer.metrics import LOWER_IS_BETTER
+from hftransfer.results import RunResult
+from hftransfer.tables import (
+    Table,
+    checkpoint,
+    data_table,
+    directed,
+    headlines,
+    in_markdown,
+    interval,
+    number,
+    portable,
+    recipe_yaml,
+    runtime_table,
+    score_table,
+    without_folders,
+)
+
+_EXAMPLES = {"text": "A text.", "image": "image.png", "audio": "speech.wav"}
+
+
+def card(result: RunResult) -> str:
+    """The model's README.md: metadata that the Hub reads, and what a user of the model has to know."""
+    sections = (_summary, _gain, _training, _exports, _limits, _usage, _reproduction)
+    body = "\n\n".join(filter(None, (section(result) for section in sections)))
+    return f"---\n{_metadata(result).to_yaml()}\n---\n\n{body}\n"
+
+
+def _metadata(result: RunResult) -> Any:
+    from huggingface_hub import EvalResult, ModelCardData
+
+    model, data, strategy = result.recipe["model"]["id"], result.recipe["data"], result.recipe["strategy"]["name"]
+    data_id, data_name = _data_set(result)
+    shipped = [result.recipe["export"]["format"]] if result.exports.keys() - result.rejected().keys() else []
+    # A part of another split is no split that the data set itself knows.
+    split = None if isinstance(data["splits"]["test"], int | float) else data["splits"]["test"] or "test"
+    scores = result.scores["test"]["tuned"]
+    results = [
+        EvalResult(
+            task_type=result.task,
+            dataset_type=data_id,
+            dataset_name=data_name,
+            dataset_config=data["source"].get("config"),
+            dataset_split=split,
+            dataset_revision=result.revisions.get(data_id),
+            metric_type=metric,
+            metric_name=directed(metric),
+            metric_value=score.value,
+        )
+        for metric, score in scores.items()
+    ]
+    return ModelCardData(
+        library_name="transformers",
+        pipeline_tag=result.task,
+        tags=["hftransfer", strategy, *shipped],
+        # From scratch, only the architecture of the checkpoint is used: nothing derives from its weights.
+        base_model=model if model in result.revisions and strategy != "scratch" else None,
+        datasets=[data_id] if data["source"]["name"] == "hub" else None,
+        metrics=list(scores),
+        model_name=result.name,
+        eval_results=results,
+    )
+
+
+def _data_set(result: RunResult) -> tuple[str, str]:
+    """Id and name of where the rows come from."""
+    source = result.recipe["data"]["source"]
+    return (source["id"], source["id"]) if "id" in source else (source["name"], f"local data ({source['name']})")
+
+
+def _summary(result: RunResult) -> str:
+    origin, table = in_markdown(checkpoint(result)), score_table(result)
+    if commit := result.revisions.get(result.recipe["model"]["id"] or ""):
+        origin = f"[{origin}](https://huggingface.co/{origin}) at commit `{commit}`"
+    labels = result.data.labels
+    shown = in_markdown(", ".join(labels[:10])) + (", ..." if len(labels) > 10 else "")
+    classes = f" into {len(labels)} classes ({shown})" if labels else ""
+    strategy, data, score = result.recipe["strategy"]["name"], _data_set(result)[1], headlines(result)["tuned"]
+    return (
+        f"# {in_markdown(result.name)}\n\nThis model does {result.task}{classes}. It starts from {origin}, trained by "
+        f"the strategy `{strategy}` on {in_markdown(data)}. On {score.count:,} test rows its "
+        f"{directed(result.headline)} is **{interval(score)}**. hftransfer made it from the one recipe below.\n\n"
+        f"## Scores\n\n{table.title}; the test split was scored once for each variant.\n\n{table.markdown()}"
+    )
+
+
+def _gain(result: RunResult) -> str:
+    """The tuned model against everything that is neither it nor made of it."""
+    scores, sign = headlines(result), -1 if result.headline in LOWER_IS_BETTER else 1
+    tuned, lines = scores["tuned"], []
+    for variant, score in scores.items():
+        if variant == "tuned" or variant in result.exports:
+            continue
+        gain, sides = sign * (tuned.value - score.value), f"{interval(tuned)} against {interval(score)}"
+        overlap = "; the intervals overlap" if tuned.low <= score.high and score.low <= tuned.high else ""
+        better = f"better than {variant} by {number(gain)} {result.headline}" if gain > 0 else ""
+        lines.append(f"- {better or f'**WARNING: not better than {variant}**'}: {sides}{overlap}")
+    return "## What the transfer gained\n\nThe tuned model is\n\n" + "\n".join(lines) if lines else ""
+
+
+def _training(result: RunResult) -> str:
+    strategy, arguments = without_folders(result.recipe["strategy"]), without_folders(result.recipe["training"])
+    epochs = max((entry["epoch"] for entry in result.history.get("tuned", []) if "epoch" in entry), default=0)
+    rows = [("strategy", strategy["name"])]
+    rows += [(f"strategy.{key}", str(value)) for key, value in strategy.items() if key != "name"]
+    rows += [(f"training.{key}", str(value)) for key, value in arguments.items()]
+    rows += [("epochs trained", f"{epochs:g}"), ("parameters", f"{result.parameters['all']:,}")]
+    rows += [("trained parameters", f"{result.parameters['trainable']:,}")]
+    settings, data = Table("Training", ("setting", "value"), rows).markdown(), data_table(result).markdown()
+    return f"## Training\n\n{settings}\n\n## Data\n\n{data}\n\nFingerprint of all rows: `{result.data.fingerprint}`"
+
+
+def _exports(result: RunResult) -> str:
+    rejected = [f"\n\n**{name} is rejected, not shipped**: {portable(why)}" for name, why in result.rejected().items()]
+    return f"## Exported variants\n\n{runtime_table(result).markdown()}{''.join(rejected)}" if result.exports else ""
+
+
+def _limits(result: RunResult) -> str:
+    count = headlines(result)["tuned"].count
+    classes = enumerate(zip(result.data.labels, result.confusion, strict=False))
+    recalls = sorted((row[i] / sum(row), label, sum(row)) for i, (label, row) in classes if sum(row))
+    weak = [f"{in_markdown(label)} (recall {r:.3f} on {rows:,} rows)" for r, label, rows in recalls[:3] if r < 1]
+    lines = [f"The scores tell of {count:,} rows of this one data set, and nothing of rows that look different."]
+    lines += [f"Weakest classes on the test split: {', '.join(weak)}."] if weak else []
+    lines += [f"**WARNING** {portable(line)}" for line in result.warnings]
+    return "## Limits\n\n" + "\n".join(f"- {line}" for line in lines)
+
+
+def _usage(result: RunResult) -> str:
+    task = plugins.load("tasks", result.task)
+    example = next(_EXAMPLES[kind] for kind in task.columns.values() if kind in _EXAMPLES)
+    repo = f'repo = "OWNER/{re.sub(r"[^A-Za-z0-9._-]", "-", result.name)}"  # the id on the Hub, or a local copy'
+    code = f'from transformers import pipeline\n\n{repo}\nprint(pipeline("{result.task}", model=repo)("{example}"))'
+    text = f"## How to use it\n\n```python\n{code}\n```"
+    shipped = [name for name in result.exports if name.startswith("onnx") and name not in result.rejected()]
+    if not shipped:
+        return text
+    runtime, processor = task.auto_model.replace("Auto", "ORT", 1), task.auto_processor
+    argument = re.sub(r"(?<=.)(?=[A-Z])", "_", processor.removeprefix("Auto")).lower()
+    onnx = (
+        f"from optimum.onnxruntime import {runtime}\nfrom transformers import {processor}, pipeline\n\n{repo}\n"
+        f'model = {runtime}.from_pretrained(repo, subfolder="{shipped[-1]}")\n'
+        f"{argument} = {processor}.from_pretrained(repo)\n"
+        f'print(pipeline("{result.task}", model=model, {argument}={argument})("{example}"))'
+    )
+    return f"{text}\n\nWith the ONNX runtime (`pip install optimum-onnx[onnxruntime]`):\n\n```python\n{onnx}\n```"
+
+
+def _reproduction(result: RunResult) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in result.versions.items())
+    commits = "".join(f"- {in_markdown(name)} at `{commit}`\n" for name, commit in result.revisions.items())
+    return (
+        "## How to reproduce it\n\n`hftransfer run recipe.yaml`, with this recipe (all defaults written out; local "
+        f"checkpoints and absolute paths cut to their last component):\n\n````yaml\n{recipe_yaml(result)}````\n\n"
+        f"{commits}- {versions}\n- {in_markdown(result.hardware)}"
+    )

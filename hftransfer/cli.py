@@ -1,0 +1,164 @@
+"""The commands. Nothing here imports torch before a command needs it."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from hftransfer import plugins
+from hftransfer.errors import HFTransferError, RecipeError
+
+_KINDS = ("tasks", "strategies", "sources", "samples", "exporters", "metrics")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Returns:
+        The exit code: 0 done, 2 a mistake of the user's in a sentence on stderr, 3 an exported variant was rejected.
+    """
+    args = _parser().parse_args(arguments)
+    try:
+        return int(args.command(args))
+    except HFTransferError as error:
+        print(f"hftransfer: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nhftransfer: interrupted; the same command with --resume goes on", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="hftransfer", description="Transfer learning by one recipe.")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    run = commands.add_parser("run", help="carry a recipe the whole way")
+    run.add_argument("recipe", help="a YAML file")
+    run.add_argument("overrides", nargs="*", metavar="key=value", help="for example strategy.r=16")
+    run.add_argument("--out", type=Path, help="directory of the run (default: runs/ and the recipe's name)")
+    again = run.add_mutually_exclusive_group()
+    again.add_argument("--resume", action="store_true", help="continue an unfinished run")
+    again.add_argument("--overwrite", action="store_true", help="replace what is there")
+    run.set_defaults(command=_run)
+
+    check = commands.add_parser("check", help="find everything that can be wrong, in seconds, with no weights read")
+    check.add_argument("recipe", help="a YAML file")
+    check.add_argument("overrides", nargs="*", metavar="key=value")
+    check.set_defaults(command=_check)
+
+    names = commands.add_parser("list", help="tasks, strategies, sources, samples, exporters, metrics, recipes")
+    names.add_argument("--schema", action="store_true", help="the JSON schema of recipes, for editors")
+    names.set_defaults(command=_list)
+
+    export = commands.add_parser("export", help="export a finished run anew")
+    export.add_argument("run", type=Path, help="directory of a finished run")
+    export.add_argument("--format", default="onnx")
+    export.add_argument("--quantization", default="dynamic-int8")
+    export.add_argument("--max-drop", type=float, default=0.01)
+    export.set_defaults(command=_export)
+
+    predict = commands.add_parser("predict", help="try a finished run on a line of text or a file")
+    predict.add_argument("run", type=Path, help="directory of a finished run")
+    predict.add_argument("input", nargs="+", help="a text, or the path of a file")
+    predict.add_argument("--variant", default="tuned", help="tuned, or an exported one such as onnx-int8")
+    predict.set_defaults(command=_predict)
+
+    report = commands.add_parser("report", help="HTML and Markdown from finished runs, several of them compared")
+    report.add_argument("runs", type=Path, nargs="+", metavar="RUN")
+    report.add_argument("--out", type=Path, default=Path("report.html"), help="the HTML file")
+    report.set_defaults(command=_report)
+    return parser
+
+
+def _run(args: argparse.Namespace) -> int:
+    from hftransfer.reading import load_recipe
+
+    recipe = load_recipe(args.recipe, args.overrides)
+    out = args.out or Path("runs") / Path(args.recipe).stem
+    from hftransfer.pipeline import run
+
+    return _finished(run(recipe, out, resume=args.resume, overwrite=args.overwrite), out)
+
+
+def _finished(result: "RunResult", out: Path) -> int:  # type: ignore[name-defined]  # noqa: F821
+    from hftransfer.report import terminal
+
+    print(f"\n{terminal(result)}\n\n{out}/report.html shows it; {out}/model/ is the model")
+    return 3 if result.rejected() else 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    from hftransfer.reading import load_recipe
+
+    recipe = load_recipe(args.recipe, args.overrides)
+    from hftransfer.planning import check, describe
+
+    print(describe(check(recipe)))
+    return 0
+
+
+def _list(args: argparse.Namespace) -> int:
+    if args.schema:
+        from hftransfer.recipe import Recipe
+
+        print(json.dumps(Recipe.json_schema(), indent=1))
+        return 0
+    for kind in _KINDS:
+        print(f"{kind}:")
+        for name in plugins.names(kind):
+            print(f"  {name:<22} {plugins.summary(kind, name)}")
+    print("recipes:")
+    for path in sorted(Path("recipes").rglob("*.yaml")):
+        print(f"  {path}")
+    return 0
+
+
+def _record(folder: Path) -> "RunResult":  # type: ignore[name-defined]  # noqa: F821
+    """The result of a finished run."""
+    from hftransfer.results import RunResult
+
+    if not (folder / "result.json").is_file():
+        runs = [str(p.parent) for p in folder.parent.glob("*/result.json")] if folder.parent.is_dir() else []
+        raise RecipeError(f"'{folder}' is no finished run; {plugins.nearest(folder, runs)}")
+    return RunResult.load(folder / "result.json")
+
+
+def _export(args: argparse.Namespace) -> int:
+    from pydantic import ValidationError
+
+    from hftransfer.recipe import Export
+
+    _record(args.run)
+    try:
+        settings = Export(format=args.format, quantization=args.quantization, max_drop=args.max_drop)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RecipeError(f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg']}") from None
+    from hftransfer.pipeline import export
+
+    return _finished(export(args.run, settings), args.run)
+
+
+def _predict(args: argparse.Namespace) -> int:
+    result = _record(args.run)
+    from hftransfer.trying import answers
+
+    for answer in answers(args.run, result, args.input, args.variant):
+        print(json.dumps(answer, ensure_ascii=False))
+    return 0
+
+
+def _report(args: argparse.Namespace) -> int:
+    results = [_record(folder) for folder in args.runs]
+    from hftransfer import report
+    from hftransfer.workspace import write
+
+    write(args.out, report.html(results))
+    print(report.markdown(results))
+    print(f"{args.out} written")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

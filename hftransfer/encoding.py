@@ -1,0 +1,72 @@
+"""From rows to model inputs: computed once and kept with the run, or on the fly where they would fill the disk."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hftransfer.tasks import Batch, Task
+
+_KEEP_BYTES = 4 * 2**30
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Splits of encoded rows and what makes a batch of them."""
+
+    splits: dict[str, Any]
+    collate: Callable[[list[dict[str, Any]]], Batch]
+
+
+def encode(task: Task, splits: dict[str, Any], processor: Any, folder: Path) -> Encoded:
+    """Encode all rows; arrays of one shape are declared as such, so that reading them back costs no conversion."""
+    folder.mkdir(parents=True, exist_ok=True)
+    size = sum(np.asarray(cell[0]).nbytes for cell in task.encode(splits["train"][:1], processor).values())
+    total = size * sum(len(rows) for rows in splits.values())
+    if total > _KEEP_BYTES:
+        lazy = {name: rows.with_transform(lambda batch: task.encode(batch, processor)) for name, rows in splits.items()}
+        return Encoded(lazy, task.collator(processor))
+    kept = {
+        name: keep(rows, lambda batch: task.encode(batch, processor), folder / f"{name}.arrow", f"encoding {name}")
+        for name, rows in splits.items()
+    }
+    return Encoded(kept, task.collator(processor))
+
+
+def keep(rows: Any, function: Callable[[dict[str, list[Any]]], dict[str, list[Any]]], file: Path, what: str) -> Any:
+    """`function` of all rows, computed once into an Arrow file that is there whole or not at all."""
+    first = function(rows[:2])
+    features = _array_features(first)
+    mapped = rows.map(
+        function,
+        batched=True,
+        batch_size=64,
+        remove_columns=rows.column_names,
+        features=features,
+        cache_file_name=str(file),
+        new_fingerprint=file.stem,
+        desc=what,
+    )
+    return mapped.with_format("numpy") if features else mapped
+
+
+def _array_features(batch: dict[str, list[Any]]) -> Any:
+    """Features for a batch of which some column holds arrays; None where plain lists of any length stand in it."""
+    from datasets import Array2D, Array3D, Features, List, Value
+
+    if not any(isinstance(cells[0], np.ndarray) for cells in batch.values()):
+        return None
+    arrays = {2: Array2D, 3: Array3D}
+    features: dict[str, Any] = {}
+    for name, cells in batch.items():
+        cell = np.asarray(cells[0])
+        kind = "float32" if cell.dtype.kind == "f" else "int64"
+        if cell.ndim in arrays:
+            features[name] = arrays[cell.ndim](shape=cell.shape, dtype=kind)
+        elif cell.ndim == 1:
+            features[name] = List(Value(kind), length=len(cell))
+        else:
+            features[name] = Value(kind)
+    return Features(features)

@@ -1,0 +1,153 @@
+"""Predict and score, one path for pretrained, tuned, exported and quantized models."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from hftransfer import plugins
+from hftransfer.encoding import Encoded
+from hftransfer.errors import HubError, RecipeError
+from hftransfer.results import RuntimeFacts, Score
+from hftransfer.tasks import Task
+
+_FOLDER = Path(__file__).parent / "metrics"
+_WARM = 3
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Metrics with their bootstrap: percentile intervals (Efron and Tibshirani 1993, ch. 13)."""
+
+    metrics: dict[str, Callable[[np.ndarray, np.ndarray], float]]
+    confidence: float
+    resamples: int
+    seed: int
+
+    def score(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, Score]:
+        """Metric -> score; rows are resampled with replacement, the same draws for every variant."""
+        draws = np.random.default_rng(self.seed).integers(0, len(references), (self.resamples, len(references)))
+        tail = 50 * (1 - self.confidence)
+        scores = {}
+        for name, metric in self.metrics.items():
+            values = [metric(predictions[rows], references[rows]) for rows in draws]
+            low, high = np.nanpercentile(values, [tail, 100 - tail])
+            value = metric(predictions, references)
+            scores[name] = Score(value=value, low=float(low), high=float(high), count=len(references))
+        return scores
+
+
+def check_metrics(names: list[str]) -> None:
+    """Every name is a file of `hftransfer/metrics/` or the id of a metric on the Hub.
+
+    Raises:
+        RecipeError: it is neither, or the Hub cannot be asked.
+    """
+    from hftransfer.hub import resolve
+
+    for name in names:
+        if name in plugins.names("metrics"):
+            continue
+        try:
+            resolve(name if "/" in name else f"evaluate-metric/{name}", repo_type="space")
+        except HubError as error:
+            near = plugins.nearest(name, plugins.names("metrics"))
+            raise RecipeError(f"evaluation.metrics: '{name}' is no metric of hftransfer, and {error}; {near}") from None
+
+
+def load_metric(name: str, config: str | None) -> Callable[[np.ndarray, np.ndarray], float]:
+    """A function of predictions and references, both of shape (rows, ...).
+
+    A Hub metric is Python code of its repository; naming it in the recipe is what allows it to run.
+    """
+    import evaluate
+
+    if name in plugins.names("metrics"):
+        module = evaluate.load(str(_FOLDER / f"{name}.py"), config)
+    else:
+        module = evaluate.load(name)
+
+    def value(predictions: np.ndarray, references: np.ndarray) -> float:
+        # The module's own function, since `compute` writes an Arrow file at every call, and a bootstrap makes 1000.
+        found = module._compute(predictions=predictions, references=references)
+        return float(found.get(name.rpartition("/")[2], next(iter(found.values()))))
+
+    return value
+
+
+def predict(task: Task, model: Any, encoded: Encoded, split: str, batch_size: int, what: str) -> np.ndarray:
+    """Outputs for all rows of a split, in their order; batches hold rows of like length.
+
+    Under several processes each takes its share, and all get the whole.
+    """
+    import torch
+    from accelerate import PartialState
+    from accelerate.utils import gather_object
+
+    rows = encoded.splits[split]
+    order = _by_length(rows)
+    state = PartialState()
+    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    mine = batches[state.process_index :: state.num_processes]
+    if hasattr(model, "eval"):
+        model.eval()
+    device = getattr(model, "device", torch.device("cpu"))
+    found: list[tuple[int, np.ndarray]] = []
+    with torch.inference_mode(), tqdm(total=len(rows), desc=what, unit="row", disable=not state.is_main_process) as bar:
+        for batch in mine:
+            tensors = encoded.collate([rows[row] for row in batch])
+            moved = {name: tensor.to(device) for name, tensor in tensors.items()}
+            found += zip(batch, task.predict(model, moved), strict=True)
+            bar.update(min(len(batch) * state.num_processes, bar.total - bar.n))
+    shared = gather_object(found) if state.num_processes > 1 else found
+    return np.stack([output for _, output in sorted(shared, key=lambda pair: pair[0])])
+
+
+def _by_length(rows: Any) -> list[int]:
+    """Row numbers, longest rows first, so that the progress bar errs on the safe side."""
+    names = rows.column_names or []
+    return np.argsort(-np.asarray(rows["length"]), kind="stable").tolist() if "length" in names else [*range(len(rows))]
+
+
+def runtime(task: Task, model: Any, encoded: Encoded, size: int, what: str) -> RuntimeFacts:
+    """Latency of batches of 1 and 8 test rows, warm, and `size`, the bytes of the weights."""
+    import torch
+
+    rows = encoded.splits["test"]
+    milliseconds: dict[int, list[float]] = {}
+    if hasattr(model, "eval"):
+        model.eval()
+    device = getattr(model, "device", torch.device("cpu"))
+    with torch.inference_mode():
+        for count, repeats in ((1, 40), (8, 15)):
+            milliseconds[count] = []
+            for turn in tqdm(range(_WARM + repeats), desc=f"timing {what}, batch {count}", unit="batch", leave=False):
+                batch = encoded.collate([rows[(turn * count + i) % len(rows)] for i in range(count)])
+                moved = {name: tensor.to(device) for name, tensor in batch.items()}
+                start = time.perf_counter()
+                task.predict(model, moved)
+                milliseconds[count].append(1000 * (time.perf_counter() - start))
+    (p50, p95), (p50_8, p95_8) = (np.percentile(milliseconds[n][_WARM:], [50, 95]).tolist() for n in (1, 8))
+    return RuntimeFacts(bytes=size, p50_ms=p50, p95_ms=p95, p50_ms_batch8=p50_8, p95_ms_batch8=p95_8)
+
+
+def gate(tuned: float, exported: float, max_drop: float, lower_is_better: bool) -> str | None:
+    """Why an exported variant may not ship; None where it keeps what was trained."""
+    drop = (exported - tuned) if lower_is_better else (tuned - exported)
+    if drop <= max_drop:
+        return None
+    return f"its score is {exported:.4f} against {tuned:.4f}; a drop of {drop:.4f} is over {max_drop}"
+
+
+def confusion(predictions: np.ndarray, references: np.ndarray, labels: tuple[str, ...]) -> list[list[int]]:
+    """Rows: references, columns: predictions; empty unless each row has one class."""
+    from sklearn.metrics import confusion_matrix
+
+    if predictions.ndim != 1 or predictions.dtype.kind != "i" or not labels:
+        return []
+    found: list[list[int]] = confusion_matrix(references, predictions, labels=[*range(len(labels))]).tolist()
+    return found

@@ -1,0 +1,62 @@
+"""ONNX through Optimum and the ONNX runtime (https://huggingface.co/docs/optimum-onnx)."""
+
+import shutil
+import warnings
+from pathlib import Path
+from typing import Any, ClassVar
+
+from hftransfer.errors import ExportError
+from hftransfer.exporters import Exporter
+from hftransfer.tasks import Task
+
+# What dynamic quantization turns into integers; convolutions lose their accuracy under it.
+_DYNAMIC = ["MatMul", "Gemm", "Gather"]
+
+
+class Onnx(Exporter):
+    """`model.onnx` in fp32, and in int8 with weights per channel and activations scaled as they come."""
+
+    requires: ClassVar[dict[str, str]] = {"onnxruntime": "onnx"}
+
+    def export(self, task: Task, model: Any, processor: Any, folder: Path) -> None:
+        from optimum.exporters.onnx import onnx_export_from_model
+        from optimum.exporters.tasks import TasksManager
+
+        kind = TasksManager.infer_task_from_model(type(model), library_name="transformers")
+        try:
+            with warnings.catch_warnings():
+                # The tracer warns of every Python branch; whether that matters is seen on the test rows, all of which
+                # are compared afterwards, so the exporter's own validation on made-up inputs is left out too.
+                warnings.simplefilter("ignore")
+                onnx_export_from_model(model, folder, task=kind, do_validation=False)
+        except (KeyError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise ExportError(f"Optimum cannot export {type(model).__name__} to ONNX: {reason}") from error
+        processor.save_pretrained(folder)
+
+    def quantize(self, source: Path, folder: Path, quantization: str) -> None:
+        from optimum.onnxruntime import ORTQuantizer
+        from optimum.onnxruntime.configuration import AutoQuantizationConfig
+
+        # Signed weights are twice as fast where the processor has VNNI, and overflow on AVX2 without it.
+        target = AutoQuantizationConfig.avx512_vnni if _has_vnni() else AutoQuantizationConfig.avx2
+        config = target(is_static=False, per_channel=True, operators_to_quantize=_DYNAMIC)
+        for file in source.iterdir():
+            if file.is_file() and file.suffix != ".onnx" and not file.name.endswith(".onnx_data"):
+                shutil.copy2(file, folder)
+        for file in sorted(source.glob("*.onnx")):
+            quantizer = ORTQuantizer.from_pretrained(source, file_name=file.name)
+            quantizer.quantize(save_dir=folder, quantization_config=config, file_suffix=None)
+
+    def load(self, task: Task, folder: Path) -> Any:
+        import optimum.onnxruntime as runtimes
+
+        return getattr(runtimes, task.auto_model.replace("Auto", "ORT", 1)).from_pretrained(folder)
+
+    def size(self, folder: Path) -> int:
+        return sum(file.stat().st_size for file in folder.glob("*.onnx*"))
+
+
+def _has_vnni() -> bool:
+    info = Path("/proc/cpuinfo")
+    return info.is_file() and "_vnni" in info.read_text()

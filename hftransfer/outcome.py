@@ -1,0 +1,123 @@
+"""From the outputs of all variants to what a run leaves: result.json, predictions, card and report."""
+
+import csv
+import io
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from hftransfer import card, machine, report
+from hftransfer.evaluation import confusion
+from hftransfer.metrics import LOWER_IS_BETTER
+from hftransfer.planning import Plan
+from hftransfer.results import Example, ExportFacts, RunResult, RuntimeFacts, Score
+from hftransfer.stages import Job, Outputs, scorer
+from hftransfer.workspace import dump_yaml, save_arrays, write
+
+_WORST = 12
+
+
+def scores(plan: Plan, outputs: Outputs) -> dict[str, dict[str, dict[str, Score]]]:
+    """Split -> variant -> metric -> score, with bootstrap intervals."""
+    score = scorer(plan).score
+    found: dict[str, dict[str, dict[str, Score]]] = {}
+    pairs = [(split, variant) for split, variants in outputs.items() for variant in variants]
+    for split, variant in tqdm(pairs, desc="bootstrap intervals", unit="variant"):
+        references = plan.task.references(plan.rows.splits[split])
+        found.setdefault(split, {})[variant] = score(plan.task.decide(outputs[split][variant]), references)
+    return found
+
+
+def collect(
+    job: Job, recipe: dict[str, Any], histories: dict[str, Any], pytorch: RuntimeFacts, exports: dict[str, ExportFacts]
+) -> RunResult:
+    """The record of a run."""
+    plan = job.plan
+    found = scores(plan, job.outputs)
+    decided = plan.task.decide(job.outputs["test"]["tuned"])
+    references = plan.task.references(plan.rows.splits["test"])
+    model, source = recipe["model"], recipe["data"]["source"]
+    revisions = {part["id"]: part["revision"] for part in (model, source) if part.get("id") and part.get("revision")}
+    return RunResult(
+        schema=1,
+        name=job.workspace.out.name,
+        task=plan.task.name,
+        headline=plan.metrics[0],
+        recipe=recipe,
+        scores=found,
+        parameters=plan.parameters,
+        seconds={stage: round(seconds, 2) for stage, seconds in job.workspace.seconds().items()},
+        peak_memory_bytes=machine.peak_memory(),
+        exports=exports,
+        pytorch=pytorch,
+        data=plan.rows.facts,
+        revisions=revisions,
+        versions=machine.versions(),
+        hardware=machine.hardware(),
+        history=histories,
+        confusion=confusion(decided, references, plan.rows.labels),
+        worst=_worst(plan, job.outputs["test"]["tuned"], decided, references),
+        warnings=_warnings(plan.metrics[0], found["test"], exports),
+    )
+
+
+def _worst(plan: Plan, outputs: np.ndarray, decided: np.ndarray, references: np.ndarray) -> list[Example]:
+    """The test rows that the tuned model gets wrong with the greatest loss."""
+    losses = plan.task.losses(outputs, references)
+    wrong = (decided != references).reshape(len(references), -1).any(axis=1)
+    rows = [row for row in np.argsort(-losses, kind="stable").tolist() if wrong[row]][:_WORST]
+    labels, test = plan.rows.labels, plan.rows.splits["test"]
+    return [
+        Example(
+            row=row,
+            reference=plan.task.describe(references[row], labels),
+            prediction=plan.task.describe(decided[row], labels),
+            loss=float(losses[row]),
+            shown=plan.task.show(test[row]),
+        )
+        for row in rows
+    ]
+
+
+def _warnings(headline: str, test: dict[str, dict[str, Score]], exports: dict[str, ExportFacts]) -> list[str]:
+    """A loud line for each baseline that does better than the tuned model."""
+    sign = -1 if headline in LOWER_IS_BETTER else 1
+    mine = test["tuned"][headline].value
+    return [
+        f"tuned is worse than {variant} on test: {headline} {mine:.4f} against {found[headline].value:.4f}; "
+        "the transfer does not pay: try another learning rate, more epochs, linear_probe, lora or another checkpoint"
+        for variant, found in test.items()
+        if variant not in exports and sign * found[headline].value > sign * mine
+    ]
+
+
+def publish(result: RunResult, job: Job) -> None:
+    """Write everything that a run leaves, result.json last, and give the run its name."""
+    workspace = job.workspace
+    if not workspace.state.is_main_process:
+        workspace.state.wait_for_everyone()
+        return
+    folder = workspace.folder
+    (folder / "predictions").mkdir(exist_ok=True)
+    for split, outputs in job.outputs.items():
+        save_arrays(folder / "predictions" / f"{split}.npz", outputs)
+        write(folder / "predictions" / f"{split}.csv", _table(job.plan, split, outputs))
+    write(folder / "recipe.yaml", dump_yaml(result.recipe))
+    write(folder / "model" / "README.md", card.card(result))
+    write(folder / "report.html", report.html([result]))
+    result.save(folder / "result.json")
+    workspace.finish()
+    workspace.state.wait_for_everyone()
+
+
+def _table(plan: Plan, split: str, outputs: dict[str, np.ndarray]) -> str:
+    """CSV: row, reference, and the prediction of each variant, in words."""
+    references = plan.task.references(plan.rows.splits[split])
+    columns = [references, *(plan.task.decide(array) for array in outputs.values())]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["row", "reference", *outputs])
+    for row in range(len(references)):
+        writer.writerow([row, *(plan.task.describe(column[row], plan.rows.labels) for column in columns)])
+    return text.getvalue()

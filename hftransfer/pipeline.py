@@ -1,0 +1,74 @@
+"""The whole story: check, encode, score the baselines, adapt, export, score what ships, document."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from hftransfer import outcome, stages
+from hftransfer.encoding import encode
+from hftransfer.planning import baselines, check, resolved
+from hftransfer.recipe import Export, Recipe
+from hftransfer.results import RunResult
+from hftransfer.workspace import Workspace, dump_yaml
+
+
+def run(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool = False) -> RunResult:
+    """Carry a recipe the whole way; the finished run lies in `out`.
+
+    Raises:
+        HFTransferError: in a sentence, a mistake in the recipe, the rows, the checkpoint or the place.
+    """
+    from accelerate import PartialState
+
+    workspace = Workspace(out, PartialState(cpu=bool(recipe.training.get("use_cpu", False))))
+    if done := workspace.refuse(resolved(recipe), resume=resume, overwrite=overwrite):
+        return RunResult.load(done)
+    plan = check(recipe)
+    with workspace.open(dump_yaml(resolved(recipe)), overwrite=overwrite):
+        with workspace.timed("encode"), workspace.state.main_process_first():
+            encoded = encode(plan.task, plan.rows.splits, plan.origin.processor, workspace.kept / "encoded")
+        job = stages.Job(plan, encoded, workspace, outputs={})
+        if "majority" in plan.recipe.evaluation.baselines:
+            stages.majority(job)
+        histories = {fitting.variant: stages.baseline(job, fitting) for fitting in baselines(plan.recipe)}
+        if plan.origin.weights is not None:
+            stages.pretrained(job)
+        histories["tuned"] = stages.tune(job)
+        pytorch, exports = stages.ship(job)
+        result = outcome.collect(job, resolved(plan.recipe), histories, pytorch, exports)
+        outcome.publish(result, job)
+    return result
+
+
+def export(folder: Path, settings: Export) -> RunResult:
+    """Export a finished run anew; its earlier exports are replaced when all is done.
+
+    Raises:
+        HFTransferError: as `run`.
+    """
+    from accelerate import PartialState
+
+    before = RunResult.load(folder / "result.json")
+    plan = check(Recipe.model_validate(before.recipe | {"export": settings}))
+    workspace = Workspace(folder, PartialState())
+    with workspace.open(dump_yaml(before.recipe), overwrite=True):
+        shutil.copytree(folder, workspace.folder, dirs_exist_ok=True, copy_function=os.link)
+        for variant in before.exports:
+            shutil.rmtree(workspace.folder / variant, ignore_errors=True)
+        encoded = encode(plan.task, plan.rows.splits, plan.origin.processor, workspace.kept / "encoded")
+        job = stages.Job(plan, encoded, workspace, outputs={})
+        for file in sorted((folder / "predictions").glob("*.npz")):
+            with np.load(file, allow_pickle=False) as arrays:
+                job.outputs[file.stem] = {name: arrays[name] for name in arrays if name not in before.exports}
+        pytorch, exports = stages.ship(job)
+        changed = {
+            "recipe": resolved(plan.recipe),
+            "pytorch": pytorch,
+            "exports": exports,
+            "scores": outcome.scores(plan, job.outputs),
+        }
+        result = before.model_copy(update=changed)
+        outcome.publish(result, job)
+    return result

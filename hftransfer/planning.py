@@ -1,0 +1,135 @@
+"""Everything that can be wrong, found before any weights are read: a recipe becomes a plan."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hftransfer import plugins
+from hftransfer.data import Rows, load_rows
+from hftransfer.evaluation import check_metrics
+from hftransfer.modeling import Origin, empty_model, find, open_origin, parameters
+from hftransfer.recipe import Recipe
+from hftransfer.strategies import Strategy
+from hftransfer.tasks import Task
+from hftransfer.training import DEFAULTS, arguments
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A recipe whose checkpoint, rows, metrics and arguments are known to be there."""
+
+    recipe: Recipe
+    """With the commits of the Hub and the fields of the task settled."""
+    rows: Rows
+    origin: Origin
+    metrics: list[str]
+    parameters: dict[str, int]
+    """`all` of the model, and those that are `trainable`."""
+
+    @property
+    def task(self) -> Task:
+        """The task with what the rows settle."""
+        return self.rows.task
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """One model to train."""
+
+    variant: str
+    strategy: Strategy
+    training: dict[str, Any]
+
+
+def check(recipe: Recipe) -> Plan:
+    """Make sure of checkpoint, rows, labels, metrics, training arguments and packages.
+
+    Raises:
+        HFTransferError: in a sentence, the first thing that is wrong.
+    """
+    fittings = [*baselines(recipe), tuned(recipe)]
+    exporter = [plugins.load("exporters", recipe.export.format)()] if recipe.export else []
+    for plugin in (recipe.task, recipe.data.source, *exporter, *(fitting.strategy for fitting in fittings)):
+        plugin.check_installed()
+    recipe = _pinned(recipe)
+    check_metrics(recipe.evaluation.metrics)
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    for fitting in fittings:
+        arguments(fitting.training, Path("unused"), recipe.seed, by_length=False)
+    rows = load_rows(recipe.task, recipe.data, recipe.seed)
+    recipe = recipe.model_copy(update={"task": rows.task})
+    if "majority" in recipe.evaluation.baselines:
+        rows.task.constant(rows.task.references(rows.splits["train"]))
+    origin = open_origin(rows.task, recipe.model, rows.labels)
+    counts = [_parameters(rows.task, origin, fitting.strategy) for fitting in fittings]
+    return Plan(recipe, rows, origin, list(recipe.evaluation.metrics or rows.task.metrics()), counts[-1])
+
+
+def resolved(recipe: Recipe) -> dict[str, Any]:
+    """The recipe with every default written out, those of the training included."""
+    return recipe.model_dump() | {"training": DEFAULTS | tuned(recipe).training}
+
+
+def tuned(recipe: Recipe) -> Fitting:
+    """The recipe's own training."""
+    return Fitting("tuned", recipe.strategy, recipe.strategy.training | recipe.training)
+
+
+def baselines(recipe: Recipe) -> Iterator[Fitting]:
+    """The trainings beside it, each with its strategy's own learning rate and at least as many epochs."""
+    for name in recipe.evaluation.baselines:
+        if name != "majority":
+            strategy = plugins.load("strategies", name)()
+            shared = {key: value for key, value in recipe.training.items() if key != "learning_rate"}
+            training = strategy.training | shared
+            if "num_train_epochs" in shared:
+                epochs = max(shared["num_train_epochs"], strategy.training.get("num_train_epochs", 0))
+                training["num_train_epochs"] = epochs
+            yield Fitting(name, strategy, training)
+
+
+def exported(recipe: Recipe) -> list[str]:
+    """The variants that are shipped beside the PyTorch model."""
+    if recipe.export is None:
+        return []
+    quantized = {"none": [], "dynamic-int8": [f"{recipe.export.format}-int8"]}
+    return [recipe.export.format, *quantized[recipe.export.quantization]]
+
+
+def describe(plan: Plan) -> str:
+    """What would run, in a few lines."""
+    counts = ", ".join(f"{count:,} {name}" for name, count in plan.rows.facts.rows.items())
+    removed = sum(plan.rows.facts.duplicates_removed.values())
+    labels = plan.rows.labels
+    shown = f"{len(labels)}: {', '.join(labels[:8])}{' ...' if len(labels) > 8 else ''}" if labels else "numbers"
+    origin = plan.recipe.model.id or f"a new {plan.origin.config.model_type}"
+    return "\n".join(
+        [
+            f"task        {plan.task.name}, scored by {', '.join(plan.metrics)}",
+            f"rows        {counts}; {removed} duplicates removed",
+            f"labels      {shown}",
+            f"checkpoint  {origin}, {plan.parameters['all']:,} parameters",
+            f"strategy    {plan.recipe.strategy.name}, {plan.parameters['trainable']:,} parameters train",
+            f"baselines   {', '.join(plan.recipe.evaluation.baselines) or 'none'}",
+            f"exports     {', '.join(exported(plan.recipe)) or 'none'}",
+        ]
+    )
+
+
+def _pinned(recipe: Recipe) -> Recipe:
+    """The recipe with branches and tags of the Hub replaced by the commits that they stand at."""
+    model = recipe.model
+    if model.id is not None:
+        found = find(model.id, model.revision, model.trust_remote_code)
+        model = model.model_copy(update={"revision": found.revision})
+    data = recipe.data.model_copy(update={"source": recipe.data.source.resolve()})
+    return recipe.model_copy(update={"model": model, "data": data})
+
+
+def _parameters(task: Task, origin: Origin, strategy: Strategy) -> dict[str, int]:
+    everything, _ = parameters(model := empty_model(task, origin))
+    _, trainable = parameters(strategy.prepare(model))
+    return {"all": everything, "trainable": trainable}

@@ -1,0 +1,190 @@
+"""The stages of a run: train, score, export. Each is done once in the life of the run, however often it is resumed."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hftransfer import plugins
+from hftransfer.encoding import Encoded
+from hftransfer.evaluation import Scorer, gate, load_metric, predict, runtime
+from hftransfer.exporters import Exporter
+from hftransfer.metrics import LOWER_IS_BETTER
+from hftransfer.modeling import Checkpoint, load_model, reload
+from hftransfer.planning import Fitting, Plan, exported, tuned
+from hftransfer.results import ExportFacts, RuntimeFacts
+from hftransfer.training import arguments, train
+from hftransfer.workspace import Workspace
+
+SCORED = ("validation", "test")
+
+Outputs = dict[str, dict[str, np.ndarray]]
+"""Split -> variant -> outputs."""
+History = list[dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every stage needs, and where it leaves its outputs."""
+
+    plan: Plan
+    encoded: Encoded
+    workspace: Workspace
+    outputs: Outputs
+
+    def predict(self, model: Any, encoded: Encoded, variant: str, splits: tuple[str, ...]) -> dict[str, np.ndarray]:
+        """Split -> outputs."""
+        size = self.plan.recipe.evaluation.batch_size
+        return {
+            split: predict(self.plan.task, model, encoded, split, size, f"scoring {variant} on {split}")
+            for split in splits
+        }
+
+    def note(self, variant: str, made: dict[str, np.ndarray]) -> None:
+        """Take over the outputs of a variant, split by split."""
+        for split, array in made.items():
+            self.outputs.setdefault(split, {})[variant] = array
+
+    def shipped(self) -> Any:
+        """The tuned model as its folder holds it."""
+        model = reload(self.plan.task, Checkpoint(str(self.workspace.folder / "model")))
+        return model.to(self.workspace.state.device)
+
+
+def majority(job: Job) -> None:
+    """Outputs of the best model that looks at no input."""
+    plan = job.plan
+    output = plan.task.constant(plan.task.references(plan.rows.splits["train"]))
+    job.note("majority", {split: np.stack([output] * len(plan.rows.splits[split])) for split in SCORED})
+
+
+def pretrained(job: Job) -> None:
+    """Outputs of the checkpoint before any training, its head drawn anew unless it knows the labels."""
+    from transformers import set_seed
+
+    def make() -> dict[str, np.ndarray]:
+        set_seed(job.plan.recipe.seed)
+        model = load_model(job.plan.task, job.plan.origin).to(job.workspace.state.device)
+        return job.predict(model, job.encoded, "pretrained", ("test",))
+
+    with job.workspace.timed("score pretrained"):
+        job.note("pretrained", job.workspace.arrays("pretrained/outputs", make))
+
+
+def baseline(job: Job, fitting: Fitting) -> History:
+    """Train and score a baseline; the model itself is not kept."""
+    name, workspace = fitting.variant, job.workspace
+
+    def make() -> History:
+        with workspace.timed(f"train {name}"):
+            model, encoded, history = _fit(job, fitting)
+        with workspace.timed(f"score {name}"):
+            workspace.arrays(f"{name}/outputs", lambda: job.predict(model, encoded, name, SCORED))
+        return history
+
+    history: History = workspace.record(f"{name}/history", make)
+    job.note(name, workspace.arrays(f"{name}/outputs"))
+    return history
+
+
+def tune(job: Job) -> History:
+    """Adapt the checkpoint, save what ships, and score it as it is read back."""
+    workspace, plan = job.workspace, job.plan
+    fitting = tuned(plan.recipe)
+
+    def make() -> History:
+        with workspace.timed("train tuned"):
+            model, _, history = _fit(job, fitting)
+            model = fitting.strategy.merge(model)
+
+        def save(folder: Path) -> None:
+            model.save_pretrained(folder)
+            plan.origin.processor.save_pretrained(folder)
+
+        workspace.directory("model", save)
+        return history
+
+    history: History = workspace.record("tuned/history", make)
+    with workspace.timed("score tuned"):
+        job.note(
+            "tuned",
+            workspace.arrays("tuned/outputs", lambda: job.predict(job.shipped(), job.encoded, "tuned", SCORED)),
+        )
+    return history
+
+
+def _fit(job: Job, fitting: Fitting) -> tuple[Any, Encoded, History]:
+    """A trained model, the rows that it was trained on, and the Trainer's log."""
+    from transformers import set_seed
+
+    plan, folder = job.plan, job.workspace.kept / fitting.variant
+    set_seed(plan.recipe.seed)
+    model = fitting.strategy.prepare(load_model(plan.task, plan.origin).to(job.workspace.state.device))
+    with job.workspace.state.main_process_first():
+        encoded = fitting.strategy.keep(model, job.encoded, folder / "kept")
+    by_length = "length" in (encoded.splits["train"].column_names or [])
+    args = arguments(fitting.training, folder / "checkpoints", plan.recipe.seed, by_length)
+    history = train(model, encoded, args, fitting.strategy.callbacks(), fitting.variant)
+    return model, encoded, history
+
+
+def ship(job: Job) -> tuple[RuntimeFacts, dict[str, ExportFacts]]:
+    """Export the tuned model, score each variant on the test rows, and hold it to the recipe's `max_drop`."""
+    plan, workspace = job.plan, job.workspace
+    model = job.shipped()
+    size = sum(file.stat().st_size for file in (workspace.folder / "model").glob("*.safetensors"))
+    pytorch = _runtime(job, "tuned", model, size)
+    if plan.recipe.export is None:
+        return pytorch, {}
+    exporter = plugins.load("exporters", plan.recipe.export.format)()
+    first, *quantized = exported(plan.recipe)
+    with workspace.timed("export"):
+        folder = workspace.directory(
+            first, lambda place: exporter.export(plan.task, model.cpu(), plan.origin.processor, place)
+        )
+        scheme = plan.recipe.export.quantization
+        for variant in quantized:
+            workspace.directory(variant, lambda place: exporter.quantize(folder, place, scheme))
+    exports = {variant: _measure(job, exporter, variant) for variant in (first, *quantized)}
+    for variant, facts in exports.items():
+        if facts.rejected and workspace.state.is_main_process:
+            shutil.rmtree(workspace.folder / variant)
+    return pytorch, exports
+
+
+def _measure(job: Job, exporter: Exporter, variant: str) -> ExportFacts:
+    """Score and time an exported variant, and set it beside the tuned model."""
+    plan, folder = job.plan, job.workspace.folder / variant
+    model = exporter.load(plan.task, folder)
+    with job.workspace.timed(f"score {variant}"):
+        made = job.workspace.arrays(f"{variant}/outputs", lambda: job.predict(model, job.encoded, variant, ("test",)))
+    job.note(variant, made)
+    mine, theirs = job.outputs["test"]["tuned"], job.outputs["test"][variant]
+    headline = plan.metrics[0]
+    metric = load_metric(headline, plan.task.metric_config())
+    references = plan.task.references(plan.rows.splits["test"])
+    before, after = (metric(plan.task.decide(outputs), references) for outputs in (mine, theirs))
+    same = plan.task.decide(mine) == plan.task.decide(theirs)
+    assert plan.recipe.export is not None
+    return ExportFacts(
+        **_runtime(job, variant, model, exporter.size(folder)).model_dump(),
+        max_abs_diff=float(np.abs(mine - theirs).max()),
+        agreement=float(same.reshape(len(same), -1).all(axis=1).mean()),
+        rejected=gate(before, after, plan.recipe.export.max_drop, headline in LOWER_IS_BETTER),
+    )
+
+
+def _runtime(job: Job, variant: str, model: Any, size: int) -> RuntimeFacts:
+    made = job.workspace.record(
+        f"{variant}/runtime", lambda: runtime(job.plan.task, model, job.encoded, size, variant).model_dump()
+    )
+    return RuntimeFacts.model_validate(made)
+
+
+def scorer(plan: Plan) -> Scorer:
+    """The recipe's metrics, intervals and seed."""
+    evaluation = plan.recipe.evaluation
+    metrics = {name: load_metric(name, plan.task.metric_config()) for name in plan.metrics}
+    return Scorer(metrics, evaluation.confidence, evaluation.resamples, plan.recipe.seed)

@@ -1,0 +1,159 @@
+"""What a run's record says in tables and short words; terminal, report and card share them."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import yaml
+
+from hftransfer.metrics import LOWER_IS_BETTER
+from hftransfer.results import RunResult, Score
+
+_ORDER = ("majority", "scratch", "linear_probe", "pretrained", "tuned", "onnx", "onnx-int8")
+_PATH = re.compile(r"file:|~[\w.-]*[\\/]|[A-Za-z]:[\\/]|[\\/]")
+_FOLDERS = re.compile(r"(?<![\w:/.<])(?:[A-Za-z]:|~[\w.-]*)?[\\/][^\s'\"]*[\\/]")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells of text under a head; the first cell of a row names the row."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+
+    def text(self) -> str:
+        """Aligned columns."""
+        lines = (self.head, *self.rows)
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+
+    def markdown(self) -> str:
+        """A table of GitHub's Markdown."""
+        lines = (self.head, ("---",) * len(self.head), *self.rows)
+        return "\n".join(f"| {' | '.join(map(in_markdown, line))} |" for line in lines)
+
+
+def in_markdown(text: str) -> str:
+    """Text of the data or the recipe, unable to break a Markdown table or the page around it."""
+    return " ".join(escape(text, quote=False).split()).replace("|", "\\|")
+
+
+def number(value: float) -> str:
+    """A score: three decimals, but three digits of a small value and thousands marked in a large one."""
+    if abs(value) >= 100:
+        return f"{value:,.1f}"
+    return f"{value:.3f}" if abs(value) >= 0.01 or value == 0 else f"{value:.3g}"
+
+
+def amount(value: float) -> str:
+    """Megabytes, milliseconds or seconds, three digits or more."""
+    return f"{value:,.{0 if value >= 100 else 1 if value >= 10 else 2}f}"
+
+
+def interval(score: Score) -> str:
+    """A score with its interval."""
+    return f"{number(score.value)} [{number(score.low)}, {number(score.high)}]"
+
+
+def directed(metric: str) -> str:
+    """A metric's name, with its direction where that is not the usual one."""
+    return f"{metric} (lower is better)" if metric in LOWER_IS_BETTER else metric
+
+
+def named(result: RunResult, variant: str) -> str:
+    """A variant's name, with its rejection."""
+    return f"{variant} (rejected)" if variant in result.rejected() else variant
+
+
+def headlines(result: RunResult) -> dict[str, Score]:
+    """Variant -> headline score on the test split: baselines first, then the tuned model, then its exports."""
+    scores = result.scores.get("test", {})
+    return {name: scores[name][result.headline] for name in _ordered(scores) if result.headline in scores[name]}
+
+
+def _ordered(variants: Iterable[str]) -> list[str]:
+    return sorted(variants, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
+
+
+def score_table(result: RunResult, split: str = "test", *, runtime: bool = False) -> Table:
+    """Variants by metrics; with `runtime`, also size, latency and agreement where they were measured."""
+    scores, sizes = result.scores.get(split, {}), runtime_table(result)
+    metrics = sorted({m: None for of in scores.values() for m in of}, key=lambda metric: metric != result.headline)
+    columns = () if not runtime else (1, 2, 6) if result.exports else (1, 2)
+    cells = {row[0]: tuple(row[i] for i in columns) for row in sizes.rows}
+    rows = []
+    for variant in _ordered(scores):
+        values = (interval(scores[variant][m]) if m in scores[variant] else "" for m in metrics)
+        name = named(result, variant)
+        rows.append((name, *values, *cells.get(name, ("",) * len(columns))))
+    count = max((score.count for of in scores.values() for score in of.values()), default=0)
+    level = f"{100 * result.recipe['evaluation']['confidence']:g} %"
+    title = f"Scores on the {count:,} rows of the {split} split, with bootstrap intervals at {level}"
+    return Table(title, ("variant", *map(directed, metrics), *(sizes.head[i] for i in columns)), rows)
+
+
+def runtime_table(result: RunResult) -> Table:
+    """Size and speed of the tuned model in PyTorch and of every exported variant, and how near they are."""
+    head = (
+        "variant",
+        "MB",
+        "p50 ms",
+        "p95 ms",
+        "p50 ms, batch 8",
+        "p95 ms, batch 8",
+        "agreement",
+        "largest difference",
+    )
+    rows = []
+    for variant, facts in {"tuned": result.pytorch, **result.exports}.items():
+        sizes = (facts.bytes / 1e6, facts.p50_ms, facts.p95_ms, facts.p50_ms_batch8, facts.p95_ms_batch8)
+        export = result.exports.get(variant)
+        near = (f"{export.agreement:.2%}", f"{export.max_abs_diff:.2g}") if export else ("", "")
+        rows.append((named(result, variant), *map(amount, sizes), *near))
+    return Table("Size and speed", head, rows)
+
+
+def data_table(result: RunResult) -> Table:
+    """Rows of each split, and those that were left out."""
+    out = (result.data.duplicates_removed, result.data.skipped)
+    rows = [(s, f"{count:,}", *(f"{of.get(s, 0):,}" for of in out)) for s, count in result.data.rows.items()]
+    return Table("Data", ("split", "rows used", "duplicates of another split removed", "unreadable, skipped"), rows)
+
+
+def checkpoint(result: RunResult) -> str:
+    """The checkpoint as another machine knows it: Hub id, sample, or the last component of a local directory."""
+    model = result.recipe["model"]
+    return _place(model["id"], result) if model["id"] else f"new {model['config']['model_type']}"
+
+
+def recipe_yaml(result: RunResult) -> str:
+    """The resolved recipe; local checkpoints and absolute paths are cut to their last component."""
+    recipe = result.model_dump(mode="json", include={"recipe"})["recipe"]
+    places = {key: _place(recipe["model"][key], result) for key in ("id", "processor") if recipe["model"].get(key)}
+    cut = without_folders(recipe | {"model": recipe["model"] | places})
+    return str(yaml.safe_dump(cut, sort_keys=False, allow_unicode=True))
+
+
+def _place(text: str, result: RunResult) -> str:
+    return text if text in result.revisions or text.startswith("sample:") else _last(text)
+
+
+def _last(path: str) -> str:
+    return re.split(r"[\\/]", path.rstrip("\\/"))[-1] or path
+
+
+def without_folders(value: Any) -> Any:
+    """The value with every path in it cut to its last component: a card is read elsewhere."""
+    if isinstance(value, dict):
+        return {key: without_folders(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [without_folders(item) for item in value]
+    return _last(value) if isinstance(value, str) and _PATH.match(value) else value
+
+
+def portable(text: str) -> str:
+    """A sentence without the folders of this machine, for Markdown."""
+    return in_markdown(_FOLDERS.sub("", text))

@@ -1,0 +1,134 @@
+"""TrainingArguments and the plain Hugging Face Trainer; resume."""
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+from hftransfer.encoding import Encoded
+from hftransfer.errors import RecipeError
+
+# What every training starts from; the strategy's own arguments go before these, a recipe's before both.
+DEFAULTS: dict[str, Any] = {
+    "per_device_train_batch_size": 16,
+    "per_device_eval_batch_size": 32,
+    "lr_scheduler_type": "linear",
+    "warmup_steps": 0,
+    "weight_decay": 0.01,
+    "eval_strategy": "epoch",
+    "save_strategy": "epoch",
+    "save_total_limit": 2,
+    "logging_strategy": "epoch",
+    "report_to": "none",
+}
+
+_COMPLETE = "complete"
+
+
+def arguments(training: dict[str, Any], folder: Path, seed: int, by_length: bool) -> Any:
+    """TrainingArguments of one training.
+
+    Raises:
+        RecipeError: values that TrainingArguments refuses, or that would be ignored without a word.
+    """
+    from transformers import TrainingArguments
+
+    fixed = {
+        "output_dir": str(folder),
+        "seed": seed,
+        "data_seed": seed,
+        "remove_unused_columns": False,
+        "label_names": ["labels"],
+    }
+    grouped = _by_length() if by_length else {}
+    before = {name: value for name, value in os.environ.items() if name.startswith("ACCELERATE_")}
+    try:
+        made = TrainingArguments(**(DEFAULTS | grouped | training | fixed))
+    except (ValueError, TypeError) as error:
+        raise RecipeError(f"training: {' '.join(str(error).split())}") from None
+    finally:
+        _restore(before)
+    if made.fp16 and made.device.type == "cpu":
+        raise RecipeError("training.fp16: there is no half precision on a CPU (it would train in fp32); use bf16")
+    return made
+
+
+def _by_length() -> dict[str, Any]:
+    """Batches of rows of like length, as the installed Transformers calls it."""
+    from hftransfer.arguments import training_fields
+
+    if "group_by_length" in training_fields():
+        return {"group_by_length": True}
+    return {"train_sampling_strategy": "group_by_length"}
+
+
+def _restore(environment: dict[str, str]) -> None:
+    """Undo what Trainer writes for the next one in the process (mixed precision, compiling)."""
+    for name in [n for n in os.environ if n.startswith("ACCELERATE_")]:
+        del os.environ[name]
+    os.environ.update(environment)
+
+
+def train(model: Any, encoded: Encoded, args: Any, callbacks: list[Any], what: str) -> list[dict[str, float]]:
+    """Train in place, going on from the last complete checkpoint in the output folder; returns the Trainer's log.
+
+    `what` names the training in its progress bar.
+    """
+    from transformers import PrinterCallback, ProgressCallback, Trainer
+
+    environment = {name: value for name, value in os.environ.items() if name.startswith("ACCELERATE_")}
+    trainer = Trainer(
+        model=model,
+        args=args,
+        train_dataset=encoded.splits["train"],
+        eval_dataset=encoded.splits["validation"],
+        data_collator=encoded.collate,
+        callbacks=[_follow(what), *callbacks],
+    )
+    for plain in (ProgressCallback, PrinterCallback):
+        trainer.remove_callback(plain)
+    with warnings.catch_warnings():
+        # Where a file system's times are coarse, Trainer orders checkpoints by number, and says so at each save.
+        warnings.filterwarnings("ignore", "mtime may not be reliable")
+        trainer.train(resume_from_checkpoint=last_complete(Path(args.output_dir)))
+    _restore(environment)
+    return [
+        {k: float(v) for k, v in entry.items() if isinstance(v, int | float)} for entry in trainer.state.log_history
+    ]
+
+
+def last_complete(folder: Path) -> str | None:
+    """The newest checkpoint that was written to its end."""
+    found = [path.parent for path in folder.glob(f"checkpoint-*/{_COMPLETE}")]
+    return str(max(found, key=lambda path: int(path.name.rpartition("-")[2]))) if found else None
+
+
+def _follow(what: str) -> Any:
+    """A callback that shows a bar with the losses, and marks a checkpoint as complete.
+
+    Trainer writes a checkpoint file by file; one that a killed run left without the mark is not resumed from.
+    """
+    from tqdm.auto import tqdm
+    from transformers import TrainerCallback
+
+    class Follow(TrainerCallback):
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_kwargs: Any) -> None:
+            hidden = not state.is_world_process_zero
+            self.bar = tqdm(total=state.max_steps, desc=f"training {what}", unit="step", disable=hidden)
+            self.losses: dict[str, str] = {}
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_kwargs: Any) -> None:
+            self.bar.update(state.global_step - self.bar.n)
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_kwargs: Any) -> None:
+            self.losses |= {k: f"{logs[k]:.3f}" for k in ("loss", "eval_loss") if k in (logs or {})}
+            self.bar.set_postfix(self.losses)
+
+        def on_save(self, args: Any, state: Any, control: Any, **_kwargs: Any) -> None:
+            if state.is_world_process_zero:
+                (Path(args.output_dir) / f"checkpoint-{state.global_step}" / _COMPLETE).touch()
+
+        def on_train_end(self, args: Any, state: Any, control: Any, **_kwargs: Any) -> None:
+            self.bar.close()
+
+    return Follow()

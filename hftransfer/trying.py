@@ -1,0 +1,43 @@
+"""`predict`: a finished run, in PyTorch or exported, on what somebody gives it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hftransfer import plugins
+from hftransfer.errors import RecipeError
+from hftransfer.modeling import Checkpoint, reload
+from hftransfer.recipe import Recipe
+from hftransfer.results import RunResult
+
+
+def answers(folder: Path, result: RunResult, inputs: list[str], variant: str = "tuned") -> Iterator[dict[str, Any]]:
+    """One answer for each input.
+
+    Raises:
+        RecipeError: the run has no such variant.
+        DataError: an input cannot be read.
+    """
+    recipe = Recipe.model_validate(result.recipe)
+    shipped = ["tuned", *(name for name, facts in result.exports.items() if not facts.rejected)]
+    if variant not in shipped:
+        raise RecipeError(f"the run has no variant '{variant}'; {plugins.nearest(variant, shipped)}")
+    task = recipe.task
+    rows = [task.read(text) for text in inputs]
+    import torch
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    place = folder / ("model" if variant == "tuned" else variant)
+    if variant == "tuned":
+        model = reload(task, Checkpoint(str(place))).eval()
+    else:
+        assert recipe.export is not None
+        model = plugins.load("exporters", recipe.export.format)().load(task, place)
+    processor = getattr(transformers, task.auto_processor).from_pretrained(place)
+    collate = task.collator(processor)
+    for row in rows:
+        encoded = task.encode({role: [cell] for role, cell in row.items()}, processor)
+        with torch.inference_mode():
+            outputs = task.predict(model, collate([{name: cells[0] for name, cells in encoded.items()}]))
+        yield task.answer(outputs[0], tuple(result.data.labels))

@@ -1,0 +1,195 @@
+"""Where a run writes: a locked folder beside its goal, whose finished stages are kept; renamed when all is done."""
+
+import fcntl
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from hftransfer.errors import HFTransferError, RecipeError
+
+_LOCK = "lock"
+
+
+class Workspace:
+    """`NAME.partial` while the run goes on, `NAME` when it is finished.
+
+    Under several processes the main one writes and the others wait; each calls the same methods in the same order.
+    """
+
+    def __init__(self, out: Path, state: Any) -> None:
+        """`out` is the finished run's directory, `state` accelerate's PartialState."""
+        self.out = out
+        self.state = state
+        self.folder = out.with_name(out.name + ".partial")
+        self.kept = self.folder / "work"
+
+    def refuse(self, recipe: dict[str, Any], *, resume: bool, overwrite: bool) -> Path | None:
+        """Say before any work what would only be found after it; the `result.json` of a run that is already finished.
+
+        Raises:
+            RecipeError: the directory is taken, or the run there followed another recipe.
+        """
+        result = self.out / "result.json"
+        if self.out.exists() and not result.is_file():
+            raise RecipeError(f"'{self.out}' exists and is no run; --out chooses another place")
+        if overwrite:
+            return None
+        if result.is_file():
+            if not resume:
+                raise RecipeError(
+                    f"'{self.out}' holds a finished run; --overwrite replaces it, --out chooses another place"
+                )
+            self._refuse_another(recipe, self.out / "recipe.yaml")
+            return result
+        if (self.folder / "recipe.yaml").is_file():
+            if not resume:
+                raise RecipeError(
+                    f"'{self.out}' has an unfinished run; --resume continues it, --overwrite starts it again, "
+                    "--out chooses another place"
+                )
+            self._refuse_another(recipe, self.folder / "recipe.yaml")
+        return None
+
+    def _refuse_another(self, recipe: dict[str, Any], file: Path) -> None:
+        """Compare what is asked with what was begun, where a value that was left out may have been settled since."""
+        begun = yaml.safe_load(file.read_text(encoding="utf-8"))
+        place = _difference(json.loads(json.dumps(recipe)), begun)
+        if place is not None:
+            raise RecipeError(
+                f"the run in '{self.out}' followed another recipe: '{place}' differs (see {file}); "
+                "give the same recipe and overrides, or --overwrite to start again"
+            )
+
+    @contextmanager
+    def open(self, recipe: str, *, overwrite: bool) -> Iterator["Workspace"]:
+        """Hold the folder for this run alone; a mistake of the user's that comes up in a fresh one removes it.
+
+        Raises:
+            RecipeError: another process is writing there.
+        """
+        if not self.state.is_main_process:
+            self.state.wait_for_everyone()
+            yield self
+            return
+        fresh = overwrite or not (self.folder / "recipe.yaml").is_file()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / _LOCK).open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RecipeError(f"another run is writing into '{self.out}'; --out chooses another place") from None
+            if fresh:
+                for path in self.folder.iterdir():
+                    if path.name != _LOCK:
+                        shutil.rmtree(path) if path.is_dir() else path.unlink()
+                write(self.folder / "recipe.yaml", recipe)
+            self.state.wait_for_everyone()
+            try:
+                yield self
+            except HFTransferError:
+                if fresh:
+                    shutil.rmtree(self.folder)
+                raise
+
+    def arrays(self, name: str, make: Callable[[], dict[str, np.ndarray]] | None = None) -> dict[str, np.ndarray]:
+        """Arrays that are computed once in the life of the run; `make` may need all processes."""
+        path = self.kept / f"{name}.npz"
+        self.state.wait_for_everyone()
+        if make is not None and not path.is_file():
+            made = make()
+            if self.state.is_main_process:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                save_arrays(path, made)
+            self.state.wait_for_everyone()
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+
+    def record(self, name: str, make: Callable[[], Any]) -> Any:
+        """What JSON can hold, made once in the life of the run; `make` may be a training of many processes."""
+        path = self.kept / f"{name}.json"
+        self.state.wait_for_everyone()
+        if path.is_file():
+            return json.loads(path.read_text(encoding="utf-8"))
+        made = make()
+        if self.state.is_main_process:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write(path, json.dumps(made))
+        return made
+
+    def directory(self, name: str, make: Callable[[Path], Any]) -> Path:
+        """A directory of the run, made once by the main process, whole or not at all."""
+        path = self.folder / name
+        if self.state.is_main_process and not path.is_dir():
+            partial = path.with_name(path.name + ".partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            make(partial)
+            partial.rename(path)
+        self.state.wait_for_everyone()
+        return path
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the block's seconds to the stage's; what a killed process spent on an unfinished block is not in it."""
+        start = time.monotonic()
+        yield
+        if self.state.is_main_process:
+            seconds = self.seconds()
+            seconds[stage] = seconds.get(stage, 0.0) + time.monotonic() - start
+            self.kept.mkdir(parents=True, exist_ok=True)
+            write(self.kept / "seconds.json", json.dumps(seconds))
+
+    def seconds(self) -> dict[str, float]:
+        """Stage -> seconds, over all the times that the run was continued."""
+        path = self.kept / "seconds.json"
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+    def finish(self) -> Path:
+        """Drop what was only work, and give the run its name."""
+        shutil.rmtree(self.kept, ignore_errors=True)
+        (self.folder / _LOCK).unlink()
+        old = self.out.with_name(self.out.name + ".old")
+        shutil.rmtree(old, ignore_errors=True)
+        if self.out.exists():
+            self.out.rename(old)
+        self.folder.rename(self.out)
+        shutil.rmtree(old, ignore_errors=True)
+        return self.out
+
+
+def _difference(asked: Any, begun: Any, place: str = "") -> str | None:
+    """The first place where two recipes differ; a None that was asked for agrees with everything."""
+    if isinstance(asked, dict) and isinstance(begun, dict):
+        for key in sorted(asked.keys() | begun.keys()):
+            below = f"{place}.{key}" if place else key
+            if (found := _difference(asked.get(key), begun.get(key), below)) is not None:
+                return found
+        return None
+    return None if asked is None or asked == begun else place
+
+
+def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """An .npz file, whole or not at all, without pickles."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+    partial.replace(path)
+
+
+def dump_yaml(recipe: dict[str, Any]) -> str:
+    """A resolved recipe as the text of its file."""
+    return yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=120)
+
+
+def write(path: Path, text: str) -> None:
+    """A text file, whole or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)

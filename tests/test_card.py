@@ -1,0 +1,162 @@
+"""The model card, on records built here; huggingface_hub reads it back."""
+
+import ast
+import re
+
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+from results_builder import COMMIT, recipe, regression, result, score
+
+from hftransfer.card import card
+
+LOCAL = {"id": "/home/someone/models/tiny", "config": None, "processor": "~/tokenizers/own", "revision": None}
+
+
+def _recipe_in(text):
+    return yaml.safe_load(text.split("````yaml\n")[1].split("````")[0])
+
+
+def _source(**fields):
+    return recipe()["data"] | {"source": fields}
+
+
+def test_the_hub_reads_the_metadata():
+    data = ModelCard(card(result())).data
+    assert data.library_name == "transformers"
+    assert data.pipeline_tag == "text-classification"
+    assert data.tags == ["hftransfer", "lora", "onnx"]
+    assert data.base_model == "org/small"
+    assert data.datasets == ["org/news"]
+    assert data.metrics == ["f1", "accuracy"]
+
+
+def test_eval_results_make_the_round_trip():
+    once = ModelCard(card(result()))
+    assert {r.metric_type: r.metric_value for r in once.data.eval_results} == {"accuracy": 0.925, "f1": 0.915}
+    first = once.data.eval_results[0]
+    assert (first.task_type, first.dataset_type, first.dataset_config) == ("text-classification", "org/news", "en")
+    assert (first.dataset_split, first.dataset_revision) == ("test", "7" * 40)
+    assert once.data.model_name == "news-small-lora"
+    again = ModelCard(str(once))
+    assert again.data.eval_results == once.data.eval_results
+    assert again.text == once.text
+
+
+def test_a_part_of_another_split_is_not_passed_off_as_the_test_split():
+    splits = {"train": "train", "validation": 0.1, "test": 0.2}
+    made = ModelCard(card(result(recipe=recipe(data=recipe()["data"] | {"splits": splits}))))
+    assert made.data.eval_results[0].dataset_split is None
+
+
+def test_what_the_hub_does_not_have_is_not_linked_to():
+    local = recipe(model=LOCAL, data=_source(name="csv", train="rows.csv"))
+    data = ModelCard(card(result(recipe=local, revisions={}))).data
+    assert data.base_model is None
+    assert data.datasets is None
+    assert data.eval_results[0].dataset_name == "local data (csv)"
+
+
+def test_a_model_from_scratch_derives_from_no_weights():
+    assert ModelCard(card(result(recipe=recipe(strategy={"name": "scratch"})))).data.base_model is None
+
+
+def test_no_absolute_path_leaks():
+    leaky = recipe(
+        model=LOCAL,
+        data=_source(name="csv", train=["/home/someone/data/a.csv"], test="C:\\Users\\someone\\b.csv"),
+        training={"output_dir": "/home/someone/out", "learning_rate": 0.1},
+        strategy={"name": "lora", "folder": "file:///home/someone/folder"},
+    )
+    told = ["row 3 of /home/someone/data/a.csv is empty; see https://huggingface.co/docs/datasets/loading"]
+    text = card(result(recipe=leaky, revisions={}, warnings=told))
+    assert "someone" not in text
+    assert "row 3 of a.csv is empty; see https://huggingface.co/docs/datasets/loading" in text
+    shown = _recipe_in(text)
+    assert (shown["model"]["id"], shown["model"]["processor"]) == ("tiny", "own")
+    assert shown["data"]["source"] == {"name": "csv", "train": ["a.csv"], "test": "b.csv"}
+    assert shown["training"] == {"output_dir": "out", "learning_rate": 0.1}
+
+
+def test_the_recipe_is_shown_whole():
+    assert _recipe_in(card(result())) == recipe()
+
+
+def test_a_new_model_and_a_sample_are_named():
+    config = {"id": None, "config": {"model_type": "vit"}, "processor": None}
+    assert "starts from new vit" in card(result(recipe=recipe(model=config, strategy={"name": "scratch"})))
+    sample = {"id": "sample:minilm", "config": None, "processor": None}
+    assert "starts from sample:minilm" in card(result(recipe=recipe(model=sample)))
+    assert f"[org/small](https://huggingface.co/org/small) at commit `{COMMIT}`" in card(result())
+
+
+def test_scores_stand_with_interval_rows_and_level():
+    text = card(result())
+    assert "Scores on the 60 rows of the test split, with bootstrap intervals at 95 %" in text
+    assert "| tuned | 0.925 [0.905, 0.945] | 0.915 [0.895, 0.935] |" in text
+    assert "bootstrap intervals at 97.5 %" in card(
+        result(recipe=recipe(evaluation=recipe()["evaluation"] | {"confidence": 0.975}))
+    )
+
+
+def test_the_gain_is_told_and_a_missing_one_is_loud():
+    text = card(result())
+    assert "- better than scratch by 0.215 accuracy: 0.925 [0.905, 0.945] against 0.710 [0.690, 0.730]\n" in text
+    assert "not better" not in text
+    scores = {"test": {"linear_probe": {"accuracy": score(0.93)}, "tuned": {"accuracy": score(0.925)}}}
+    worse = card(result(scores=scores, exports={}))
+    assert "**WARNING: not better than linear_probe**" in worse
+    assert "the intervals overlap" in worse
+
+
+def test_lower_is_better_where_it_is():
+    text = card(regression())
+    assert "better than scratch by 32.250 mae" in text
+    assert "its mae (lower is better) is **120.2 [117.2, 123.2]**" in text
+
+
+def test_the_weakest_class_is_named_first():
+    weak = re.search(r"Weakest classes on the test split: (.*)\.", card(result()))
+    assert weak.group(1) == "tech (recall 0.750 on 20 rows), sport (recall 0.950 on 20 rows)"
+    assert "Weakest" not in card(regression())
+
+
+def test_a_rejected_variant_is_said_and_not_recommended():
+    text = card(result())
+    assert "**onnx-int8 is rejected, not shipped**: accuracy drops by 0.100" in text
+    assert 'subfolder="onnx")' in text
+    none = {name: facts.model_copy(update={"rejected": "no"}) for name, facts in result().exports.items()}
+    assert "optimum" not in card(result(exports=none))
+    assert ModelCard(card(result(exports=none))).data.tags == ["hftransfer", "lora"]
+    assert "Exported variants" not in card(regression())
+
+
+@pytest.mark.parametrize(
+    ("task", "names"),
+    [
+        ("text-classification", ("ORTModelForSequenceClassification", "tokenizer = AutoTokenizer.", '("A text.")')),
+        ("image-classification", ("ORTModelForImageClassification", "image_processor = AutoImage", '("image.png")')),
+    ],
+)
+def test_the_snippets_are_python_with_the_tasks_own_classes(task, names):
+    text = card(result(task=task))
+    snippets = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(snippets) == 2
+    for snippet in snippets:
+        ast.parse(snippet)
+    assert all(name in snippets[1] for name in names)
+
+
+def test_data_training_and_versions_are_told():
+    text = card(result())
+    for fact in ("| train | 240 | 7 | 2 |", "| strategy.r | 8 |", "| training.learning_rate | 0.003 |"):
+        assert fact in text
+    for fact in ("| epochs trained | 3 |", "| trained parameters | 301,000 |", "transformers 4.57.6", "4 cores"):
+        assert fact in text
+
+
+def test_labels_cannot_break_the_page():
+    data = result().data.model_copy(update={"labels": ["a|b", "<script>", "c\nd"]})
+    text = card(result(data=data))
+    assert "<script" not in text
+    assert "(a\\|b, &lt;script&gt;, c d)" in text

@@ -1,0 +1,158 @@
+"""The page, the tables and the pictures, on records built here."""
+
+import io
+from html.parser import HTMLParser
+
+import pytest
+from PIL import Image
+from results_builder import recipe, regression, result, score
+
+from hftransfer import report
+from hftransfer.results import Example
+
+
+class _Page(HTMLParser):
+    """Tags that are open, and the attributes of all."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.attributes, self.tags = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes.extend(attrs)
+        if tag not in {"meta", "link", "img", "br"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_terminal_shows_every_variant_with_its_interval_and_aligns_the_columns():
+    lines = report.terminal(result()).splitlines()
+    assert lines[0].split("  ")[0] == "variant"
+    rows = [line.split()[0] for line in lines[1:7]]
+    assert rows == ["majority", "scratch", "pretrained", "tuned", "onnx", "onnx-int8"]
+    assert "0.925 [0.905, 0.945]" in lines[4]
+    assert len({line.index("[") for line in lines[1:7]}) == 1
+    assert lines[5].split()[-3:] == ["90.8", "4.00", "100.00%"]
+
+
+def test_the_headline_is_the_first_metric():
+    assert report.terminal(result()).splitlines()[0].split()[1] == "accuracy"
+
+
+def test_the_terminal_warns_of_what_the_run_says_and_of_a_rejected_variant():
+    lines = [line for line in report.terminal(result()).splitlines() if line.startswith("WARNING: ")]
+    assert lines[0] == "WARNING: 2 of 60 test rows are shorter than 3 words"
+    assert lines[1].startswith("WARNING: onnx-int8 is rejected, not shipped: accuracy drops by 0.100")
+    said = result(warnings=["onnx-int8: accuracy drops by 0.100, and max_drop is 0.01"])
+    assert report.terminal(said).count("WARNING") == 1
+
+
+def test_a_metric_that_should_be_low_is_marked():
+    assert "mae (lower is better)" in report.terminal(regression())
+    assert "120.2 [117.2, 123.2]" in report.terminal(regression())
+    assert "accuracy (lower" not in report.terminal(result())
+
+
+def test_the_page_has_the_facts_and_is_well_formed():
+    page = report.html([result()])
+    parsed = _Page(page)
+    assert parsed.open == []
+    for fact in ("0.925 [0.905, 0.945]", "0.940 [0.920, 0.960]", "22,700,000", "301,000", "9f9f9f", "transformers"):
+        assert fact in page
+    for fact in ("org/small", "seed 3", "onnx-int8 (rejected)", "4 cores, no accelerator", "73.2", "1,900 MB"):
+        assert fact in page
+    alts = [value for name, value in parsed.attributes if name == "alt"]
+    assert parsed.tags.count("img") == len(alts) == 5
+    assert all(alts)
+
+
+def test_the_page_asks_nothing_of_any_address():
+    parsed = _Page(report.html([result(), regression()]))
+    links = [value for name, value in parsed.attributes if name in {"src", "href", "srcset", "action"}]
+    assert len(links) == 8
+    assert all(value.startswith("data:") for value in links)
+    assert not {"script", "iframe", "object", "form"} & set(parsed.tags)
+
+
+def test_the_page_is_the_same_each_time():
+    assert report.html([result()]) == report.html([result()])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": "<script>alert(1)</script>"},
+        {"warnings": ["<script>alert(1)</script>"]},
+        {"hardware": "<script>alert(1)</script>"},
+        {"recipe": recipe(training={"run_name": "<script>alert(1)</script>"})},
+        {"worst": [Example(row=1, reference="a", prediction="b", loss=1, shown={"text": "<script>alert(1)</script>"})]},
+        {"worst": [Example(row=1, reference="<script>", prediction="b", loss=1, shown={})]},
+        {"worst": [Example(row=1, reference="a", prediction="b", loss=1, shown={"image": '"><script>'})]},
+    ],
+)
+def test_what_comes_from_data_or_recipe_is_escaped(changes):
+    page = report.html([result(**changes), result()])
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_a_regression_leaves_out_what_it_has_not():
+    page = report.html([regression()])
+    assert _Page(page).tags.count("img") == 1
+    assert "Confusion" not in page
+    assert "Worst test errors" not in page
+    assert "120.2 [117.2, 123.2]" in page
+    assert set(report.figures(regression())) == {"scores"}
+
+
+def test_two_runs_are_compared_before_each_is_shown():
+    other = result(name="news-small-full", recipe=recipe(strategy={"name": "full"}), warnings=[])
+    page = report.html([result(), other])
+    comparison, first, second = page.split("<section")
+    assert "Comparison of 2 runs" in comparison
+    for fact in ("news-small-lora", "news-small-full", "majority 0.350, scratch 0.710", "301,000", "73.2"):
+        assert fact in comparison
+    assert 'alt="Test scores of the tuned models with their intervals: news-small-lora 0.925' in comparison
+    assert "<h2>news-small-lora</h2>" in first
+    assert "<h2>news-small-full</h2>" in second
+    assert "Not all runs saw the same rows" not in page
+
+
+def test_runs_on_different_rows_or_metrics_are_said_to_be():
+    other = regression()
+    apart = other.model_copy(update={"data": other.data.model_copy(update={"fingerprint": "00"})})
+    assert "Not all runs saw the same rows" in report.html([result(), apart])
+
+
+def test_markdown_has_the_scores_of_one_run_and_a_row_for_each_of_several():
+    one = report.markdown([result()])
+    assert "| tuned | 0.925 [0.905, 0.945] | 0.915 [0.895, 0.935] |" in one
+    several = report.markdown([result(name="a|b"), result(name="c")])
+    assert "| a\\|b | text-classification | org/small | lora | accuracy | 0.925 [0.905, 0.945] |" in several
+    assert "2 of 60 test rows" in several
+
+
+def test_figures_are_pictures_of_a_legible_size():
+    pictures = report.figures(result())
+    assert set(pictures) == {"scores", "learning-curves", "confusion", "size-latency"}
+    for png in pictures.values():
+        with Image.open(io.BytesIO(png)) as picture:
+            assert picture.format == "PNG"
+            assert min(picture.size) > 300
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("count", [2, 31])
+def test_labels_of_any_script_and_number_are_drawn(count):
+    data = result().data.model_copy(update={"labels": ["$x^", "体育", *map(str, range(count - 2))]})
+    square = [[int(i == j) for j in range(count)] for i in range(count)]
+    assert "confusion" in report.figures(result(data=data, confusion=square))
+
+
+def test_an_interval_need_not_hold_its_value():
+    odd = score(0.9).model_copy(update={"low": 0.95, "high": 0.99})
+    assert "scores" in report.figures(result(scores={"test": {"tuned": {"accuracy": odd}}}))

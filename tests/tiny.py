@@ -1,0 +1,96 @@
+"""Tiny checkpoints built from a config, and a few rows that can be learnt: for contract tests, never for a result."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+WORDS = [*SPECIAL, *"abcdefghijklmnopqrstuvwxyz0123456789", "good", "bad"]
+
+
+def _text(folder: Path) -> None:
+    from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
+
+    (folder / "vocab.txt").write_text("\n".join(WORDS))
+    tokenizer = BertTokenizerFast(str(folder / "vocab.txt"), model_max_length=64)
+    config = BertConfig(
+        vocab_size=len(WORDS),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=64,
+    )
+    BertForSequenceClassification(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _image(folder: Path) -> None:
+    from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
+
+    config = ViTConfig(
+        image_size=16,
+        patch_size=8,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+    )
+    ViTForImageClassification(config).save_pretrained(folder)
+    ViTImageProcessor(size={"height": 16, "width": 16}).save_pretrained(folder)
+
+
+_BY_PROCESSOR = {"AutoTokenizer": _text, "AutoImageProcessor": _image}
+
+
+def checkpoint(task, folder: Path) -> Path:
+    """A checkpoint that the task's processor and model classes load."""
+    import torch
+
+    if not folder.is_dir():
+        folder.mkdir(parents=True)
+        torch.manual_seed(0)
+        _BY_PROCESSOR[task.auto_processor](folder)
+    return folder
+
+
+def _cell(kind: str, number: int, folder: Path) -> object:
+    """A cell that tells its class: number % 2."""
+    if kind == "text":
+        return f"{['good', 'bad'][number % 2]} {number}"
+    if kind == "image":
+        pixels = np.random.default_rng(number).integers(0, 60, (16, 16, 3)) + 150 * (number % 2)
+        path = folder / f"{number}.png"
+        Image.fromarray(pixels.astype("uint8")).save(path)
+        return str(path)
+    return "xy"[number % 2]
+
+
+def source(task, folder: Path, labels: str = "classes", count: int = 48) -> str:
+    """A JSON source of rows for the task's roles, as a recipe writes it; labels: classes, numbers or lists."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [{role: _cell(kind, i, folder) for role, kind in task.columns.items()} for i in range(count)]
+    made = {"classes": lambda i: "xy"[i % 2], "numbers": lambda i: i % 2 + 0.5, "lists": lambda i: ["xy"[i % 2], "z"]}
+    for i, row in enumerate(rows):
+        if "label" in row:
+            row["label"] = made[labels](i)
+    path = folder / f"{labels}.json"
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    return "{name: json, train: " + str(path) + "}"
+
+
+def recipe(task, folder: Path, *, strategy: str = "full", labels: str = "classes", more: str = "") -> str:
+    """The text of a recipe that runs in seconds."""
+    return f"""
+task: {task.name}
+model: {{id: {checkpoint(task, folder / "checkpoint" / task.name)}}}
+data:
+  source: {source(task, folder / "rows", labels)}
+  splits: {{validation: 8, test: 12}}
+strategy: {strategy}
+training: {{num_train_epochs: 2, per_device_train_batch_size: 8, use_cpu: true}}
+evaluation: {{resamples: 20}}
+{more}
+"""
