@@ -18,7 +18,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 done, 2 a mistake of the user's in a sentence on stderr, 3 an exported variant was rejected.
     """
-    args = _parser().parse_args(arguments)
+    parser = _parser()
+    args, rest = parser.parse_known_args(arguments)
+    # argparse takes positional arguments in one row only; overrides may stand behind an option too.
+    if wrong := [word for word in rest if word.startswith("-") or "=" not in word or not hasattr(args, "overrides")]:
+        parser.error(f"unrecognized arguments: {' '.join(wrong)}")
+    if rest:
+        args.overrides += rest
     try:
         return int(args.command(args))
     except HFTransferError as error:

@@ -52,7 +52,8 @@ def find(place: str, revision: str | None = None, trust_remote_code: bool = Fals
         if (folder / "config.json").is_file() or (folder / "preprocessor_config.json").is_file():
             return Checkpoint(str(folder), trust_remote_code=trust_remote_code)
         raise ModelError(f"'{place}' holds neither a checkpoint (config.json) nor a finished run (result.json)")
-    if path.parent != Path() and (path.parent.is_dir() or place.startswith((".", "/", "~")) or place.count("/") > 1):
+    beside = path.parent != Path() and path.parent.is_dir()
+    if beside or place.startswith((".", "/", "~")) or place.count("/") > 1:
         here = [str(p) for p in path.parent.iterdir() if p.is_dir()] if path.parent.is_dir() else []
         raise ModelError(f"there is no checkpoint directory '{place}'; {nearest(place, here)}")
     from hftransfer.hub import resolve

@@ -54,9 +54,9 @@ def export(folder: Path, settings: Export) -> RunResult:
     plan = check(Recipe.model_validate(before.recipe | {"export": settings}))
     workspace = Workspace(folder, PartialState())
     with workspace.open(dump_yaml(before.recipe), overwrite=True):
-        shutil.copytree(folder, workspace.folder, dirs_exist_ok=True, copy_function=os.link)
-        for variant in before.exports:
-            shutil.rmtree(workspace.folder / variant, ignore_errors=True)
+        replaced = shutil.ignore_patterns("recipe.yaml", *before.exports)
+        # Links cost no space, and every file is replaced by renaming, never written in place.
+        shutil.copytree(folder, workspace.folder, dirs_exist_ok=True, copy_function=os.link, ignore=replaced)
         encoded = encode(plan.task, plan.rows.splits, plan.origin.processor, workspace.kept / "encoded")
         job = stages.Job(plan, encoded, workspace, outputs={})
         for file in sorted((folder / "predictions").glob("*.npz")):

@@ -50,6 +50,8 @@ def arguments(training: dict[str, Any], folder: Path, seed: int, by_length: bool
         _restore(before)
     if made.fp16 and made.device.type == "cpu":
         raise RecipeError("training.fp16: there is no half precision on a CPU (it would train in fp32); use bf16")
+    if made.device.type == "cpu":
+        made.dataloader_pin_memory = False
     return made
 
 

@@ -53,11 +53,16 @@ def read_with_datasets(loader: str, **where: Any) -> dict[str, Any]:
     """All splits that a loader of `datasets` finds, with its failures as one sentence."""
     from datasets import load_dataset
     from datasets.exceptions import DatasetGenerationError
+    from datasets.utils import logging
 
+    # A failure is said below, in a sentence; the log of `datasets` would add its traceback.
+    logging.set_verbosity(logging.CRITICAL)
     try:
         return dict(load_dataset(loader, **where))
     except DatasetGenerationError as error:
         cause = str(error.__cause__ or error).partition("\n")[0]
         raise DataError(f"data.source: {loader} cannot read {where}: {cause}") from None
+    except StopIteration:
+        raise DataError(f"data.source: {loader} finds no rows in {where}") from None
     except (FileNotFoundError, ValueError) as error:
         raise DataError(f"data.source: {loader}: {str(error).partition(chr(10))[0]}") from None

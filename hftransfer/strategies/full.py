@@ -8,4 +8,4 @@ from hftransfer.strategies import Strategy
 class Full(Strategy):
     """Train everything."""
 
-    training: ClassVar[dict[str, Any]] = {"learning_rate": 2.0e-4, "num_train_epochs": 6}
+    training: ClassVar[dict[str, Any]] = {"learning_rate": 2.0e-4, "num_train_epochs": 10}

@@ -18,7 +18,7 @@ _PREFIX = "kept_"
 class LinearProbe(Strategy):
     """Train the head alone."""
 
-    training: ClassVar[dict[str, Any]] = {"learning_rate": 1.0e-2, "num_train_epochs": 60}
+    training: ClassVar[dict[str, Any]] = {"learning_rate": 3.0e-2, "num_train_epochs": 100}
 
     keep_features: bool = True
     """Compute the backbone's output of each row once; off, it is computed anew in every epoch, dropout included."""

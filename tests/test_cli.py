@@ -1,0 +1,211 @@
+"""The commands, each as a user types it: what they print, what they leave, and what bad input gets."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import tiny
+from PIL import Image
+
+from hftransfer import plugins
+from hftransfer.cli import main
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("cli")
+
+
+@pytest.fixture(scope="module")
+def task():
+    return plugins.load("tasks", "text-classification")()
+
+
+@pytest.fixture(scope="module")
+def finished(folder, task):
+    recipe = folder / "first.yaml"
+    recipe.write_text(tiny.recipe(task, folder, more="export: {format: onnx, max_drop: 1.0}"))
+    assert main(["run", str(recipe), "--out", str(folder / "runs" / "first")]) == 0
+    return folder / "runs" / "first"
+
+
+@pytest.mark.parametrize("words", [["--help"], ["list"], ["list", "--schema"], ["run", "none.yaml"]])
+def test_torch_is_not_imported_before_a_command_needs_it(words):
+    code = (
+        "import sys; from hftransfer.cli import main\n"
+        f"try: main({words})\nexcept SystemExit: pass\n"
+        "assert not {'torch', 'transformers', 'datasets'} & set(sys.modules), 'imported'"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+def test_list_names_every_plug_in(capsys):
+    assert main(["list"]) == 0
+    said = capsys.readouterr().out
+    for kind in ("tasks", "strategies", "sources", "samples", "exporters", "metrics"):
+        for name in plugins.names(kind):
+            assert f"  {name}" in said
+
+
+def test_the_schema_knows_every_strategy_and_its_fields(capsys):
+    assert main(["list", "--schema"]) == 0
+    text = capsys.readouterr().out
+    assert json.loads(text)["properties"]["strategy"]["anyOf"][0]["enum"] == plugins.names("strategies")
+    assert '"use_dora"' in text
+
+
+def test_check_says_what_would_run(folder, task, capsys):
+    recipe = folder / "checked.yaml"
+    recipe.write_text(tiny.recipe(task, folder, strategy="linear_probe"))
+    assert main(["check", str(recipe)]) == 0
+    said = capsys.readouterr().out
+    assert "28 train" in said and "linear_probe, 34 parameters train" in said and "x, y" in said
+
+
+def test_predict_answers_alike_in_pytorch_and_exported(finished, capsys):
+    answers = []
+    for variant in ("tuned", "onnx"):
+        assert main(["predict", str(finished), "good 2", "bad 3", "--variant", variant]) == 0
+        answers.append([json.loads(line) for line in capsys.readouterr().out.splitlines()])
+    assert len(answers[0]) == 2 and [a["label"] for a in answers[0]] == [a["label"] for a in answers[1]]
+    assert sum(answers[0][0]["scores"].values()) == pytest.approx(1)
+    assert main(["predict", str(finished), "good", "--variant", "onyx"]) == 2
+    assert "did you mean 'onnx'" in capsys.readouterr().err
+
+
+def test_export_replaces_the_exports_of_a_run(finished, capsys):
+    before = json.loads((finished / "result.json").read_text())
+    assert main(["export", str(finished), "--quantization", "none", "--max-drop", "1"]) == 0
+    after = json.loads((finished / "result.json").read_text())
+    assert set(after["exports"]) == {"onnx"} and not (finished / "onnx-int8").exists()
+    assert after["scores"]["test"]["tuned"] == before["scores"]["test"]["tuned"]
+    assert main(["export", str(finished), "--max-drop", "1"]) == 0
+    assert (finished / "onnx-int8" / "model.onnx").is_file()
+    assert main(["export", str(finished), "--quantization", "int3"]) == 2
+    capsys.readouterr()
+
+
+def test_report_compares_runs(finished, folder, capsys):
+    out = folder / "both.html"
+    assert main(["report", str(finished), str(finished), "--out", str(out)]) == 0
+    assert out.read_text().startswith("<!doctype html>") and "| first" in capsys.readouterr().out
+    assert main(["report", str(folder / "nothing")]) == 2
+
+
+def test_a_finished_run_is_kept_unless_told_otherwise(finished, folder, capsys):
+    before = (finished / "result.json").read_text()
+    words = ["run", str(folder / "first.yaml"), "--out", str(finished)]
+    assert main(words) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert main([*words, "--resume", "seed=5"]) == 2
+    assert "'seed' differs" in capsys.readouterr().err
+    assert (finished / "result.json").read_text() == before
+
+
+ROWS = [f'{{"text": "good {i}", "label": "{"xy"[i % 2]}"}}' for i in range(40)]
+BASE = """
+task: text-classification
+model: {{id: {model}}}
+data:
+  source: {{name: json, train: {rows}}}
+  splits: {{validation: 4, test: 4}}
+training: {{max_steps: 1, use_cpu: true}}
+"""
+
+MISTAKES = {
+    "a misspelt key": (["modle.id=x"], ROWS, "did you mean 'model'"),
+    "a misspelt key below": (["data.splits.tset=3"], ROWS, "did you mean 'test'"),
+    "a wrong type": (["seed=soon"], ROWS, "'seed' should be"),
+    "an unknown task": (["task.name=text-clasification"], ROWS, "did you mean 'text-classification'"),
+    "an unknown strategy": (["strategy.name=lorra"], ROWS, "did you mean 'lora'"),
+    "an unknown field of a strategy": (["strategy.name=lora", "strategy.rank=4"], ROWS, "unknown key 'strategy.rank'"),
+    "an unknown source": (["data.source.name=jsn"], ROWS, "did you mean 'json'"),
+    "an unknown sample": (["data.source.name=sample", "data.source.id=bbc"], ROWS, "did you mean 'bbc_news'"),
+    "an unknown metric": (["evaluation.metrics=[acuracy]"], ROWS, "did you mean 'accuracy'"),
+    "an unknown baseline": (["evaluation.baselines=[majorty]"], ROWS, "did you mean 'majority'"),
+    "an unknown export format": (["export.format=onyx"], ROWS, "did you mean 'onnx'"),
+    "a missing column": (["data.columns={text: body}"], ROWS, "no column 'body'"),
+    "a split that is too large": (["data.splits.test=400"], ROWS, "asks for 400 rows"),
+    "a source file that is not there": (["data.source.train=rows.jsn"], ROWS, "no file 'rows.jsn'"),
+    "a file that is not JSON": ([], ["not json {"], "json cannot read"),
+    "an empty file": ([], [""], ""),
+    "texts that are null": ([], ['{"text": null, "label": "x"}'] * 30, "30 of 30 rows"),
+    "one class": ([], [row.replace('"y"', '"x"') for row in ROWS], "only one class"),
+    "a class with one row": ([], [*ROWS, '{"text": "z", "label": "z"}'], "'z'"),
+    "a checkpoint directory that is not there": (["model.id=runs/none"], ROWS, "no local directory 'runs/none'"),
+    "a path that is not there": (["model.id=./none"], ROWS, "no checkpoint directory './none'"),
+    "a Hub id without a network": (["model.id=google/bert_uncased"], ROWS, "the Hub cannot be reached"),
+    "an unknown checkpoint sample": (["model.id=sample:minilmm"], ROWS, "did you mean 'minilm'"),
+    "a sample without a checkpoint": (["model.id=sample:digits"], ROWS, "is no checkpoint"),
+    "a checkpoint for another task": (["task=image-classification"], ROWS, "no column 'image'"),
+    "an unknown training argument": (["training.learning_rat=1"], ROWS, "did you mean 'learning_rate'"),
+    "epochs in words": (["training.num_train_epochs=lots"], ROWS, "expected float, got 'lots'"),
+    "a training argument that the run sets": (["training.output_dir=x"], ROWS, "--out"),
+    "half precision on a CPU": (["training.fp16=true"], ROWS, "bf16"),
+    "a config of an unknown model type": (
+        ["model={config: {model_type: vitt}}", "strategy=scratch"], ROWS, "did you mean 'vit'"
+    ),
+    "a config without a tokenizer": (
+        ["model={config: {model_type: bert}}", "strategy=scratch"], ROWS, "needs 'model.processor'"
+    ),
+    "a field that a config lacks": (
+        ["model={config: {model_type: bert, hidden: 3}}", "strategy=scratch"], ROWS, "did you mean 'hidden_act'"
+    ),
+    "random weights that are to transfer": (["model={config: {model_type: bert}}"], ROWS, "nothing to transfer"),
+    "an override without a value": (["seed"], ROWS, "key=value"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_gets_a_sentence_and_leaves_nothing(mistake, folder, task, tmp_path, monkeypatch, capsys):
+    overrides, rows, said = MISTAKES[mistake]
+    (tmp_path / "rows.json").write_text("\n".join(rows))
+    model = tiny.checkpoint(task, folder / "checkpoint" / task.name)
+    (tmp_path / "recipe.yaml").write_text(BASE.format(model=model, rows=tmp_path / "rows.json"))
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.rglob("*"))
+    assert main(["run", "recipe.yaml", *overrides]) == 2
+    error = capsys.readouterr().err
+    assert said in error and "Traceback" not in error and "hftransfer: " in error
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_a_label_in_test_that_is_not_in_train_is_named(folder, task, tmp_path, monkeypatch, capsys):
+    (tmp_path / "rows.json").write_text("\n".join(ROWS))
+    (tmp_path / "test.json").write_text('{"text": "other", "label": "q"}')
+    model = tiny.checkpoint(task, folder / "checkpoint" / task.name)
+    text = BASE.format(model=model, rows=tmp_path / "rows.json").replace("test: 4", "test: test")
+    (tmp_path / "recipe.yaml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "recipe.yaml", f"data.source.test={tmp_path}/test.json"]) == 2
+    assert "label 'q' in split 'test' (row 0)" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_pickled_checkpoint_is_refused(folder, task, tmp_path, capsys):
+    import shutil
+
+    import torch
+
+    model = tmp_path / "pickled"
+    shutil.copytree(tiny.checkpoint(task, folder / "checkpoint" / task.name), model)
+    (model / "model.safetensors").unlink()
+    torch.save({}, model / "pytorch_model.bin")
+    (tmp_path / "rows.json").write_text("\n".join(ROWS))
+    (tmp_path / "recipe.yaml").write_text(BASE.format(model=model, rows=tmp_path / "rows.json"))
+    assert main(["run", str(tmp_path / "recipe.yaml"), "--out", str(tmp_path / "out")]) == 2
+    assert "safetensors" in capsys.readouterr().err
+    assert not (tmp_path / "out.partial").exists()
+
+
+def test_predict_refuses_what_is_no_image(tmp_path, capsys):
+    task = plugins.load("tasks", "image-classification")()
+    recipe = tmp_path / "images.yaml"
+    recipe.write_text(tiny.recipe(task, tmp_path))
+    assert main(["run", str(recipe), "--out", str(tmp_path / "run")]) == 0
+    Image.new("L", (20, 30)).save(tmp_path / "grey.png")
+    assert main(["predict", str(tmp_path / "run"), str(tmp_path / "grey.png")]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["label"] in ("x", "y")
+    assert main(["predict", str(tmp_path / "run"), str(tmp_path / "none.png")]) == 2
+    assert main(["predict", str(tmp_path / "run"), str(recipe)]) == 2

@@ -1,0 +1,38 @@
+"""Every recipe that ships is read, and run with tiny settings on its own data."""
+
+from pathlib import Path
+
+import pytest
+import tiny
+
+from hftransfer.pipeline import run
+from hftransfer.reading import load_recipe
+
+ROOT = Path(__file__).parent.parent
+RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
+TINY = [
+    "training.max_steps=2",
+    "training.use_cpu=true",
+    "evaluation.resamples=10",
+    "evaluation.baselines=[majority]",
+    "data.splits.validation=20",
+    "data.splits.test=20",
+    "export.max_drop=1.0",
+]
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_recipe_is_short_and_says_how_to_run_it(path):
+    lines = path.read_text().splitlines()
+    assert len(lines) <= 25 and lines[0].startswith("# ")
+    assert any(f"scripts/run {path.relative_to(ROOT)}" in line for line in lines[:4])
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_recipe_runs(path, tmp_path):
+    recipe = load_recipe(path)
+    overrides = list(TINY)
+    if recipe.model.id and recipe.model.id.startswith("runs/"):
+        overrides.append(f"model.id={tiny.checkpoint(recipe.task, tmp_path / 'checkpoint')}")
+    result = run(load_recipe(path, overrides), tmp_path / path.stem)
+    assert result.scores["test"]["tuned"][result.headline].count == 20

@@ -1,0 +1,82 @@
+"""A run that is killed, at whatever point, and resumed ends as one that was left alone."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tiny
+
+from hftransfer import plugins
+from hftransfer.errors import RecipeError
+from hftransfer.pipeline import run
+from hftransfer.reading import parse_recipe
+from hftransfer.training import last_complete
+from hftransfer.workspace import Workspace
+
+MORE = "export: {format: onnx, max_drop: 1.0}"
+
+
+def _recipe(folder):
+    task = plugins.load("tasks", "text-classification")()
+    text = tiny.recipe(task, folder, strategy="lora", more=MORE)
+    return text.replace("num_train_epochs: 2", "num_train_epochs: 6").replace(
+        "evaluation: {", "evaluation: {baselines: [linear_probe, scratch], "
+    )
+
+
+def _kill_when(command, path, pattern):
+    """Start the command and kill it as soon as a file of the pattern is there."""
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    while process.poll() is None:
+        if list(path.glob(pattern)):
+            process.send_signal(signal.SIGKILL)
+            break
+        time.sleep(0.002)
+    return process.wait()
+
+
+def test_three_kills_change_no_prediction(tmp_path):
+    text = _recipe(tmp_path)
+    run(parse_recipe(text), tmp_path / "whole")
+    (tmp_path / "recipe.yaml").write_text(text)
+    command = [sys.executable, "-m", "hftransfer.cli", "run", str(tmp_path / "recipe.yaml"), "--out"]
+    command += [str(tmp_path / "killed"), "--resume"]
+    partial = tmp_path / "killed.partial"
+    for pattern in (
+        "work/linear_probe/kept/*.arrow",
+        "work/tuned/checkpoints/checkpoint-8/trainer_state.json",
+        "onnx.partial",
+    ):
+        assert _kill_when(command, partial, pattern) == -signal.SIGKILL
+    subprocess.run(command, check=True, capture_output=True)
+    for split in ("validation", "test"):
+        whole, killed = (np.load(tmp_path / name / "predictions" / f"{split}.npz") for name in ("whole", "killed"))
+        assert set(whole) == set(killed)
+        for variant in whole:
+            np.testing.assert_array_equal(whole[variant], killed[variant], err_msg=variant)
+    assert not partial.exists()
+
+
+def test_a_checkpoint_without_its_mark_is_passed_over(tmp_path):
+    for step, complete in ((4, True), (8, True), (12, False)):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        if complete:
+            (tmp_path / f"checkpoint-{step}" / "complete").touch()
+    assert last_complete(tmp_path) == str(tmp_path / "checkpoint-8")
+    assert last_complete(tmp_path / "none") is None
+
+
+def test_two_runs_into_one_directory(tmp_path):
+    from accelerate import PartialState
+
+    first, second = (Workspace(tmp_path / "run", PartialState()) for _ in range(2))
+    with first.open("a: 1\n", overwrite=False):
+        with pytest.raises(RecipeError, match="another run is writing"), second.open("a: 1\n", overwrite=True):
+            pass
+        with pytest.raises(RecipeError, match="--resume"):
+            second.refuse({"a": 1}, resume=False, overwrite=False)
+        with pytest.raises(RecipeError, match="'a' differs"):
+            second.refuse({"a": 2}, resume=True, overwrite=False)
