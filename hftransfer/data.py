@@ -54,6 +54,7 @@ def load_rows(task: Task, data: Data, seed: int) -> Rows:
         splits["train"], kept = _draw(task, splits["train"], data.shots, seed)
         places["train"] = (places["train"][0], [places["train"][1][i] for i in kept])
     labels = task.labels(splits)
+    task = task.learn(splits["train"])
     classes = {name: _count(task, rows) for name, rows in splits.items()}
     content = [(name, hashes[origin][row]) for name, (origin, rows) in sorted(places.items()) for row in rows]
     label_text = [str(rows["label"][:]) for _, rows in sorted(splits.items()) if "label" in rows.column_names]
@@ -193,7 +194,7 @@ def _take(pool: list[int], groups: list[Any] | None, count: int, name: str, seed
         rare, rows = min(sizes.items(), key=lambda item: item[1])
         raise DataError(
             f"data.splits.{name}: {count} of {len(pool)} rows cannot hold all {len(sizes)} classes "
-            f"(the rarest, '{rare}', has {rows})"
+            f"(the rarest, '{rare}', has {rows}; numbers that are no classes: task.problem_type: regression)"
         )
     left, part = train_test_split(pool, test_size=count, stratify=strata, random_state=seed)
     return sorted(left), sorted(part)

@@ -143,6 +143,12 @@ def gate(tuned: float, exported: float, max_drop: float, lower_is_better: bool) 
     return f"its score is {exported:.4f} against {tuned:.4f}; a drop of {drop:.4f} is over {max_drop}"
 
 
+def agree(mine: np.ndarray, theirs: np.ndarray, references: np.ndarray) -> float:
+    """Share of rows with the same prediction; decimals are the same within a hundredth of the references' deviation."""
+    near = np.abs(mine - theirs) <= (0.01 * references.std() if mine.dtype.kind == "f" else 0)
+    return float(near.reshape(len(near), -1).all(axis=1).mean())
+
+
 def confusion(predictions: np.ndarray, references: np.ndarray, labels: tuple[str, ...]) -> list[list[int]]:
     """Rows: references, columns: predictions; empty unless each row has one class."""
     from sklearn.metrics import confusion_matrix

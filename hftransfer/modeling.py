@@ -93,7 +93,8 @@ def open_origin(task: Task, model: Model, labels: tuple[str, ...]) -> Origin:
     after = _read(transformers.AutoConfig, weights, **fields)
     _check_class(task, after)
     place = find(model.processor) if model.processor else weights
-    keeps = bool(fields) and all(getattr(before, name, None) == value for name, value in fields.items())
+    # Numbers have no names by which a head could be known to be for the same ones.
+    keeps = "id2label" in fields and all(getattr(before, name, None) == value for name, value in fields.items())
     return Origin(after, weights, _read(processors, place), keeps_head=keeps)
 
 

@@ -58,7 +58,7 @@ class ExportFacts(RuntimeFacts):
     max_abs_diff: float
     """Largest difference of an output."""
     agreement: float
-    """Share of rows with the same prediction."""
+    """Share of rows with the same prediction; numbers are the same within a hundredth of their deviation."""
     rejected: str | None = None
     """Why the variant is not shipped."""
 

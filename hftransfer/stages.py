@@ -9,7 +9,7 @@ import numpy as np
 
 from hftransfer import plugins
 from hftransfer.encoding import Encoded
-from hftransfer.evaluation import Scorer, gate, load_metric, predict, runtime
+from hftransfer.evaluation import Scorer, agree, gate, load_metric, predict, runtime
 from hftransfer.exporters import Exporter
 from hftransfer.metrics import LOWER_IS_BETTER
 from hftransfer.modeling import Checkpoint, load_model, reload
@@ -67,6 +67,7 @@ def pretrained(job: Job) -> None:
     def make() -> dict[str, np.ndarray]:
         set_seed(job.plan.recipe.seed)
         model = load_model(job.plan.task, job.plan.origin).to(job.workspace.state.device)
+        job.plan.task.finish(model)
         return job.predict(model, job.encoded, "pretrained", ("test",))
 
     with job.workspace.timed("score pretrained"):
@@ -80,6 +81,7 @@ def baseline(job: Job, fitting: Fitting) -> History:
     def make() -> History:
         with workspace.timed(f"train {name}"):
             model, encoded, history = _fit(job, fitting)
+            job.plan.task.finish(model)
         with workspace.timed(f"score {name}"):
             workspace.arrays(f"{name}/outputs", lambda: job.predict(model, encoded, name, SCORED))
         return history
@@ -98,6 +100,7 @@ def tune(job: Job) -> History:
         with workspace.timed("train tuned"):
             model, _, history = _fit(job, fitting)
             model = fitting.strategy.merge(model)
+            plan.task.finish(model)
 
         def save(folder: Path) -> None:
             model.save_pretrained(folder)
@@ -166,12 +169,12 @@ def _measure(job: Job, exporter: Exporter, variant: str) -> ExportFacts:
     metric = load_metric(headline, plan.task.metric_config())
     references = plan.task.references(plan.rows.splits["test"])
     before, after = (metric(plan.task.decide(outputs), references) for outputs in (mine, theirs))
-    same = plan.task.decide(mine) == plan.task.decide(theirs)
+    same = agree(plan.task.decide(mine), plan.task.decide(theirs), references)
     assert plan.recipe.export is not None
     return ExportFacts(
         **_runtime(job, variant, model, exporter.size(folder)).model_dump(),
         max_abs_diff=float(np.abs(mine - theirs).max()),
-        agreement=float(same.reshape(len(same), -1).all(axis=1).mean()),
+        agreement=same,
         rejected=gate(before, after, plan.recipe.export.max_drop, headline in LOWER_IS_BETTER),
     )
 

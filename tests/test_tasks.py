@@ -19,6 +19,9 @@ def _rows(*labels):
         ([10, 2, 2], ("2", "10"), [1, 0, 0]),
         ([["x", "y"], [], ["y"]], ("x", "y"), [[1.0, 1.0], [0.0, 0.0], [0.0, 1.0]]),
         ([0.5, 2.0, 3.0], (), [0.5, 2.0, 3.0]),
+        (["x,y", "x", "y", "y"], ("x", "y"), [[1.0, 1.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]),
+        (["Bonn, DE", "Rome, IT"], ("Bonn, DE", "Rome, IT"), [0, 1]),
+        (list(range(100, 130)), (), [float(i) for i in range(100, 130)]),
     ],
 )
 def test_labels_are_read_off_the_column(labels, names, indexed):

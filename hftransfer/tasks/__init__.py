@@ -48,6 +48,13 @@ class Task(Plugin):
         """The task with the fields that a recipe may leave out read off the training rows."""
         return self
 
+    def learn(self, rows: Any) -> Self:
+        """The task with what it may know of the final training rows alone: the scale of numbers, a vocabulary."""
+        return self
+
+    def finish(self, model: Any) -> None:
+        """Change a trained model in place so that its outputs are in the rows' own terms, without the task."""
+
     def groups(self, rows: Any) -> list[Any] | None:
         """The class of each row, by which splits are stratified and shots counted; None where rows have none."""
         return None

@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
+from pydantic import Field
 
 from hftransfer.errors import DataError
 from hftransfer.tasks import Batch, Task
@@ -17,6 +18,10 @@ class _Classification(Task):
     """As in a Transformers config; left out, it is read off the label column: decimals, lists, or classes."""
     separator: str = ","
     """Between the labels of a multi-label cell that is written as one string."""
+    mean: float | None = None
+    """Of the numbers of a regression, which are learnt as (number - mean) / std; left out, of the training labels."""
+    std: float | None = Field(default=None, gt=0)
+    """Likewise."""
 
     @property
     def _single(self) -> bool:
@@ -33,14 +38,43 @@ class _Classification(Task):
     def resolve(self, rows: Any) -> Self:
         if self.problem_type is not None:
             return self
-        label = rows[:1000]["label"]
+        return self.model_copy(update={"problem_type": self._kind(rows.features["label"], rows[:1000]["label"])})
+
+    def _kind(self, feature: Any, label: list[Any]) -> str:
+        """Lists, or strings whose parts recur in others: labels. Decimals, or very many whole numbers: numbers."""
         if any(isinstance(value, list) for value in label):
-            found = "multi_label_classification"
-        elif any(isinstance(value, float) and value != int(value) for value in label):
-            found = "regression"
-        else:
-            found = "single_label_classification"
-        return self.model_copy(update={"problem_type": found})
+            return "multi_label_classification"
+        if all(isinstance(value, str) for value in label):
+            parts = {part.strip() for value in label for part in value.split(self.separator)}
+            return "multi_label_classification" if len(parts) < len(set(label)) else "single_label_classification"
+        numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in label)
+        decimals = numbers and any(value != int(value) for value in label)
+        many = numbers and not hasattr(feature, "names") and len(set(label)) > max(20, len(label) / 4)
+        return "regression" if decimals or many else "single_label_classification"
+
+    def learn(self, rows: Any) -> Self:
+        if self.problem_type != "regression" or self.mean is not None:
+            return self
+        numbers = np.array([_number(value, row) for row, value in enumerate(rows["label"])])
+        return self.model_copy(update={"mean": float(numbers.mean()), "std": float(numbers.std()) or 1.0})
+
+    def finish(self, model: Any) -> None:
+        """Put mean and std into the last Linear's weights, so that the model itself answers in the label's unit."""
+        if self.problem_type != "regression":
+            return
+        import torch
+
+        heads = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m.weight.requires_grad]
+        with torch.no_grad():
+            heads[-1].weight.mul_(self.std)
+            heads[-1].bias.mul_(self.std).add_(self.mean)
+
+    def _targets(self, labels: list[Any]) -> list[Any]:
+        """Labels as the loss takes them."""
+        if self.problem_type != "regression":
+            return labels
+        assert self.mean is not None and self.std is not None
+        return [(label - self.mean) / self.std for label in labels]
 
     def groups(self, rows: Any) -> list[Any] | None:
         return [_plain(value) for value in rows["label"]] if self._single else None

@@ -38,7 +38,7 @@ class ImageClassification(_Classification):
         pixels = processor([image.convert("RGB") for image in rows["image"]], return_tensors="np")["pixel_values"]
         encoded = {"pixel_values": list(pixels)}
         if "label" in rows:
-            encoded["labels"] = rows["label"]
+            encoded["labels"] = self._targets(rows["label"])
         return encoded
 
     def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], Batch]:

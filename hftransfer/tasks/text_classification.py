@@ -27,7 +27,7 @@ class TextClassification(_Classification):
         encoded = dict(processor(rows["text"], rows.get("text_pair"), truncation=True, max_length=self.max_length))
         encoded["length"] = [len(ids) for ids in encoded["input_ids"]]
         if "label" in rows:
-            encoded["labels"] = rows["label"]
+            encoded["labels"] = self._targets(rows["label"])
         return encoded
 
     def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], Batch]:
