@@ -9,7 +9,8 @@ import numpy as np
 
 from hftransfer.tasks import Batch, Task
 
-_KEEP_BYTES = 4 * 2**30
+KEEP_BYTES = 4 * 2**30
+"""More than this is not kept on disk."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ def encode(task: Task, splits: dict[str, Any], processor: Any, folder: Path) -> 
     folder.mkdir(parents=True, exist_ok=True)
     size = sum(np.asarray(cell[0]).nbytes for cell in task.encode(splits["train"][:1], processor).values())
     total = size * sum(len(rows) for rows in splits.values())
-    if total > _KEEP_BYTES:
+    if total > KEEP_BYTES:
         lazy = {name: rows.with_transform(lambda batch: task.encode(batch, processor)) for name, rows in splits.items()}
         return Encoded(lazy, task.collator(processor))
     kept = {

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from hftransfer.encoding import Encoded, keep
+from hftransfer.encoding import KEEP_BYTES, Encoded, keep
 from hftransfer.strategies import Strategy
 
 _PREFIX = "kept_"
@@ -29,12 +29,18 @@ class LinearProbe(Strategy):
         return model
 
     def keep(self, model: Any, encoded: Encoded, folder: Path) -> Encoded:
-        """Rows of kept features, and the model's base put aside; unchanged where the head reads whole sequences."""
+        """Rows of kept features, and the model's base put aside.
+
+        Unchanged where the head reads whole sequences of different lengths, or more than the disk should hold.
+        """
         if not self.keep_features:
             return encoded
         batch = encoded.collate([encoded.splits["train"][row] for row in range(min(2, len(encoded.splits["train"])))])
         read = _fields_read(model, batch)
-        if read is None:
+        if read is None or (read.sequences and "length" in (encoded.splits["train"].column_names or [])):
+            return encoded
+        size = sum(cells[0].nbytes for cells in _features(model, batch, read).values())
+        if size * sum(len(rows) for rows in encoded.splits.values()) > KEEP_BYTES:
             return encoded
         folder.mkdir(parents=True, exist_ok=True)
         kept = {}
@@ -63,12 +69,12 @@ class LinearProbe(Strategy):
 class _Read:
     """The outputs of a base: its class, the fields it fills, and those that the head reads: whole, or position 0."""
 
-    def __init__(self, kind: type, filled: list[str], first_only: dict[str, bool]) -> None:
-        self.kind, self.filled, self.first_only = kind, filled, first_only
+    def __init__(self, kind: type, filled: list[str], first_only: dict[str, bool], sequences: bool) -> None:
+        self.kind, self.filled, self.first_only, self.sequences = kind, filled, first_only, sequences
 
 
 def _fields_read(model: Any, batch: dict[str, Any]) -> _Read | None:
-    """What the head reads, found from the gradient of the logits; None where that is more than a vector or two."""
+    """What the head reads, found from the gradient of the logits; None where that is nothing of the base's output."""
     import torch
     from transformers.utils import ModelOutput
 
@@ -98,8 +104,8 @@ def _fields_read(model: Any, batch: dict[str, Any]) -> _Read | None:
     model.train(was_training)
     grads = {name: leaf.grad for name, leaf in leaves.items() if leaf.grad is not None and leaf.grad.any()}
     first_only = {name: grad.ndim == 3 and not grad[:, 1:].any() for name, grad in grads.items()}
-    vectors = all(first_only[name] or leaves[name][0].squeeze().ndim <= 1 for name in grads)
-    return _Read(kinds[0], list(leaves), first_only) if grads and vectors else None
+    sequences = any(not first and leaves[name][0].squeeze().ndim > 1 for name, first in first_only.items())
+    return _Read(kinds[0], list(leaves), first_only, sequences) if grads else None
 
 
 def _features(model: Any, batch: dict[str, Any], read: _Read) -> dict[str, list[Any]]:

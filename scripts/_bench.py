@@ -1,0 +1,131 @@
+"""Each bench is a ratio of two commands in one run, on the same rows and machine; exit code 1 below its claim."""
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+NO_SAVING = ["training.eval_strategy=no", "training.save_strategy=no", "export=null", "evaluation.baselines=[]"]
+
+
+def startup() -> bool:
+    """`hftransfer --help` takes at most a quarter of the time of importing torch."""
+    commands = {"hftransfer --help": ["hftransfer", "--help"], "import torch": [sys.executable, "-c", "import torch"]}
+    seconds: dict[str, list[float]] = {name: [] for name in commands}
+    for _ in range(6):
+        for name, command in commands.items():
+            start = time.perf_counter()
+            subprocess.run(command, check=True, capture_output=True)
+            seconds[name].append(time.perf_counter() - start)
+    # The first turn fills the file cache.
+    medians = {name: statistics.median(times[1:]) for name, times in seconds.items()}
+    for name, median in medians.items():
+        print(f"{name:<20} {median:.3f} s")
+    return claim("import torch / hftransfer --help", medians["import torch"] / medians["hftransfer --help"], 4)
+
+
+def probe() -> bool:
+    """20 epochs of a linear probe on kept features against the same training with the frozen model run anew."""
+    recipe = ROOT / "recipes/text/bbc_news-minilm-linear_probe.yaml"
+    shared = ["training.num_train_epochs=20", "data.splits.test=100", "data.splits.validation=60", "export=null"]
+    results = {}
+    for name, keep in (("kept features", "true"), ("frozen model", "false")):
+        results[name] = run(recipe, [*shared, f"strategy.keep_features={keep}", "evaluation.baselines=[]"])
+        print(f"{name:<20} {results[name]['seconds']['train tuned']:7.1f} s, {accuracy(results[name])}")
+    slow, fast = (results[name]["seconds"]["train tuned"] for name in ("frozen model", "kept features"))
+    return claim("frozen model / kept features", slow / fast, 10)
+
+
+def text() -> bool:
+    """Rows per second of `full` on articles of variable length against padding every article to the maximum."""
+    recipe = ROOT / "recipes/text/bbc_news-minilm-full.yaml"
+    results = {"by length": run(recipe, NO_SAVING)}
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "plain.json"
+        subprocess.run([sys.executable, __file__, "plain", str(recipe), str(out)], check=True)
+        plain = json.loads(out.read_text())
+    speed = {"by length": samples_per_second(results["by length"]), "padded to maximum": plain["samples_per_second"]}
+    score = results["by length"]["scores"]["test"]["tuned"]["accuracy"]
+    print(f"{'by length':<20} {speed['by length']:.2f} rows/s, {accuracy(results['by length'])}")
+    print(f"{'padded to maximum':<20} {speed['padded to maximum']:.2f} rows/s, accuracy {plain['accuracy']:.3f}")
+    equal = score["low"] <= plain["accuracy"] <= score["high"]
+    print(f"equal accuracy: {'yes' if equal else 'NO'}, the other lies {'in' if equal else 'out of'} its interval")
+    return claim("by length / padded", speed["by length"] / speed["padded to maximum"], 1.5) and equal
+
+
+def plain(recipe: str, out: str) -> None:
+    """The usual example script: `padding="max_length"`, the plain Trainer, the same rows, seed and arguments."""
+    import numpy as np
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer, Trainer, TrainingArguments, set_seed
+
+    from hftransfer.data import load_rows
+    from hftransfer.modeling import find
+    from hftransfer.planning import resolved
+    from hftransfer.reading import load_recipe
+
+    told = load_recipe(recipe, NO_SAVING)
+    rows = load_rows(told.task, told.data, told.seed)
+    set_seed(told.seed)
+    path = find(told.model.id).path
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    model = AutoModelForSequenceClassification.from_pretrained(path, num_labels=len(rows.labels))
+    length = told.task.max_length
+    splits = {
+        name: split.map(
+            lambda batch: tokenizer(batch["text"], padding="max_length", truncation=True, max_length=length)
+        )
+        .rename_column("label", "labels")
+        .remove_columns("text")
+        .with_format("torch")
+        for name, split in rows.splits.items()
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = resolved(told)["training"] | {"output_dir": folder, "seed": told.seed, "logging_strategy": "no"}
+        trainer = Trainer(model, TrainingArguments(**arguments), train_dataset=splits["train"])
+        speed = trainer.train().metrics["train_samples_per_second"]
+        with torch.no_grad():
+            logits = trainer.predict(splits["test"]).predictions
+    right = np.argmax(logits, axis=1) == np.array(rows.splits["test"]["label"])
+    Path(out).write_text(json.dumps({"samples_per_second": speed, "accuracy": float(right.mean())}))
+
+
+def run(recipe: Path, overrides: list[str]) -> dict:
+    """The result of a run in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "run"
+        subprocess.run(["hftransfer", "run", str(recipe), *overrides, "--out", str(out)], check=True)
+        return json.loads((out / "result.json").read_text())
+
+
+def samples_per_second(result: dict) -> float:
+    """As the Trainer counts it."""
+    (last,) = (entry for entry in result["history"]["tuned"] if "train_samples_per_second" in entry)
+    return last["train_samples_per_second"]
+
+
+def accuracy(result: dict) -> str:
+    """Accuracy on test, with its interval."""
+    score = result["scores"]["test"]["tuned"]["accuracy"]
+    return f"accuracy {score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
+
+
+def claim(what: str, ratio: float, least: float) -> bool:
+    """Say a ratio and whether it is as claimed."""
+    print(f"{what}: {ratio:.2f} (claimed: at least {least}) {'ok' if ratio >= least else 'NOT REACHED'}")
+    return ratio >= least
+
+
+BENCHES = {"startup": startup, "probe": probe, "text": text}
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["plain"]:
+        plain(*sys.argv[2:])
+    elif len(sys.argv) != 2 or sys.argv[1] not in BENCHES:
+        sys.exit(f"usage: scripts/bench {' | '.join(BENCHES)}")
+    else:
+        sys.exit(0 if BENCHES[sys.argv[1]]() else 1)

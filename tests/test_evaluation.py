@@ -1,0 +1,46 @@
+"""Scores, their intervals, and the gate."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+
+from hftransfer.evaluation import Scorer, agree, confusion, gate, load_metric
+
+
+def test_f1_is_that_of_scikit_learn():
+    generator = np.random.default_rng(0)
+    predictions, references = generator.integers(0, 6, 200), generator.integers(0, 5, 200)
+    ours = load_metric("f1", None)(predictions, references)
+    assert ours == pytest.approx(f1_score(references, predictions, average="macro", zero_division=0))
+    several = generator.integers(0, 2, (50, 4)), generator.integers(0, 2, (50, 4))
+    assert load_metric("f1", "multilabel")(*several) == pytest.approx(f1_score(several[1], several[0], average="micro"))
+
+
+def test_an_interval_has_the_width_of_the_binomial():
+    references = np.zeros(400, dtype=int)
+    predictions = (np.arange(400) < 80).astype(int)
+    scorer = Scorer({"accuracy": load_metric("accuracy", None)}, 0.95, 2000, seed=0)
+    score = scorer.score(predictions, references)["accuracy"]
+    half = 1.96 * np.sqrt(0.8 * 0.2 / 400)
+    assert score.value == 0.8 and score.count == 400
+    assert score.low == pytest.approx(0.8 - half, abs=0.006) and score.high == pytest.approx(0.8 + half, abs=0.006)
+    assert score == scorer.score(predictions, references)["accuracy"]
+
+
+def test_the_gate_knows_the_direction_of_a_metric():
+    assert gate(0.9, 0.895, 0.01, lower_is_better=False) is None
+    assert gate(0.9, 0.95, 0.01, lower_is_better=False) is None
+    assert "0.0200" in gate(0.9, 0.88, 0.01, lower_is_better=False)
+    assert gate(0.9, 0.88, 0.01, lower_is_better=True) is None
+    assert gate(0.9, 0.95, 0.01, lower_is_better=True)
+
+
+def test_agreement_of_classes_lists_and_numbers():
+    assert agree(np.array([0, 1, 2]), np.array([0, 1, 1]), np.array([0, 1, 2])) == pytest.approx(2 / 3)
+    assert agree(np.eye(2, dtype=int), np.ones((2, 2), dtype=int), np.eye(2, dtype=int)) == 0
+    assert agree(np.array([1.0, 2.0]), np.array([1.001, 2.5]), np.array([0.0, 4.0])) == 0.5
+
+
+def test_confusion_is_only_of_classes():
+    assert confusion(np.array([0, 1, 1]), np.array([0, 0, 1]), ("a", "b")) == [[1, 1], [0, 1]]
+    assert confusion(np.array([0.5]), np.array([0.5]), ()) == []
