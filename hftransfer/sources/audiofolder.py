@@ -21,7 +21,7 @@ class Audiofolder(Source):
     """The folder."""
 
     def load(self) -> dict[str, Any]:
-        from datasets import Audio, ClassLabel, Dataset, Features
+        from datasets import Audio, ClassLabel, Dataset, Features, Value
 
         root = Path(self.path)
         if not root.is_dir():
@@ -36,7 +36,9 @@ class Audiofolder(Source):
             raise DataError(
                 f"data.source.path: no recordings in class folders (such as train/yes/1.wav) in '{self.path}'"
             )
-        features = Features({"audio": Audio(decode=False), "label": ClassLabel(names=labels)})
+        # Paths are stored as they are, and called audio after that: to encode a recording wants torchcodec as well.
+        recording = {"bytes": Value("binary"), "path": Value("string")}
+        features = Features({"audio": recording, "label": ClassLabel(names=labels)})
         return {
             split: Dataset.from_dict(
                 {
@@ -44,6 +46,6 @@ class Audiofolder(Source):
                     "label": [labels.index(file.parent.name) for file in found],
                 },
                 features=features,
-            )
+            ).cast_column("audio", Audio(decode=False))
             for split, found in files.items()
         }
