@@ -1,5 +1,6 @@
 """What a run ran on: hardware, versions, memory."""
 
+import ctypes
 import importlib.metadata
 import os
 import platform
@@ -19,6 +20,8 @@ _PACKAGES = (
     "optimum-onnx",
     "onnxruntime",
 )
+# The numbers of mallopt's parameters in malloc.h.
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
 def hardware() -> str:
@@ -48,3 +51,16 @@ def peak_memory() -> int:
     """Largest resident memory of this process so far, in bytes (getrusage: KiB on Linux, bytes on macOS)."""
     largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return largest if sys.platform == "darwin" else largest * 1024
+
+
+def keep_freed_memory() -> None:
+    """Have the GNU C library keep what is freed for the next step; anywhere else, nothing.
+
+    By default every tensor over 32 MiB is mapped anew and returned to the kernel at once, which then clears it page
+    by page: at 8 rows of 512 tokens, a third of a training step of MiniLM on a CPU. M_MMAP_MAX = 0 and
+    M_TRIM_THRESHOLD = -1 are said in mallopt(3).
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_MAX, 0)
+        libc.mallopt(_M_TRIM_THRESHOLD, -1)

@@ -7,6 +7,7 @@ from typing import Any
 
 from hftransfer.encoding import Encoded
 from hftransfer.errors import RecipeError
+from hftransfer.machine import keep_freed_memory
 
 # What every training starts from; the strategy's own arguments go before these, a recipe's before both.
 DEFAULTS: dict[str, Any] = {
@@ -78,6 +79,8 @@ def train(model: Any, encoded: Encoded, args: Any, callbacks: list[Any], what: s
     """
     from transformers import PrinterCallback, ProgressCallback, Trainer
 
+    if args.device.type == "cpu":
+        keep_freed_memory()
     environment = {name: value for name, value in os.environ.items() if name.startswith("ACCELERATE_")}
     trainer = Trainer(
         model=model,
