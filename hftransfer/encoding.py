@@ -19,21 +19,33 @@ class Encoded:
 
     splits: dict[str, Any]
     collate: Callable[[list[dict[str, Any]]], Batch]
+    vary: Callable[[dict[str, Any], np.random.Generator], dict[str, Any]] | None = None
+    """What training does to a row, anew in each epoch; the rows of such a training split have a column `row`."""
 
 
 def encode(task: Task, splits: dict[str, Any], processor: Any, folder: Path) -> Encoded:
     """Encode all rows; arrays of one shape are declared as such, so that reading them back costs no conversion."""
     folder.mkdir(parents=True, exist_ok=True)
+    vary = task.vary if task.varies else None
+    if vary:
+        numbered = splits["train"].add_column("row", np.arange(len(splits["train"])))
+        splits = splits | {"train": numbered}
+
+    def function(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        return task.encode(batch, processor) | {name: batch[name] for name in ("row",) if name in batch}
+
     size = sum(np.asarray(cell[0]).nbytes for cell in task.encode(splits["train"][:1], processor).values())
     total = size * sum(len(rows) for rows in splits.values())
     if total > KEEP_BYTES:
-        lazy = {name: rows.with_transform(lambda batch: task.encode(batch, processor)) for name, rows in splits.items()}
-        return Encoded(lazy, task.collator(processor))
-    kept = {
-        name: keep(rows, lambda batch: task.encode(batch, processor), folder / f"{name}.arrow", f"encoding {name}")
-        for name, rows in splits.items()
-    }
-    return Encoded(kept, task.collator(processor))
+        lazy = {name: rows.with_transform(function) for name, rows in splits.items()}
+        return Encoded(lazy, _plain(task.collator(processor)), vary)
+    kept = {name: keep(rows, function, folder / f"{name}.arrow", f"encoding {name}") for name, rows in splits.items()}
+    return Encoded(kept, _plain(task.collator(processor)), vary)
+
+
+def _plain(collate: Callable[[list[dict[str, Any]]], Batch]) -> Callable[[list[dict[str, Any]]], Batch]:
+    """The collator, blind to the rows' numbers."""
+    return lambda rows: collate([{name: cell for name, cell in row.items() if name != "row"} for row in rows])
 
 
 def keep(rows: Any, function: Callable[[dict[str, list[Any]]], dict[str, list[Any]]], file: Path, what: str) -> Any:

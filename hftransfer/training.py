@@ -5,6 +5,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hftransfer.encoding import Encoded
 from hftransfer.errors import RecipeError
 from hftransfer.machine import keep_freed_memory
@@ -82,13 +84,14 @@ def train(model: Any, encoded: Encoded, args: Any, callbacks: list[Any], what: s
     if args.device.type == "cpu":
         keep_freed_memory()
     environment = {name: value for name, value in os.environ.items() if name.startswith("ACCELERATE_")}
+    vary = _vary(encoded, args.seed)
     trainer = Trainer(
         model=model,
         args=args,
         train_dataset=encoded.splits["train"],
         eval_dataset=encoded.splits["validation"],
-        data_collator=encoded.collate,
-        callbacks=[_follow(what), *callbacks],
+        data_collator=vary,
+        callbacks=[_follow(what), vary, *callbacks],
     )
     for plain in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(plain)
@@ -106,6 +109,28 @@ def last_complete(folder: Path) -> str | None:
     """The newest checkpoint that was written to its end."""
     found = [path.parent for path in folder.glob(f"checkpoint-*/{_COMPLETE}")]
     return str(max(found, key=lambda path: int(path.name.rpartition("-")[2]))) if found else None
+
+
+def _vary(encoded: Encoded, seed: int) -> Any:
+    """A collator that varies the training rows, and a callback that tells it the epoch.
+
+    What is drawn depends on seed, epoch and row alone, so that a resumed training draws the same.
+    """
+    from transformers import TrainerCallback
+
+    class Vary(TrainerCallback):
+        epoch = 0
+
+        def on_epoch_begin(self, args: Any, state: Any, control: Any, **_kwargs: Any) -> None:
+            self.epoch = int(state.epoch + 1e-6)
+
+        def __call__(self, rows: list[dict[str, Any]]) -> Any:
+            if encoded.vary is not None and "row" in rows[0]:
+                draws = (np.random.default_rng((seed, self.epoch, int(row["row"]))) for row in rows)
+                rows = [encoded.vary(row, draw) for row, draw in zip(rows, draws, strict=True)]
+            return encoded.collate(rows)
+
+    return Vary()
 
 
 def _follow(what: str) -> Any:

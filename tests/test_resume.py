@@ -38,6 +38,14 @@ def _kill_when(command, path, pattern):
     return process.wait()
 
 
+def _assert_same(one, other):
+    for split in ("validation", "test"):
+        mine, theirs = (np.load(run / "predictions" / f"{split}.npz") for run in (one, other))
+        assert set(mine) == set(theirs)
+        for variant in mine:
+            np.testing.assert_array_equal(mine[variant], theirs[variant], err_msg=variant)
+
+
 def test_three_kills_change_no_prediction(tmp_path):
     text = _recipe(tmp_path)
     run(parse_recipe(text), tmp_path / "whole")
@@ -52,12 +60,21 @@ def test_three_kills_change_no_prediction(tmp_path):
     ):
         assert _kill_when(command, partial, pattern) == -signal.SIGKILL
     subprocess.run(command, check=True, capture_output=True)
-    for split in ("validation", "test"):
-        whole, killed = (np.load(tmp_path / name / "predictions" / f"{split}.npz") for name in ("whole", "killed"))
-        assert set(whole) == set(killed)
-        for variant in whole:
-            np.testing.assert_array_equal(whole[variant], killed[variant], err_msg=variant)
+    _assert_same(tmp_path / "whole", tmp_path / "killed")
     assert not partial.exists()
+
+
+def test_a_kill_changes_no_random_crop(tmp_path):
+    text = tiny.recipe(plugins.load("tasks", "image-classification")(crop=0.3, flip=True), tmp_path)
+    text = text.replace("task: image-classification", "task: {name: image-classification, crop: 0.3, flip: true}")
+    run(parse_recipe(text), tmp_path / "whole")
+    (tmp_path / "recipe.yaml").write_text(text)
+    command = [sys.executable, "-m", "hftransfer.cli", "run", str(tmp_path / "recipe.yaml"), "--out"]
+    command += [str(tmp_path / "killed"), "--resume"]
+    pattern = "work/tuned/checkpoints/checkpoint-4/complete"
+    assert _kill_when(command, tmp_path / "killed.partial", pattern) == -signal.SIGKILL
+    subprocess.run(command, check=True, capture_output=True)
+    _assert_same(tmp_path / "whole", tmp_path / "killed")
 
 
 def test_a_checkpoint_without_its_mark_is_passed_over(tmp_path):

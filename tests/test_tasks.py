@@ -60,3 +60,14 @@ def test_the_majority_answers_alike_for_every_row():
     task = plugins.load("tasks", "text-classification")(problem_type="single_label_classification")
     outputs = np.stack([task.constant(np.array([2, 1, 2, 0]))] * 3)
     assert task.decide(outputs).tolist() == [2, 2, 2]
+
+
+def test_training_sees_crops_and_flips_of_an_image_in_its_own_size():
+    row = {"pixel_values": np.arange(3 * 8 * 12, dtype="float32").reshape(3, 8, 12), "labels": 1}
+    assert not plugins.load("tasks", "image-classification")().varies
+    cropped = plugins.load("tasks", "image-classification")(crop=0.2).vary(row, np.random.default_rng(1))
+    assert cropped["pixel_values"].shape == (3, 8, 12) and cropped["labels"] == 1
+    assert not np.array_equal(cropped["pixel_values"], row["pixel_values"])
+    flip = plugins.load("tasks", "image-classification")(flip=True)
+    seen = {flip.vary(row, np.random.default_rng(seed))["pixel_values"][0, 0, 0] for seed in range(8)}
+    assert seen == {0.0, 11.0}

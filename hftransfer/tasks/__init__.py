@@ -75,6 +75,15 @@ class Task(Plugin):
         """Model inputs for a batch of rows; a column `length` lets batches be made of rows of like length."""
         raise NotImplementedError
 
+    @property
+    def varies(self) -> bool:
+        """Whether training sees other versions of its rows in each epoch."""
+        return False
+
+    def vary(self, row: dict[str, Any], draw: np.random.Generator) -> dict[str, Any]:
+        """An encoded row as one epoch of training sees it: a crop, a flip."""
+        return row
+
     def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], Batch]:
         """From encoded rows to a batch of tensors."""
         raise NotImplementedError

@@ -8,6 +8,9 @@ import io
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import numpy as np
+from pydantic import Field
+
 from hftransfer.errors import DataError
 from hftransfer.tasks import Batch, Kind
 from hftransfer.tasks._classification import _Classification
@@ -19,6 +22,26 @@ class ImageClassification(_Classification):
     columns: ClassVar[dict[str, Kind]] = {"image": "image", "label": "label"}
     auto_model: ClassVar[str] = "AutoModelForImageClassification"
     auto_processor: ClassVar[str] = "AutoImageProcessor"
+
+    crop: float = Field(default=1.0, gt=0, le=1)
+    """Training sees a random part of an image, at least this share of its area, in its full size; 1 leaves it whole.
+
+    Szegedy et al. 2015, https://arxiv.org/abs/1409.4842, section 6; there 0.08.
+    """
+    flip: bool = False
+    """Training sees every other image mirrored, left for right."""
+
+    @property
+    def varies(self) -> bool:
+        return self.crop < 1 or self.flip
+
+    def vary(self, row: dict[str, Any], draw: np.random.Generator) -> dict[str, Any]:
+        pixels = np.asarray(row["pixel_values"])
+        if self.crop < 1:
+            pixels = _resized_crop(pixels, self.crop, draw)
+        if self.flip and draw.random() < 0.5:
+            pixels = pixels[..., ::-1].copy()
+        return row | {"pixel_values": pixels}
 
     def new_processor(self, config: Any) -> Any:
         from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING
@@ -63,3 +86,18 @@ class ImageClassification(_Classification):
         buffer = io.BytesIO()
         picture.save(buffer, format="PNG")
         return {"image": base64.b64encode(buffer.getvalue()).decode("ascii")}
+
+
+def _resized_crop(pixels: np.ndarray, least: float, draw: np.random.Generator) -> np.ndarray:
+    """A random part of an image (channels, height, width), sides 3:4 to 4:3, in the size of the whole."""
+    import torch
+
+    _, height, width = pixels.shape
+    area, ratio = draw.uniform(least, 1), np.exp(draw.uniform(np.log(3 / 4), np.log(4 / 3)))
+    high, wide = (
+        max(1, round(side)) for side in (height * min(1, (area / ratio) ** 0.5), width * min(1, (area * ratio) ** 0.5))
+    )
+    top, left = draw.integers(0, height - high + 1), draw.integers(0, width - wide + 1)
+    part = torch.from_numpy(np.ascontiguousarray(pixels[:, top : top + high, left : left + wide]))
+    resized = torch.nn.functional.interpolate(part[None], size=(height, width), mode="bilinear", antialias=True)
+    return np.asarray(resized[0])
