@@ -1,7 +1,6 @@
 """From the rows of a source to three clean splits whose columns have the task's role names."""
 
 import hashlib
-import io
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
+from hftransfer import cells
 from hftransfer.errors import DataError
 from hftransfer.plugins import nearest
 from hftransfer.recipe import Data
@@ -22,7 +22,6 @@ class Rows:
 
     task: Task
     splits: dict[str, Any]
-    labels: tuple[str, ...]
     facts: DataFacts
 
 
@@ -53,20 +52,20 @@ def load_rows(task: Task, data: Data, seed: int) -> Rows:
     if data.shots is not None:
         splits["train"], kept = _draw(task, splits["train"], data.shots, seed)
         places["train"] = (places["train"][0], [places["train"][1][i] for i in kept])
-    labels = task.labels(splits)
     task = task.learn(splits["train"])
+    task = task.know(labels=task.find_labels(splits))
     classes = {name: _count(task, rows) for name, rows in splits.items()}
     content = [(name, hashes[origin][row]) for name, (origin, rows) in sorted(places.items()) for row in rows]
-    label_text = [str(rows["label"][:]) for _, rows in sorted(splits.items()) if "label" in rows.column_names]
+    targets = [str(rows[role][:]) for _, rows in sorted(splits.items()) for role in sorted(task.targets)]
     facts = DataFacts(
-        fingerprint=hashlib.sha256(repr((content, label_text)).encode()).hexdigest(),
+        fingerprint=hashlib.sha256(repr((content, targets)).encode()).hexdigest(),
         rows={name: len(rows) for name, rows in splits.items()},
         duplicates_removed=removed,
         skipped=skipped,
-        labels=list(labels),
+        labels=list(task.labels),
         classes=classes,
     )
-    return Rows(task, {name: task.index(rows, labels) for name, rows in splits.items()}, labels, facts)
+    return Rows(task, {name: task.index(rows) for name, rows in splits.items()}, facts)
 
 
 def _named(data: Data, source: dict[str, Any]) -> dict[str, str | None]:
@@ -104,18 +103,17 @@ def _to_roles(task: Task, rows: Any, columns: dict[str, str | list[str]], split:
 
 def _clean(task: Task, rows: Any, split: str, on_error: str) -> tuple[Any, list[str], int]:
     """Readable rows, the hash of each one's inputs, and how many were left out."""
-    rows = _cast(task, rows, decode=False)
+    for role in rows.column_names:
+        rows = cells.cast(task.columns[role], role, rows, decode=False)
     good: list[int] = []
     hashes: list[str] = []
     bad: list[tuple[int, str]] = []
-    for row, cells in enumerate(tqdm(rows, desc=f"reading {split}", unit="row", leave=False)):
-        digest = hashlib.sha256()
-        fault = next((f for role in cells if (f := _read(task.columns[role], role, cells[role], digest))), None)
-        if fault:
-            bad.append((row, fault))
-        else:
-            good.append(row)
-            hashes.append(digest.hexdigest())
+    for number, row in enumerate(tqdm(rows, desc=f"reading {split}", unit="row", leave=False)):
+        try:
+            hashes.append(_examine(task, row))
+            good.append(number)
+        except DataError as error:
+            bad.append((number, str(error)))
     if bad and on_error == "raise":
         raise DataError(
             f"{len(bad)} of {len(rows)} rows of split '{split}' cannot be used, first row {bad[0][0]}: {bad[0][1]} "
@@ -123,40 +121,26 @@ def _clean(task: Task, rows: Any, split: str, on_error: str) -> tuple[Any, list[
         )
     if not good:
         raise DataError(f"split '{split}' is empty" + (f": {bad[0][1]}" if bad else ""))
-    return _cast(task, rows, decode=True).select(good), hashes, len(bad)
-
-
-def _cast(task: Task, rows: Any, decode: bool) -> Any:
-    """The rows with their columns as the roles' kinds; images as bytes or as pictures."""
-    from datasets import Image, Value
-
     for role in rows.column_names:
-        if task.columns[role] == "text":
-            rows = rows.cast_column(role, Value("string"))
-        elif task.columns[role] == "image":
-            rows = rows.cast_column(role, Image(decode=decode))
-    return rows
+        rows = cells.cast(task.columns[role], role, rows, decode=True)
+    return rows.select(good), hashes, len(bad)
 
 
-def _read(kind: str, role: str, cell: Any, digest: Any) -> str | None:
-    """Feed a cell's content to the digest, or say why it cannot be used."""
-    if cell is None or (isinstance(cell, float) and np.isnan(cell)):
-        return f"the {role} is empty"
-    if kind == "text":
-        if not cell.strip():
-            return f"the {role} is empty"
-        digest.update(cell.encode())
-    if kind == "image":
-        from PIL import Image, UnidentifiedImageError
+def _examine(task: Task, row: dict[str, Any]) -> str:
+    """The hash of a row's inputs.
 
-        where = cell["path"] or "an image"
-        try:
-            with Image.open(io.BytesIO(cell["bytes"]) if cell["bytes"] else cell["path"]) as image:
-                picture = image.convert("RGB")
-        except (UnidentifiedImageError, OSError, SyntaxError) as error:
-            return f"{where} is not a readable image ({type(error).__name__})"
-        digest.update(f"{picture.size}".encode() + picture.tobytes())
-    return None
+    Raises:
+        DataError: a cell cannot be read, or the task cannot use the row.
+    """
+    digest = hashlib.sha256()
+    values = {}
+    for role, cell in row.items():
+        values[role], content = cells.read(task.columns[role], role, cell)
+        if role not in task.targets:
+            digest.update(content)
+    if fault := task.fault(values):
+        raise DataError(fault)
+    return digest.hexdigest()
 
 
 def _split(

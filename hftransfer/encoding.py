@@ -23,7 +23,7 @@ class Encoded:
     """What training does to a row, anew in each epoch; the rows of such a training split have a column `row`."""
 
 
-def encode(task: Task, splits: dict[str, Any], processor: Any, folder: Path) -> Encoded:
+def encode(task: Task, splits: dict[str, Any], folder: Path) -> Encoded:
     """Encode all rows; arrays of one shape are declared as such, so that reading them back costs no conversion."""
     folder.mkdir(parents=True, exist_ok=True)
     vary = task.vary if task.varies else None
@@ -32,15 +32,15 @@ def encode(task: Task, splits: dict[str, Any], processor: Any, folder: Path) -> 
         splits = splits | {"train": numbered}
 
     def function(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        return task.encode(batch, processor) | {name: batch[name] for name in ("row",) if name in batch}
+        return task.encode(batch) | {name: batch[name] for name in ("row",) if name in batch}
 
-    size = sum(np.asarray(cell[0]).nbytes for cell in task.encode(splits["train"][:1], processor).values())
+    size = sum(np.asarray(cell[0]).nbytes for cell in task.encode(splits["train"][:1]).values())
     total = size * sum(len(rows) for rows in splits.values())
     if total > KEEP_BYTES:
         lazy = {name: rows.with_transform(function) for name, rows in splits.items()}
-        return Encoded(lazy, _plain(task.collator(processor)), vary)
+        return Encoded(lazy, _plain(task.collator()), vary)
     kept = {name: keep(rows, function, folder / f"{name}.arrow", f"encoding {name}") for name, rows in splits.items()}
-    return Encoded(kept, _plain(task.collator(processor)), vary)
+    return Encoded(kept, _plain(task.collator()), vary)
 
 
 def _plain(collate: Callable[[list[dict[str, Any]]], Batch]) -> Callable[[list[dict[str, Any]]], Batch]:
@@ -79,7 +79,7 @@ def _array_features(batch: dict[str, list[Any]]) -> Any:
         if cell.ndim in arrays:
             features[name] = arrays[cell.ndim](shape=cell.shape, dtype=kind)
         elif cell.ndim == 1:
-            features[name] = List(Value(kind), length=len(cell))
+            features[name] = List(Value(kind))
         else:
             features[name] = Value(kind)
     return Features(features)

@@ -13,7 +13,7 @@ from hftransfer import plugins
 from hftransfer.encoding import Encoded
 from hftransfer.errors import HubError, RecipeError
 from hftransfer.results import RuntimeFacts, Score
-from hftransfer.tasks import Task
+from hftransfer.tasks import Outputs, Task
 
 _FOLDER = Path(__file__).parent / "metrics"
 # Timed calls by batch size, and seconds after which a slow model has been timed often enough.
@@ -81,14 +81,14 @@ def load_metric(name: str, config: str | None) -> Callable[[np.ndarray, np.ndarr
     return value
 
 
-def predict(task: Task, model: Any, encoded: Encoded, split: str, batch_size: int, what: str) -> np.ndarray:
+def predict(task: Task, model: Any, encoded: Encoded, split: str, batch_size: int, what: str) -> Outputs:
     """Outputs for all rows of a split, in their order; batches hold rows of like length.
 
     Under several processes each takes its share, and all get the whole.
     """
     import torch
     from accelerate import PartialState
-    from accelerate.utils import gather_object
+    from accelerate.utils import gather_object, send_to_device
 
     rows = encoded.splits[split]
     order = _by_length(rows)
@@ -98,15 +98,27 @@ def predict(task: Task, model: Any, encoded: Encoded, split: str, batch_size: in
     if hasattr(model, "eval"):
         model.eval()
     device = getattr(model, "device", torch.device("cpu"))
-    found: list[tuple[int, np.ndarray]] = []
+    found: list[tuple[int, Outputs]] = []
     with torch.inference_mode(), tqdm(total=len(rows), desc=what, unit="row", disable=not state.is_main_process) as bar:
         for batch in mine:
-            tensors = encoded.collate([rows[row] for row in batch])
-            moved = {name: tensor.to(device) for name, tensor in tensors.items()}
-            found += zip(batch, task.predict(model, moved), strict=True)
+            made = task.predict(model, send_to_device(encoded.collate([rows[row] for row in batch]), device))
+            found += [(row, {name: array[i] for name, array in made.items()}) for i, row in enumerate(batch)]
             bar.update(min(len(batch) * state.num_processes, bar.total - bar.n))
     shared = gather_object(found) if state.num_processes > 1 else found
-    return np.stack([output for _, output in sorted(shared, key=lambda pair: pair[0])])
+    outputs = [output for _, output in sorted(shared, key=lambda pair: pair[0])]
+    return {name: _stack([output[name] for output in outputs]) for name in outputs[0]}
+
+
+def _stack(arrays: list[np.ndarray]) -> np.ndarray:
+    """One array of all, filled up to the largest shape with NaN, whole numbers with -1."""
+    shape = tuple(max(sizes) for sizes in zip(*(array.shape for array in arrays), strict=True))
+    fill = np.nan if arrays[0].dtype.kind == "f" else -1
+
+    def whole(array: np.ndarray) -> np.ndarray:
+        missing = [(0, size - own) for size, own in zip(shape, array.shape, strict=True)]
+        return np.pad(array, missing, constant_values=fill)
+
+    return np.stack([array if array.shape == shape else whole(array) for array in arrays])
 
 
 def _by_length(rows: Any) -> list[int]:
@@ -121,6 +133,7 @@ def runtime(task: Task, model: Any, encoded: Encoded, size: int, what: str) -> R
     The median of 40 (of 15) calls; of fewer where they take more than five seconds.
     """
     import torch
+    from accelerate.utils import send_to_device
 
     rows = encoded.splits["test"]
     milliseconds: dict[int, list[float]] = {}
@@ -132,7 +145,7 @@ def runtime(task: Task, model: Any, encoded: Encoded, size: int, what: str) -> R
             milliseconds[count] = []
             for turn in tqdm(range(_WARM + repeats), desc=f"timing {what}, batch {count}", unit="batch", leave=False):
                 batch = encoded.collate([rows[(turn * count + i) % len(rows)] for i in range(count)])
-                moved = {name: tensor.to(device) for name, tensor in batch.items()}
+                moved = send_to_device(batch, device)
                 start = time.perf_counter()
                 task.predict(model, moved)
                 milliseconds[count].append(1000 * (time.perf_counter() - start))
@@ -148,12 +161,6 @@ def gate(tuned: float, exported: float, max_drop: float, lower_is_better: bool) 
     if drop <= max_drop:
         return None
     return f"its score is {exported:.4f} against {tuned:.4f}; a drop of {drop:.4f} is over {max_drop}"
-
-
-def agree(mine: np.ndarray, theirs: np.ndarray, references: np.ndarray) -> float:
-    """Share of rows with the same prediction; decimals are the same within a hundredth of the references' deviation."""
-    near = np.abs(mine - theirs) <= (0.01 * references.std() if mine.dtype.kind == "f" else 0)
-    return float(near.reshape(len(near), -1).all(axis=1).mean())
 
 
 def confusion(predictions: np.ndarray, references: np.ndarray, labels: tuple[str, ...]) -> list[list[int]]:

@@ -34,7 +34,7 @@ class Origin:
     weights: Checkpoint | None
     processor: Any
     keeps_head: bool
-    """The checkpoint was trained for the very same labels."""
+    """The checkpoint was trained for the very same labels, or for a task that has none."""
 
 
 def find(place: str, revision: str | None = None, trust_remote_code: bool = False) -> Checkpoint:
@@ -72,7 +72,7 @@ def _sample(name: str) -> Path:
     return Path(sample.checkpoint())
 
 
-def open_origin(task: Task, model: Model, labels: tuple[str, ...]) -> Origin:
+def open_origin(task: Task, model: Model) -> Origin:
     """Config and processor of a recipe's `model` section, the weights not yet loaded.
 
     Raises:
@@ -80,22 +80,27 @@ def open_origin(task: Task, model: Model, labels: tuple[str, ...]) -> Origin:
     """
     import transformers
 
-    fields = task.config(labels)
-    processors = getattr(transformers, task.auto_processor)
+    fields = task.config()
     if model.id is None:
         config = _new_config(model.config or {}, fields)
         _check_class(task, config)
-        if model.processor is not None:
-            return Origin(config, None, _read(processors, find(model.processor)), keeps_head=False)
-        return Origin(config, None, task.new_processor(config), keeps_head=False)
+        known = _open_processor(task, find(model.processor), config) if model.processor else task.new_processor(config)
+        return Origin(config, None, known, keeps_head=False)
     weights = find(model.id, model.revision, model.trust_remote_code)
     before = _read(transformers.AutoConfig, weights)
     after = _read(transformers.AutoConfig, weights, **fields)
     _check_class(task, after)
     place = find(model.processor) if model.processor else weights
     # Numbers have no names by which a head could be known to be for the same ones.
-    keeps = "id2label" in fields and all(getattr(before, name, None) == value for name, value in fields.items())
-    return Origin(after, weights, _read(processors, place), keeps_head=keeps)
+    unnamed = "num_labels" in fields and "id2label" not in fields
+    keeps = not unnamed and all(getattr(before, name, None) == value for name, value in fields.items())
+    return Origin(after, weights, _open_processor(task, place, before), keeps_head=keeps)
+
+
+def _open_processor(task: Task, checkpoint: Checkpoint, config: Any) -> Any:
+    import transformers
+
+    return task.open_processor(lambda name: _read(getattr(transformers, name), checkpoint), config)
 
 
 def _read(cls: Any, checkpoint: Checkpoint, **fields: Any) -> Any:
@@ -131,11 +136,10 @@ def _close(word: str, allowed: Any) -> str:
 def _check_class(task: Task, config: Any) -> None:
     import transformers
 
-    auto = getattr(transformers, task.auto_model)
-    if type(config) not in auto._model_mapping and task.auto_model not in getattr(config, "auto_map", {}):
-        raise ModelError(
-            f"a {config.model_type} checkpoint cannot do '{task.name}': no such model in {task.auto_model}"
-        )
+    name = task.model_class(config)
+    auto = getattr(transformers, name)
+    if type(config) not in auto._model_mapping and name not in getattr(config, "auto_map", {}):
+        raise ModelError(f"a {config.model_type} checkpoint cannot do '{task.name}': no such model in {name}")
 
 
 def load_model(task: Task, origin: Origin) -> Any:
@@ -146,7 +150,7 @@ def load_model(task: Task, origin: Origin) -> Any:
     """
     import transformers
 
-    auto = getattr(transformers, task.auto_model)
+    auto = getattr(transformers, task.model_class(origin.config))
     if origin.weights is None:
         model = auto.from_config(origin.config)
     else:
@@ -163,7 +167,8 @@ def reload(task: Task, checkpoint: Checkpoint) -> Any:
     """A model as it was saved, with the labels that it was saved with."""
     import transformers
 
-    return _read(getattr(transformers, task.auto_model), checkpoint, use_safetensors=True)
+    config = _read(transformers.AutoConfig, checkpoint)
+    return _read(getattr(transformers, task.model_class(config)), checkpoint, use_safetensors=True)
 
 
 def empty_model(task: Task, origin: Origin) -> Any:
@@ -172,14 +177,20 @@ def empty_model(task: Task, origin: Origin) -> Any:
     import transformers
 
     with torch.device("meta"):
-        return getattr(transformers, task.auto_model).from_config(origin.config)
+        return getattr(transformers, task.model_class(origin.config)).from_config(origin.config)
 
 
 def head_names(model: Any) -> list[str]:
-    """The children outside the base model that hold weights: what a new task trains anew."""
+    """The children outside the base model that hold weights of their own: what a new task trains anew.
+
+    Output layers that share the base's embeddings are none of them.
+    """
     base = model.base_model
+    shared = {id(parameter) for parameter in base.parameters()}
     return [
-        name for name, child in model.named_children() if child is not base and any(True for _ in child.parameters())
+        name
+        for name, child in model.named_children()
+        if child is not base and any(id(parameter) not in shared for parameter in child.parameters())
     ]
 
 

@@ -12,13 +12,14 @@ from hftransfer.evaluation import confusion
 from hftransfer.metrics import LOWER_IS_BETTER
 from hftransfer.planning import Plan
 from hftransfer.results import Example, ExportFacts, RunResult, RuntimeFacts, Score
-from hftransfer.stages import Job, Outputs, scorer
+from hftransfer.stages import Job, packed, scorer
+from hftransfer.tasks import Outputs
 from hftransfer.workspace import dump_yaml, save_arrays, write
 
 _WORST = 12
 
 
-def scores(plan: Plan, outputs: Outputs) -> dict[str, dict[str, dict[str, Score]]]:
+def scores(plan: Plan, outputs: dict[str, dict[str, Outputs]]) -> dict[str, dict[str, dict[str, Score]]]:
     """Split -> variant -> metric -> score, with bootstrap intervals."""
     score = scorer(plan).score
     found: dict[str, dict[str, dict[str, Score]]] = {}
@@ -56,25 +57,25 @@ def collect(
         versions=machine.versions(),
         hardware=machine.hardware(),
         history=histories,
-        confusion=confusion(decided, references, plan.rows.labels),
+        confusion=confusion(decided, references, plan.task.labels),
         worst=_worst(plan, job.outputs["test"]["tuned"], decided, references),
-        warnings=_warnings(plan.metrics[0], found["test"], exports),
+        warnings=plan.warnings + _warnings(plan.metrics[0], found["test"], exports),
     )
 
 
-def _worst(plan: Plan, outputs: np.ndarray, decided: np.ndarray, references: np.ndarray) -> list[Example]:
+def _worst(plan: Plan, outputs: Outputs, decided: np.ndarray, references: np.ndarray) -> list[Example]:
     """The test rows that the tuned model gets wrong with the greatest loss."""
     losses = plan.task.losses(outputs, references)
-    wrong = (decided != references).reshape(len(references), -1).any(axis=1)
+    wrong = ~plan.task.same(decided, references, references)
     rows = [row for row in np.argsort(-losses, kind="stable").tolist() if wrong[row]][:_WORST]
-    labels, test = plan.rows.labels, plan.rows.splits["test"]
+    test = plan.rows.splits["test"]
     return [
         Example(
             row=row,
-            reference=plan.task.describe(references[row], labels),
-            prediction=plan.task.describe(decided[row], labels),
+            reference=plan.task.describe(references[row]),
+            prediction=plan.task.describe(decided[row]),
             loss=float(losses[row]),
-            shown=plan.task.show(test[row]),
+            shown=plan.task.show(test[row], decided[row], references[row]),
         )
         for row in rows
     ]
@@ -101,7 +102,7 @@ def publish(result: RunResult, job: Job) -> None:
     folder = workspace.folder
     (folder / "predictions").mkdir(exist_ok=True)
     for split, outputs in job.outputs.items():
-        save_arrays(folder / "predictions" / f"{split}.npz", outputs)
+        save_arrays(folder / "predictions" / f"{split}.npz", packed(outputs))
         write(folder / "predictions" / f"{split}.csv", _table(job.plan, split, outputs))
     write(folder / "recipe.yaml", dump_yaml(result.recipe))
     write(folder / "model" / "README.md", card.card(result))
@@ -111,7 +112,7 @@ def publish(result: RunResult, job: Job) -> None:
     workspace.state.wait_for_everyone()
 
 
-def _table(plan: Plan, split: str, outputs: dict[str, np.ndarray]) -> str:
+def _table(plan: Plan, split: str, outputs: dict[str, Outputs]) -> str:
     """CSV: row, reference, and the prediction of each variant, in words."""
     references = plan.task.references(plan.rows.splits[split])
     columns = [references, *(plan.task.decide(array) for array in outputs.values())]
@@ -119,5 +120,5 @@ def _table(plan: Plan, split: str, outputs: dict[str, np.ndarray]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["row", "reference", *outputs])
     for row in range(len(references)):
-        writer.writerow([row, *(plan.task.describe(column[row], plan.rows.labels) for column in columns)])
+        writer.writerow([row, *(plan.task.describe(column[row]) for column in columns)])
     return text.getvalue()

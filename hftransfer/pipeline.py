@@ -28,7 +28,7 @@ def run(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool = Fa
     plan = check(recipe)
     with workspace.open(dump_yaml(resolved(recipe)), overwrite=overwrite):
         with workspace.timed("encode"), workspace.state.main_process_first():
-            encoded = encode(plan.task, plan.rows.splits, plan.origin.processor, workspace.kept / "encoded")
+            encoded = encode(plan.task, plan.rows.splits, workspace.kept / "encoded")
         job = stages.Job(plan, encoded, workspace, outputs={})
         if "majority" in plan.recipe.evaluation.baselines:
             stages.majority(job)
@@ -57,11 +57,12 @@ def export(folder: Path, settings: Export) -> RunResult:
         replaced = shutil.ignore_patterns("recipe.yaml", *before.exports)
         # Links cost no space, and every file is replaced by renaming, never written in place.
         shutil.copytree(folder, workspace.folder, dirs_exist_ok=True, copy_function=os.link, ignore=replaced)
-        encoded = encode(plan.task, plan.rows.splits, plan.origin.processor, workspace.kept / "encoded")
+        encoded = encode(plan.task, plan.rows.splits, workspace.kept / "encoded")
         job = stages.Job(plan, encoded, workspace, outputs={})
         for file in sorted((folder / "predictions").glob("*.npz")):
             with np.load(file, allow_pickle=False) as arrays:
-                job.outputs[file.stem] = {name: arrays[name] for name in arrays if name not in before.exports}
+                made = stages.unpacked(arrays)
+            job.outputs[file.stem] = {name: outputs for name, outputs in made.items() if name not in before.exports}
         pytorch, exports = stages.ship(job)
         changed = {
             "recipe": resolved(plan.recipe),

@@ -1,7 +1,7 @@
 """Everything that can be wrong, found before any weights are read: a recipe becomes a plan."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ class Plan:
     metrics: list[str]
     parameters: dict[str, int]
     """`all` of the model, and those that are `trainable`."""
+    warnings: list[str]
+    """What the task found odd in the rows."""
 
     @property
     def task(self) -> Task:
@@ -63,9 +65,12 @@ def check(recipe: Recipe) -> Plan:
     recipe = recipe.model_copy(update={"task": rows.task})
     if "majority" in recipe.evaluation.baselines:
         rows.task.constant(rows.task.references(rows.splits["train"]))
-    origin = open_origin(rows.task, recipe.model, rows.labels)
+    origin = open_origin(rows.task, recipe.model)
+    rows = replace(rows, task=rows.task.know(processor=origin.processor))
+    warned = rows.task.check(rows.splits, origin.config)
     counts = [_parameters(rows.task, origin, fitting.strategy) for fitting in fittings]
-    return Plan(recipe, rows, origin, list(recipe.evaluation.metrics or rows.task.metrics()), counts[-1])
+    metrics = list(recipe.evaluation.metrics or rows.task.metrics())
+    return Plan(recipe, rows, origin, metrics, counts[-1], warned)
 
 
 def resolved(recipe: Recipe) -> dict[str, Any]:
@@ -103,8 +108,8 @@ def describe(plan: Plan) -> str:
     """What would run, in a few lines."""
     counts = ", ".join(f"{count:,} {name}" for name, count in plan.rows.facts.rows.items())
     removed = sum(plan.rows.facts.duplicates_removed.values())
-    labels = plan.rows.labels
-    shown = f"{len(labels)}: {', '.join(labels[:8])}{' ...' if len(labels) > 8 else ''}" if labels else "numbers"
+    labels = plan.task.labels
+    shown = f"{len(labels)}: {', '.join(labels[:8])}{' ...' if len(labels) > 8 else ''}" if labels else "none"
     origin = plan.recipe.model.id or f"a new {plan.origin.config.model_type}"
     return "\n".join(
         [
@@ -115,6 +120,7 @@ def describe(plan: Plan) -> str:
             f"strategy    {plan.recipe.strategy.name}, {plan.parameters['trainable']:,} parameters train",
             f"baselines   {', '.join(plan.recipe.evaluation.baselines) or 'none'}",
             f"exports     {', '.join(exported(plan.recipe)) or 'none'}",
+            *(f"warning     {line}" for line in plan.warnings),
         ]
     )
 

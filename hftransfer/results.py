@@ -70,7 +70,8 @@ class Example(Section):
     reference: str
     prediction: str
     loss: float
-    shown: dict[str, str]
+    shown: dict[str, Any]
+    """As `Task.show` gives it."""
 
 
 class RunResult(Section):

@@ -1,6 +1,7 @@
 """The stages of a run: train, score, export. Each is done once in the life of the run, however often it is resumed."""
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,19 +10,18 @@ import numpy as np
 
 from hftransfer import plugins
 from hftransfer.encoding import Encoded
-from hftransfer.evaluation import Scorer, agree, gate, load_metric, predict, runtime
+from hftransfer.evaluation import Scorer, gate, load_metric, predict, runtime
 from hftransfer.exporters import Exporter
 from hftransfer.metrics import LOWER_IS_BETTER
 from hftransfer.modeling import Checkpoint, load_model, reload
 from hftransfer.planning import Fitting, Plan, exported, tuned
 from hftransfer.results import ExportFacts, RuntimeFacts
+from hftransfer.tasks import Outputs
 from hftransfer.training import arguments, train
 from hftransfer.workspace import Workspace
 
 SCORED = ("validation", "test")
 
-Outputs = dict[str, dict[str, np.ndarray]]
-"""Split -> variant -> outputs."""
 History = list[dict[str, float]]
 
 
@@ -32,20 +32,23 @@ class Job:
     plan: Plan
     encoded: Encoded
     workspace: Workspace
-    outputs: Outputs
+    outputs: dict[str, dict[str, Outputs]]
+    """Split -> variant -> outputs."""
 
     def predict(self, model: Any, encoded: Encoded, variant: str, splits: tuple[str, ...]) -> dict[str, np.ndarray]:
-        """Split -> outputs."""
+        """The outputs of the splits, packed."""
         size = self.plan.recipe.evaluation.batch_size
-        return {
-            split: predict(self.plan.task, model, encoded, split, size, f"scoring {variant} on {split}")
-            for split in splits
-        }
+        return packed(
+            {
+                split: predict(self.plan.task, model, encoded, split, size, f"scoring {variant} on {split}")
+                for split in splits
+            }
+        )
 
     def note(self, variant: str, made: dict[str, np.ndarray]) -> None:
-        """Take over the outputs of a variant, split by split."""
-        for split, array in made.items():
-            self.outputs.setdefault(split, {})[variant] = array
+        """Take over the packed outputs of a variant, split by split."""
+        for split, outputs in unpacked(made).items():
+            self.outputs.setdefault(split, {})[variant] = outputs
 
     def shipped(self) -> Any:
         """The tuned model as its folder holds it."""
@@ -56,8 +59,10 @@ class Job:
 def majority(job: Job) -> None:
     """Outputs of the best model that looks at no input."""
     plan = job.plan
-    output = plan.task.constant(plan.task.references(plan.rows.splits["train"]))
-    job.note("majority", {split: np.stack([output] * len(plan.rows.splits[split])) for split in SCORED})
+    constant = plan.task.constant(plan.task.references(plan.rows.splits["train"]))
+    for split in SCORED:
+        repeated = {name: np.stack([row] * len(plan.rows.splits[split])) for name, row in constant.items()}
+        job.note("majority", packed({split: repeated}))
 
 
 def pretrained(job: Job) -> None:
@@ -169,14 +174,34 @@ def _measure(job: Job, exporter: Exporter, variant: str) -> ExportFacts:
     metric = load_metric(headline, plan.task.metric_config())
     references = plan.task.references(plan.rows.splits["test"])
     before, after = (metric(plan.task.decide(outputs), references) for outputs in (mine, theirs))
-    same = agree(plan.task.decide(mine), plan.task.decide(theirs), references)
+    same = plan.task.same(plan.task.decide(mine), plan.task.decide(theirs), references)
     assert plan.recipe.export is not None
     return ExportFacts(
         **_runtime(job, variant, model, exporter.size(folder)).model_dump(),
-        max_abs_diff=float(np.abs(mine - theirs).max()),
-        agreement=same,
+        max_abs_diff=_largest_difference(mine, theirs),
+        agreement=float(same.mean()),
         rejected=gate(before, after, plan.recipe.export.max_drop, headline in LOWER_IS_BETTER),
     )
+
+
+def _largest_difference(mine: Outputs, theirs: Outputs) -> float:
+    """Of the decimal outputs; token ids have none."""
+    decimal = [name for name, array in mine.items() if array.dtype.kind == "f"]
+    return float(max(np.nanmax(np.abs(mine[name] - theirs[name])) for name in decimal))
+
+
+def packed(outputs: dict[str, Outputs]) -> dict[str, np.ndarray]:
+    """Outputs by split, or by variant, as one file holds them: `split.name` -> array."""
+    return {f"{key}.{name}": array for key, arrays in outputs.items() for name, array in arrays.items()}
+
+
+def unpacked(arrays: Mapping[str, np.ndarray]) -> dict[str, Outputs]:
+    """The same the other way."""
+    found: dict[str, Outputs] = {}
+    for key, array in arrays.items():
+        first, _, name = key.rpartition(".")
+        found.setdefault(first, {})[name] = array
+    return found
 
 
 def _runtime(job: Job, variant: str, model: Any, size: int) -> RuntimeFacts:

@@ -22,7 +22,7 @@ def answers(folder: Path, result: RunResult, inputs: list[str], variant: str = "
     shipped = ["tuned", *(name for name, facts in result.exports.items() if not facts.rejected)]
     if variant not in shipped:
         raise RecipeError(f"the run has no variant '{variant}'; {plugins.nearest(variant, shipped)}")
-    task = recipe.task
+    task = recipe.task.know(labels=tuple(result.data.labels))
     rows = [task.read(text) for text in inputs]
     import torch
     import transformers
@@ -34,10 +34,11 @@ def answers(folder: Path, result: RunResult, inputs: list[str], variant: str = "
     else:
         assert recipe.export is not None
         model = plugins.load("exporters", recipe.export.format)().load(task, place)
-    processor = getattr(transformers, task.auto_processor).from_pretrained(place)
-    collate = task.collator(processor)
+    processor = task.open_processor(lambda name: getattr(transformers, name).from_pretrained(place), model.config)
+    task = task.know(processor=processor)
+    collate = task.collator()
     for row in rows:
-        encoded = task.encode({role: [cell] for role, cell in row.items()}, processor)
+        encoded = task.encode({role: [cell] for role, cell in row.items()})
         with torch.inference_mode():
             outputs = task.predict(model, collate([{name: cells[0] for name, cells in encoded.items()}]))
-        yield task.answer(outputs[0], tuple(result.data.labels))
+        yield task.answer(outputs)

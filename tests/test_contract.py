@@ -35,7 +35,7 @@ def test_a_run_leaves_a_model_that_says_what_was_scored(task, strategy, folder, 
     }  # fmt: skip
     assert (tmp_path / "run" / "model" / "model.safetensors").is_file()
     outputs = np.load(tmp_path / "run" / "predictions" / "test.npz")
-    assert outputs["tuned"].shape == outputs["onnx"].shape and len(outputs["tuned"]) == 12
+    assert outputs["tuned.logits"].shape == outputs["onnx.logits"].shape and len(outputs["tuned.logits"]) == 12
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def test_bbc_news_gets_three_disjoint_splits_and_its_copies_are_counted():
     assert not texts["train"] & texts["test"] and not texts["validation"] & texts["test"]
     assert rows.facts.rows["test"] == 400
     assert rows.facts.duplicates_removed["train"] > 10
-    assert rows.labels == ("business", "entertainment", "politics", "sports", "tech")
+    assert rows.task.labels == ("business", "entertainment", "politics", "sports", "tech")
 
 
 def test_shots_are_drawn_by_the_seed_and_the_same_each_time():
@@ -40,7 +40,7 @@ GOOD = [f"text {i},{'ab'[i % 2]}" for i in range(40)]
 
 def test_columns_of_any_name_are_mapped(tmp_path):
     rows = _load("text-classification", _csv(tmp_path / "a.csv", GOOD), "columns: {text: body, label: topic}")
-    assert rows.labels == ("a", "b") and set(rows.splits["train"].column_names) == {"text", "label"}
+    assert rows.task.labels == ("a", "b") and set(rows.splits["train"].column_names) == {"text", "label"}
 
 
 @pytest.mark.parametrize(

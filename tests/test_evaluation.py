@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from hftransfer.evaluation import Scorer, agree, confusion, gate, load_metric
+from hftransfer import plugins
+from hftransfer.evaluation import Scorer, confusion, gate, load_metric
+
+KINDS = ("single_label_classification", "multi_label_classification", "regression")
 
 
 def test_f1_is_that_of_scikit_learn():
@@ -36,9 +39,13 @@ def test_the_gate_knows_the_direction_of_a_metric():
 
 
 def test_agreement_of_classes_lists_and_numbers():
-    assert agree(np.array([0, 1, 2]), np.array([0, 1, 1]), np.array([0, 1, 2])) == pytest.approx(2 / 3)
-    assert agree(np.eye(2, dtype=int), np.ones((2, 2), dtype=int), np.eye(2, dtype=int)) == 0
-    assert agree(np.array([1.0, 2.0]), np.array([1.001, 2.5]), np.array([0.0, 4.0])) == 0.5
+    same = {kind: plugins.load("tasks", "text-classification")(problem_type=kind).same for kind in KINDS}
+    classes = same["single_label_classification"](np.array([0, 1, 2]), np.array([0, 1, 1]), np.array([0, 1, 2]))
+    assert classes.tolist() == [True, True, False]
+    lists = np.eye(2, dtype=int), np.array([[1, 0], [1, 1]]), np.eye(2, dtype=int)
+    assert same["multi_label_classification"](*lists).tolist() == [True, False]
+    numbers = same["regression"](np.array([1.0, 2.0]), np.array([1.001, 2.5]), np.array([0.0, 4.0]))
+    assert numbers.tolist() == [True, False]
 
 
 def test_confusion_is_only_of_classes():

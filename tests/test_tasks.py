@@ -27,20 +27,20 @@ def _rows(*labels):
 def test_labels_are_read_off_the_column(labels, names, indexed):
     rows = _rows(*labels)
     task = plugins.load("tasks", "text-classification")().resolve(rows)
-    assert task.labels({"train": rows, "test": rows}) == names
-    assert list(task.index(rows, names)["label"]) == indexed
+    assert task.find_labels({"train": rows, "test": rows}) == names
+    assert list(task.know(labels=names).index(rows)["label"]) == indexed
 
 
 def test_a_label_that_training_lacks_is_named_with_its_row():
     task = plugins.load("tasks", "text-classification")().resolve(_rows("a", "b"))
     with pytest.raises(DataError, match=r"label 'c' in split 'test' \(row 1\)"):
-        task.labels({"train": _rows("a", "b"), "test": _rows("a", "c")})
+        task.find_labels({"train": _rows("a", "b"), "test": _rows("a", "c")})
 
 
 def test_a_word_in_a_regression_is_named_with_its_row():
     task = plugins.load("tasks", "text-classification")(problem_type="regression")
     with pytest.raises(DataError, match="row 1"):
-        task.index(_rows("1.5", "many"), ())
+        task.index(_rows("1.5", "many"))
 
 
 @pytest.mark.parametrize("name", plugins.names("metrics"))
@@ -58,8 +58,8 @@ def test_a_metric_loads_from_disk_and_tells_good_from_bad(name):
 
 def test_the_majority_answers_alike_for_every_row():
     task = plugins.load("tasks", "text-classification")(problem_type="single_label_classification")
-    outputs = np.stack([task.constant(np.array([2, 1, 2, 0]))] * 3)
-    assert task.decide(outputs).tolist() == [2, 2, 2]
+    outputs = np.stack([task.constant(np.array([2, 1, 2, 0]))["logits"]] * 3)
+    assert task.decide({"logits": outputs}).tolist() == [2, 2, 2]
 
 
 def test_training_sees_crops_and_flips_of_an_image_in_its_own_size():

@@ -50,8 +50,10 @@ class Onnx(Exporter):
 
     def load(self, task: Task, folder: Path) -> Any:
         import optimum.onnxruntime as runtimes
+        from transformers import AutoConfig
 
-        return getattr(runtimes, task.auto_model.replace("Auto", "ORT", 1)).from_pretrained(folder)
+        name = task.model_class(AutoConfig.from_pretrained(folder)).replace("Auto", "ORT", 1)
+        return getattr(runtimes, name, runtimes.ORTModelForCustomTasks).from_pretrained(folder)
 
     def size(self, folder: Path) -> int:
         return sum(file.stat().st_size for file in folder.glob("*.onnx*"))

@@ -1,32 +1,58 @@
 """What differs between tasks, and nothing else: the contract that every file of this folder fills in."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
+from pydantic import PrivateAttr
 
+from hftransfer.cells import Kind
 from hftransfer.errors import ModelError, RecipeError
 from hftransfer.plugins import Plugin
 
-Kind = Literal["text", "image", "audio", "label"]
 Batch = dict[str, Any]
+Outputs = dict[str, np.ndarray]
+"""What a model says of rows: arrays by name, one entry a row, padded with NaN or -1 where rows differ in shape."""
 
 
 class Task(Plugin):
     """Base of the tasks.
 
-    `rows` is a `datasets.Dataset` whose columns have the names of the roles; `outputs` is what the model says of each
-    row, an array with one entry a row; `predictions` and `references` are what the metrics compare.
+    `rows` is a `datasets.Dataset` whose columns have the names of the roles; `predictions` and `references` are what
+    the metrics compare, one entry a row. A task learns what it needs on the way: `resolve` and `learn` fill in fields
+    from the rows; the class names and the checkpoint's processor are put in by `know`.
     """
 
     columns: ClassVar[dict[str, Kind]]
     """Role -> what its cells hold."""
     optional: ClassVar[frozenset[str]] = frozenset()
     """Roles that a data set need not have."""
+    targets: ClassVar[frozenset[str]] = frozenset({"label"})
+    """Roles that the model has to find; the others are its inputs, by which duplicates are known."""
     auto_model: ClassVar[str]
     """The Auto class of Transformers that loads a model of the task."""
     auto_processor: ClassVar[str]
     """The Auto class of Transformers that loads what makes the model's inputs."""
+
+    _labels: tuple[str, ...] = PrivateAttr(default=())
+    _processor: Any = PrivateAttr(default=None)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names in the order of the model's outputs; empty where there are none."""
+        return self._labels
+
+    @property
+    def processor(self) -> Any:
+        """The checkpoint's tokenizer, image processor or feature extractor, known once the checkpoint is opened."""
+        return self._processor
+
+    def know(self, *, labels: tuple[str, ...] | None = None, processor: Any = None) -> Self:
+        """The task with its class names or with its processor."""
+        copy = self.model_copy()
+        copy._labels = self._labels if labels is None else labels
+        copy._processor = processor or self._processor
+        return copy
 
     def metrics(self) -> list[str]:
         """Default metrics, the headline first."""
@@ -36,6 +62,14 @@ class Task(Plugin):
         """The config under which the modules of `hftransfer/metrics/` compare the task's predictions."""
         return None
 
+    def model_class(self, config: Any) -> str:
+        """The Auto class for a checkpoint, where the task has more than one."""
+        return self.auto_model
+
+    def open_processor(self, read: Callable[[str], Any], config: Any) -> Any:
+        """The processor of a checkpoint; `read` calls `from_pretrained` of a class that it is given by name."""
+        return read(self.auto_processor)
+
     def new_processor(self, config: Any) -> Any:
         """A processor for a new model that has none beside it.
 
@@ -43,6 +77,10 @@ class Task(Plugin):
             ModelError: the task needs `model.processor`.
         """
         raise ModelError(f"a new model for '{self.name}' needs 'model.processor': the checkpoint to take it from")
+
+    def fault(self, row: dict[str, Any]) -> str | None:
+        """Why a row, its cells read, cannot be used; None where it can."""
+        return None
 
     def resolve(self, rows: Any) -> Self:
         """The task with the fields that a recipe may leave out read off the training rows."""
@@ -59,19 +97,27 @@ class Task(Plugin):
         """The class of each row, by which splits are stratified and shots counted; None where rows have none."""
         return None
 
-    def labels(self, splits: dict[str, Any]) -> tuple[str, ...]:
-        """Class names in the order of the model's outputs; the other splits may hold no other ones."""
+    def find_labels(self, splits: dict[str, Any]) -> tuple[str, ...]:
+        """Class names of the training rows; the other splits may hold no other ones."""
         return ()
 
-    def index(self, rows: Any, labels: tuple[str, ...]) -> Any:
+    def index(self, rows: Any) -> Any:
         """The rows with the label column as the model's loss takes it."""
         return rows
 
-    def config(self, labels: tuple[str, ...]) -> dict[str, Any]:
+    def config(self) -> dict[str, Any]:
         """Fields of the model's config that follow from the rows."""
         return {}
 
-    def encode(self, rows: dict[str, list[Any]], processor: Any) -> dict[str, list[Any]]:
+    def check(self, splits: dict[str, Any], config: Any) -> list[str]:
+        """Warnings about rows and model together, before any weights are read.
+
+        Raises:
+            DataError: the model cannot learn such rows.
+        """
+        return []
+
+    def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
         """Model inputs for a batch of rows; a column `length` lets batches be made of rows of like length."""
         raise NotImplementedError
 
@@ -84,15 +130,15 @@ class Task(Plugin):
         """An encoded row as one epoch of training sees it: a crop, a flip."""
         return row
 
-    def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], Batch]:
+    def collator(self) -> Callable[[list[dict[str, Any]]], Batch]:
         """From encoded rows to a batch of tensors."""
         raise NotImplementedError
 
-    def predict(self, model: Any, batch: Batch) -> np.ndarray:
+    def predict(self, model: Any, batch: Batch) -> Outputs:
         """Outputs for a batch, on PyTorch and on an exported model alike."""
         raise NotImplementedError
 
-    def decide(self, outputs: np.ndarray) -> np.ndarray:
+    def decide(self, outputs: Outputs) -> np.ndarray:
         """Predictions out of outputs."""
         raise NotImplementedError
 
@@ -100,11 +146,15 @@ class Task(Plugin):
         """What the metrics hold the predictions against."""
         raise NotImplementedError
 
-    def losses(self, outputs: np.ndarray, references: np.ndarray) -> np.ndarray:
+    def same(self, mine: np.ndarray, theirs: np.ndarray, references: np.ndarray) -> np.ndarray:
+        """Which rows have the same prediction in both."""
+        return np.array([np.array_equal(one, other) for one, other in zip(mine, theirs, strict=True)])
+
+    def losses(self, outputs: Outputs, references: np.ndarray) -> np.ndarray:
         """How wrong each row is, for the list of worst errors."""
         raise NotImplementedError
 
-    def constant(self, references: np.ndarray) -> np.ndarray:
+    def constant(self, references: np.ndarray) -> Outputs:
         """The output for every row of the best model that looks at no input, learnt from training references.
 
         Raises:
@@ -112,7 +162,7 @@ class Task(Plugin):
         """
         raise RecipeError(f"task '{self.name}' has no baseline 'majority'")
 
-    def describe(self, value: Any, labels: tuple[str, ...]) -> str:
+    def describe(self, value: Any) -> str:
         """A prediction or a reference in words."""
         return str(value)
 
@@ -120,10 +170,14 @@ class Task(Plugin):
         """A row out of what somebody gives to `predict`: a file's path or a line of text."""
         raise NotImplementedError
 
-    def show(self, row: dict[str, Any]) -> dict[str, str]:
-        """What a report shows of a row: `text`, or `image` as a base64 PNG."""
+    def show(self, row: dict[str, Any], prediction: Any, reference: Any) -> dict[str, Any]:
+        """What a report shows of a row.
+
+        `text`, `image` (a base64 PNG), `audio` (a base64 WAV), or `changes`: (=, - or +, words) from the reference to
+        the prediction.
+        """
         raise NotImplementedError
 
-    def answer(self, output: np.ndarray, labels: tuple[str, ...]) -> dict[str, Any]:
-        """What `predict` prints for a row."""
+    def answer(self, outputs: Outputs) -> dict[str, Any]:
+        """What `predict` prints for a row, out of its outputs, a batch of one."""
         raise NotImplementedError

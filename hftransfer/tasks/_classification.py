@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from hftransfer.errors import DataError
-from hftransfer.tasks import Batch, Task
+from hftransfer.tasks import Batch, Outputs, Task
 
 
 class _Classification(Task):
@@ -79,7 +79,7 @@ class _Classification(Task):
     def groups(self, rows: Any) -> list[Any] | None:
         return [_plain(value) for value in rows["label"]] if self._single else None
 
-    def labels(self, splits: dict[str, Any]) -> tuple[str, ...]:
+    def find_labels(self, splits: dict[str, Any]) -> tuple[str, ...]:
         if self.problem_type == "regression":
             return ()
         feature = splits["train"].features["label"]
@@ -111,7 +111,7 @@ class _Classification(Task):
         values = value if isinstance(value, list) else [value]
         return [named[v] if named and isinstance(v, int) and 0 <= v < len(named) else str(_plain(v)) for v in values]
 
-    def index(self, rows: Any, labels: tuple[str, ...]) -> Any:
+    def index(self, rows: Any) -> Any:
         from datasets import List, Value
 
         feature = rows.features["label"]
@@ -120,65 +120,74 @@ class _Classification(Task):
         if self.problem_type == "regression":
             column: list[Any] = [_number(value, row) for row, value in enumerate(values)]
             return rows.remove_columns("label").add_column("label", column, feature=Value("float32"))
-        ids = {name: i for i, name in enumerate(labels)}
+        ids = {name: i for i, name in enumerate(self.labels)}
         rows_ids = [[ids[name] for name in self._names(value, named)] for value in values]
         if self._single:
             column = [row_ids[0] for row_ids in rows_ids]
             return rows.remove_columns("label").add_column("label", column, feature=Value("int64"))
-        column = [[float(i in row_ids) for i in range(len(labels))] for row_ids in rows_ids]
+        column = [[float(i in row_ids) for i in range(len(self.labels))] for row_ids in rows_ids]
         return rows.remove_columns("label").add_column("label", column, feature=List(Value("float32")))
 
-    def config(self, labels: tuple[str, ...]) -> dict[str, Any]:
+    def config(self) -> dict[str, Any]:
         if self.problem_type == "regression":
             return {"problem_type": "regression", "num_labels": 1}
         return {
             "problem_type": self.problem_type,
-            "num_labels": len(labels),
-            "id2label": dict(enumerate(labels)),
-            "label2id": {name: i for i, name in enumerate(labels)},
+            "num_labels": len(self.labels),
+            "id2label": dict(enumerate(self.labels)),
+            "label2id": {name: i for i, name in enumerate(self.labels)},
         }
 
-    def predict(self, model: Any, batch: Batch) -> np.ndarray:
+    def predict(self, model: Any, batch: Batch) -> Outputs:
         inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
-        return np.asarray(model(**inputs).logits.float().cpu().numpy())
+        return {"logits": model(**inputs).logits.float().cpu().numpy()}
 
-    def decide(self, outputs: np.ndarray) -> np.ndarray:
+    def decide(self, outputs: Outputs) -> np.ndarray:
+        logits = outputs["logits"]
         if self.problem_type == "regression":
-            return np.asarray(outputs[:, 0])
-        return np.asarray(outputs.argmax(axis=1) if self._single else (outputs > 0).astype(int))
+            return np.asarray(logits[:, 0])
+        return np.asarray(logits.argmax(axis=1) if self._single else (logits > 0).astype(int))
 
     def references(self, rows: Any) -> np.ndarray:
         values = np.asarray(rows["label"])
         return values if self.problem_type == "regression" else values.astype(int)
 
-    def losses(self, outputs: np.ndarray, references: np.ndarray) -> np.ndarray:
+    def same(self, mine: np.ndarray, theirs: np.ndarray, references: np.ndarray) -> np.ndarray:
+        """Numbers are the same within a hundredth of the references' deviation."""
         if self.problem_type == "regression":
-            return np.asarray(np.abs(outputs[:, 0] - references))
-        if self._single:
-            return np.asarray(-_log_softmax(outputs)[np.arange(len(outputs)), references])
-        return np.asarray(np.logaddexp(0, np.where(references == 1, -outputs, outputs)).mean(axis=1))
+            return np.asarray(np.abs(mine - theirs) <= 0.01 * references.std())
+        return super().same(mine, theirs, references)
 
-    def constant(self, references: np.ndarray) -> np.ndarray:
+    def losses(self, outputs: Outputs, references: np.ndarray) -> np.ndarray:
+        logits = outputs["logits"]
         if self.problem_type == "regression":
-            return np.array([references.mean()])
+            return np.asarray(np.abs(logits[:, 0] - references))
+        if self._single:
+            return np.asarray(-_log_softmax(logits)[np.arange(len(logits)), references])
+        return np.asarray(np.logaddexp(0, np.where(references == 1, -logits, logits)).mean(axis=1))
+
+    def constant(self, references: np.ndarray) -> Outputs:
+        if self.problem_type == "regression":
+            return {"logits": np.array([references.mean()])}
         if self._single:
             best, _ = Counter(references.tolist()).most_common(1)[0]
-            return np.eye(int(references.max()) + 1)[best]
-        return np.where(references.mean(axis=0) > 0.5, 1.0, -1.0)
+            return {"logits": np.eye(int(references.max()) + 1)[best]}
+        return {"logits": np.where(references.mean(axis=0) > 0.5, 1.0, -1.0)}
 
-    def describe(self, value: Any, labels: tuple[str, ...]) -> str:
+    def describe(self, value: Any) -> str:
         if self.problem_type == "regression":
             return f"{float(value):.4g}"
         if self._single:
-            return labels[int(value)]
-        return ", ".join(name for name, on in zip(labels, value, strict=True) if on) or "none"
+            return self.labels[int(value)]
+        return ", ".join(name for name, on in zip(self.labels, value, strict=True) if on) or "none"
 
-    def answer(self, output: np.ndarray, labels: tuple[str, ...]) -> dict[str, Any]:
+    def answer(self, outputs: Outputs) -> dict[str, Any]:
+        logits = outputs["logits"]
         if self.problem_type == "regression":
-            return {"value": float(output[0])}
-        chances = np.exp(_log_softmax(output[None])[0]) if self._single else 1 / (1 + np.exp(-output))
-        ranked = sorted(zip(labels, chances.tolist(), strict=True), key=lambda pair: -pair[1])
-        return {"label": self.describe(self.decide(output[None])[0], labels), "scores": dict(ranked)}
+            return {"value": float(logits[0, 0])}
+        chances = np.exp(_log_softmax(logits)[0]) if self._single else 1 / (1 + np.exp(-logits[0]))
+        ranked = sorted(zip(self.labels, chances.tolist(), strict=True), key=lambda pair: -pair[1])
+        return {"label": self.describe(self.decide(outputs)[0]), "scores": dict(ranked)}
 
 
 def _plain(value: Any) -> Any:

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from hftransfer.errors import DataError
-from hftransfer.tasks import Batch, Kind
+from hftransfer.cells import Kind, open_image, rgb
+from hftransfer.tasks import Batch
 from hftransfer.tasks._classification import _Classification
 
 
@@ -57,31 +57,23 @@ class ImageClassification(_Classification):
         size = fixed if "height" in slow().size else {"shortest_edge": min(height, width)}
         return slow(size=size, crop_size=fixed) if hasattr(slow(), "crop_size") else slow(size=size)
 
-    def encode(self, rows: dict[str, list[Any]], processor: Any) -> dict[str, list[Any]]:
-        pixels = processor([image.convert("RGB") for image in rows["image"]], return_tensors="np")["pixel_values"]
+    def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        pixels = self.processor([rgb(image) for image in rows["image"]], return_tensors="np")["pixel_values"]
         encoded = {"pixel_values": list(pixels)}
         if "label" in rows:
             encoded["labels"] = self._targets(rows["label"])
         return encoded
 
-    def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], Batch]:
+    def collator(self) -> Callable[[list[dict[str, Any]]], Batch]:
         from transformers import default_data_collator
 
         return lambda rows: dict(default_data_collator(rows))
 
     def read(self, text: str) -> dict[str, Any]:
-        from PIL import Image, ImageOps, UnidentifiedImageError
+        return {"image": open_image(text)}
 
-        try:
-            with Image.open(text) as image:
-                return {"image": ImageOps.exif_transpose(image).convert("RGB")}
-        except FileNotFoundError:
-            raise DataError(f"there is no image file '{text}'") from None
-        except UnidentifiedImageError:
-            raise DataError(f"'{text}' is not an image that can be read") from None
-
-    def show(self, row: dict[str, Any]) -> dict[str, str]:
-        picture = row["image"].convert("RGB")
+    def show(self, row: dict[str, Any], prediction: Any, reference: Any) -> dict[str, Any]:
+        picture = rgb(row["image"])
         picture.thumbnail((160, 160))
         buffer = io.BytesIO()
         picture.save(buffer, format="PNG")

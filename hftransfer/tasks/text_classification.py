@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from hftransfer.tasks import Batch, Kind
+from hftransfer.cells import Kind
+from hftransfer.tasks import Batch
 from hftransfer.tasks._classification import _Classification
 
 
@@ -23,17 +24,17 @@ class TextClassification(_Classification):
     max_length: int = Field(default=256, ge=2)
     """Tokens kept of a text; longer ones are cut."""
 
-    def encode(self, rows: dict[str, list[Any]], processor: Any) -> dict[str, list[Any]]:
-        encoded = dict(processor(rows["text"], rows.get("text_pair"), truncation=True, max_length=self.max_length))
+    def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        encoded = dict(self.processor(rows["text"], rows.get("text_pair"), truncation=True, max_length=self.max_length))
         encoded["length"] = [len(ids) for ids in encoded["input_ids"]]
         if "label" in rows:
             encoded["labels"] = self._targets(rows["label"])
         return encoded
 
-    def collator(self, processor: Any) -> Callable[[list[dict[str, Any]]], Batch]:
+    def collator(self) -> Callable[[list[dict[str, Any]]], Batch]:
         from transformers import DataCollatorWithPadding
 
-        pad = DataCollatorWithPadding(processor)
+        pad = DataCollatorWithPadding(self.processor)
 
         def collate(rows: list[dict[str, Any]]) -> Batch:
             return dict(pad([{name: value for name, value in row.items() if name != "length"} for row in rows]))
@@ -43,5 +44,5 @@ class TextClassification(_Classification):
     def read(self, text: str) -> dict[str, Any]:
         return {"text": text}
 
-    def show(self, row: dict[str, Any]) -> dict[str, str]:
+    def show(self, row: dict[str, Any], prediction: Any, reference: Any) -> dict[str, Any]:
         return {"text": " / ".join(row[role] for role in ("text", "text_pair") if role in row)[:400]}

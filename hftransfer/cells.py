@@ -1,0 +1,139 @@
+"""What the cells of a data set hold: text, words, pictures, recordings; how each is read, and told from others."""
+
+import io
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+
+from hftransfer.errors import DataError
+
+Kind = Literal["text", "words", "image", "audio", "label", "objects"]
+
+
+def read(kind: Kind, role: str, cell: Any) -> tuple[Any, bytes]:
+    """A cell's value, and bytes that are equal for equal contents.
+
+    Raises:
+        DataError: it is empty or cannot be read; the sentence lacks the row.
+    """
+    if cell is None or (isinstance(cell, float) and np.isnan(cell)):
+        raise DataError(f"the {role} is empty")
+    return _READERS[kind](role, cell)
+
+
+def cast(kind: Kind, role: str, rows: Any, decode: bool) -> Any:
+    """The rows with a column of the kind's type; images as pictures, or as their bytes. Recordings stay encoded."""
+    from datasets import Audio, Image, Value
+
+    types = {"text": Value("string"), "image": Image(decode=decode), "audio": Audio(decode=False)}
+    return rows.cast_column(role, types[kind]) if kind in types else rows
+
+
+def rgb(picture: Any) -> Any:
+    """A PIL image in mode RGB; 16 bits a channel are scaled to 8, where `convert` alone would cut them off."""
+    if picture.mode.startswith("I;16") or picture.mode == "I":
+        from PIL import Image
+
+        picture = Image.fromarray((np.asarray(picture, dtype=np.uint32) >> 8).clip(0, 255).astype(np.uint8))
+    return picture.convert("RGB")
+
+
+def open_image(where: Any) -> Any:
+    """A file, or bytes, as a PIL image in mode RGB, turned as its EXIF orientation says.
+
+    Raises:
+        DataError: it is no image, or not whole.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    name = where if isinstance(where, str) else "an image"
+    try:
+        with Image.open(io.BytesIO(where) if isinstance(where, bytes) else where) as image:
+            return rgb(ImageOps.exif_transpose(image))
+    except FileNotFoundError:
+        raise DataError(f"there is no image file '{name}'") from None
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise DataError(f"{name} is not a readable image ({type(error).__name__})") from None
+
+
+def open_audio(where: Any) -> tuple[np.ndarray, int]:
+    """A file, or bytes, as samples of shape (time,), float32 in [-1, 1], channels averaged, and their rate in Hz.
+
+    Raises:
+        DataError: it is no recording, or an empty one.
+    """
+    import soundfile
+
+    name = where if isinstance(where, str) else "a recording"
+    try:
+        samples, rate = soundfile.read(
+            io.BytesIO(where) if isinstance(where, bytes) else where, dtype="float32", always_2d=True
+        )
+    except (soundfile.LibsndfileError, TypeError) as error:
+        raise DataError(f"{name} is not a readable recording ({error})") from None
+    if not len(samples):
+        raise DataError(f"{name} holds no samples")
+    return samples.mean(axis=1), rate
+
+
+def resample(samples: np.ndarray, rate: int, target: int) -> np.ndarray:
+    """The samples, shape (time,), at another rate, band-limited (soxr, high quality)."""
+    import soxr
+
+    return samples if rate == target else np.asarray(soxr.resample(samples, rate, target), dtype=np.float32)
+
+
+def place(cell: Any) -> Any:
+    """Where an undecoded image or recording lies: its bytes, or else its path."""
+    return cell["bytes"] or cell["path"] if isinstance(cell, dict) else cell
+
+
+def _named(cell: Any, error: DataError) -> DataError:
+    """The error with the path of a file whose bytes were read beforehand."""
+    path = cell.get("path") if isinstance(cell, dict) else None
+    return DataError(f"{path}: {error}" if path and path not in str(error) else str(error))
+
+
+def _text(role: str, cell: str) -> tuple[str, bytes]:
+    if not cell.strip():
+        raise DataError(f"the {role} is empty")
+    return cell, cell.encode()
+
+
+def _words(role: str, cell: Any) -> tuple[list[str], bytes]:
+    if not isinstance(cell, list) or not all(isinstance(word, str) for word in cell):
+        raise DataError(f"the {role} should be a list of words, got {cell!r:.60}")
+    if not cell:
+        raise DataError(f"the {role} are empty")
+    return cell, "\0".join(cell).encode()
+
+
+def _image(_role: str, cell: Any) -> tuple[Any, bytes]:
+    try:
+        picture = open_image(place(cell))
+    except DataError as error:
+        raise _named(cell, error) from None
+    return picture, f"{picture.size}".encode() + picture.tobytes()
+
+
+def _audio(_role: str, cell: Any) -> tuple[tuple[np.ndarray, int], bytes]:
+    try:
+        samples, rate = open_audio(place(cell))
+    except DataError as error:
+        raise _named(cell, error) from None
+    return (samples, rate), f"{rate}".encode() + samples.tobytes()
+
+
+def _as_it_is(_role: str, cell: Any) -> tuple[Any, bytes]:
+    return cell, repr(cell).encode()
+
+
+_READERS: dict[str, Callable[[str, Any], tuple[Any, bytes]]] = {
+    "text": _text,
+    "words": _words,
+    "image": _image,
+    "audio": _audio,
+    "label": _as_it_is,
+    "objects": _as_it_is,
+}
