@@ -22,7 +22,7 @@ from hftransfer.tables import (
     without_folders,
 )
 
-_EXAMPLES = {"text": "A text.", "image": "image.png", "audio": "speech.wav"}
+_EXAMPLES = {"text": "A text.", "words": "A text.", "image": "image.png", "audio": "speech.wav"}
 
 
 def card(result: RunResult) -> str:
@@ -141,7 +141,7 @@ def _usage(result: RunResult) -> str:
     shipped = [name for name in result.exports if name.startswith("onnx") and name not in result.rejected()]
     if not shipped:
         return text
-    runtime, processor = task.auto_model.replace("Auto", "ORT", 1), task.auto_processor
+    runtime, processor = result.exports[shipped[-1]].loader, task.auto_processor
     argument = re.sub(r"(?<=.)(?=[A-Z])", "_", processor.removeprefix("Auto")).lower()
     onnx = (
         f"from optimum.onnxruntime import {runtime}\nfrom transformers import {processor}, pipeline\n\n{repo}\n"

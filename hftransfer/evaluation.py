@@ -1,7 +1,6 @@
 """Predict and score, one path for pretrained, tuned, exported and quantized models."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +21,35 @@ _WARM, _LEAST, _ENOUGH = 3, 5, 5.0
 
 
 @dataclass(frozen=True)
+class Metric:
+    """An `evaluate` module: one value under the metric's name, and details under `name.detail`."""
+
+    name: str
+    module: Any
+
+    def __call__(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, float]:
+        """Name -> value, the metric itself first."""
+        # The module's own function, since `compute` writes an Arrow file at every call, and a bootstrap makes 1000.
+        found = self.module._compute(predictions=predictions, references=references)
+        key = self.name.rpartition("/")[2]
+        details = {name: float(value) for name, value in found.items() if name.startswith(f"{key}.")}
+        return {self.name: float(found.get(key, next(iter(found.values()))))} | details
+
+    def resampled(self, predictions: np.ndarray, references: np.ndarray, draws: np.ndarray) -> dict[str, np.ndarray]:
+        """Name -> a value for each draw of rows; `draws` has the shape (resamples, rows)."""
+        if hasattr(self.module, "statistics"):
+            times = np.stack([np.bincount(draw, minlength=len(references)) for draw in draws])
+            counts = self.module.statistics(predictions, references)
+            return {name: self.module.value(times @ rows) for name, rows in counts.items()}
+        found = [self(predictions[rows], references[rows]) for rows in draws]
+        return {name: np.array([one.get(name, np.nan) for one in found]) for name in self(predictions, references)}
+
+
+@dataclass(frozen=True)
 class Scorer:
     """Metrics with their bootstrap: percentile intervals (Efron and Tibshirani 1993, ch. 13)."""
 
-    metrics: dict[str, Callable[[np.ndarray, np.ndarray], float]]
+    metrics: list[Metric]
     confidence: float
     resamples: int
     seed: int
@@ -35,11 +59,11 @@ class Scorer:
         draws = np.random.default_rng(self.seed).integers(0, len(references), (self.resamples, len(references)))
         tail = 50 * (1 - self.confidence)
         scores = {}
-        for name, metric in self.metrics.items():
-            values = [metric(predictions[rows], references[rows]) for rows in draws]
-            low, high = np.nanpercentile(values, [tail, 100 - tail])
-            value = metric(predictions, references)
-            scores[name] = Score(value=value, low=float(low), high=float(high), count=len(references))
+        for metric in self.metrics:
+            resampled = metric.resampled(predictions, references, draws)
+            for name, value in metric(predictions, references).items():
+                low, high = np.nanpercentile(resampled[name], [tail, 100 - tail])
+                scores[name] = Score(value=value, low=float(low), high=float(high), count=len(references))
         return scores
 
 
@@ -61,24 +85,15 @@ def check_metrics(names: list[str]) -> None:
             raise RecipeError(f"evaluation.metrics: '{name}' is no metric of hftransfer, and {error}; {near}") from None
 
 
-def load_metric(name: str, config: str | None) -> Callable[[np.ndarray, np.ndarray], float]:
-    """A function of predictions and references, both of shape (rows, ...).
+def load_metric(name: str, config: str | None) -> Metric:
+    """A metric of `hftransfer/metrics/` or of the Hub.
 
     A Hub metric is Python code of its repository; naming it in the recipe is what allows it to run.
     """
     import evaluate
 
-    if name in plugins.names("metrics"):
-        module = evaluate.load(str(_FOLDER / f"{name}.py"), config)
-    else:
-        module = evaluate.load(name)
-
-    def value(predictions: np.ndarray, references: np.ndarray) -> float:
-        # The module's own function, since `compute` writes an Arrow file at every call, and a bootstrap makes 1000.
-        found = module._compute(predictions=predictions, references=references)
-        return float(found.get(name.rpartition("/")[2], next(iter(found.values()))))
-
-    return value
+    own = name in plugins.names("metrics")
+    return Metric(name, evaluate.load(str(_FOLDER / f"{name}.py"), config) if own else evaluate.load(name))
 
 
 def predict(task: Task, model: Any, encoded: Encoded, split: str, batch_size: int, what: str) -> Outputs:

@@ -72,8 +72,8 @@ def _sample(name: str) -> Path:
     return Path(sample.checkpoint())
 
 
-def open_origin(task: Task, model: Model) -> Origin:
-    """Config and processor of a recipe's `model` section, the weights not yet loaded.
+def open_origin(task: Task, model: Model, rows: Any) -> Origin:
+    """Config and processor of a recipe's `model` section for the training rows, the weights not yet loaded.
 
     Raises:
         ModelError: the checkpoint or config cannot be read, or does not serve the task.
@@ -84,8 +84,9 @@ def open_origin(task: Task, model: Model) -> Origin:
     if model.id is None:
         config = _new_config(model.config or {}, fields)
         _check_class(task, config)
-        known = _open_processor(task, find(model.processor), config) if model.processor else task.new_processor(config)
-        return Origin(config, None, known, keeps_head=False)
+        if model.processor is None:
+            return Origin(config, None, task.new_processor(config, rows), keeps_head=False)
+        return Origin(config, None, _open_processor(task, find(model.processor), config, rows), keeps_head=False)
     weights = find(model.id, model.revision, model.trust_remote_code)
     before = _read(transformers.AutoConfig, weights)
     after = _read(transformers.AutoConfig, weights, **fields)
@@ -94,13 +95,16 @@ def open_origin(task: Task, model: Model) -> Origin:
     # Numbers have no names by which a head could be known to be for the same ones.
     unnamed = "num_labels" in fields and "id2label" not in fields
     keeps = not unnamed and all(getattr(before, name, None) == value for name, value in fields.items())
-    return Origin(after, weights, _open_processor(task, place, before), keeps_head=keeps)
+    return Origin(after, weights, _open_processor(task, place, before, rows), keeps_head=keeps)
 
 
-def _open_processor(task: Task, checkpoint: Checkpoint, config: Any) -> Any:
+def _open_processor(task: Task, checkpoint: Checkpoint, config: Any, rows: Any) -> Any:
     import transformers
 
-    return task.open_processor(lambda name: _read(getattr(transformers, name), checkpoint), config)
+    def read(name: str, **more: Any) -> Any:
+        return _read(getattr(transformers, name), checkpoint, **more)
+
+    return task.open_processor(read, config, rows)
 
 
 def _read(cls: Any, checkpoint: Checkpoint, **fields: Any) -> Any:

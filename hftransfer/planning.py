@@ -65,7 +65,7 @@ def check(recipe: Recipe) -> Plan:
     recipe = recipe.model_copy(update={"task": rows.task})
     if "majority" in recipe.evaluation.baselines:
         rows.task.constant(rows.task.references(rows.splits["train"]))
-    origin = open_origin(rows.task, recipe.model)
+    origin = open_origin(rows.task, recipe.model, rows.splits["train"])
     rows = replace(rows, task=rows.task.know(processor=origin.processor))
     warned = rows.task.check(rows.splits, origin.config)
     counts = [_parameters(rows.task, origin, fitting.strategy) for fitting in fittings]

@@ -59,6 +59,8 @@ class ExportFacts(RuntimeFacts):
     """Largest difference of an output."""
     agreement: float
     """Share of rows with the same prediction; numbers are the same within a hundredth of their deviation."""
+    loader: str
+    """The class that loads it, of `optimum.onnxruntime`."""
     rejected: str | None = None
     """Why the variant is not shipped."""
 

@@ -173,13 +173,14 @@ def _measure(job: Job, exporter: Exporter, variant: str) -> ExportFacts:
     headline = plan.metrics[0]
     metric = load_metric(headline, plan.task.metric_config())
     references = plan.task.references(plan.rows.splits["test"])
-    before, after = (metric(plan.task.decide(outputs), references) for outputs in (mine, theirs))
+    before, after = (metric(plan.task.decide(outputs), references)[headline] for outputs in (mine, theirs))
     same = plan.task.same(plan.task.decide(mine), plan.task.decide(theirs), references)
     assert plan.recipe.export is not None
     return ExportFacts(
         **_runtime(job, variant, model, exporter.size(folder)).model_dump(),
         max_abs_diff=_largest_difference(mine, theirs),
         agreement=float(same.mean()),
+        loader=type(model).__name__,
         rejected=gate(before, after, plan.recipe.export.max_drop, headline in LOWER_IS_BETTER),
     )
 
@@ -214,5 +215,5 @@ def _runtime(job: Job, variant: str, model: Any, size: int) -> RuntimeFacts:
 def scorer(plan: Plan) -> Scorer:
     """The recipe's metrics, intervals and seed."""
     evaluation = plan.recipe.evaluation
-    metrics = {name: load_metric(name, plan.task.metric_config()) for name in plan.metrics}
+    metrics = [load_metric(name, plan.task.metric_config()) for name in plan.metrics]
     return Scorer(metrics, evaluation.confidence, evaluation.resamples, plan.recipe.seed)

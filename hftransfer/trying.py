@@ -34,7 +34,11 @@ def answers(folder: Path, result: RunResult, inputs: list[str], variant: str = "
     else:
         assert recipe.export is not None
         model = plugins.load("exporters", recipe.export.format)().load(task, place)
-    processor = task.open_processor(lambda name: getattr(transformers, name).from_pretrained(place), model.config)
+
+    def read(name: str, **more: Any) -> Any:
+        return getattr(transformers, name).from_pretrained(place, **more)
+
+    processor = task.open_processor(read, model.config, None)
     task = task.know(processor=processor)
     collate = task.collator()
     for row in rows:

@@ -135,7 +135,7 @@ def test_a_rejected_variant_is_said_and_not_recommended():
     ("task", "names"),
     [
         ("text-classification", ("ORTModelForSequenceClassification", "tokenizer = AutoTokenizer.", '("A text.")')),
-        ("image-classification", ("ORTModelForImageClassification", "image_processor = AutoImage", '("image.png")')),
+        ("image-classification", ("image_processor = AutoImage", '("image.png")')),
     ],
 )
 def test_the_snippets_are_python_with_the_tasks_own_classes(task, names):

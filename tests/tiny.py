@@ -42,6 +42,24 @@ def _image(folder: Path) -> None:
     ViTImageProcessor(size={"height": 16, "width": 16}).save_pretrained(folder)
 
 
+def _text2text(folder: Path) -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
+
+    words = ["<pad>", "</s>", "<unk>", *WORDS[len(SPECIAL) :]]
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    names = ["input_ids", "attention_mask"]
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", model_input_names=names
+    ).save_pretrained(folder)
+    sizes = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2}
+    config = T5Config(vocab_size=len(words), decoder_start_token_id=0, **sizes)
+    T5ForConditionalGeneration(config).save_pretrained(folder)
+
+
+_BY_MODEL = {"AutoModelForSeq2SeqLM": _text2text}
 _BY_PROCESSOR = {"AutoTokenizer": _text, "AutoImageProcessor": _image}
 
 
@@ -52,7 +70,7 @@ def checkpoint(task, folder: Path) -> Path:
     if not folder.is_dir():
         folder.mkdir(parents=True)
         torch.manual_seed(0)
-        _BY_PROCESSOR[task.auto_processor](folder)
+        _BY_MODEL.get(task.auto_model, _BY_PROCESSOR[task.auto_processor])(folder)
     return folder
 
 
@@ -65,6 +83,8 @@ def _cell(kind: str, number: int, folder: Path) -> object:
         path = folder / f"{number}.png"
         Image.fromarray(pixels.astype("uint8")).save(path)
         return str(path)
+    if kind == "words":
+        return [["good", "bad"][number % 2], str(number)]
     return "xy"[number % 2]
 
 
@@ -76,6 +96,8 @@ def source(task, folder: Path, labels: str = "classes", count: int = 48) -> str:
     for i, row in enumerate(rows):
         if "label" in row:
             row["label"] = made[labels](i)
+        if "tags" in row:
+            row["tags"] = [f"B-{'XY'[i % 2]}", "O"]
     path = folder / f"{labels}.json"
     path.write_text("\n".join(json.dumps(row) for row in rows))
     return "{name: json, train: " + str(path) + "}"

@@ -23,6 +23,8 @@ class Onnx(Exporter):
         from optimum.exporters.tasks import TasksManager
 
         kind = TasksManager.infer_task_from_model(type(model), library_name="transformers")
+        if model.can_generate():
+            kind += "-with-past"
         try:
             with warnings.catch_warnings():
                 # The tracer warns of every Python branch; whether that matters is seen on the test rows, all of which

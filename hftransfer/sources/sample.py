@@ -1,8 +1,8 @@
 """A small real data set that installs with pip: see `hftransfer/samples/`."""
 
-from typing import Any
+from typing import Any, Self
 
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 
 from hftransfer import plugins
 from hftransfer.sources import Source
@@ -13,6 +13,8 @@ class SampleSource(Source):
 
     id: str
     """The sample's name."""
+    options: dict[str, Any] = {}
+    """The sample's own fields, such as the languages of `django_messages`."""
 
     @field_validator("id")
     @classmethod
@@ -21,8 +23,16 @@ class SampleSource(Source):
             raise ValueError(f"'{value}' is no sample; {plugins.nearest(value, plugins.names('samples'))}")
         return value
 
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        allowed = plugins.load("samples", self.id).model_fields
+        for key in self.options:
+            if key not in allowed:
+                raise ValueError(f"sample '{self.id}' has no option '{key}'; {plugins.nearest(key, allowed)}")
+        return self
+
     def load(self) -> dict[str, Any]:
         """The sample's splits."""
-        sample = plugins.load("samples", self.id)()
+        sample = plugins.load("samples", self.id)(**self.options)
         sample.check_installed()
         return dict(sample.rows())

@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from hftransfer.encoding import KEEP_BYTES, Encoded, keep
+from hftransfer.errors import ModelError
+from hftransfer.modeling import head_names
 from hftransfer.strategies import Strategy
 
 _PREFIX = "kept_"
@@ -24,7 +26,13 @@ class LinearProbe(Strategy):
     """Compute the backbone's output of each row once; off, it is computed anew in every epoch, dropout included."""
 
     def prepare(self, model: Any) -> Any:
-        """The model with its base frozen."""
+        """The model with its base frozen.
+
+        Raises:
+            ModelError: the model has no head that could be trained alone.
+        """
+        if not head_names(model):
+            raise ModelError(f"linear_probe finds no head of its own in {type(model).__name__}: use 'lora' or 'full'")
         model.base_model.requires_grad_(False)
         return model
 

@@ -66,12 +66,15 @@ class Task(Plugin):
         """The Auto class for a checkpoint, where the task has more than one."""
         return self.auto_model
 
-    def open_processor(self, read: Callable[[str], Any], config: Any) -> Any:
-        """The processor of a checkpoint; `read` calls `from_pretrained` of a class that it is given by name."""
+    def open_processor(self, read: Callable[..., Any], config: Any, rows: Any) -> Any:
+        """The processor of a checkpoint for the training rows (None: as it is).
+
+        `read(class name, **options)` calls the class's `from_pretrained`.
+        """
         return read(self.auto_processor)
 
-    def new_processor(self, config: Any) -> Any:
-        """A processor for a new model that has none beside it.
+    def new_processor(self, config: Any, rows: Any) -> Any:
+        """A processor for a new model that has none beside it, made for the training rows.
 
         Raises:
             ModelError: the task needs `model.processor`.

@@ -43,11 +43,11 @@ class ImageClassification(_Classification):
             pixels = pixels[..., ::-1].copy()
         return row | {"pixel_values": pixels}
 
-    def new_processor(self, config: Any) -> Any:
+    def new_processor(self, config: Any, rows: Any) -> Any:
         from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING
 
         if type(config) not in IMAGE_PROCESSOR_MAPPING:
-            return super().new_processor(config)
+            return super().new_processor(config, rows)
         slow, _ = IMAGE_PROCESSOR_MAPPING[type(config)]
         side = getattr(config, "image_size", None)
         if side is None:

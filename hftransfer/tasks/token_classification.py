@@ -1,0 +1,167 @@
+"""A tag for each word: named entities, parts of speech.
+
+https://huggingface.co/docs/transformers/tasks/token_classification
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from hftransfer.cells import Kind
+from hftransfer.errors import DataError
+from hftransfer.tasks import Batch, Outputs, Task
+
+_IGNORED = -100
+
+
+class TokenClassification(Task):
+    """Words to tags. Outputs: `logits` of shape (rows, words, tags), of each word's first token."""
+
+    columns: ClassVar[dict[str, Kind]] = {"tokens": "words", "tags": "label"}
+    targets: ClassVar[frozenset[str]] = frozenset({"tags"})
+    auto_model: ClassVar[str] = "AutoModelForTokenClassification"
+    auto_processor: ClassVar[str] = "AutoTokenizer"
+    requires: ClassVar[dict[str, str]] = {"seqeval": "text"}
+
+    max_length: int = Field(default=256, ge=2)
+    """Tokens kept of a text; words beyond count as `outside` when scored."""
+    outside: str = "O"
+    """The tag of words that belong to nothing."""
+
+    def metrics(self) -> list[str]:
+        return ["seqeval"]
+
+    def open_processor(self, read: Callable[..., Any], config: Any, rows: Any) -> Any:
+        # Tokenizers of the GPT-2 family take words only with this; the others ignore it.
+        return read(self.auto_processor, add_prefix_space=True)
+
+    def fault(self, row: dict[str, Any]) -> str | None:
+        words, tags = row["tokens"], row["tags"]
+        if not isinstance(tags, list) or len(tags) != len(words):
+            return f"there are {len(words)} tokens and {len(tags) if isinstance(tags, list) else 'no'} tags"
+        return None
+
+    def find_labels(self, splits: dict[str, Any]) -> tuple[str, ...]:
+        named = _names(splits["train"])
+        present = {split: {str(t) for tags in rows["tags"] for t in tags} for split, rows in splits.items()}
+        for split, tags in present.items():
+            if unknown := sorted(tags - present["train"]):
+                known = ", ".join(sorted(present["train"]))
+                raise DataError(f"tag '{unknown[0]}' in split '{split}' is not among the training tags: {known}")
+        if named:
+            return tuple(named)
+        return tuple(sorted(present["train"], key=lambda tag: (tag != self.outside, tag[2:], tag)))
+
+    def index(self, rows: Any) -> Any:
+        from datasets import List, Value
+
+        ids = {str(name): i for i, name in enumerate(_names(rows) or self.labels)}
+        column = [[t if isinstance(t, int) and _names(rows) else ids[str(t)] for t in tags] for tags in rows["tags"]]
+        return rows.remove_columns("tags").add_column("tags", column, feature=List(Value("int64")))
+
+    def config(self) -> dict[str, Any]:
+        return {
+            "num_labels": len(self.labels),
+            "id2label": dict(enumerate(self.labels)),
+            "label2id": {name: i for i, name in enumerate(self.labels)},
+        }
+
+    def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        made = self._tokenized(rows["tokens"])
+        encoded = dict(made)
+        encoded["first"] = [_first_tokens(made.word_ids(i)) for i in range(len(rows["tokens"]))]
+        encoded["length"] = [len(ids) for ids in encoded["input_ids"]]
+        if "tags" in rows:
+            encoded["labels"] = []
+            for tags, first, length in zip(rows["tags"], encoded["first"], encoded["length"], strict=True):
+                at = dict(zip(first, tags, strict=False))
+                encoded["labels"].append([at.get(position, _IGNORED) for position in range(length)])
+        return encoded
+
+    def _tokenized(self, texts: list[list[str]]) -> Any:
+        """Every word has a token: one that the tokenizer knows nothing of (a lone control character) is unknown."""
+        made = self.processor(texts, is_split_into_words=True, truncation=True, max_length=self.max_length)
+        kept = [set(made.word_ids(row)) - {None} for row in range(len(texts))]
+        if all(len(words) == max(words, default=-1) + 1 for words in kept):
+            return made
+        unknown = self.processor.unk_token
+        solid = [[word if self.processor.tokenize(word) else unknown for word in words] for words in texts]
+        return self.processor(solid, is_split_into_words=True, truncation=True, max_length=self.max_length)
+
+    def collator(self) -> Callable[[list[dict[str, Any]]], Batch]:
+        from transformers import DataCollatorForTokenClassification
+
+        pad = DataCollatorForTokenClassification(self.processor, label_pad_token_id=_IGNORED)
+
+        def collate(rows: list[dict[str, Any]]) -> Batch:
+            batch = dict(pad([{k: v for k, v in row.items() if k not in ("length", "first")} for row in rows]))
+            return batch | {"first": [row["first"] for row in rows]} if "labels" not in batch else batch
+
+        return collate
+
+    def predict(self, model: Any, batch: Batch) -> Outputs:
+        inputs = {name: tensor for name, tensor in batch.items() if name not in ("labels", "first")}
+        logits = model(**inputs).logits.float().cpu().numpy()
+        first = (
+            batch["first"] if "first" in batch else [np.flatnonzero(row != _IGNORED) for row in batch["labels"].cpu()]
+        )
+        words = np.full((len(logits), max(map(len, first)), logits.shape[-1]), np.nan, dtype=np.float32)
+        for row, positions in enumerate(first):
+            words[row, : len(positions)] = logits[row, positions]
+        return {"logits": words}
+
+    def decide(self, outputs: Outputs) -> np.ndarray:
+        return _ragged([self._tags(logits[~np.isnan(logits[:, 0])].argmax(axis=1)) for logits in outputs["logits"]])
+
+    def references(self, rows: Any) -> np.ndarray:
+        return _ragged([self._tags(tags) for tags in rows["tags"]])
+
+    def _tags(self, ids: Any) -> list[str]:
+        return [self.labels[int(i)] for i in ids]
+
+    def same(self, mine: np.ndarray, theirs: np.ndarray, references: np.ndarray) -> np.ndarray:
+        return np.array([one == other for one, other in zip(mine, theirs, strict=True)])
+
+    def losses(self, outputs: Outputs, references: np.ndarray) -> np.ndarray:
+        """Share of a row's words that are wrong."""
+        decided = self.decide(outputs)
+        missing = [len(r) - len(p) for p, r in zip(decided, references, strict=True)]
+        wrong = [sum(a != b for a, b in zip(p, r, strict=False)) for p, r in zip(decided, references, strict=True)]
+        return np.array([(w + m) / len(r) for w, m, r in zip(wrong, missing, references, strict=True)])
+
+    def describe(self, value: Any) -> str:
+        return " ".join(value)
+
+    def read(self, text: str) -> dict[str, Any]:
+        return {"tokens": text.split()}
+
+    def show(self, row: dict[str, Any], prediction: Any, reference: Any) -> dict[str, Any]:
+        changes: list[tuple[str, str]] = []
+        found = [*prediction, *[self.outside] * (len(reference) - len(prediction))]
+        for word, mine, theirs in zip(row["tokens"], found, reference, strict=True):
+            right = word if theirs == self.outside else f"{word} [{theirs}]"
+            changes += [("=", right)] if mine == theirs else [("-", f"{word} [{theirs}]"), ("+", f"[{mine}]")]
+        return {"changes": changes}
+
+    def answer(self, outputs: Outputs) -> dict[str, Any]:
+        return {"tags": self.decide(outputs)[0]}
+
+
+def _names(rows: Any) -> list[str] | None:
+    """Names that the data set itself gives to its tags."""
+    found: list[str] | None = getattr(getattr(rows.features["tags"], "feature", None), "names", None)
+    return found
+
+
+def _first_tokens(words: list[int | None]) -> list[int]:
+    """Positions of the tokens that begin a word."""
+    return [i for i, word in enumerate(words) if word is not None and (i == 0 or words[i - 1] != word)]
+
+
+def _ragged(lists: list[Any]) -> np.ndarray:
+    """An array of lists, which NumPy would make a table of where they are of one length."""
+    found = np.empty(len(lists), dtype=object)
+    found[:] = lists
+    return found
