@@ -80,22 +80,25 @@ def open_origin(task: Task, model: Model, rows: Any) -> Origin:
     """
     import transformers
 
-    fields = task.config()
     if model.id is None:
-        config = _new_config(model.config or {}, fields)
+        config = _new_config(model.config or {}, task.config())
         _check_class(task, config)
         if model.processor is None:
-            return Origin(config, None, task.new_processor(config, rows), keeps_head=False)
-        return Origin(config, None, _open_processor(task, find(model.processor), config, rows), keeps_head=False)
+            processor = task.new_processor(config, rows)
+        else:
+            processor = _open_processor(task, find(model.processor), config, rows)
+        config.update(task.know(processor=processor).config())
+        return Origin(config, None, processor, keeps_head=False)
     weights = find(model.id, model.revision, model.trust_remote_code)
     before = _read(transformers.AutoConfig, weights)
+    _check_class(task, before)
+    processor = _open_processor(task, find(model.processor) if model.processor else weights, before, rows)
+    fields = task.know(processor=processor).config()
     after = _read(transformers.AutoConfig, weights, **fields)
-    _check_class(task, after)
-    place = find(model.processor) if model.processor else weights
     # Numbers have no names by which a head could be known to be for the same ones.
     unnamed = "num_labels" in fields and "id2label" not in fields
     keeps = not unnamed and all(getattr(before, name, None) == value for name, value in fields.items())
-    return Origin(after, weights, _open_processor(task, place, before, rows), keeps_head=keeps)
+    return Origin(after, weights, processor, keeps_head=keeps)
 
 
 def _open_processor(task: Task, checkpoint: Checkpoint, config: Any, rows: Any) -> Any:

@@ -16,7 +16,8 @@ TREE = README.partition("## Tree")[2].split("```")[1]
 
 def _entries(indent: str) -> dict[str, str]:
     """Name -> note of the tree's lines of an indent."""
-    found = re.findall(rf"^{indent}(\S+)(?: +(\S.*))?$", TREE, re.MULTILINE)
+    joined = re.sub(r",\n {10,}", ", ", TREE)
+    found = re.findall(rf"^{indent}(\S+)(?: +(\S.*))?$", joined, re.MULTILINE)
     return {name.rstrip("/"): note for name, note in found}
 
 

@@ -59,8 +59,41 @@ def _text2text(folder: Path) -> None:
     T5ForConditionalGeneration(config).save_pretrained(folder)
 
 
-_BY_MODEL = {"AutoModelForSeq2SeqLM": _text2text}
-_BY_PROCESSOR = {"AutoTokenizer": _text, "AutoImageProcessor": _image}
+def _audio(folder: Path) -> None:
+    from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2ForSequenceClassification
+
+    Wav2Vec2ForSequenceClassification(_wav2vec2()).save_pretrained(folder)
+    Wav2Vec2FeatureExtractor().save_pretrained(folder)
+
+
+def _speech(folder: Path) -> None:
+    from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2Model
+
+    Wav2Vec2Model(_wav2vec2()).save_pretrained(folder)
+    Wav2Vec2FeatureExtractor().save_pretrained(folder)
+
+
+def _wav2vec2() -> object:
+    from transformers import Wav2Vec2Config
+
+    return Wav2Vec2Config(
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        conv_dim=(16, 16),
+        conv_kernel=(10, 8),
+        conv_stride=(20, 16),
+        num_conv_pos_embeddings=8,
+        num_conv_pos_embedding_groups=2,
+        classifier_proj_size=16,
+        mask_time_prob=0.0,
+        layerdrop=0.0,
+    )
+
+
+_BY_MODEL = {"AutoModelForCTC": _speech, "AutoModelForSeq2SeqLM": _text2text}
+_BY_PROCESSOR = {"AutoTokenizer": _text, "AutoImageProcessor": _image, "AutoFeatureExtractor": _audio}
 
 
 def checkpoint(task, folder: Path) -> Path:
@@ -70,7 +103,8 @@ def checkpoint(task, folder: Path) -> Path:
     if not folder.is_dir():
         folder.mkdir(parents=True)
         torch.manual_seed(0)
-        _BY_MODEL.get(task.auto_model, _BY_PROCESSOR[task.auto_processor])(folder)
+        make = _BY_MODEL.get(task.auto_model) or _BY_PROCESSOR[task.auto_processor]
+        make(folder)
     return folder
 
 
@@ -82,6 +116,13 @@ def _cell(kind: str, number: int, folder: Path) -> object:
         pixels = np.random.default_rng(number).integers(0, 60, (16, 16, 3)) + 150 * (number % 2)
         path = folder / f"{number}.png"
         Image.fromarray(pixels.astype("uint8")).save(path)
+        return str(path)
+    if kind == "audio":
+        import soundfile
+
+        path, rate = folder / f"{number}.wav", 8000
+        time = np.arange(rate // 4 + 40 * number) / rate
+        soundfile.write(path, 0.5 * np.sin(2 * np.pi * (300 + 900 * (number % 2)) * time), rate)
         return str(path)
     if kind == "words":
         return [["good", "bad"][number % 2], str(number)]

@@ -39,7 +39,10 @@ class Lora(Strategy):
         if not targets:
             raise ModelError(f"lora finds no Linear layer in the repeated blocks of {type(model).__name__}")
         fields = self.model_dump(exclude={"target_modules"})
-        return get_peft_model(model, LoraConfig(**fields, target_modules=targets, modules_to_save=head_names(model)))
+        adapted = get_peft_model(model, LoraConfig(**fields, target_modules=targets, modules_to_save=head_names(model)))
+        # PEFT would look the base up at every checkpoint, and save embeddings where it finds another vocabulary there.
+        adapted.peft_config["default"].base_model_name_or_path = ""
+        return adapted
 
     def merge(self, model: Any) -> Any:
         """The plain model with the update added to its weights."""
