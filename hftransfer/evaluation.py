@@ -37,10 +37,10 @@ class Metric:
 
     def resampled(self, predictions: np.ndarray, references: np.ndarray, draws: np.ndarray) -> dict[str, np.ndarray]:
         """Name -> a value for each draw of rows; `draws` has the shape (resamples, rows)."""
-        if hasattr(self.module, "statistics"):
+        if hasattr(self.module, "resampled"):
             times = np.stack([np.bincount(draw, minlength=len(references)) for draw in draws])
-            counts = self.module.statistics(predictions, references)
-            return {name: self.module.value(times @ rows) for name, rows in counts.items()}
+            made: dict[str, np.ndarray] = self.module.resampled(predictions, references, times)
+            return made
         found = [self(predictions[rows], references[rows]) for rows in draws]
         return {name: np.array([one.get(name, np.nan) for one in found]) for name in self(predictions, references)}
 

@@ -1,5 +1,6 @@
 """Processor and model from a checkpoint; what a model is made of: its head, its repeated blocks, its parameters."""
 
+import copy
 import inspect
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,16 +81,16 @@ def open_origin(task: Task, model: Model, rows: Any) -> Origin:
     """
     import transformers
 
-    if model.id is None:
+    weights = find(model.id, model.revision, model.trust_remote_code) if model.id is not None else None
+    if weights is None or model.config is not None:
         config = _new_config(model.config or {}, task.config())
         _check_class(task, config)
         if model.processor is None:
-            processor = task.new_processor(config, rows)
+            processor = _used_to(task.new_processor(config, rows), weights)
         else:
             processor = _open_processor(task, find(model.processor), config, rows)
         config.update(task.know(processor=processor).config())
-        return Origin(config, None, processor, keeps_head=False)
-    weights = find(model.id, model.revision, model.trust_remote_code)
+        return Origin(config, weights, processor, keeps_head=False)
     before = _read(transformers.AutoConfig, weights)
     _check_class(task, before)
     processor = _open_processor(task, find(model.processor) if model.processor else weights, before, rows)
@@ -99,6 +100,16 @@ def open_origin(task: Task, model: Model, rows: Any) -> Origin:
     unnamed = "num_labels" in fields and "id2label" not in fields
     keeps = not unnamed and all(getattr(before, name, None) == value for name, value in fields.items())
     return Origin(after, weights, processor, keeps_head=keeps)
+
+
+def _used_to(processor: Any, weights: Checkpoint | None) -> Any:
+    """The new processor, with the scale of pixels that the weights were trained on."""
+    import transformers
+
+    if weights is not None and hasattr(processor, "image_mean"):
+        theirs = _read(transformers.AutoImageProcessor, weights)
+        processor.image_mean, processor.image_std = theirs.image_mean, theirs.image_std
+    return processor
 
 
 def _open_processor(task: Task, checkpoint: Checkpoint, config: Any, rows: Any) -> Any:
@@ -150,10 +161,10 @@ def _check_class(task: Task, config: Any) -> None:
 
 
 def load_model(task: Task, origin: Origin) -> Any:
-    """The task's model with the checkpoint's weights, its head drawn anew by torch's seed unless the labels are equal.
+    """The task's model with the checkpoint's weights; unless the labels are equal, what tells them is drawn anew.
 
     Raises:
-        ModelError: the weights are not safetensors, or do not fit the config.
+        ModelError: the weights are not safetensors, or none of them fits the config.
     """
     import transformers
 
@@ -161,9 +172,21 @@ def load_model(task: Task, origin: Origin) -> Any:
     if origin.weights is None:
         model = auto.from_config(origin.config)
     else:
-        model = _read(auto, origin.weights, config=origin.config, use_safetensors=True, ignore_mismatched_sizes=True)
+        model, loaded = _read(
+            auto,
+            origin.weights,
+            config=origin.config,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+        new = {*loaded["missing_keys"], *(name for name, *_ in loaded["mismatched_keys"])}
+        if {name for name, _ in model.named_parameters()} <= new:
+            raise ModelError(
+                f"no weight of '{origin.weights.path}' has the name and shape of one of a {origin.config.model_type}"
+            )
         if not origin.keeps_head:
-            for name in head_names(model):
+            for name in _label_heads(model):
                 getattr(model, name).apply(model._init_weights)
     # Trainer of transformers 5 takes a model that accepts loss arguments to divide its loss by itself; many do not.
     model.accepts_loss_kwargs = False
@@ -199,6 +222,18 @@ def head_names(model: Any) -> list[str]:
         for name, child in model.named_children()
         if child is not base and any(id(parameter) not in shared for parameter in child.parameters())
     ]
+
+
+def _label_heads(model: Any) -> list[str]:
+    """The heads whose shape follows from the number of labels; that of DETR's boxes, for one, does not."""
+    import torch
+
+    wider = copy.deepcopy(model.config)
+    wider.num_labels += 1
+    with torch.device("meta"):
+        shapes = {name: it.shape for name, it in type(model)._from_config(wider).named_parameters()}
+    changed = [name for name, it in model.named_parameters() if it.shape != shapes[name]]
+    return [head for head in head_names(model) if any(name.startswith(f"{head}.") for name in changed)]
 
 
 def block_linears(model: Any) -> list[str]:

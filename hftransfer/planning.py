@@ -63,10 +63,10 @@ def check(recipe: Recipe) -> Plan:
         arguments(fitting.training, Path("unused"), recipe.seed, by_length=False)
     rows = load_rows(recipe.task, recipe.data, recipe.seed)
     recipe = recipe.model_copy(update={"task": rows.task})
-    if "majority" in recipe.evaluation.baselines:
-        rows.task.constant(rows.task.references(rows.splits["train"]))
     origin = open_origin(rows.task, recipe.model, rows.splits["train"])
     rows = replace(rows, task=rows.task.know(processor=origin.processor))
+    if "majority" in recipe.evaluation.baselines:
+        rows.task.constant(rows.task.references(rows.splits["train"]))
     warned = rows.task.check(rows.splits, origin.config)
     counts = [_parameters(rows.task, origin, fitting.strategy) for fitting in fittings]
     metrics = list(recipe.evaluation.metrics or rows.task.metrics())
@@ -110,7 +110,8 @@ def describe(plan: Plan) -> str:
     removed = sum(plan.rows.facts.duplicates_removed.values())
     labels = plan.task.labels
     shown = f"{len(labels)}: {', '.join(labels[:8])}{' ...' if len(labels) > 8 else ''}" if labels else "none"
-    origin = plan.recipe.model.id or f"a new {plan.origin.config.model_type}"
+    new = f"a new {plan.origin.config.model_type}" if plan.recipe.model.config else ""
+    origin = " from ".join(part for part in (new, plan.recipe.model.id) if part)
     return "\n".join(
         [
             f"task        {plan.task.name}, scored by {', '.join(plan.metrics)}",

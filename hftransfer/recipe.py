@@ -54,7 +54,8 @@ class Model(Section):
     id: str | None = None
     """A Hub id, a local directory, the directory of an earlier run, or `sample:NAME`."""
     config: dict[str, Any] | None = None
-    """Fields of a Transformers config, with its `model_type`: a new model with random weights (strategy `scratch`)."""
+    """Fields of a Transformers config, with its `model_type`: a new model with random weights (strategy `scratch`), or,
+    beside `id`, with the checkpoint's wherever names and shapes are the same (a ViT in a YOLOS)."""
     processor: str | None = None
     """Where the tokenizer or image processor comes from when it is not beside the model; same forms as `id`."""
     revision: str | None = None
@@ -63,9 +64,9 @@ class Model(Section):
     """Run Python code out of the checkpoint's repository. Only for repositories that you have read."""
 
     @model_validator(mode="after")
-    def _one_origin(self) -> "Model":
-        if (self.id is None) == (self.config is None):
-            raise ValueError("give exactly one of 'id' (a checkpoint) and 'config' (a new model with random weights)")
+    def _some_origin(self) -> "Model":
+        if self.id is None and self.config is None:
+            raise ValueError("give 'id' (a checkpoint), 'config' (a new model with random weights) or both")
         if self.config is not None and not isinstance(self.config.get("model_type"), str):
             raise ValueError("'config' needs 'model_type', for example vit or bert")
         return self
@@ -182,9 +183,9 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _random_weights_train_from_scratch(self) -> "Recipe":
-        if self.model.config is not None and self.strategy.name != "scratch":
+        if self.model.id is None and self.strategy.name != "scratch":
             raise ValueError(
-                f"'model.config' makes random weights, from which strategy '{self.strategy.name}' "
+                f"'model.config' alone makes random weights, from which strategy '{self.strategy.name}' "
                 "has nothing to transfer: use strategy 'scratch', or give 'model.id'"
             )
         return self

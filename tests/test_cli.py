@@ -121,7 +121,7 @@ MISTAKES = {
     "an unknown strategy": (["strategy.name=lorra"], ROWS, "did you mean 'lora'"),
     "an unknown field of a strategy": (["strategy.name=lora", "strategy.rank=4"], ROWS, "unknown key 'strategy.rank'"),
     "an unknown source": (["data.source.name=jsn"], ROWS, "did you mean 'json'"),
-    "an unknown sample": (["data.source.name=sample", "data.source.id=bbc"], ROWS, "did you mean 'bbc_news'"),
+    "an unknown sample": (["data.source.name=sample", "data.source.id=bbc_new"], ROWS, "did you mean 'bbc_news'"),
     "an unknown metric": (["evaluation.metrics=[acuracy]"], ROWS, "did you mean 'accuracy'"),
     "an unknown baseline": (["evaluation.baselines=[majorty]"], ROWS, "did you mean 'majority'"),
     "an unknown export format": (["export.format=onyx"], ROWS, "did you mean 'onnx'"),

