@@ -25,12 +25,15 @@ class Onnx(Exporter):
         kind = TasksManager.infer_task_from_model(type(model), library_name="transformers")
         if model.can_generate():
             kind += "-with-past"
+        # Whisper takes recordings of one length alone, which the exporter takes to be that of the published checkpoints.
+        positions = getattr(model.config, "max_source_positions", None)
+        shapes = {"nb_max_frames": 2 * positions} if positions else {}
         try:
             with warnings.catch_warnings():
                 # The tracer warns of every Python branch; whether that matters is seen on the test rows, all of which
                 # are compared afterwards, so the exporter's own validation on made-up inputs is left out too.
                 warnings.simplefilter("ignore")
-                onnx_export_from_model(model, folder, task=kind, do_validation=False)
+                onnx_export_from_model(model, folder, task=kind, do_validation=False, **shapes)
         except (KeyError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:300]
             raise ExportError(f"Optimum cannot export {type(model).__name__} to ONNX: {reason}") from error

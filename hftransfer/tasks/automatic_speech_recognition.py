@@ -46,13 +46,13 @@ class AutomaticSpeechRecognition(Task):
         """The checkpoint's own, its vocabulary too, where it was trained to write; else one for the training text."""
         if rows is None or config.is_encoder_decoder or any("ForCTC" in name for name in config.architectures or []):
             return read(self.auto_processor)
-        return _ctc_processor(read("AutoFeatureExtractor"), rows)
+        return _ctc_processor(read("AutoFeatureExtractor"), rows, config)
 
     def new_processor(self, config: Any, rows: Any) -> Any:
         extractor = _audio.new_extractor(config)
-        if extractor is None or config.is_encoder_decoder:
+        if extractor is None:
             return super().new_processor(config, rows)
-        return _ctc_processor(extractor, rows)
+        return (_generating_processor if config.is_encoder_decoder else _ctc_processor)(extractor, rows, config)
 
     def config(self) -> dict[str, Any]:
         if self.processor is None or self._generates:
@@ -184,7 +184,27 @@ class _Sizes:
         self.config = config
 
 
-def _ctc_processor(extractor: Any, rows: Any) -> Any:
+def _generating_processor(extractor: Any, rows: Any, config: Any) -> Any:
+    """Whisper's processor with a vocabulary of the training text's bytes and their most common pairs.
+
+    The ids of its special tokens are written into the new model's config.
+    """
+    from tokenizers import ByteLevelBPETokenizer
+    from transformers import WhisperProcessor, WhisperTokenizer
+
+    special = ["<|endoftext|>", "<|startoftranscript|>", "<|transcribe|>", "<|notimestamps|>"]
+    trained = ByteLevelBPETokenizer()
+    trained.train_from_iterator(rows["text"], config.vocab_size, special_tokens=special, show_progress=False)
+    with tempfile.TemporaryDirectory() as folder:
+        files = trained.save_model(folder)
+        tokenizer = WhisperTokenizer(*files, additional_special_tokens=special[1:])
+    end, start = (tokenizer.convert_tokens_to_ids(token) for token in special[:2])
+    ids = {"pad_token_id": end, "bos_token_id": end, "eos_token_id": end, "decoder_start_token_id": start}
+    config.update(ids | {"vocab_size": len(tokenizer), "suppress_tokens": None, "begin_suppress_tokens": None})
+    return WhisperProcessor(feature_extractor=extractor, tokenizer=tokenizer)
+
+
+def _ctc_processor(extractor: Any, rows: Any, _config: Any) -> Any:
     """A processor whose vocabulary is the characters of the training text, the blank first.
 
     Raises:
