@@ -77,6 +77,14 @@ def open_audio(where: Any) -> tuple[np.ndarray, int]:
     return samples.mean(axis=1), rate
 
 
+def seconds(cell: Any) -> float:
+    """How long a recording lasts, by its head alone."""
+    import soundfile
+
+    where = place(cell)
+    return float(soundfile.info(io.BytesIO(where) if isinstance(where, bytes) else where).duration)
+
+
 def resample(samples: np.ndarray, rate: int, target: int) -> np.ndarray:
     """The samples, shape (time,), at another rate, band-limited (soxr, high quality)."""
     import soxr

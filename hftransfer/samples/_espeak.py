@@ -1,8 +1,8 @@
 """Speech by espeak-ng (GPL, in the package espeakng-loader), made once and kept in the cache of `datasets`."""
 
 import ctypes
-import hashlib
 import io
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +48,7 @@ def kept(name: str, version: int, make: Any) -> Any:
 
     folder = Path(config.HF_DATASETS_CACHE) / "hftransfer" / f"{name}-{version}"
     if not folder.is_dir():
-        partial = folder.with_name(f"{folder.name}.partial-{hashlib.sha256(str(id(make)).encode()).hexdigest()[:8]}")
+        partial = folder.with_name(f"{folder.name}.partial-{os.getpid()}")
         # Stored as plain bytes, since to write a column of recordings asks for torchcodec.
         Dataset.from_list(list(make())).save_to_disk(partial)
         try:

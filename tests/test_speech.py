@@ -1,0 +1,136 @@
+"""Recordings of every usual format, and what is made and refused of them, on small real files."""
+
+import numpy as np
+import pytest
+import soundfile
+import tiny
+from datasets import Dataset
+
+from hftransfer import cells, plugins
+from hftransfer.data import load_rows
+from hftransfer.errors import DataError
+from hftransfer.modeling import open_origin
+from hftransfer.pipeline import run
+from hftransfer.planning import check
+from hftransfer.reading import parse_recipe
+from hftransfer.recipe import Model
+from hftransfer.tasks import _audio
+
+FORMATS = [
+    ("wav", "PCM_U8", 1, 0.02), ("wav", "PCM_16", 2, 1e-3), ("wav", "PCM_24", 1, 1e-3), ("wav", "FLOAT", 2, 1e-3),
+    ("flac", "PCM_16", 1, 1e-3), ("ogg", "VORBIS", 2, 0.1), ("mp3", "MPEG_LAYER_III", 1, 0.1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("rate", [8000, 44100])
+@pytest.mark.parametrize(("suffix", "subtype", "channels", "near"), FORMATS)
+def test_every_format_is_the_same_tone_at_the_rate_of_the_model(suffix, subtype, channels, near, rate, tmp_path):
+    time = np.arange(rate) / rate
+    tone = 0.5 * np.sin(2 * np.pi * 440 * time)
+    path = tmp_path / f"tone.{suffix}"
+    soundfile.write(path, np.stack([tone] * channels, axis=1), rate, subtype=subtype)
+    samples, own = cells.open_audio(str(path))
+    assert own == rate and samples.ndim == 1 and samples.dtype == np.float32
+    assert cells.seconds({"path": str(path), "bytes": None}) == pytest.approx(1, abs=0.1)
+    heard = cells.resample(samples, own, 16000)
+    assert len(heard) == pytest.approx(16000, abs=1600)
+    middle = heard[4000:12000]
+    spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle))))
+    assert np.argmax(spectrum) * 16000 / len(middle) == pytest.approx(440, abs=4)
+    assert np.abs(middle).max() == pytest.approx(0.5, abs=near + 0.01)
+
+
+def _speech(folder, rows):
+    """A JSON source of recordings of given seconds and texts."""
+    folder.mkdir(exist_ok=True)
+    lines = []
+    for number, (seconds, text) in enumerate(rows):
+        path = folder / f"{number}.wav"
+        tone = 0.3 * np.sin(np.arange(round(16000 * seconds)) * (0.1 + 0.001 * number))
+        soundfile.write(path, tone, 16000)
+        lines.append({"audio": str(path), "text": text})
+    file = folder / "rows.json"
+    Dataset.from_list(lines).to_json(file)
+    return "{name: json, train: " + str(file) + "}"
+
+
+def _recipe(tmp_path, rows):
+    task = plugins.load("tasks", "automatic-speech-recognition")()
+    source = _speech(tmp_path / "rows", rows)
+    return parse_recipe(
+        f"task: {task.name}\nmodel: {{id: {tiny.checkpoint(task, tmp_path / 'tiny')}}}\n"
+        f"data:\n  source: {source}\n  splits: {{validation: 4, test: 4}}\ntraining: {{max_steps: 1, use_cpu: true}}\n"
+    )
+
+
+ROWS = [(0.5 + 0.01 * i, f"{['yes', 'no'][i % 2]} please") for i in range(24)]
+
+
+def test_the_vocabulary_is_that_of_the_training_text_with_blank_and_delimiter(tmp_path):
+    plan = check(_recipe(tmp_path, ROWS))
+    tokenizer = plan.task.processor.tokenizer
+    assert set(tokenizer.get_vocab()) == {"<pad>", "<unk>", "|", *"yesnoplease"}
+    assert tokenizer.pad_token_id == 0 and plan.origin.config.pad_token_id == 0
+    assert plan.origin.config.vocab_size == len(tokenizer)
+    encoded = plan.task.encode({"audio": plan.rows.splits["train"]["audio"][:1], "text": ["no yes"]})
+    assert tokenizer.convert_ids_to_tokens(encoded["labels"][0].tolist()) == list("no|yes")
+
+
+def test_a_text_longer_than_its_frames_is_named(tmp_path):
+    # 0.1 s are 4 or 5 frames of the tiny model.
+    rows = [(0.1, "far too long for so short a sound")] * 1 + ROWS
+    with pytest.raises(DataError, match=r"characters to write in \d+ frames"):
+        for seed in range(8):
+            recipe = _recipe(tmp_path, rows)
+            check(recipe.model_copy(update={"seed": seed}))
+
+
+def test_characters_that_training_lacks_are_counted_and_named(tmp_path):
+    rows = [(seconds, text + (" žž" if i in (3, 7, 11, 15, 19) else "")) for i, (seconds, text) in enumerate(ROWS)]
+    source = _speech(tmp_path / "rows", rows)
+    task = plugins.load("tasks", "automatic-speech-recognition")()
+    recipe = parse_recipe(f"task: {task.name}\nmodel: {{id: x}}\ndata: {{source: {source}}}\n")
+    splits = load_rows(recipe.task, recipe.data, 0).splits
+    known = splits["train"].filter(lambda row: "ž" not in row["text"])
+    lacking = splits["train"].filter(lambda row: "ž" in row["text"])
+    origin = open_origin(task, Model(id=str(tiny.checkpoint(task, tmp_path / "tiny"))), known)
+    task = task.know(processor=origin.processor)
+    (warning,) = task.check({"train": known, "test": lacking}, origin.config)
+    assert f"'ž' ({2 * len(lacking)})" in warning
+
+
+def test_an_empty_text_and_a_silent_recording_are_named(tmp_path):
+    with pytest.raises(DataError, match="the text is empty"):
+        check(_recipe(tmp_path, [*ROWS, (0.5, " ")]))
+    soundfile.write(tmp_path / "silence.wav", np.zeros(8000), 16000)
+    audio = (np.zeros(8000, np.float32), 16000)
+    assert "silence" in _audio.fault({"audio": audio})
+
+
+def test_whisper_is_made_from_a_config_with_a_tokenizer_of_the_training_text(tmp_path):
+    config = """{model_type: whisper, vocab_size: 280, d_model: 16, encoder_layers: 1, decoder_layers: 1,
+      encoder_attention_heads: 2, decoder_attention_heads: 2, encoder_ffn_dim: 16, decoder_ffn_dim: 16,
+      max_source_positions: 50, max_target_positions: 32}"""
+    recipe = parse_recipe(
+        f"task: {{name: automatic-speech-recognition, max_target_length: 8}}\nmodel:\n  config: {config}\n"
+        f"data:\n  source: {_speech(tmp_path / 'rows', ROWS)}\n  splits: {{validation: 4, test: 4}}\n"
+        "strategy: scratch\ntraining: {max_steps: 1, use_cpu: true}\nevaluation: {resamples: 10}\n"
+        "export: {format: onnx, max_drop: 10}\n"
+    )
+    result = run(recipe, tmp_path / "run")
+    assert result.exports["onnx"].agreement == 1 and result.exports["onnx"].max_abs_diff < 1e-4
+    from transformers import WhisperForConditionalGeneration, WhisperProcessor
+
+    processor = WhisperProcessor.from_pretrained(tmp_path / "run" / "model")
+    model = WhisperForConditionalGeneration.from_pretrained(tmp_path / "run" / "model")
+    assert model.config.vocab_size == len(processor.tokenizer)
+    ids = processor.tokenizer("yes please").input_ids
+    assert processor.tokenizer.decode(ids, skip_special_tokens=True) == "yes please"
+    assert ids[0] == model.config.decoder_start_token_id and ids[-1] == model.config.eos_token_id
+
+
+def test_training_hears_a_part_and_scoring_the_whole(tmp_path):
+    row = {"input_values": np.arange(1000, dtype=np.float32)}
+    parts = [_audio.cut(row, "input_values", 0.02, 16000, np.random.default_rng(i))["input_values"] for i in range(5)]
+    assert {len(part) for part in parts} == {320} and len({part[0] for part in parts}) > 1
+    assert _audio.cut(row, "input_values", 1.0, 16000, np.random.default_rng(0)) is row
