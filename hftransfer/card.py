@@ -8,6 +8,7 @@ from hftransfer.metrics import LOWER_IS_BETTER
 from hftransfer.results import RunResult
 from hftransfer.tables import (
     Table,
+    amount,
     checkpoint,
     data_table,
     directed,
@@ -23,16 +24,27 @@ from hftransfer.tables import (
 )
 
 _EXAMPLES = {"text": "A text.", "words": "A text.", "image": "image.png", "audio": "speech.wav"}
+# What `transformers.pipeline` calls that which each Auto class loads.
+_ARGUMENTS = {
+    "AutoTokenizer": ["tokenizer"],
+    "AutoImageProcessor": ["image_processor"],
+    "AutoFeatureExtractor": ["feature_extractor"],
+    "AutoProcessor": ["tokenizer", "feature_extractor"],
+}
 
 
-def card(result: RunResult) -> str:
-    """The model's README.md: metadata that the Hub reads, and what a user of the model has to know."""
-    sections = (_summary, _gain, _training, _exports, _limits, _usage, _reproduction)
-    body = "\n\n".join(filter(None, (section(result) for section in sections)))
-    return f"---\n{_metadata(result).to_yaml()}\n---\n\n{body}\n"
+def card(result: RunResult, repo: str | None = None, *, adapter: bool = False) -> str:
+    """The model's README.md: metadata that the Hub reads, and what a user of the model has to know.
+
+    `repo` is its id on the Hub, if it is known; `adapter` says that only the PEFT adapter lies there.
+    """
+    usage = _adapter_usage(result, repo) if adapter else _usage(result, repo)
+    sections = (_summary, _gain, _pictures, _training, _exports, _limits)
+    body = "\n\n".join(filter(None, [*(section(result) for section in sections), usage, _reproduction(result, repo)]))
+    return f"---\n{_metadata(result, adapter).to_yaml()}\n---\n\n{body}\n"
 
 
-def _metadata(result: RunResult) -> Any:
+def _metadata(result: RunResult, adapter: bool) -> Any:
     from huggingface_hub import EvalResult, ModelCardData
 
     model, data, strategy = result.recipe["model"]["id"], result.recipe["data"], result.recipe["strategy"]["name"]
@@ -55,12 +67,18 @@ def _metadata(result: RunResult) -> Any:
         )
         for metric, score in scores.items()
     ]
+    # From scratch, only the architecture of the checkpoint is used: nothing derives from its weights.
+    derived = model in result.revisions and strategy != "scratch"
+    told = result.recipe.get("hub") or {}
     return ModelCardData(
-        library_name="transformers",
+        library_name="peft" if adapter else "transformers",
+        license=told.get("license") or (result.licenses.get(model) if derived else None),
+        language=told.get("language") or None,
         pipeline_tag=result.task,
-        tags=["hftransfer", strategy, *shipped],
-        # From scratch, only the architecture of the checkpoint is used: nothing derives from its weights.
-        base_model=model if model in result.revisions and strategy != "scratch" else None,
+        tags=["hftransfer", strategy, *([] if adapter else shipped)],
+        base_model=model if derived else None,
+        base_model_relation=("adapter" if adapter else "finetune") if derived else None,
+        widget=[{"text": text} for text in result.examples] or None,
         datasets=[data_id] if data["source"]["name"] == "hub" else None,
         metrics=list(scores),
         model_name=result.name,
@@ -104,6 +122,11 @@ def _gain(result: RunResult) -> str:
     return "## What the transfer gained\n\nThe tuned model is\n\n" + "\n".join(lines) if lines else ""
 
 
+def _pictures(result: RunResult) -> str:
+    names = [name for name in ("scores", "confusion") if name != "confusion" or result.confusion]
+    return "\n\n".join(f"![{name}](report/{name}.png)" for name in names)
+
+
 def _training(result: RunResult) -> str:
     strategy, arguments = without_folders(result.recipe["strategy"]), without_folders(result.recipe["training"])
     epochs = max((entry["epoch"] for entry in result.history.get("tuned", []) if "epoch" in entry), default=0)
@@ -132,31 +155,71 @@ def _limits(result: RunResult) -> str:
     return "## Limits\n\n" + "\n".join(f"- {line}" for line in lines)
 
 
-def _usage(result: RunResult) -> str:
+def _place(result: RunResult, repo: str | None) -> str:
+    """The line that says where the model lies."""
+    name = repo or f"OWNER/{re.sub(r'[^A-Za-z0-9._-]', '-', result.name)}"
+    return f'repo = "{name}"  # the id on the Hub, or a local copy'
+
+
+def _usage(result: RunResult, repo: str | None) -> str:
     task = plugins.load("tasks", result.task)
     example = next(_EXAMPLES[kind] for kind in task.columns.values() if kind in _EXAMPLES)
-    repo = f'repo = "OWNER/{re.sub(r"[^A-Za-z0-9._-]", "-", result.name)}"  # the id on the Hub, or a local copy'
-    code = f'from transformers import pipeline\n\n{repo}\nprint(pipeline("{result.task}", model=repo)("{example}"))'
-    text = f"## How to use it\n\n```python\n{code}\n```"
+    place, before, with_file = _place(result, repo), "", f'answer = pipe("{example}")'
+    if "audio" in task.columns.values():
+        # Transformers itself would read the file with ffmpeg and resample it with torchaudio.
+        before = "import soundfile\nimport soxr\n"
+        resampled = "soxr.resample(samples.astype('float32'), rate, pipe.feature_extractor.sampling_rate)"
+        with_file = f'samples, rate = soundfile.read("{example}")\nanswer = pipe({resampled})'
+    code = f'{before}from transformers import pipeline\n\n{place}\npipe = pipeline("{result.task}", model=repo)\n'
+    text = f"## How to use it\n\n```python\n{code}{with_file}\nprint(answer)\n```"
     shipped = [name for name in result.exports if name.startswith("onnx") and name not in result.rejected()]
     if not shipped:
         return text
-    runtime, processor = result.exports[shipped[-1]].loader, task.auto_processor
-    argument = re.sub(r"(?<=.)(?=[A-Z])", "_", processor.removeprefix("Auto")).lower()
+    facts, arguments = result.exports[shipped[-1]], ", ".join(f"{it}=repo" for it in _ARGUMENTS[task.auto_processor])
+    files = [(it, on_hub(shipped[-1], name)) for name in facts.files for it in _file_arguments(name)]
+    named = "".join(f', {argument}="{name}"' for argument, name in files if "_data" not in name)
+    # Optimum's class lacks what the pipeline asks of it.
+    patched = 'model.main_input_name = "input_values"\n' if facts.loader == "ORTModelForCTC" else ""
     onnx = (
-        f"from optimum.onnxruntime import {runtime}\nfrom transformers import {processor}, pipeline\n\n{repo}\n"
-        f'model = {runtime}.from_pretrained(repo, subfolder="{shipped[-1]}")\n'
-        f"{argument} = {processor}.from_pretrained(repo)\n"
-        f'print(pipeline("{result.task}", model=model, {argument}={argument})("{example}"))'
+        f"from optimum.onnxruntime import {facts.loader}\n\n"
+        f'model = {facts.loader}.from_pretrained(repo, subfolder="onnx"{named})\n'
+        f'{patched}pipe = pipeline("{result.task}", model=model, {arguments})\n{with_file}\nprint(answer)'
     )
-    return f"{text}\n\nWith the ONNX runtime (`pip install optimum-onnx[onnxruntime]`):\n\n```python\n{onnx}\n```"
+    return f"{text}\n\nThen with the ONNX runtime (`pip install optimum-onnx[onnxruntime]`):\n\n```python\n{onnx}\n```"
 
 
-def _reproduction(result: RunResult) -> str:
+def on_hub(variant: str, file: str) -> str:
+    """What an exported file is called in the repository's folder `onnx`; transformers.js looks for these names."""
+    suffixes = {"onnx": "", "onnx-int8": "_quantized"}
+    stem, dot, ending = file.partition(".onnx")
+    return f"{stem}{suffixes.get(variant, '_' + variant)}{dot}{ending}"
+
+
+def _file_arguments(file: str) -> list[str]:
+    """What Optimum calls a file: a whole model, an encoder, or a merged decoder, which serves with and without past."""
+    parts = {"encoder_": ["encoder_file_name"], "decoder_": ["decoder_file_name", "decoder_with_past_file_name"]}
+    return next((names for start, names in parts.items() if file.startswith(start)), ["file_name"])
+
+
+def _adapter_usage(result: RunResult, repo: str | None) -> str:
+    auto, base = plugins.load("tasks", result.task).auto_model, result.recipe["model"]["id"]
+    labels = f", num_labels={len(result.data.labels)}, ignore_mismatched_sizes=True" if result.data.labels else ""
+    code = (
+        f"from peft import PeftModel\nfrom transformers import {auto}\n\n{_place(result, repo)}\n"
+        f'base = {auto}.from_pretrained("{base}", revision="{result.revisions[base]}"{labels})\n'
+        "model = PeftModel.from_pretrained(base, repo)"
+    )
+    return f"## How to use it\n\n```python\n{code}\n```"
+
+
+def _reproduction(result: RunResult, repo: str | None) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in result.versions.items())
     commits = "".join(f"- {in_markdown(name)} at `{commit}`\n" for name, commit in result.revisions.items())
+    minutes = sum(result.seconds.values()) / 60
+    energy = f", about {amount(result.watts * minutes / 60)} Wh by nominal power" if result.watts else ""
+    command = f"hftransfer reproduce {repo}" if repo else "hftransfer run recipe.yaml"
     return (
-        "## How to reproduce it\n\n`hftransfer run recipe.yaml`, with this recipe (all defaults written out; local "
+        f"## How to reproduce it\n\n`{command}`, with this recipe (all defaults written out; local "
         f"checkpoints and absolute paths cut to their last component):\n\n````yaml\n{recipe_yaml(result)}````\n\n"
-        f"{commits}- {versions}\n- {in_markdown(result.hardware)}"
+        f"{commits}- {versions}\n- {in_markdown(result.hardware)}: {minutes:.1f} minutes{energy}"
     )

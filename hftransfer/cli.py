@@ -16,7 +16,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Returns:
-        The exit code: 0 done, 2 a mistake of the user's in a sentence on stderr, 3 an exported variant was rejected.
+        The exit code: 0 done, 2 a mistake of the user's in a sentence on stderr, 3 an exported variant was rejected, or
+        a run could not be reproduced.
     """
     parser = _parser()
     args, rest = parser.parse_known_args(arguments)
@@ -40,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     run = commands.add_parser("run", help="carry a recipe the whole way")
-    run.add_argument("recipe", help="a YAML file")
+    run.add_argument("recipe", help="a YAML file, or hub:user/name for that of a pushed run")
     run.add_argument("overrides", nargs="*", metavar="key=value", help="for example strategy.r=16")
     run.add_argument("--out", type=Path, help="directory of the run (default: runs/ and the recipe's name)")
     again = run.add_mutually_exclusive_group()
@@ -74,17 +75,49 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("runs", type=Path, nargs="+", metavar="RUN")
     report.add_argument("--out", type=Path, default=Path("report.html"), help="the HTML file")
     report.set_defaults(command=_report)
+    _hub_commands(commands)
     return parser
 
 
-def _run(args: argparse.Namespace) -> int:
-    from hftransfer.reading import load_recipe
+def _hub_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    push = commands.add_parser("push", help="put a finished run on the Hub: model, card, exports, recipe, one commit")
+    push.add_argument("run", type=Path, help="directory of a finished run")
+    push.add_argument("--repo", help="user/name (default: the recipe's hub.repo)")
+    push.add_argument("--private", action="store_true", help="a new repository is seen by its owner alone")
+    push.add_argument("--adapter", action="store_true", help="the PEFT adapter alone, not the merged model")
+    push.add_argument("--force", action="store_true", help="replace what another run has put there")
+    push.set_defaults(command=_push)
 
-    recipe = load_recipe(args.recipe, args.overrides)
+    reproduce = commands.add_parser("reproduce", help="repeat a pushed run and hold its scores against the card's")
+    reproduce.add_argument("repo", help="user/name")
+    reproduce.add_argument("overrides", nargs="*", metavar="key=value")
+    reproduce.add_argument("--out", type=Path, help="directory of the run (default: runs/ and the repository's name)")
+    reproduce.add_argument("--resume", action="store_true", help="continue an unfinished run")
+    reproduce.set_defaults(command=_reproduce)
+
+
+def _run(args: argparse.Namespace) -> int:
+    recipe = _read(args)
     out = args.out or Path("runs") / Path(args.recipe).stem
     from hftransfer.pipeline import run
 
-    return _finished(run(recipe, out, resume=args.resume, overwrite=args.overwrite), out)
+    code = _finished(run(recipe, out, resume=args.resume, overwrite=args.overwrite), out)
+    if recipe.hub is not None:
+        from hftransfer.shipping import push
+
+        print(f"pushed: {push(out, recipe.hub.repo)}")
+    return code
+
+
+def _read(args: argparse.Namespace) -> "Recipe":  # type: ignore[name-defined]  # noqa: F821
+    """The recipe of a file, or of a pushed run, which is not pushed again."""
+    from hftransfer.reading import load_recipe, parse_recipe
+
+    if not args.recipe.startswith("hub:"):
+        return load_recipe(args.recipe, args.overrides)
+    from hftransfer import hub
+
+    return parse_recipe(hub.recipe(args.recipe.removeprefix("hub:")), args.recipe, ["hub=null", *args.overrides])
 
 
 def _finished(result: "RunResult", out: Path) -> int:  # type: ignore[name-defined]  # noqa: F821
@@ -95,9 +128,7 @@ def _finished(result: "RunResult", out: Path) -> int:  # type: ignore[name-defin
 
 
 def _check(args: argparse.Namespace) -> int:
-    from hftransfer.reading import load_recipe
-
-    recipe = load_recipe(args.recipe, args.overrides)
+    recipe = _read(args)
     from hftransfer.planning import check, describe
 
     print(describe(check(recipe)))
@@ -153,6 +184,26 @@ def _predict(args: argparse.Namespace) -> int:
     for answer in answers(args.run, result, args.input, args.variant):
         print(json.dumps(answer, ensure_ascii=False))
     return 0
+
+
+def _push(args: argparse.Namespace) -> int:
+    _record(args.run)
+    from hftransfer.shipping import push
+
+    print(push(args.run, args.repo, private=args.private, adapter=args.adapter, force=args.force))
+    return 0
+
+
+def _reproduce(args: argparse.Namespace) -> int:
+    from hftransfer import hub, report
+    from hftransfer.pipeline import run
+
+    theirs = hub.record(args.repo)
+    args.recipe = f"hub:{args.repo}"
+    mine = run(_read(args), args.out or Path("runs") / args.repo.rpartition("/")[2], resume=args.resume)
+    table, agree = report.reproduced(theirs, mine)
+    print(f"\n{table.text()}\n\n{'reproduced' if agree else 'NOT reproduced'}")
+    return 0 if agree else 3
 
 
 def _report(args: argparse.Namespace) -> int:

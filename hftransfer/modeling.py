@@ -57,10 +57,10 @@ def find(place: str, revision: str | None = None, trust_remote_code: bool = Fals
     if beside or place.startswith((".", "/", "~")) or place.count("/") > 1:
         here = [str(p) for p in path.parent.iterdir() if p.is_dir()] if path.parent.is_dir() else []
         raise ModelError(f"there is no checkpoint directory '{place}'; {nearest(place, here)}")
-    from hftransfer.hub import resolve
+    from hftransfer import hub
 
     try:
-        return Checkpoint(place, resolve(place, revision), trust_remote_code)
+        return Checkpoint(place, hub.resolve(place, revision), trust_remote_code)
     except HubError as error:
         raise HubError(f"there is no local directory '{place}', and {error}") from None
 
@@ -82,6 +82,8 @@ def open_origin(task: Task, model: Model, rows: Any) -> Origin:
     import transformers
 
     weights = find(model.id, model.revision, model.trust_remote_code) if model.id is not None else None
+    if weights is not None:
+        _refuse_pickles(weights)
     if weights is None or model.config is not None:
         config = _new_config(model.config or {}, task.config())
         _check_class(task, config)
@@ -100,6 +102,15 @@ def open_origin(task: Task, model: Model, rows: Any) -> Origin:
     unnamed = "num_labels" in fields and "id2label" not in fields
     keeps = not unnamed and all(getattr(before, name, None) == value for name, value in fields.items())
     return Origin(after, weights, processor, keeps_head=keeps)
+
+
+def _refuse_pickles(weights: Checkpoint) -> None:
+    from hftransfer import hub
+
+    folder = Path(weights.path)
+    here = [path.name for path in folder.iterdir()] if folder.is_dir() else hub.files(weights.path, weights.revision)
+    if why := hub.unpickled(here, weights.path):
+        raise ModelError(why)
 
 
 def _used_to(processor: Any, weights: Checkpoint | None) -> Any:
@@ -170,7 +181,7 @@ def load_model(task: Task, origin: Origin) -> Any:
 
     auto = getattr(transformers, task.model_class(origin.config))
     if origin.weights is None:
-        model = auto.from_config(origin.config)
+        model = _spread(auto.from_config(origin.config))
     else:
         model, loaded = _read(
             auto,
@@ -180,16 +191,35 @@ def load_model(task: Task, origin: Origin) -> Any:
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
-        new = {*loaded["missing_keys"], *(name for name, *_ in loaded["mismatched_keys"])}
+        # Transformers 5 adds the two shapes to a mismatched name.
+        mismatched = {key if isinstance(key, str) else key[0] for key in loaded["mismatched_keys"]}
+        new = {*loaded["missing_keys"], *mismatched}
         if {name for name, _ in model.named_parameters()} <= new:
             raise ModelError(
                 f"no weight of '{origin.weights.path}' has the name and shape of one of a {origin.config.model_type}"
             )
-        if not origin.keeps_head:
-            for name in _label_heads(model):
-                getattr(model, name).apply(model._init_weights)
+        _draw_anew(model, new, origin)
     # Trainer of transformers 5 takes a model that accepts loss arguments to divide its loss by itself; many do not.
     model.accepts_loss_kwargs = False
+    return model
+
+
+def new_model(model: Any) -> Any:
+    """Another model of the class and config, with random weights that torch's seed draws."""
+    return _spread(type(model)._from_config(model.config))
+
+
+def _spread(model: Any) -> Any:
+    """Draw the tokens and positions that a new model begins as zeros (YOLOS).
+
+    A LayerNorm of zeros has gradients so large that clipping leaves nothing for the other weights.
+    """
+    import torch
+
+    with torch.no_grad():
+        for weights in model.parameters():
+            if weights.ndim > 2 and weights.shape[-2] > 1 and not weights.any():
+                torch.nn.init.trunc_normal_(weights, std=model.config.initializer_range)
     return model
 
 
@@ -222,6 +252,24 @@ def head_names(model: Any) -> list[str]:
         for name, child in model.named_children()
         if child is not base and any(id(parameter) not in shared for parameter in child.parameters())
     ]
+
+
+def _draw_anew(model: Any, new: set[str], origin: Origin) -> None:
+    """Draw the weights that the checkpoint lacks, and the head unless it is for the very same labels.
+
+    Transformers leaves parameters that stand in no layer (position embeddings) as the memory was.
+    """
+    import torch
+
+    heads = head_names(model)
+    if bare := {name for name in new if name.partition(".")[0] not in heads}:
+        drawn = new_model(model).state_dict()
+        with torch.no_grad():
+            for name, weights in model.state_dict().items():
+                if name in bare:
+                    weights.copy_(drawn[name])
+    for head in () if origin.keeps_head else _label_heads(model):
+        getattr(model, head).apply(model._init_weights)
 
 
 def _label_heads(model: Any) -> list[str]:

@@ -2,12 +2,13 @@
 
 import csv
 import io
+import uuid
 from typing import Any
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from hftransfer import card, machine, report
+from hftransfer import card, hub, machine, report
 from hftransfer.evaluation import confusion
 from hftransfer.metrics import LOWER_IS_BETTER
 from hftransfer.planning import Plan
@@ -43,6 +44,7 @@ def collect(
     return RunResult(
         schema=1,
         name=job.workspace.out.name,
+        id=job.workspace.record("id", lambda: uuid.uuid4().hex),
         task=plan.task.name,
         headline=plan.metrics[0],
         recipe=recipe,
@@ -59,6 +61,9 @@ def collect(
         history=histories,
         confusion=confusion(decided, references, plan.task.labels),
         worst=_worst(plan, job.outputs["test"]["tuned"], decided, references),
+        examples=_examples(plan),
+        licenses=hub.licenses(revisions),
+        watts=machine.watts(),
         warnings=plan.warnings + _warnings(plan.metrics[0], found["test"], exports),
     )
 
@@ -79,6 +84,16 @@ def _worst(plan: Plan, outputs: Outputs, decided: np.ndarray, references: np.nda
         )
         for row in rows
     ]
+
+
+def _examples(plan: Plan) -> list[str]:
+    """The first test inputs that are short texts."""
+    references = plan.task.references(plan.rows.splits["test"])
+    shown = (
+        plan.task.show(row, references[i], references[i])
+        for i, row in enumerate(plan.rows.splits["test"].select(range(min(3, len(references)))))
+    )
+    return [told["text"][:200] for told in shown if "text" in told]
 
 
 def _warnings(headline: str, test: dict[str, dict[str, Score]], exports: dict[str, ExportFacts]) -> list[str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hftransfer import plugins
+from hftransfer import hub, plugins
 from hftransfer.data import Rows, load_rows
 from hftransfer.evaluation import check_metrics
 from hftransfer.modeling import Origin, empty_model, find, open_origin, parameters
@@ -54,6 +54,8 @@ def check(recipe: Recipe) -> Plan:
     exporter = [plugins.load("exporters", recipe.export.format)()] if recipe.export else []
     for plugin in (recipe.task, recipe.data.source, *exporter, *(fitting.strategy for fitting in fittings)):
         plugin.check_installed()
+    if recipe.hub is not None:
+        hub.may_write(recipe.hub.repo)
     recipe = _pinned(recipe)
     check_metrics(recipe.evaluation.metrics)
     from transformers.utils import logging
@@ -121,6 +123,7 @@ def describe(plan: Plan) -> str:
             f"strategy    {plan.recipe.strategy.name}, {plan.parameters['trainable']:,} parameters train",
             f"baselines   {', '.join(plan.recipe.evaluation.baselines) or 'none'}",
             f"exports     {', '.join(exported(plan.recipe)) or 'none'}",
+            *([f"pushed to   {plan.recipe.hub.repo}"] if plan.recipe.hub else []),
             *(f"warning     {line}" for line in plan.warnings),
         ]
     )

@@ -156,6 +156,21 @@ class Export(Section):
         return value
 
 
+class Hub(Section):
+    """Where a finished run is pushed."""
+
+    repo: str
+    """user/name; made if it is not there. That the token may write there is made sure before the training."""
+    private: bool = False
+    """A new repository is seen by its owner alone."""
+    adapter: bool = False
+    """Push the PEFT adapter alone, which needs its checkpoint on the Hub, in place of the merged model."""
+    license: str | None = None
+    """Of the pushed model, as the Hub writes it (apache-2.0); left out, the checkpoint's own, if the Hub tells it."""
+    language: list[str] = []
+    """ISO 639-1 codes of what the model reads, hears or writes."""
+
+
 class Recipe(Section):
     """One transfer, from checkpoint and rows to the shipped model."""
 
@@ -173,6 +188,8 @@ class Recipe(Section):
     """Metrics and baselines."""
     export: Export | None = None
     """Left out: only the PyTorch model is shipped."""
+    hub: Hub | None = None
+    """Left out: nothing is pushed; `hftransfer push` does it later."""
     seed: int = Field(default=0, ge=0)
     """Of splits, shots, new weights, batch order and bootstrap."""
 

@@ -52,6 +52,18 @@ def markdown(results: Sequence[RunResult]) -> str:
     return "\n\n".join(f"{it.title}:\n\n{it.markdown()}" for it in (table, warned) if it.rows)
 
 
+def reproduced(theirs: RunResult, mine: RunResult) -> tuple[Table, bool]:
+    """Test scores of two runs of one recipe, and whether each of mine lies in the interval of theirs."""
+    rows, agree = [], True
+    for variant, score in headlines(theirs).items():
+        found = headlines(mine).get(variant)
+        inside = found is not None and score.low <= found.value <= score.high
+        agree = agree and inside
+        rows.append((variant, interval(score), interval(found) if found else "", "yes" if inside else "NO"))
+    head = ("variant", f"{words.directed(theirs.headline)} on the card", "here", "in its interval")
+    return Table("Reproduced", head, rows), agree
+
+
 def figures(result: RunResult) -> dict[str, bytes]:
     """Name -> PNG of the pictures that the page shows of a run."""
     return {name: plot.png() for name, plot in _plots(result).items()}

@@ -61,6 +61,8 @@ class ExportFacts(RuntimeFacts):
     """Share of rows with the same prediction; numbers are the same within a hundredth of their deviation."""
     loader: str
     """The class that loads it, of `optimum.onnxruntime`."""
+    files: list[str] = []
+    """The model files in the variant's folder."""
     rejected: str | None = None
     """Why the variant is not shipped."""
 
@@ -81,6 +83,8 @@ class RunResult(Section):
 
     schema_: int = Field(default=SCHEMA, alias="schema")
     name: str
+    id: str = ""
+    """Of this run alone, by which it knows its repository on the Hub."""
     task: str
     headline: str
     """The metric that decides."""
@@ -110,6 +114,12 @@ class RunResult(Section):
     """Rows: references, columns: predictions of the tuned model on the test split; empty without classes."""
     worst: list[Example]
     """The worst test errors of the tuned model."""
+    examples: list[str] = []
+    """A few test inputs, where they are texts."""
+    licenses: dict[str, str] = {}
+    """Hub id -> licence, as the Hub tells it."""
+    watts: float = 0.0
+    """What the machine draws by its nominal power, for an estimate of the energy."""
     warnings: list[str]
     """What a reader should not overlook."""
 

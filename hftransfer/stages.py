@@ -104,8 +104,10 @@ def tune(job: Job) -> History:
     def make() -> History:
         with workspace.timed("train tuned"):
             model, _, history = _fit(job, fitting)
-            model = fitting.strategy.merge(model)
             plan.task.finish(model)
+        if (adapter := fitting.strategy.adapter(model)) is not None:
+            workspace.directory("adapter", adapter.save_pretrained)
+        model = fitting.strategy.merge(model)
 
         def save(folder: Path) -> None:
             model.save_pretrained(folder)
@@ -177,10 +179,13 @@ def _measure(job: Job, exporter: Exporter, variant: str) -> ExportFacts:
     same = plan.task.same(plan.task.decide(mine), plan.task.decide(theirs), references)
     assert plan.recipe.export is not None
     return ExportFacts(
-        **_runtime(job, variant, model, exporter.size(folder)).model_dump(),
+        **_runtime(
+            job, variant, model, sum((folder / name).stat().st_size for name in exporter.files(folder))
+        ).model_dump(),
         max_abs_diff=_largest_difference(mine, theirs),
         agreement=float(same.mean()),
         loader=type(model).__name__,
+        files=exporter.files(folder),
         rejected=gate(before, after, plan.recipe.export.max_drop, headline in LOWER_IS_BETTER),
     )
 

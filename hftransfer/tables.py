@@ -1,5 +1,6 @@
 """What a run's record says in tables and short words; terminal, report and card share them."""
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -135,6 +136,14 @@ def recipe_yaml(result: RunResult) -> str:
     places = {key: _place(recipe["model"][key], result) for key in ("id", "processor") if recipe["model"].get(key)}
     cut = without_folders(recipe | {"model": recipe["model"] | places})
     return str(yaml.safe_dump(cut, sort_keys=False, allow_unicode=True))
+
+
+def portable_record(result: RunResult) -> str:
+    """The record as JSON, likewise."""
+    record = result.model_dump(mode="json", by_alias=True)
+    record["recipe"] = yaml.safe_load(recipe_yaml(result))
+    record["warnings"] = [_FOLDERS.sub("", line) for line in result.warnings]
+    return json.dumps(record, indent=1) + "\n"
 
 
 def _place(text: str, result: RunResult) -> str:

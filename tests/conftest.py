@@ -1,5 +1,57 @@
-"""One thread for the tiny models of the tests: more only wait for each other."""
+"""A Hub of our own on loopback for every test, and no other address; one thread for the tiny models."""
 
 import os
+import socket
+import sys
+import tempfile
+from pathlib import Path
 
-os.environ["OMP_NUM_THREADS"] = "1"
+import pytest
+from loopback import Hub
+
+assert not {"huggingface_hub", "transformers", "datasets"} & set(sys.modules), "they read the environment when imported"
+
+HUB = Hub()
+LOCAL = {"127.0.0.1", "localhost", "::1", ""}
+HOME = tempfile.TemporaryDirectory()
+
+for name in list(os.environ):
+    if name.startswith(("HF_", "HUGGINGFACE_", "TRANSFORMERS_")):
+        del os.environ[name]
+os.environ.update(
+    # More threads only wait for each other.
+    OMP_NUM_THREADS="1",
+    HF_ENDPOINT=HUB.url,
+    HF_HOME=HOME.name,
+    # Synthetic speech is made once and kept there.
+    HF_DATASETS_CACHE=str(Path.home() / ".cache" / "huggingface" / "datasets"),
+    HF_HUB_DISABLE_XET="1",
+    HF_HUB_DISABLE_TELEMETRY="1",
+    HF_UPDATE_DOWNLOAD_COUNTS="0",
+    DISABLE_SAFETENSORS_CONVERSION="1",
+    NO_PROXY="127.0.0.1,localhost",
+    no_proxy="127.0.0.1,localhost",
+)
+
+_look_up = socket.getaddrinfo
+
+
+def _guarded(host, *args, **kwargs):
+    name = host.decode() if isinstance(host, bytes) else host
+    # What asks a data set's own server for statistics gets the answer of a machine without a network.
+    if name not in LOCAL:
+        raise socket.gaierror(f"the tests reach loopback alone, not {name}")
+    return _look_up(host, *args, **kwargs)
+
+
+socket.getaddrinfo = _guarded
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    """The Hub without faults; the user is alice, who may write. Repositories stay: every test takes ids of its own."""
+    HUB.tokens = {"hf_aliceMayWrite": ("alice", "write"), "hf_aliceMayRead": ("alice", "read")}
+    monkeypatch.setenv("HF_TOKEN", "hf_aliceMayWrite")
+    HUB.arm(None)
+    yield HUB
+    HUB.arm(None)

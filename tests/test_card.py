@@ -124,7 +124,7 @@ def test_the_weakest_class_is_named_first():
 def test_a_rejected_variant_is_said_and_not_recommended():
     text = card(result())
     assert "**onnx-int8 is rejected, not shipped**: accuracy drops by 0.100" in text
-    assert 'subfolder="onnx")' in text
+    assert 'subfolder="onnx", file_name="model.onnx")' in text
     none = {name: facts.model_copy(update={"rejected": "no"}) for name, facts in result().exports.items()}
     assert "optimum" not in card(result(exports=none))
     assert ModelCard(card(result(exports=none))).data.tags == ["hftransfer", "lora"]
@@ -134,8 +134,8 @@ def test_a_rejected_variant_is_said_and_not_recommended():
 @pytest.mark.parametrize(
     ("task", "names"),
     [
-        ("text-classification", ("ORTModelForSequenceClassification", "tokenizer = AutoTokenizer.", '("A text.")')),
-        ("image-classification", ("image_processor = AutoImage", '("image.png")')),
+        ("text-classification", ("ORTModelForSequenceClassification", "tokenizer=repo", '("A text.")')),
+        ("image-classification", ("image_processor=repo", '("image.png")')),
     ],
 )
 def test_the_snippets_are_python_with_the_tasks_own_classes(task, names):

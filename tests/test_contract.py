@@ -1,6 +1,7 @@
 """Every task with every strategy, trained, merged, saved, exported and quantized on tiny models."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hftransfer.errors import HFTransferError
 from hftransfer.pipeline import run
 from hftransfer.planning import check
 from hftransfer.reading import parse_recipe
+from hftransfer.shipping import contents
 from hftransfer.trying import answers
 
 LABELLED = [name for name in plugins.names("tasks") if "problem_type" in plugins.load("tasks", name).model_fields]
@@ -60,13 +62,22 @@ def _refused(text):
 
 
 @pytest.mark.parametrize("task", plugins.names("tasks"))
-def test_transformers_alone_loads_what_a_run_leaves(task, folder, tmp_path):
-    import transformers
-
-    result = run(parse_recipe(tiny.recipe(_task(task), folder)), tmp_path / "run")
-    assert isinstance(transformers.pipeline(task, str(tmp_path / "run" / "model")), transformers.Pipeline)
-    row = json.loads((folder / "rows" / "classes.json").read_text().splitlines()[0])
-    given = next(cell for role, cell in row.items() if role not in _task(task).targets)
+def test_the_snippets_of_the_card_run_on_what_is_pushed(task, folder, tmp_path):
+    """With Transformers and Optimum alone, on the files as they lie in a repository of the Hub."""
+    result = run(parse_recipe(tiny.recipe(_task(task), folder, more=EXPORT)), tmp_path / "run")
+    repo = tmp_path / "repo"
+    for name, content in contents(tmp_path / "run", result, "someone/tiny", adapter=False).items():
+        path = repo / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
+    rows = [json.loads(line) for line in (folder / "rows" / "classes.json").read_text().splitlines()]
+    given = next(cell for role, cell in rows[0].items() if role not in _task(task).targets)
+    text = (repo / "README.md").read_text().replace('"someone/tiny"', repr(str(repo)))
+    snippets = re.findall(r"```python\n(.*?)```", re.sub(r"(image|speech)\.(png|wav)", str(given), text), re.DOTALL)
+    assert len(snippets) == 2
+    names = {}
+    for snippet in snippets:
+        exec(snippet, names)
     (answer,) = answers(tmp_path / "run", result, [given if isinstance(given, str) else " ".join(given)])
     json.dumps(answer)
 

@@ -30,6 +30,6 @@ class Exporter(Plugin):
         """The exported model, called as the PyTorch model is."""
         raise NotImplementedError
 
-    def size(self, folder: Path) -> int:
-        """Bytes of the weights in a variant's folder."""
+    def files(self, folder: Path) -> list[str]:
+        """The files in a variant's folder that hold the model."""
         raise NotImplementedError

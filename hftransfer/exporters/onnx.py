@@ -25,7 +25,7 @@ class Onnx(Exporter):
         kind = TasksManager.infer_task_from_model(type(model), library_name="transformers")
         if model.can_generate():
             kind += "-with-past"
-        # Whisper takes recordings of one length alone, which the exporter takes to be that of the published checkpoints.
+        # Whisper takes recordings of one length alone; the exporter supposes that of the published checkpoints.
         positions = getattr(model.config, "max_source_positions", None)
         shapes = {"nb_max_frames": 2 * positions} if positions else {}
         try:
@@ -37,6 +37,10 @@ class Onnx(Exporter):
         except (KeyError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:300]
             raise ExportError(f"Optimum cannot export {type(model).__name__} to ONNX: {reason}") from error
+        if (folder / "decoder_model_merged.onnx").is_file():
+            # The merged decoder does what these two do.
+            for name in ("decoder_model.onnx", "decoder_with_past_model.onnx"):
+                (folder / name).unlink()
         processor.save_pretrained(folder)
 
     def quantize(self, source: Path, folder: Path, quantization: str) -> None:
@@ -60,8 +64,8 @@ class Onnx(Exporter):
         name = task.model_class(AutoConfig.from_pretrained(folder)).replace("Auto", "ORT", 1)
         return getattr(runtimes, name, runtimes.ORTModelForCustomTasks).from_pretrained(folder)
 
-    def size(self, folder: Path) -> int:
-        return sum(file.stat().st_size for file in folder.glob("*.onnx*"))
+    def files(self, folder: Path) -> list[str]:
+        return sorted(file.name for file in folder.glob("*.onnx*"))
 
 
 def _has_vnni() -> bool:

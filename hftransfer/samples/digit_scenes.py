@@ -1,4 +1,4 @@
-"""Scenes of one to four handwritten digits, 64 x 64, with a box and a mask for each; a few scenes are empty.
+"""Scenes of one to three handwritten digits, 48 x 48, with a box and a mask for each; a few scenes are empty.
 
 Columns: `image` (PIL, mode L), `objects` (`bbox`: x, y, width, height in pixels; `category`: ClassLabel 0 to 9), `mask`
 (PIL, mode L: 0 for the ground, a digit's class + 1 for its pixels). The digits are those of the sample `mnist_sample`;
@@ -13,7 +13,7 @@ from pydantic import Field
 from hftransfer import plugins
 from hftransfer.samples import Sample, png
 
-_SIDE, _INK = 64, 64
+_SIDE, _INK = 48, 64
 _SCENES = {"train": 2000, "validation": 150, "test": 300}
 # Shares of the digits that the scenes of a split are made of.
 _PARTS = {"train": (0.0, 0.7), "validation": (0.7, 0.8), "test": (0.8, 1.0)}
@@ -54,9 +54,9 @@ def _scene(images: list[Any], labels: list[int], draw: np.random.Generator) -> d
     scene, mask = ground.clip(0, 255), np.zeros((_SIDE, _SIDE), dtype=np.uint8)
     boxes: list[list[float]] = []
     categories: list[int] = []
-    for _ in range(int(draw.choice(5, p=[0.04, 0.24, 0.24, 0.24, 0.24]))):
+    for _ in range(int(draw.choice(4, p=[0.04, 0.32, 0.32, 0.32]))):
         chosen = int(draw.integers(len(images)))
-        side = int(draw.integers(20, 37))
+        side = int(draw.integers(20, 33))
         digit = np.asarray(images[chosen].resize((side, side)), dtype=float)
         inked = digit > _INK
         rows, columns = (np.flatnonzero(inked.any(axis=axis)) for axis in (1, 0))

@@ -25,6 +25,10 @@ class Strategy(Plugin):
         """TrainerCallbacks of the strategy."""
         return []
 
+    def adapter(self, model: Any) -> Any:
+        """What a trained model adds to its checkpoint, where that can be saved by itself; else None."""
+        return None
+
     def merge(self, model: Any) -> Any:
         """The model to ship, made from the trained one."""
         return model

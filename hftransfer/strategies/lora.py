@@ -44,6 +44,9 @@ class Lora(Strategy):
         adapted.peft_config["default"].base_model_name_or_path = ""
         return adapted
 
+    def adapter(self, model: Any) -> Any:
+        return model
+
     def merge(self, model: Any) -> Any:
         """The plain model with the update added to its weights."""
         return model.merge_and_unload()

@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar
 
+from hftransfer.modeling import new_model
 from hftransfer.strategies import Strategy
 
 
@@ -12,4 +13,4 @@ class Scratch(Strategy):
 
     def prepare(self, model: Any) -> Any:
         """A new model of the same class and config; the global seed of torch draws its weights."""
-        return type(model)._from_config(model.config)
+        return new_model(model)

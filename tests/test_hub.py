@@ -1,0 +1,386 @@
+"""The Hub, both ways: what is pulled, what is pushed, and what is said when it refuses."""
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+from conftest import HUB
+
+from hftransfer import hub as ours
+from hftransfer import plugins
+from hftransfer.cli import main
+from hftransfer.errors import HubError, ModelError
+from hftransfer.modeling import find
+from hftransfer.reading import load_recipe
+
+TOKEN = "hf_aliceMayWrite"
+
+
+def _id(name="m"):
+    """A repository that no cache has seen."""
+    return f"alice/{name}-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("checkpoint") / "tiny"
+    tiny.checkpoint(plugins.load("tasks", "text-classification")(), folder)
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+ROWS = {
+    split: "\n".join(json.dumps({"sentence": f"{['good', 'bad'][i % 2]} {i}", "topic": "xy"[i % 2]}) for i in numbers)
+    for split, numbers in {"train": range(40), "test": range(40, 60)}.items()
+}
+
+
+def _sentence(capsys):
+    """What a command has said of a mistake: one line, behind whatever bars were shown."""
+    bars, name, said = capsys.readouterr().err.rpartition("hftransfer: ")
+    assert name and said.count("\n") == 1 and TOKEN not in bars + said and "Traceback" not in bars
+    return said
+
+
+def _recipe(hub, checkpoint, folder, more="", strategy="lora"):
+    """A recipe of a model and a data set of the Hub, both of which are put there."""
+    model, data, repo = _id("model"), _id("data"), _id("run")
+    card = b"---\nlicense: mit\n---\n# Tiny\n"
+    hub.add(model, checkpoint | {"README.md": card})
+    hub.add(data, {f"{split}.jsonl": rows.encode() for split, rows in ROWS.items()}, kind="datasets")
+    folder.mkdir(exist_ok=True)
+    path = folder / "recipe.yaml"
+    path.write_text(
+        f"task: text-classification\nmodel: {{id: {model}}}\n"
+        f"data: {{source: {{name: hub, id: {data}}}, columns: {{text: sentence, label: topic}}}}\n"
+        f"strategy: {strategy}\ntraining: {{num_train_epochs: 4, use_cpu: true}}\nevaluation: {{resamples: 20}}\n"
+        f"export: {{format: onnx, max_drop: 1.0}}\nhub: {{repo: {repo}{more}}}\n"
+    )
+    return path, model, data, repo
+
+
+def _elsewhere(code, *arguments):
+    """What a Python program prints in a new process with an empty cache."""
+    guard = "import sys; sys.modules['hftransfer'] = None\n"
+    home = os.environ["HF_HOME"] + uuid.uuid4().hex
+    made = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", guard + code, *arguments],
+        capture_output=True, text=True, check=False, env=os.environ | {"HF_HOME": home, "HF_DATASETS_CACHE": home},
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr[-2000:]
+    return json.loads(made.stdout.splitlines()[-1])
+
+
+TUNED = """
+import json, sys, torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+repo, texts = sys.argv[1], json.loads(sys.argv[2])
+said = [row["label"] for row in pipeline("text-classification", model=repo)(texts)]
+model, tokenizer = AutoModelForSequenceClassification.from_pretrained(repo), AutoTokenizer.from_pretrained(repo)
+with torch.no_grad():
+    logits = [model(**tokenizer(text, return_tensors="pt")).logits[0].tolist() for text in texts]
+print(json.dumps([said, logits]))
+"""
+EXPORTED = """
+import json, sys
+from optimum.onnxruntime import ORTModelForSequenceClassification
+from transformers import AutoTokenizer
+repo, texts = sys.argv[1], json.loads(sys.argv[2])
+model = ORTModelForSequenceClassification.from_pretrained(repo, subfolder="onnx", file_name=sys.argv[3])
+tokenizer = AutoTokenizer.from_pretrained(repo)
+print(json.dumps([model(**tokenizer(text, return_tensors="pt")).logits[0].tolist() for text in texts]))
+"""
+ADAPTED = """
+import json, sys, torch
+from peft import PeftConfig, PeftModel
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+repo, texts = sys.argv[1], json.loads(sys.argv[2])
+told = PeftConfig.from_pretrained(repo)
+base = AutoModelForSequenceClassification.from_pretrained(told.base_model_name_or_path, revision=told.revision)
+model, tokenizer = PeftModel.from_pretrained(base, repo).eval(), AutoTokenizer.from_pretrained(repo)
+with torch.no_grad():
+    print(json.dumps([model(**tokenizer(text, return_tensors="pt")).logits[0].tolist() for text in texts]))
+"""
+
+
+def _texts():
+    return json.dumps([json.loads(line)["sentence"] for line in ROWS["test"].splitlines()])
+
+
+@pytest.fixture(scope="module")
+def pushed(checkpoint, tmp_path_factory):
+    """A run of a model and rows of the Hub that was pushed there: its folder, its repositories, all it printed."""
+    folder = tmp_path_factory.mktemp("pushed")
+    path, model, data, repo = _recipe(HUB, checkpoint, folder / "in")
+    HUB.tokens[TOKEN] = ("alice", "write")
+    made = subprocess.run(
+        [sys.executable, "-m", "hftransfer.cli", "run", str(path), "--out", str(folder / "run")],
+        capture_output=True, text=True, check=False, env=os.environ | {"HF_TOKEN": TOKEN},
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr[-2000:]
+    return folder / "run", model, data, repo, made.stdout + made.stderr
+
+
+def test_a_run_is_pushed_in_one_commit(pushed, hub):
+    folder, model, data, repo, printed = pushed
+    made = hub.repos["models", repo]
+    assert len(made.commits) == 2 and f"pushed: {hub.url}/{repo}/commit/" in printed
+    wanted = {"README.md", "config.json", "model.safetensors", "onnx/model.onnx", "onnx/model_quantized.onnx"}
+    assert wanted | {"recipe.yaml", "result.json", "report/scores.png", "tokenizer.json"} <= set(made.files)
+    told = json.loads(made.files["result.json"])["revisions"]
+    assert told == {i: hub.repos[kind, i].commits[-1].oid for kind, i in (("models", model), ("datasets", data))}
+    card = made.files["README.md"].decode()
+    assert "license: mit" in card and f"base_model: {model}" in card and "base_model_relation: finetune" in card
+    readable = [content for name, content in made.files.items() if "onnx" not in name]
+    assert not any(str(folder.parent).encode() in content for content in readable)
+
+
+def test_the_same_push_again_makes_no_commit(pushed, hub):
+    folder, _, _, repo, _ = pushed
+    assert main(["push", str(folder)]) == 0
+    assert len(hub.repos["models", repo].commits) == 2
+
+
+def test_transformers_loads_what_is_pushed(pushed, hub):
+    folder, *_, repo, _ = pushed
+    outputs = np.load(folder / "predictions" / "test.npz")["tuned.logits"]
+    said, logits = _elsewhere(TUNED, repo, _texts())
+    np.testing.assert_allclose(logits, outputs, atol=1e-4)
+    labels = json.loads((folder / "result.json").read_text())["data"]["labels"]
+    assert [labels.index(label) for label in said] == outputs.argmax(axis=1).tolist()
+
+
+@pytest.mark.parametrize(
+    ("variant", "file", "near"), [("onnx", "model.onnx", 1e-4), ("onnx-int8", "model_quantized.onnx", 2e-2)]
+)
+def test_optimum_loads_what_is_pushed(variant, file, near, pushed, hub):
+    folder, *_, repo, _ = pushed
+    found = _elsewhere(EXPORTED, repo, _texts(), file)
+    np.testing.assert_allclose(found, np.load(folder / "predictions" / "test.npz")[f"{variant}.logits"], atol=near)
+
+
+def test_peft_loads_an_adapter_that_is_pushed_alone(pushed, hub):
+    folder = pushed[0]
+    repo = _id("adapter")
+    assert main(["push", str(folder), "--repo", repo, "--adapter", "--private"]) == 0
+    alone = hub.repos["models", repo]
+    assert alone.private and "adapter_model.safetensors" in alone.files and "model.safetensors" not in alone.files
+    assert b"library_name: peft" in alone.files["README.md"]
+    assert b"base_model_relation: adapter" in alone.files["README.md"]
+    outputs = np.load(folder / "predictions" / "test.npz")["tuned.logits"]
+    np.testing.assert_allclose(_elsewhere(ADAPTED, repo, _texts()), outputs, atol=1e-4)
+    assert not any(TOKEN.encode() in content for content in alone.files.values())
+
+
+def test_a_pushed_run_is_reproduced(pushed, hub, tmp_path, capsys):
+    *_, repo, _ = pushed
+    assert main(["reproduce", repo, "--out", str(tmp_path / "again")]) == 0
+    assert capsys.readouterr().out.endswith("reproduced\n")
+    assert main(["check", f"hub:{repo}"]) == 0
+    assert main(["reproduce", pushed[1], "--out", str(tmp_path / "never")]) == 2
+    assert "was not pushed by hftransfer" in _sentence(capsys)
+
+
+def test_the_token_stands_nowhere(pushed, hub):
+    folder, *_, repo, printed = pushed
+    assert TOKEN not in printed
+    files = [file for file in folder.parent.rglob("*") if file.is_file()]
+    assert len(files) > 20 and not any(TOKEN.encode() in file.read_bytes() for file in files)
+    assert not any(TOKEN.encode() in content for content in hub.repos["models", repo].files.values())
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run of a local model, to be pushed."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "recipe.yaml").write_text(tiny.recipe(plugins.load("tasks", "text-classification")(), folder))
+    assert main(["run", str(folder / "recipe.yaml"), "--out", str(folder / "run")]) == 0
+    return folder / "run"
+
+
+@pytest.mark.parametrize("kind", ["cut", "lost"])
+def test_a_push_cut_at_any_request_is_finished_by_the_same_command(kind, hub, finished, capsys):
+    repo = _id()
+    hub.arm(None)
+    assert main(["push", str(finished), "--repo", repo]) == 0
+    count, whole = len(hub.log), hub.repos["models", repo].files
+    assert count > 5
+    for number in range(count):
+        hub.blobs.clear()
+        del hub.repos["models", repo]
+        cut = []
+
+        def fault(at, method, path, number=number, cut=cut):
+            # Once: what the client tries again by itself may succeed.
+            if at == number:
+                cut.append(path)
+                return kind
+            return None
+
+        hub.arm(fault)
+        code = main(["push", str(finished), "--repo", repo])
+        assert cut and code in (0, 2)
+        if code == 2:
+            said = _sentence(capsys)
+            assert "the same command" in said or "cannot be reached" in said
+            made = hub.repos.get(("models", repo))
+            assert made is None or made.files in ({".gitattributes": b""}, whole), "a half commit"
+        hub.arm(None)
+        assert main(["push", str(finished), "--repo", repo]) == 0
+        assert hub.repos["models", repo].files == whole
+        assert len(hub.repos["models", repo].commits) == 2
+
+
+def test_what_has_arrived_is_not_sent_again(hub, finished):
+    repo = _id()
+    hub.arm(lambda number, method, path: "cut" if "/commit/" in path else None)
+    assert main(["push", str(finished), "--repo", repo]) == 2
+    assert any(method == "PUT" for method, _ in hub.log)
+    hub.arm(None)
+    assert main(["push", str(finished), "--repo", repo]) == 0
+    assert not any(method == "PUT" for method, _ in hub.log)
+
+
+@pytest.mark.parametrize(("status", "said"), [(429, "fewer requests"), (500, "answers 500"), (503, "answers 503")])
+def test_a_refusal_in_the_middle_is_said(status, said, hub, finished, capsys):
+    hub.arm(lambda number, method, path: status if "/commit/" in path else None)
+    assert main(["push", str(finished), "--repo", _id()]) == 2
+    assert said in _sentence(capsys)
+
+
+def test_who_may_not_write_is_told_before_any_work(hub, finished, monkeypatch, capsys):
+    recipe, before = finished.parent / "recipe.yaml", len(hub.repos)
+
+    def refused(repo, token):
+        monkeypatch.setenv("HF_TOKEN", token)
+        found = []
+        for command in (["check", str(recipe), f"hub.repo={repo}"], ["push", str(finished), "--repo", repo]):
+            assert main(command) == 2
+            found.append(_sentence(capsys))
+        assert found[0] == found[1] and token not in found[0]
+        return found[0]
+
+    assert "may only read" in refused(_id(), "hf_aliceMayRead")
+    assert "does not know the token" in refused(_id(), "hf_madeUp")
+    assert "cannot write to 'bob'" in refused("bob/model", TOKEN)
+    assert "is no Hub id" in refused("one/two/three", TOKEN)
+    monkeypatch.delenv("HF_TOKEN")
+    assert main(["check", str(recipe), f"hub.repo={_id()}"]) == 2
+    assert "needs a token" in _sentence(capsys)
+    assert len(hub.repos) == before
+
+
+def test_what_another_run_has_pushed_is_kept_unless_forced(hub, finished, tmp_path, capsys):
+    repo = _id()
+    assert main(["push", str(finished), "--repo", repo]) == 0
+    other = tmp_path / "other"
+    assert main(["run", str(finished.parent / "recipe.yaml"), "seed=1", "--out", str(other)]) == 0
+    before = hub.repos["models", repo].files
+    assert main(["push", str(other), "--repo", repo]) == 2
+    assert "another run's; --force" in _sentence(capsys)
+    assert hub.repos["models", repo].files == before
+    assert main(["push", str(other), "--repo", repo, "--force"]) == 0
+    assert hub.repos["models", repo].files != before
+    foreign = hub.add(_id(), {"README.md": b"# Mine", "weights.bin": b"1"})
+    assert main(["push", str(other), "--repo", foreign.id]) == 2
+    assert "not from hftransfer" in _sentence(capsys)
+    assert main(["push", str(other), "--repo", repo, "--adapter"]) == 2
+    assert "leaves no adapter" in _sentence(capsys)
+
+
+def test_a_download_cut_half_way_goes_on(hub, checkpoint, tmp_path, monkeypatch):
+    import huggingface_hub
+
+    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 65536)
+    content = os.urandom(3_000_000)
+    repo = hub.add(_id(), {"model.safetensors": content}).id
+    hub.arm(lambda number, method, path: "half" if method == "GET" and "/resolve/" in path and number < 3 else None)
+    for _ in range(3):
+        try:
+            path = huggingface_hub.hf_hub_download(repo, "model.safetensors", cache_dir=tmp_path)
+            break
+        except OSError:
+            continue
+    assert Path(path).read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("settings", "revision", "token", "said"),
+    [
+        (None, None, TOKEN, "has no model"),
+        ({"private": True}, None, "hf_bob", "or it is private"),
+        ({"gated": True}, None, "hf_bob", "is gated"),
+        ({}, "v9", TOKEN, "has no revision 'v9'"),
+        ({}, None, "hf_madeUp", "does not know the token"),
+    ],
+)
+def test_what_cannot_be_read_is_said(settings, revision, token, said, request):
+    hub, monkeypatch = request.getfixturevalue("hub"), request.getfixturevalue("monkeypatch")
+    hub.tokens["hf_bob"] = ("bob", "write")
+    monkeypatch.setenv("HF_TOKEN", token)
+    repo = _id()
+    if settings is not None:
+        hub.add(repo, {"config.json": b"{}"}, **settings)
+    with pytest.raises(HubError, match=said):
+        find(repo, revision)
+
+
+def test_a_private_repository_is_read_by_its_owner_and_a_tag_is_settled(hub, checkpoint):
+    repo = hub.add(_id(), checkpoint, private=True)
+    first = repo.commits[-1].oid
+    repo.refs["v1"] = first
+    repo.commit("second", repo.commits[-1].files | {"more.txt": (b"1", False)})
+    assert find(repo.id, "v1").revision == first and find(repo.id).revision == repo.commits[-1].oid != first
+    assert "more.txt" in ours.files(repo.id) and "more.txt" not in ours.files(repo.id, "v1")
+
+
+def test_pickled_weights_and_remote_code_are_refused(hub, checkpoint, tmp_path, capsys):
+    path, *_ = _recipe(hub, checkpoint, tmp_path / "in")
+    config = json.loads(checkpoint["config.json"])
+    pickled = {name: content for name, content in checkpoint.items() if name != "model.safetensors"}
+    repo = hub.add(_id(), pickled | {"pytorch_model.bin": b"\x80"}).id
+    assert main(["check", str(path), f"model.id={repo}", "hub=null"]) == 2
+    assert "are pickled" in _sentence(capsys)
+    repo = hub.add(_id(), pickled).id
+    assert main(["check", str(path), f"model.id={repo}", "hub=null"]) == 2
+    assert "holds no weights" in _sentence(capsys)
+    remote = config | {"model_type": "own", "auto_map": {"AutoConfig": "own.Own", "AutoModel": "own.Own"}}
+    repo = hub.add(_id(), checkpoint | {"config.json": json.dumps(remote).encode(), "own.py": b"raise SystemExit"}).id
+    assert main(["check", str(path), f"model.id={repo}", "hub=null"]) == 2
+    assert "trust_remote_code" in _sentence(capsys)
+
+
+def test_what_is_cached_works_offline_and_what_is_not_is_said_at_once(hub, checkpoint, tmp_path):
+    path, *_, repo = _recipe(hub, checkpoint, tmp_path / "in")
+    load_recipe(path)
+    words = [sys.executable, "-m", "hftransfer.cli"]
+    home = {"HF_HOME": str(tmp_path / "home"), "HF_DATASETS_CACHE": str(tmp_path / "home" / "rows")}
+
+    def command(*arguments, **settings):
+        return subprocess.run(
+            [*words, *arguments], capture_output=True, text=True, check=False, env=os.environ | home | settings
+        )
+
+    online = command("run", str(path), "hub=null", "export=null", "--out", str(tmp_path / "one"))
+    assert online.returncode == 0, online.stderr[-1500:]
+    offline = command("run", str(path), "hub=null", "export=null", "--out", str(tmp_path / "two"), HF_HUB_OFFLINE="1")
+    assert offline.returncode == 0, offline.stderr[-1500:]
+    one, two = (json.loads((tmp_path / run / "result.json").read_text()) for run in ("one", "two"))
+    assert one["scores"] == two["scores"] and one["revisions"] == two["revisions"]
+    missing = command("check", str(path), "hub=null", "model.id=nobody/nothing", HF_HUB_OFFLINE="1")
+    assert missing.returncode == 2 and "not in the local cache" in missing.stderr
+    dead = command("check", str(path), HF_ENDPOINT="http://127.0.0.1:9")
+    assert dead.returncode == 2 and "cannot be reached" in dead.stderr.splitlines()[-1]
+    assert "HF_HUB_OFFLINE is set" in command("push", str(tmp_path / "one"), "--repo", repo, HF_HUB_OFFLINE="1").stderr
+
+
+def test_an_unknown_model_is_said(hub):
+    with pytest.raises(HubError, match="no local directory"):
+        find("alice/none")
+    with pytest.raises(ModelError):
+        find("./none")
