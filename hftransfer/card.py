@@ -164,7 +164,10 @@ def _place(result: RunResult, repo: str | None) -> str:
 def _usage(result: RunResult, repo: str | None) -> str:
     task = plugins.load("tasks", result.task)
     example = next(_EXAMPLES[kind] for kind in task.columns.values() if kind in _EXAMPLES)
-    place, before, with_file = _place(result, repo), "", f'answer = pipe("{example}")'
+    # The pipeline would search with four beams, and write on.
+    told = result.recipe["task"]
+    more = f", num_beams={told['num_beams']}, max_new_tokens={told['max_target_length']}" if "num_beams" in told else ""
+    place, before, with_file = _place(result, repo), "", f'answer = pipe("{example}"{more})'
     if "audio" in task.columns.values():
         # Transformers itself would read the file with ffmpeg and resample it with torchaudio.
         before = "import soundfile\nimport soxr\n"

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -24,10 +25,18 @@ def read(kind: Kind, role: str, cell: Any) -> tuple[Any, bytes]:
 
 def cast(kind: Kind, role: str, rows: Any, decode: bool) -> Any:
     """The rows with a column of the kind's type; images as pictures, or as their bytes. Recordings stay encoded."""
+    import pyarrow
     from datasets import Audio, Image, Value
 
+    feature = rows.features[role]
+    if kind == "audio" and getattr(feature, "dtype", "").endswith("string"):
+        # The readers of CSV make large strings, which Arrow does not cast to a recording.
+        rows = rows.cast_column(role, Value("string"))
     types = {"text": Value("string"), "image": Image(decode=decode), "audio": Audio(decode=False)}
-    return rows.cast_column(role, types[kind]) if kind in types else rows
+    try:
+        return rows.cast_column(role, types[kind]) if kind in types else rows
+    except (TypeError, ValueError, pyarrow.ArrowException):
+        raise DataError(f"the column of the role '{role}' should hold {kind}, and holds {feature}") from None
 
 
 def rgb(picture: Any) -> Any:
@@ -53,7 +62,7 @@ def open_image(where: Any) -> Any:
             return rgb(ImageOps.exif_transpose(image))
     except FileNotFoundError:
         raise DataError(f"there is no image file '{name}'") from None
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"{name} is not a readable image ({type(error).__name__})") from None
 
 
@@ -66,12 +75,14 @@ def open_audio(where: Any) -> tuple[np.ndarray, int]:
     import soundfile
 
     name = where if isinstance(where, str) else "a recording"
+    if isinstance(where, str) and not Path(where).is_file():
+        raise DataError(f"there is no recording '{name}'")
     try:
         samples, rate = soundfile.read(
             io.BytesIO(where) if isinstance(where, bytes) else where, dtype="float32", always_2d=True
         )
-    except (soundfile.LibsndfileError, TypeError) as error:
-        raise DataError(f"{name} is not a readable recording ({error})") from None
+    except (soundfile.LibsndfileError, TypeError):
+        raise DataError(f"{name} is not a readable recording") from None
     if not len(samples):
         raise DataError(f"{name} holds no samples")
     return samples.mean(axis=1), rate

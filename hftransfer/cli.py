@@ -158,7 +158,10 @@ def _record(folder: Path) -> "RunResult":  # type: ignore[name-defined]  # noqa:
     if not (folder / "result.json").is_file():
         runs = [str(p.parent) for p in folder.parent.glob("*/result.json")] if folder.parent.is_dir() else []
         raise RecipeError(f"'{folder}' is no finished run; {plugins.nearest(folder, runs)}")
-    return RunResult.load(folder / "result.json")
+    try:
+        return RunResult.load(folder / "result.json")
+    except ValueError:
+        raise RecipeError(f"'{folder}/result.json' is not the record of a run") from None
 
 
 def _export(args: argparse.Namespace) -> int:
@@ -171,7 +174,9 @@ def _export(args: argparse.Namespace) -> int:
         settings = Export(format=args.format, quantization=args.quantization, max_drop=args.max_drop)
     except ValidationError as error:
         first = error.errors()[0]
-        raise RecipeError(f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg']}") from None
+        raise RecipeError(
+            f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg'].removeprefix('Value error, ')}"
+        ) from None
     from hftransfer.pipeline import export
 
     return _finished(export(args.run, settings), args.run)

@@ -79,9 +79,7 @@ def _named(data: Data, source: dict[str, Any]) -> dict[str, str | None]:
 
 def _to_roles(task: Task, rows: Any, columns: dict[str, str | list[str]], split: str) -> Any:
     """The rows with one column for each role."""
-    for role in columns:
-        if role not in task.columns:
-            raise DataError(f"data.columns: task '{task.name}' has no role '{role}'; {nearest(role, task.columns)}")
+    _refuse_roles(task, columns)
     chosen: dict[str, str] = {}
     for role in task.columns:
         column = columns.get(role, role)
@@ -94,11 +92,37 @@ def _to_roles(task: Task, rows: Any, columns: dict[str, str | list[str]], split:
                     f"(data.columns maps roles to columns); {nearest(one, rows.column_names)}"
                 )
         if isinstance(column, list):
-            cells = zip(*(rows[one] for one in column), strict=True)
-            lists = [[one for one, on in zip(column, row, strict=True) if on and on != "0"] for row in cells]
-            rows, column = rows.add_column(f"_{role}", lists), f"_{role}"
+            rows, column = rows.add_column(f"_{role}", _marked(rows, column, split)), f"_{role}"
         chosen[role] = column
     return rows.select_columns(list(chosen.values())).rename_columns({c: r for r, c in chosen.items() if c != r})
+
+
+def _refuse_roles(task: Task, columns: dict[str, str | list[str]]) -> None:
+    """What `data.columns` may not say."""
+    taken = Counter(column for column in columns.values() if isinstance(column, str))
+    for role, column in columns.items():
+        if role not in task.columns:
+            raise DataError(f"data.columns: task '{task.name}' has no role '{role}'; {nearest(role, task.columns)}")
+        if isinstance(column, list) and task.columns[role] != "label":
+            raise DataError(f"data.columns.{role}: only labels may stand in several columns")
+        if isinstance(column, str) and taken[column] > 1:
+            raise DataError(f"data.columns: the column '{column}' has two roles")
+
+
+_ON = {"1": True, "1.0": True, "true": True, "yes": True, "0": False, "0.0": False, "false": False, "no": False}
+
+
+def _marked(rows: Any, columns: list[str], split: str) -> list[list[str]]:
+    """The names of those columns that a row marks by 1, of several that hold 0 or 1."""
+    lists: list[list[str]] = [[] for _ in range(len(rows))]
+    for column in columns:
+        for row, cell in enumerate(rows[column]):
+            on = _ON.get(str(cell).strip().lower())
+            if on is None:
+                raise DataError(f"column '{column}' of split '{split}', row {row}: {cell!r} is neither 0 nor 1")
+            if on:
+                lists[row].append(column)
+    return lists
 
 
 def _clean(task: Task, rows: Any, split: str, on_error: str) -> tuple[Any, list[str], int]:
@@ -135,6 +159,8 @@ def _examine(task: Task, row: dict[str, Any]) -> str:
     digest = hashlib.sha256()
     values = {}
     for role, cell in row.items():
+        if cell is None and role in task.may_be_empty:
+            continue
         values[role], content = cells.read(task.columns[role], role, cell)
         if role not in task.targets:
             digest.update(content)

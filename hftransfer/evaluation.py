@@ -85,6 +85,23 @@ def check_metrics(names: list[str]) -> None:
             raise RecipeError(f"evaluation.metrics: '{name}' is no metric of hftransfer, and {error}; {near}") from None
 
 
+def check_fit(name: str, task: Task, rows: Any) -> None:
+    """Make sure that a metric can compare what the task predicts, by the references themselves.
+
+    Raises:
+        RecipeError: it cannot.
+    """
+    if name in plugins.names("metrics"):
+        few = task.references(rows.select(range(min(8, len(rows)))))
+        try:
+            load_metric(name, task.metric_config())(few, few)
+        except (TypeError, ValueError, KeyError, IndexError, AttributeError):
+            known = ", ".join(task.metrics())
+            raise RecipeError(
+                f"evaluation.metrics: '{name}' does not fit the task '{task.name}' (its own: {known})"
+            ) from None
+
+
 def load_metric(name: str, config: str | None) -> Metric:
     """A metric of `hftransfer/metrics/` or of the Hub.
 

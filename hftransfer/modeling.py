@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -134,9 +135,14 @@ def _open_processor(task: Task, checkpoint: Checkpoint, config: Any, rows: Any) 
 
 def _read(cls: Any, checkpoint: Checkpoint, **fields: Any) -> Any:
     """`from_pretrained`, its failures as one sentence."""
+    from safetensors import SafetensorError
+
     try:
-        return cls.from_pretrained(checkpoint.path, **checkpoint.where, **fields)
-    except (OSError, ValueError) as error:
+        with warnings.catch_warnings():
+            # Of a module that Transformers itself imports.
+            warnings.filterwarnings("ignore", "The class .*FeatureExtractor is deprecated")
+            return cls.from_pretrained(checkpoint.path, **checkpoint.where, **fields)
+    except (OSError, ValueError, ImportError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"{cls.__name__} cannot read '{checkpoint.path}': {reason}") from None
 
@@ -154,7 +160,10 @@ def _new_config(fields: dict[str, Any], more: dict[str, Any]) -> Any:
     for key in rest:
         if key not in allowed:
             raise ModelError(f"model.config: '{kind}' has no field '{key}'; {nearest(key, own)}")
-    return AutoConfig.for_model(kind, **rest, **more)
+    try:
+        return AutoConfig.for_model(kind, **rest, **more)
+    except (TypeError, ValueError, ArithmeticError) as error:
+        raise ModelError(f"model.config: {kind} refuses it: {' '.join(str(error).split())[:300]}") from None
 
 
 def _close(word: str, allowed: Any) -> str:
@@ -199,6 +208,7 @@ def load_model(task: Task, origin: Origin) -> Any:
                 f"no weight of '{origin.weights.path}' has the name and shape of one of a {origin.config.model_type}"
             )
         _draw_anew(model, new, origin)
+        _resize_positions(model, mismatched, origin.weights)
     # Trainer of transformers 5 takes a model that accepts loss arguments to divide its loss by itself; many do not.
     model.accepts_loss_kwargs = False
     return model
@@ -236,8 +246,12 @@ def empty_model(task: Task, origin: Origin) -> Any:
     import torch
     import transformers
 
-    with torch.device("meta"):
-        return getattr(transformers, task.model_class(origin.config)).from_config(origin.config)
+    try:
+        with torch.device("meta"):
+            return getattr(transformers, task.model_class(origin.config)).from_config(origin.config)
+    except (TypeError, ValueError, ArithmeticError, RuntimeError, ImportError) as error:
+        kind, reason = origin.config.model_type, " ".join(str(error).split())[:300]
+        raise ModelError(f"no {kind} can be made of its config: {reason}") from None
 
 
 def head_names(model: Any) -> list[str]:
@@ -270,6 +284,32 @@ def _draw_anew(model: Any, new: set[str], origin: Origin) -> None:
                     weights.copy_(drawn[name])
     for head in () if origin.keeps_head else _label_heads(model):
         getattr(model, head).apply(model._init_weights)
+
+
+def _resize_positions(model: Any, mismatched: set[str], weights: Checkpoint) -> None:
+    """Positions of image patches, where the checkpoint has another grid of them: the same places, interpolated.
+
+    As in ViT (Dosovitskiy et al. 2020, https://arxiv.org/abs/2010.11929, section 3.2). The first position is that of
+    the class token, the grid follows; tokens behind it keep what was drawn.
+    """
+    import torch
+    from safetensors import safe_open
+
+    file = Path(weights.path) / "model.safetensors"
+    size, patch = (getattr(model.config, name, None) for name in ("image_size", "patch_size"))
+    names = [name for name in mismatched if name.endswith(".position_embeddings")]
+    if not names or not file.is_file() or not isinstance(patch, int) or size is None:
+        return
+    rows, columns = (side // patch for side in ((size, size) if isinstance(size, int) else size))
+    with safe_open(file, framework="pt") as tensors, torch.no_grad():
+        for name in names:
+            old, new = tensors.get_tensor(name), model.get_parameter(name)
+            side = round((old.shape[1] - 1) ** 0.5)
+            if side * side + 1 != old.shape[1] or new.shape[1] <= rows * columns or new.shape[2] != old.shape[2]:
+                continue
+            grid = old[:, 1:].transpose(1, 2).reshape(1, -1, side, side)
+            resized = torch.nn.functional.interpolate(grid, (rows, columns), mode="bicubic", align_corners=False)
+            new[:, :1], new[:, 1 : rows * columns + 1] = old[:, :1], resized.flatten(2).transpose(1, 2)
 
 
 def _label_heads(model: Any) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from hftransfer import hub, plugins
 from hftransfer.data import Rows, load_rows
-from hftransfer.evaluation import check_metrics
+from hftransfer.evaluation import check_fit, check_metrics
 from hftransfer.modeling import Origin, empty_model, find, open_origin, parameters
 from hftransfer.recipe import Recipe
 from hftransfer.strategies import Strategy
@@ -69,7 +69,9 @@ def check(recipe: Recipe) -> Plan:
     rows = replace(rows, task=rows.task.know(processor=origin.processor))
     if "majority" in recipe.evaluation.baselines:
         rows.task.constant(rows.task.references(rows.splits["train"]))
-    warned = rows.task.check(rows.splits, origin.config)
+    for name in recipe.evaluation.metrics:
+        check_fit(name, rows.task, rows.splits["test"])
+    warned = [*_few_shots(recipe.data.shots, rows), *rows.task.check(rows.splits, origin.config)]
     counts = [_parameters(rows.task, origin, fitting.strategy) for fitting in fittings]
     metrics = list(recipe.evaluation.metrics or rows.task.metrics())
     return Plan(recipe, rows, origin, metrics, counts[-1], warned)
@@ -127,6 +129,13 @@ def describe(plan: Plan) -> str:
             *(f"warning     {line}" for line in plan.warnings),
         ]
     )
+
+
+def _few_shots(shots: int | None, rows: Rows) -> list[str]:
+    """A warning where a class has fewer training rows than were asked for."""
+    few = {name: count for name, count in rows.facts.classes["train"].items() if shots and count < shots}
+    told = ", ".join(f"{name} ({count})" for name, count in few.items())
+    return [f"data.shots asks for {shots} rows a class, and fewer are there of: {told}"] if few else []
 
 
 def _pinned(recipe: Recipe) -> Recipe:

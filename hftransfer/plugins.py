@@ -14,6 +14,8 @@ from hftransfer.errors import MissingExtraError, RecipeError
 
 _ROOT = Path(__file__).parent
 
+# A longer list would hide what stands before it.
+_SHOWN = 30
 # The Hub writes its task names with hyphens; every other kind is named as Python names it.
 _HYPHENATED = {"tasks"}
 
@@ -71,7 +73,13 @@ def nearest(word: object, allowed: Iterable[str]) -> str:
     choices = sorted(allowed)
     close = difflib.get_close_matches(str(word), choices, n=1, cutoff=0.5)
     hint = f"did you mean '{close[0]}'? " if close else ""
-    return f"{hint}Allowed: {', '.join(choices) or 'none'}"
+    shown = choices if len(choices) <= _SHOWN else [*choices[:_SHOWN], f"... ({len(choices)} in all)"]
+    return f"{hint}Allowed: {', '.join(shown) or 'none'}"
+
+
+def natural(name: str) -> tuple[bool, int, str]:
+    """By which names are sorted: whole numbers first, by their value."""
+    return (False, int(name), "") if name.lstrip("-").isdigit() else (True, 0, name)
 
 
 def load(kind: str, name: str) -> type[Any]:

@@ -40,10 +40,16 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         RecipeError: the file cannot be read, or says something that is not allowed; one sentence for each place.
     """
     path = Path(path)
+    if path.is_dir():
+        raise RecipeError(f"'{path}' is a directory; a recipe is a file")
     if not path.is_file():
         here = [str(p) for p in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
         raise RecipeError(f"there is no recipe file '{path}'; {plugins.nearest(path, here)}")
-    return parse_recipe(path.read_text(encoding="utf-8"), str(path), overrides)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"the recipe file '{path}' cannot be read as UTF-8 text: {error}") from None
+    return parse_recipe(text, str(path), overrides)
 
 
 def parse_recipe(text: str, origin: str = "recipe", overrides: Sequence[str] = ()) -> Recipe:
@@ -56,6 +62,8 @@ def parse_recipe(text: str, origin: str = "recipe", overrides: Sequence[str] = (
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise RecipeError(f"{origin}:{line}: this is not YAML: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{origin}: this is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise RecipeError(f"{origin}: a recipe is a mapping with task, model and data")
     for override in overrides:

@@ -190,7 +190,7 @@ class Recipe(Section):
     """Left out: only the PyTorch model is shipped."""
     hub: Hub | None = None
     """Left out: nothing is pushed; `hftransfer push` does it later."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**32)
     """Of splits, shots, new weights, batch order and bootstrap."""
 
     @field_validator("training")

@@ -43,19 +43,38 @@ def arguments(training: dict[str, Any], folder: Path, seed: int, by_length: bool
         "remove_unused_columns": False,
         "label_names": ["labels"],
     }
-    grouped = _by_length() if by_length else {}
+    # A checkpoint within an epoch does not hold the order that grouping has drawn for it.
+    whole_epochs = training.get("save_strategy", DEFAULTS["save_strategy"]) != "steps"
+    grouped = _by_length() if by_length and whole_epochs else {}
     before = {name: value for name, value in os.environ.items() if name.startswith("ACCELERATE_")}
     try:
         made = TrainingArguments(**(DEFAULTS | grouped | training | fixed))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, ImportError, RuntimeError, ArithmeticError) as error:
         raise RecipeError(f"training: {' '.join(str(error).split())}") from None
     finally:
         _restore(before)
+    _refuse_late(made)
     if made.fp16 and made.device.type == "cpu":
         raise RecipeError("training.fp16: there is no half precision on a CPU (it would train in fp32); use bf16")
     if made.device.type == "cpu":
         made.dataloader_pin_memory = False
     return made
+
+
+def _refuse_late(made: Any) -> None:
+    """What TrainingArguments takes, and the Trainer refuses only when it trains."""
+    least = {"per_device_train_batch_size": 1, "per_device_eval_batch_size": 1, "gradient_accumulation_steps": 1}
+    for name, value in least.items():
+        if getattr(made, name) < value:
+            raise RecipeError(f"training.{name}: at least {value}, got {getattr(made, name)}")
+    if made.max_steps <= 0 and not made.num_train_epochs > 0:
+        raise RecipeError(f"training.num_train_epochs: more than 0, got {made.num_train_epochs}")
+    if not 0 < made.learning_rate < float("inf"):
+        raise RecipeError(f"training.learning_rate: a number over 0, got {made.learning_rate}")
+    if made.load_best_model_at_end and made.metric_for_best_model not in ("loss", "eval_loss"):
+        raise RecipeError(
+            f"training.metric_for_best_model: only 'loss' is known while training, got '{made.metric_for_best_model}'"
+        )
 
 
 def _by_length() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +26,8 @@ class Workspace:
 
     def __init__(self, out: Path, state: Any) -> None:
         """`out` is the finished run's directory, `state` accelerate's PartialState."""
+        if not out.name:
+            raise RecipeError(f"--out: '{out}' has no name of its own; give a directory that is yet to be made")
         self.out = out
         self.state = state
         self.folder = out.with_name(out.name + ".partial")
@@ -36,6 +39,7 @@ class Workspace:
         Raises:
             RecipeError: the directory is taken, or the run there followed another recipe.
         """
+        _refuse_place(self.out)
         result = self.out / "result.json"
         if self.out.exists() and not result.is_file():
             raise RecipeError(f"'{self.out}' exists and is no run; --out chooses another place")
@@ -50,12 +54,17 @@ class Workspace:
             return result
         if (self.folder / "recipe.yaml").is_file():
             if not resume:
+                self._refuse_busy()
                 raise RecipeError(
                     f"'{self.out}' has an unfinished run; --resume continues it, --overwrite starts it again, "
                     "--out chooses another place"
                 )
             self._refuse_another(recipe, self.folder / "recipe.yaml")
         return None
+
+    def _refuse_busy(self) -> None:
+        with (self.folder / _LOCK).open("a") as lock:
+            _take(lock, self.out)
 
     def _refuse_another(self, recipe: dict[str, Any], file: Path) -> None:
         """Compare what is asked with what was begun, where a value that was left out may have been settled since."""
@@ -81,10 +90,10 @@ class Workspace:
         fresh = overwrite or not (self.folder / "recipe.yaml").is_file()
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / _LOCK).open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RecipeError(f"another run is writing into '{self.out}'; --out chooses another place") from None
+            _take(lock, self.out)
+            if self.out.exists() and not overwrite:
+                # It was finished while this one was being checked.
+                raise RecipeError(f"'{self.out}' holds a finished run; --overwrite replaces it")
             if fresh:
                 for path in self.folder.iterdir():
                     if path.name != _LOCK:
@@ -162,6 +171,21 @@ class Workspace:
         self.folder.rename(self.out)
         shutil.rmtree(old, ignore_errors=True)
         return self.out
+
+
+def _take(lock: Any, out: Path) -> None:
+    """Hold a lock until its file is closed."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise RecipeError(f"another run is writing into '{out}'; --out chooses another place") from None
+
+
+def _refuse_place(out: Path) -> None:
+    """Where a folder cannot be made, say so before any work."""
+    there = next(place for place in (out, *out.absolute().parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK) or len(out.name) > 200:
+        raise RecipeError(f"--out: the directory '{out}' cannot be made in '{there}'; choose another place")
 
 
 def _difference(asked: Any, begun: Any, place: str = "") -> str | None:

@@ -135,7 +135,7 @@ MISTAKES = {
     "a class with one row": ([], [*ROWS, '{"text": "z", "label": "z"}'], "'z'"),
     "a checkpoint directory that is not there": (["model.id=runs/none"], ROWS, "no local directory 'runs/none'"),
     "a path that is not there": (["model.id=./none"], ROWS, "no checkpoint directory './none'"),
-    "a Hub id without a network": (["model.id=google/bert_uncased"], ROWS, "the Hub cannot be reached"),
+    "a Hub id without a network": (["model.id=google/bert_uncased"], ROWS, "the Hub has no model"),
     "an unknown checkpoint sample": (["model.id=sample:minilmm"], ROWS, "did you mean 'minilm'"),
     "a sample without a checkpoint": (["model.id=sample:digits"], ROWS, "is no checkpoint"),
     "a checkpoint for another task": (["task=image-classification"], ROWS, "no column 'image'"),
@@ -153,6 +153,30 @@ MISTAKES = {
         ["model={config: {model_type: bert, hidden: 3}}", "strategy=scratch"], ROWS, "did you mean 'hidden_act'"
     ),
     "random weights that are to transfer": (["model={config: {model_type: bert}}"], ROWS, "nothing to transfer"),
+    "a value that a config refuses": (
+        ["model={config: {model_type: bert, hidden_size: 30, num_attention_heads: 4}, processor: 'sample:minilm'}",
+         "strategy=scratch"], ROWS, "not a multiple"
+    ),
+    "no epochs": (["training={num_train_epochs: 0, use_cpu: true}"], ROWS, "more than 0"),
+    "an empty batch": (["training.per_device_train_batch_size=0"], ROWS, "at least 1"),
+    "no learning rate": (["training.learning_rate=nan"], ROWS, "a number over 0"),
+    "a best metric that training does not know": (
+        ["training={load_best_model_at_end: true, metric_for_best_model: accuracy}"], ROWS, "only 'loss'"
+    ),
+    "a metric that does not fit": (["evaluation.metrics=[wer]"], ROWS, "does not fit the task"),
+    "more tokens than positions": (
+        ["model.processor='sample:minilm'", "task={name: text-classification, max_length: 99}"], ROWS, "64 tokens"
+    ),
+    "a module that is not there": (["strategy={name: lora, target_modules: [querry]}"], ROWS, "did you mean 'query'"),
+    "a seed that is too large": (["seed=9999999999"], ROWS, "less than"),
+    "a column in two roles": (["data.columns={text: text, text_pair: text}"], ROWS, "two roles"),
+    "several columns of text": (["data.columns={text: [text, label]}"], ROWS, "only labels"),
+    "texts that are lists": ([], ['{"text": ["a"], "label": "x"}'] * 30, "should hold text"),
+    "labels by columns that hold words": (
+        ["data.columns={label: [text, label]}"], ROWS, "'good 0' is neither 0 nor 1"
+    ),
+    "a place that is a file": (["--out", "rows.json/run"], ROWS, "cannot be made"),
+    "a place without a name": (["--out", "."], ROWS, "has no name"),
     "an override without a value": (["seed"], ROWS, "key=value"),
 }  # fmt: skip
 
@@ -169,6 +193,33 @@ def test_a_mistake_gets_a_sentence_and_leaves_nothing(mistake, folder, task, tmp
     error = capsys.readouterr().err
     assert said in error and "Traceback" not in error and "hftransfer: " in error
     assert set(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00t", b"task: \x07", b"[1]", b""])
+def test_a_file_that_is_no_recipe_gets_a_sentence(content, tmp_path, capsys):
+    (tmp_path / "recipe.yaml").write_bytes(content)
+    assert main(["check", str(tmp_path / "recipe.yaml")]) == 2
+    assert main(["check", str(tmp_path)]) == 2
+    assert "is a directory" in capsys.readouterr().err
+
+
+def test_a_run_finished_meanwhile_is_not_replaced(folder, tmp_path, monkeypatch):
+    from hftransfer import pipeline
+    from hftransfer.errors import RecipeError
+    from hftransfer.reading import load_recipe
+
+    recipe = load_recipe(folder / "first.yaml", ["export=null"])
+    ready = pipeline.check
+
+    def slow(told):
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "result.json").write_text("somebody else's")
+        return ready(told)
+
+    monkeypatch.setattr(pipeline, "check", slow)
+    with pytest.raises(RecipeError, match="--overwrite replaces it"):
+        pipeline.run(recipe, tmp_path / "run")
+    assert (tmp_path / "run" / "result.json").read_text() == "somebody else's"
 
 
 def test_a_label_in_test_that_is_not_in_train_is_named(folder, task, tmp_path, monkeypatch, capsys):

@@ -62,6 +62,39 @@ def test_a_mistake_in_the_rows_gets_a_sentence(tmp_path, rows, more, said):
         _load("text-classification", source, more)
 
 
+def test_words_that_other_readers_take_for_nothing_are_words(tmp_path):
+    rows = [f"text {i},{['None', 'NA'][i % 2]}" for i in range(40)]
+    found = _load("text-classification", _csv(tmp_path / "a.csv", rows), "columns: {text: body, label: topic}")
+    assert found.task.labels == ("NA", "None")
+
+
+def test_a_row_of_several_labels_may_have_none(tmp_path):
+    rows = [f"text {i},{['x;y', 'y', ''][i % 3]}" for i in range(40)]
+    task = "{name: text-classification, problem_type: multi_label_classification, separator: ;}"
+    found = _load(task.replace(": ;", ": ';'"), _csv(tmp_path / "a.csv", rows), "columns: {text: body, label: topic}")
+    assert found.task.labels == ("x", "y") and [0.0, 0.0] in found.splits["train"]["label"][:]
+
+
+def test_labels_in_columns_of_their_own_are_read_as_they_are_written(tmp_path):
+    head, rows = "body,toxic,rude", [f"text {i},{['yes', 'no'][i % 2]},{i % 3 == 0:d}.0" for i in range(40)]
+    (tmp_path / "a.csv").write_text("\n".join([head, *rows]))
+    source = "{name: csv, train: " + str(tmp_path / "a.csv") + "}"
+    found = _load("text-classification", source, "columns: {text: body, label: [toxic, rude]}")
+    assert found.task.labels == ("rude", "toxic")
+    told = dict(zip(found.splits["test"]["text"], found.splits["test"]["label"], strict=True))
+    assert all(label == [float(int(t[5:]) % 3 == 0), float(int(t[5:]) % 2 == 0)] for t, label in told.items())
+
+
+def test_recordings_are_read_from_a_table_of_paths(tmp_path):
+    import soundfile
+
+    for i in range(20):
+        soundfile.write(tmp_path / f"{i}.wav", 0.3 * np.sin(np.arange(4000) * (0.1 + i / 100)), 8000)
+    rows = [f"{tmp_path / str(i)}.wav,{'ab'[i % 2]}" for i in range(20)]
+    found = _load("audio-classification", _csv(tmp_path / "a.csv", rows), "columns: {audio: body, label: topic}")
+    assert found.task.labels == ("a", "b")
+
+
 def test_a_corrupt_image_is_named_and_can_be_left_out(tmp_path):
     for split, count in (("train", 6), ("test", 3)):
         for label in ("cat", "dog"):

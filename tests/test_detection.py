@@ -160,10 +160,55 @@ def test_a_mirrored_image_takes_its_boxes_with_it():
     task = plugins.load("tasks", "object-detection")(flip=True)
     pixels = np.arange(2 * 3, dtype=np.float32)
     row = {"pixel_values": pixels, "shape": [1, 2, 3], "boxes": np.array([0.2, 0.5, 0.1, 0.3], np.float32)}
+    row["class_labels"] = np.array([4])
     seen = [task.vary(row, np.random.default_rng(seed)) for seed in range(8)]
     mirrored = next(one for one in seen if one["pixel_values"][0] == 2)
     np.testing.assert_allclose(mirrored["boxes"], [0.8, 0.5, 0.1, 0.3], rtol=1e-6)
     assert any(one["pixel_values"][0] == 0 and one["boxes"][0] == np.float32(0.2) for one in seen)
+
+
+def test_a_part_of_an_image_keeps_the_boxes_that_are_half_in_it():
+    boxes = np.array([[0.5, 0.5, 0.2, 0.2], [0.26, 0.5, 0.2, 0.2], [0.05, 0.5, 0.1, 0.1]])
+    found, kept = _boxes.within(boxes, (0.25, 0.0, 0.75, 1.0))
+    assert kept.tolist() == [True, True, False]
+    np.testing.assert_allclose(found, [[0.5, 0.5, 0.4, 0.2], [0.11, 0.5, 0.22, 0.2]])
+    task = plugins.load("tasks", "object-detection")(crop=0.3)
+    row = {"pixel_values": np.ones(3 * 8 * 8, np.float32), "shape": [3, 8, 8], "boxes": boxes.ravel()}
+    row["class_labels"] = np.array([1, 2, 3])
+    for seed in range(20):
+        seen = task.vary(row, np.random.default_rng(seed))
+        assert len(seen["pixel_values"]) == 192 and 4 * len(seen["class_labels"]) == len(seen["boxes"])
+
+
+def test_each_coco_file_numbers_its_categories_by_itself(tmp_path):
+    root = _coco(tmp_path, "roboflow")
+    before = _load(root).splits["train"]["objects"][:]
+    file = root / "test" / "_annotations.coco.json"
+    table = json.loads(file.read_text())
+    table["categories"] = [{"id": 8, "name": "cat"}, {"id": 7, "name": "dog"}]
+    file.write_text(json.dumps(table))
+    rows = _load(root)
+    assert rows.splits["train"]["objects"][:] == before
+    assert rows.task.references(rows.splits["test"])[0]["labels"] == ["dog"]
+
+
+@pytest.mark.parametrize(
+    ("key", "entry", "said"),
+    [
+        ("annotations", {"image_id": 0, "category_id": 7}, "entry 0 of 'annotations' has no 'bbox'"),
+        ("annotations", {"image_id": 0, "category_id": 7, "bbox": "1,2,3,4"}, "not four numbers"),
+        ("annotations", {"image_id": 99, "category_id": 7, "bbox": [1, 2, 3, 4]}, "image_id 99, which is not listed"),
+        ("categories", {"id": 7}, "entry 0 of 'categories' has no 'name'"),
+        ("images", "0.png", "entry 0 of 'images' has no 'id'"),
+    ],
+)
+def test_a_hole_in_a_coco_file_is_named(key, entry, said, tmp_path):
+    root = _coco(tmp_path, "coco")
+    file = root / "annotations" / "instances_train2017.json"
+    table = json.loads(file.read_text())
+    file.write_text(json.dumps(table | {key: [entry, *table[key][1:]]}))
+    with pytest.raises(DataError, match=said):
+        _load(root)
 
 
 def test_images_of_many_shapes_are_scored_without_padding(tmp_path):

@@ -54,7 +54,7 @@ def _scene(images: list[Any], labels: list[int], draw: np.random.Generator) -> d
     scene, mask = ground.clip(0, 255), np.zeros((_SIDE, _SIDE), dtype=np.uint8)
     boxes: list[list[float]] = []
     categories: list[int] = []
-    for _ in range(int(draw.choice(4, p=[0.04, 0.32, 0.32, 0.32]))):
+    for _ in range(int(draw.choice(4, p=[0.05, 0.45, 0.35, 0.15]))):
         chosen = int(draw.integers(len(images)))
         side = int(draw.integers(20, 33))
         digit = np.asarray(images[chosen].resize((side, side)), dtype=float)

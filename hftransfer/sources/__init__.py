@@ -60,9 +60,10 @@ def read_with_datasets(loader: str, **where: Any) -> dict[str, Any]:
     try:
         return dict(load_dataset(loader, **where))
     except DatasetGenerationError as error:
-        cause = str(error.__cause__ or error).partition("\n")[0]
-        raise DataError(f"data.source: {loader} cannot read {where}: {cause}") from None
+        # That of splits with other columns says in its second line which.
+        cause = str(error.__cause__) if error.__cause__ else " ".join(str(error).split())[:300]
+        raise DataError(f"data.source: {loader} cannot read {where}: {cause.partition(chr(10))[0]}") from None
     except StopIteration:
         raise DataError(f"data.source: {loader} finds no rows in {where}") from None
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise DataError(f"data.source: {loader}: {str(error).partition(chr(10))[0]}") from None

@@ -9,9 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from hftransfer.errors import DataError
-from hftransfer.plugins import nearest
+from hftransfer.plugins import natural, nearest
 from hftransfer.sources import Source
 
+_FIELDS = {
+    "images": ("id", "file_name"),
+    "annotations": ("image_id", "category_id", "bbox"),
+    "categories": ("id", "name"),
+}
 _SPLITS = {"train": ("train",), "validation": ("valid", "val", "dev"), "test": ("test",)}
 
 
@@ -33,12 +38,13 @@ class Coco(Source):
                 f"data.source.path: no COCO JSON in '{self.path}', such as train/_annotations.coco.json or "
                 "annotations/instances_train.json"
             )
-        categories = {c["id"]: c["name"] for _, table in tables.values() for c in table["categories"]}
-        names = list(dict.fromkeys(name for _, name in sorted(categories.items())))
+        # Each file numbers its categories by itself.
+        listed = [(c["id"], c["name"]) for _, table in tables.values() for c in table["categories"]]
+        names = list(dict.fromkeys(name for _, name in sorted(listed, key=lambda one: natural(str(one[0])))))
         objects = {"bbox": List(List(Value("float32"))), "category": List(ClassLabel(names=names))}
         features = Features({"image": Image(), "objects": objects})
         return {
-            split: Dataset.from_list(_rows(file, table, root, split, categories), features=features)
+            split: Dataset.from_list(_rows(file, table, root, split), features=features)
             for split, (file, table) in tables.items()
         }
 
@@ -72,19 +78,29 @@ def _read(file: Path) -> dict[str, Any]:
     for key in ("images", "annotations", "categories"):
         if not isinstance(table, dict) or not isinstance(table.get(key), list):
             raise DataError(f"{file} is not COCO: it has no list '{key}'")
+        _refuse_holes(file, key, table[key])
     return dict(table)
 
 
-def _rows(
-    file: Path, table: dict[str, Any], root: Path, split: str, categories: dict[int, str]
-) -> list[dict[str, Any]]:
+def _refuse_holes(file: Path, key: str, entries: list[Any]) -> None:
+    for number, entry in enumerate(entries):
+        for field in _FIELDS[key]:
+            if not isinstance(entry, dict) or entry.get(field) is None:
+                raise DataError(f"{file}: entry {number} of '{key}' has no '{field}'")
+        box = entry.get("bbox", [])
+        if not isinstance(box, list) or not all(isinstance(side, int | float) for side in box):
+            raise DataError(f"{file}: the bbox of annotation {number} is {box!r:.60}, not four numbers")
+
+
+def _rows(file: Path, table: dict[str, Any], root: Path, split: str) -> list[dict[str, Any]]:
+    categories = {entry["id"]: entry["name"] for entry in table["categories"]}
     rows: dict[Any, dict[str, list[Any]]] = {image["id"]: {"bbox": [], "category": []} for image in table["images"]}
     for number, annotation in enumerate(table["annotations"]):
         for key, known in (("image_id", rows), ("category_id", categories)):
             if annotation.get(key) not in known:
                 raise DataError(f"{file}: annotation {number} has {key} {annotation.get(key)!r}, which is not listed")
         if not annotation.get("iscrowd"):
-            rows[annotation["image_id"]]["bbox"].append(annotation.get("bbox"))
+            rows[annotation["image_id"]]["bbox"].append(annotation["bbox"])
             rows[annotation["image_id"]]["category"].append(categories[annotation["category_id"]])
     folder = _folder(file, [image["file_name"] for image in table["images"]], root, split)
     images = [{"path": str(folder / image["file_name"]), "bytes": None} for image in table["images"]]

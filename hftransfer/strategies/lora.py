@@ -6,6 +6,7 @@ from pydantic import Field
 
 from hftransfer.errors import ModelError
 from hftransfer.modeling import block_linears, head_names
+from hftransfer.plugins import nearest
 from hftransfer.strategies import Strategy
 
 
@@ -38,6 +39,10 @@ class Lora(Strategy):
         targets = self.target_modules or block_linears(model)
         if not targets:
             raise ModelError(f"lora finds no Linear layer in the repeated blocks of {type(model).__name__}")
+        for target in self.target_modules or []:
+            linears = {name.rpartition(".")[2] for name in block_linears(model)}
+            if not any(name == target or name.endswith(f".{target}") for name, _ in model.named_modules()):
+                raise ModelError(f"strategy.target_modules: there is no module '{target}'; {nearest(target, linears)}")
         fields = self.model_dump(exclude={"target_modules"})
         adapted = get_peft_model(model, LoraConfig(**fields, target_modules=targets, modules_to_save=head_names(model)))
         # PEFT would look the base up at every checkpoint, and save embeddings where it finds another vocabulary there.

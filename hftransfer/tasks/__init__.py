@@ -54,6 +54,11 @@ class Task(Plugin):
         copy._processor = processor or self._processor
         return copy
 
+    @property
+    def may_be_empty(self) -> frozenset[str]:
+        """Roles whose cells may be empty."""
+        return frozenset()
+
     def metrics(self) -> list[str]:
         """Default metrics, the headline first."""
         raise NotImplementedError

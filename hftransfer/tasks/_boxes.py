@@ -17,6 +17,8 @@ def parts(objects: Any) -> tuple[list[list[float]], list[Any]]:
         KeyError: one of the two is not there.
     """
     if isinstance(objects, list):
+        if not all(isinstance(one, dict) for one in objects):
+            raise TypeError(objects)
         objects = {key: [one[key] for one in objects] for key in objects[0]} if objects else {}
         if not objects:
             return [], []
@@ -51,8 +53,14 @@ def fault(objects: Any, size: tuple[int, int], box_format: str) -> str | None:
         return str(error.args[0]) if isinstance(error, KeyError) else f"the objects are {objects!r:.60}, not boxes"
     if len(boxes) != len(categories):
         return f"there are {len(boxes)} boxes and {len(categories)} categories"
+    if None in categories:
+        return "a box has no category"
     for box in boxes:
-        if len(box) != 4 or not all(isinstance(side, int | float) and np.isfinite(side) for side in box):
+        if (
+            not isinstance(box, list | tuple)
+            or len(box) != 4
+            or not all(isinstance(side, int | float) and np.isfinite(side) for side in box)
+        ):
             return f"box {box!r:.60} is not four numbers"
         if not _fits(box, size, box_format):
             others = [other for other in ("coco", "pascal_voc", "yolo") if _fits(box, size, other)]
@@ -87,6 +95,18 @@ def shares(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Corners, cut at the edge, as (middle x, middle y, width, height) in shares of the image."""
     cut = (boxes / [*size, *size]).clip(0, 1)
     return np.hstack([(cut[:, :2] + cut[:, 2:]) / 2, cut[:, 2:] - cut[:, :2]])
+
+
+def within(boxes: np.ndarray, part: tuple[float, float, float, float]) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes (middle and size, in shares) as they stand in a part of the image, and which are half or more in it."""
+    left, top, right, bottom = part
+    size = np.array([right - left, bottom - top])
+    low, high = boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2
+    low, high = ((corner - [left, top]) / size for corner in (low, high))
+    cut_low, cut_high = low.clip(0, 1), high.clip(0, 1)
+    kept = (cut_high - cut_low).prod(axis=1) >= 0.5 * (high - low).prod(axis=1)
+    made = np.hstack([(cut_low + cut_high) / 2, cut_high - cut_low])
+    return made[kept], kept
 
 
 def pairs(mine: list[tuple[str, list[float]]], theirs: list[tuple[str, list[float]]]) -> int:

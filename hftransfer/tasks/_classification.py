@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from hftransfer.errors import DataError
+from hftransfer.plugins import natural
 from hftransfer.tasks import Batch, Outputs, Task
 
 
@@ -22,6 +23,11 @@ class _Classification(Task):
     """Of the numbers of a regression, which are learnt as (number - mean) / std; left out, of the training labels."""
     std: float | None = Field(default=None, gt=0)
     """Likewise."""
+
+    @property
+    def may_be_empty(self) -> frozenset[str]:
+        """A row of several labels may have none."""
+        return frozenset({"label"} if self.problem_type == "multi_label_classification" else ())
 
     @property
     def _single(self) -> bool:
@@ -106,6 +112,8 @@ class _Classification(Task):
         return first
 
     def _names(self, value: Any, named: list[str] | None) -> list[str]:
+        if value is None:
+            return []
         if not self._single and isinstance(value, str):
             return [part.strip() for part in value.split(self.separator) if part.strip()]
         values = value if isinstance(value, list) else [value]
@@ -195,14 +203,12 @@ def _plain(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def natural(name: str) -> tuple[bool, int, str]:
-    """By which names are sorted: whole numbers first, by their value."""
-    return (False, int(name), "") if name.lstrip("-").isdigit() else (True, 0, name)
-
-
 def _number(value: Any, row: int) -> float:
     try:
-        return float(value)
+        number = float(value)
+        if not np.isfinite(number):
+            raise ValueError(value)
+        return number
     except (TypeError, ValueError):
         raise DataError(f"the label of row {row} is {value!r}, not a number, in a regression") from None
 

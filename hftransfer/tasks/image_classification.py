@@ -14,6 +14,7 @@ from pydantic import Field
 from hftransfer.cells import Kind, open_image, rgb
 from hftransfer.tasks import Batch
 from hftransfer.tasks._classification import _Classification
+from hftransfer.tasks._pictures import resized_crop
 
 
 class ImageClassification(_Classification):
@@ -38,7 +39,7 @@ class ImageClassification(_Classification):
     def vary(self, row: dict[str, Any], draw: np.random.Generator) -> dict[str, Any]:
         pixels = np.asarray(row["pixel_values"])
         if self.crop < 1:
-            pixels = _resized_crop(pixels, self.crop, draw)
+            pixels, _ = resized_crop(pixels, self.crop, draw)
         if self.flip and draw.random() < 0.5:
             pixels = pixels[..., ::-1].copy()
         return row | {"pixel_values": pixels}
@@ -78,18 +79,3 @@ class ImageClassification(_Classification):
         buffer = io.BytesIO()
         picture.save(buffer, format="PNG")
         return {"image": base64.b64encode(buffer.getvalue()).decode("ascii")}
-
-
-def _resized_crop(pixels: np.ndarray, least: float, draw: np.random.Generator) -> np.ndarray:
-    """A random part of an image (channels, height, width), sides 3:4 to 4:3, in the size of the whole."""
-    import torch
-
-    _, height, width = pixels.shape
-    area, ratio = draw.uniform(least, 1), np.exp(draw.uniform(np.log(3 / 4), np.log(4 / 3)))
-    high, wide = (
-        max(1, round(side)) for side in (height * min(1, (area / ratio) ** 0.5), width * min(1, (area * ratio) ** 0.5))
-    )
-    top, left = draw.integers(0, height - high + 1), draw.integers(0, width - wide + 1)
-    part = torch.from_numpy(np.ascontiguousarray(pixels[:, top : top + high, left : left + wide]))
-    resized = torch.nn.functional.interpolate(part[None], size=(height, width), mode="bilinear", antialias=True)
-    return np.asarray(resized[0])

@@ -15,8 +15,9 @@ from pydantic import Field
 
 from hftransfer.cells import Kind, open_image, rgb
 from hftransfer.errors import DataError
+from hftransfer.plugins import natural
 from hftransfer.tasks import Batch, Outputs, Task, _boxes
-from hftransfer.tasks._classification import natural
+from hftransfer.tasks._pictures import resized_crop
 
 
 class ObjectDetection(Task):
@@ -37,6 +38,11 @@ class ObjectDetection(Task):
     pixels; yolo is middle x, middle y, width, height as shares of the image."""
     threshold: float = Field(default=0.5, gt=0, lt=1)
     """Boxes below this score are not shown as an answer; the mean average precision looks at all of them."""
+    crop: float = Field(default=1.0, gt=0, le=1)
+    """Training sees a random part of an image, at least this share of its area, in its full size; 1 leaves it whole.
+
+    Boxes are cut with it; one of which less than half is left is none any more.
+    """
     flip: bool = False
     """Training sees every other image mirrored, left for right, its boxes with it."""
 
@@ -68,14 +74,14 @@ class ObjectDetection(Task):
             for row, objects in enumerate(rows["objects"]):
                 for category in _boxes.parts(objects)[1]:
                     first[split].setdefault(named[category] if named else str(category), row)
+        if not first["train"]:
+            raise DataError("no training image has a box")
         for split, found in first.items():
             if unknown := sorted(found.keys() - first["train"].keys()):
                 raise DataError(
                     f"category '{unknown[0]}' in split '{split}' (row {found[unknown[0]]}) is not among those of the "
                     f"training rows: {', '.join(sorted(first['train']))}"
                 )
-        if not first["train"]:
-            raise DataError("no training image has a box")
         if named:
             return tuple(name for name in named if name in first["train"])
         return tuple(sorted(first["train"], key=natural))
@@ -129,14 +135,19 @@ class ObjectDetection(Task):
 
     @property
     def varies(self) -> bool:
-        return self.flip
+        return self.flip or self.crop < 1
 
     def vary(self, row: dict[str, Any], draw: np.random.Generator) -> dict[str, Any]:
-        if draw.random() < 0.5:
-            return row
-        pixels = np.asarray(row["pixel_values"]).reshape(row["shape"])[..., ::-1]
-        boxes = np.asarray(row["boxes"]).reshape(-1, 4) * [-1, 1, 1, 1] + [1, 0, 0, 0]
-        return row | {"pixel_values": pixels.ravel(), "boxes": boxes.astype(np.float32).ravel()}
+        pixels = np.asarray(row["pixel_values"], np.float32).reshape(row["shape"])
+        boxes, labels = np.asarray(row["boxes"]).reshape(-1, 4), np.asarray(row["class_labels"])
+        if self.crop < 1:
+            pixels, part = resized_crop(pixels, self.crop, draw)
+            boxes, kept = _boxes.within(boxes, part)
+            labels = labels[kept]
+        if self.flip and draw.random() < 0.5:
+            pixels, boxes = pixels[..., ::-1], boxes * [-1, 1, 1, 1] + [1, 0, 0, 0]
+        varied = {"pixel_values": pixels.ravel(), "boxes": boxes.astype(np.float32).ravel(), "class_labels": labels}
+        return row | varied
 
     def collator(self) -> Callable[[list[dict[str, Any]]], Batch]:
         """Images padded to the largest; the boxes are shares of the unpadded ones, as DETR and YOLOS were trained."""

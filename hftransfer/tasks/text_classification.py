@@ -11,6 +11,7 @@ from pydantic import Field
 from hftransfer.cells import Kind
 from hftransfer.tasks import Batch
 from hftransfer.tasks._classification import _Classification
+from hftransfer.tasks._text import check_positions, longest
 
 
 class TextClassification(_Classification):
@@ -24,8 +25,13 @@ class TextClassification(_Classification):
     max_length: int = Field(default=256, ge=2)
     """Tokens kept of a text; longer ones are cut."""
 
+    def check(self, splits: dict[str, Any], config: Any) -> list[str]:
+        check_positions(self.max_length, self.processor, config)
+        return []
+
     def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        encoded = dict(self.processor(rows["text"], rows.get("text_pair"), truncation=True, max_length=self.max_length))
+        length = longest(self.max_length, self.processor)
+        encoded = dict(self.processor(rows["text"], rows.get("text_pair"), truncation=True, max_length=length))
         encoded["length"] = [len(ids) for ids in encoded["input_ids"]]
         if "label" in rows:
             encoded["labels"] = self._targets(rows["label"])

@@ -12,6 +12,7 @@ from pydantic import Field
 from hftransfer.cells import Kind
 from hftransfer.errors import DataError
 from hftransfer.tasks import Batch, Outputs, Task
+from hftransfer.tasks._text import check_positions, longest
 
 _IGNORED = -100
 
@@ -68,6 +69,10 @@ class TokenClassification(Task):
             "label2id": {name: i for i, name in enumerate(self.labels)},
         }
 
+    def check(self, splits: dict[str, Any], config: Any) -> list[str]:
+        check_positions(self.max_length, self.processor, config)
+        return []
+
     def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
         made = self._tokenized(rows["tokens"])
         encoded = dict(made)
@@ -82,13 +87,14 @@ class TokenClassification(Task):
 
     def _tokenized(self, texts: list[list[str]]) -> Any:
         """Every word has a token: one that the tokenizer knows nothing of (a lone control character) is unknown."""
-        made = self.processor(texts, is_split_into_words=True, truncation=True, max_length=self.max_length)
+        length = longest(self.max_length, self.processor)
+        made = self.processor(texts, is_split_into_words=True, truncation=True, max_length=length)
         kept = [set(made.word_ids(row)) - {None} for row in range(len(texts))]
         if all(len(words) == max(words, default=-1) + 1 for words in kept):
             return made
         unknown = self.processor.unk_token
         solid = [[word if self.processor.tokenize(word) else unknown for word in words] for words in texts]
-        return self.processor(solid, is_split_into_words=True, truncation=True, max_length=self.max_length)
+        return self.processor(solid, is_split_into_words=True, truncation=True, max_length=length)
 
     def collator(self) -> Callable[[list[dict[str, Any]]], Batch]:
         from transformers import DataCollatorForTokenClassification
