@@ -13,11 +13,12 @@ from hftransfer.encoding import Encoded
 from hftransfer.evaluation import Scorer, gate, load_metric, predict, runtime
 from hftransfer.exporters import Exporter
 from hftransfer.metrics import LOWER_IS_BETTER
-from hftransfer.modeling import Checkpoint, load_model, reload
+from hftransfer.modeling import Checkpoint
 from hftransfer.planning import Fitting, Plan, exported, tuned
 from hftransfer.results import ExportFacts, RuntimeFacts
 from hftransfer.tasks import Outputs
 from hftransfer.training import arguments, train
+from hftransfer.weights import load_model, reload
 from hftransfer.workspace import Workspace
 
 SCORED = ("validation", "test")

@@ -6,9 +6,10 @@ from typing import Any
 
 from hftransfer import plugins
 from hftransfer.errors import RecipeError
-from hftransfer.modeling import Checkpoint, reload
+from hftransfer.modeling import Checkpoint
 from hftransfer.recipe import Recipe
 from hftransfer.results import RunResult
+from hftransfer.weights import reload
 
 
 def answers(folder: Path, result: RunResult, inputs: list[str], variant: str = "tuned") -> Iterator[dict[str, Any]]:

@@ -22,7 +22,7 @@ MORE = "export: {format: onnx, max_drop: 1.0}"
 def _recipe(folder):
     task = plugins.load("tasks", "text-classification")()
     text = tiny.recipe(task, folder, strategy="lora", more=MORE)
-    return text.replace("num_train_epochs: 2", "num_train_epochs: 6").replace(
+    return text.replace("num_train_epochs: 2", "num_train_epochs: 3").replace(
         "evaluation: {", "evaluation: {baselines: [linear_probe, scratch], "
     )
 
@@ -66,12 +66,27 @@ def test_three_kills_change_no_prediction(tmp_path):
 
 def test_a_kill_changes_no_random_crop(tmp_path):
     text = tiny.recipe(plugins.load("tasks", "image-classification")(crop=0.3, flip=True), tmp_path)
-    text = text.replace("task: image-classification", "task: {name: image-classification, crop: 0.3, flip: true}")
+    text = text.replace(
+        "task: {name: image-classification}", "task: {name: image-classification, crop: 0.3, flip: true}"
+    )
     run(parse_recipe(text), tmp_path / "whole")
     (tmp_path / "recipe.yaml").write_text(text)
     command = [sys.executable, "-m", "hftransfer.cli", "run", str(tmp_path / "recipe.yaml"), "--out"]
     command += [str(tmp_path / "killed"), "--resume"]
     pattern = "work/tuned/checkpoints/checkpoint-4/complete"
+    assert _kill_when(command, tmp_path / "killed.partial", pattern) == -signal.SIGKILL
+    subprocess.run(command, check=True, capture_output=True)
+    _assert_same(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_a_kill_within_an_epoch_changes_nothing(tmp_path):
+    text = tiny.recipe(plugins.load("tasks", "text-classification")(), tmp_path)
+    text = text.replace("use_cpu: true", "use_cpu: true, save_strategy: steps, save_steps: 3")
+    run(parse_recipe(text), tmp_path / "whole")
+    (tmp_path / "recipe.yaml").write_text(text)
+    command = [sys.executable, "-m", "hftransfer.cli", "run", str(tmp_path / "recipe.yaml"), "--out"]
+    command += [str(tmp_path / "killed"), "--resume"]
+    pattern = "work/tuned/checkpoints/checkpoint-3/complete"
     assert _kill_when(command, tmp_path / "killed.partial", pattern) == -signal.SIGKILL
     subprocess.run(command, check=True, capture_output=True)
     _assert_same(tmp_path / "whole", tmp_path / "killed")
@@ -93,7 +108,9 @@ def test_two_runs_into_one_directory(tmp_path):
     with first.open("a: 1\n", overwrite=False):
         with pytest.raises(RecipeError, match="another run is writing"), second.open("a: 1\n", overwrite=True):
             pass
-        with pytest.raises(RecipeError, match="--resume"):
+        with pytest.raises(RecipeError, match="another run is writing"):
             second.refuse({"a": 1}, resume=False, overwrite=False)
         with pytest.raises(RecipeError, match="'a' differs"):
             second.refuse({"a": 2}, resume=True, overwrite=False)
+    with pytest.raises(RecipeError, match="--resume"):
+        second.refuse({"a": 1}, resume=False, overwrite=False)
