@@ -47,7 +47,7 @@ def test_every_command_of_the_readme_exists(capsys):
     commands = set(re.findall(r"^hftransfer (\w+)", README, re.MULTILINE))
     with pytest.raises(SystemExit):
         main(["--help"])
-    offered = set(re.findall(r"^    (\w+) ", capsys.readouterr().out, re.MULTILINE))
+    offered = set(re.findall(r"^    (\w+)", capsys.readouterr().out, re.MULTILINE))
     assert commands == offered
 
 
