@@ -156,7 +156,7 @@ def _file(repo: str, name: str, revision: str | None) -> str:
 
     commit, names = _known(repo, revision, "model")
     if name not in names:
-        raise HubError(f"model '{repo}' was not pushed by hftransfer: it has no {name}")
+        raise HubError(f"model '{repo}' was not pushed by hftransfer (it has no {name})")
     try:
         with _refusals("model", repo, revision):
             return Path(hf_hub_download(repo, name, revision=commit)).read_text(encoding="utf-8")

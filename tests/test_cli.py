@@ -203,7 +203,7 @@ def test_a_file_that_is_no_recipe_gets_a_sentence(content, tmp_path, capsys):
     assert "is a directory" in capsys.readouterr().err
 
 
-def test_a_run_finished_meanwhile_is_not_replaced(folder, tmp_path, monkeypatch):
+def test_a_run_finished_meanwhile_is_not_replaced(finished, folder, tmp_path, monkeypatch):
     from hftransfer import pipeline
     from hftransfer.errors import RecipeError
     from hftransfer.reading import load_recipe

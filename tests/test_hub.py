@@ -238,6 +238,7 @@ def test_a_push_cut_at_any_request_is_finished_by_the_same_command(kind, hub, fi
 
 def test_what_has_arrived_is_not_sent_again(hub, finished):
     repo = _id()
+    hub.blobs.clear()
     hub.arm(lambda number, method, path: "cut" if "/commit/" in path else None)
     assert main(["push", str(finished), "--repo", repo]) == 2
     assert any(method == "PUT" for method, _ in hub.log)
