@@ -66,6 +66,13 @@ class Workspace:
         with (self.folder / _LOCK).open("a") as lock:
             _take(lock, self.out)
 
+    def _refuse_finished(self, *, overwrite: bool, fresh: bool) -> None:
+        """Say that another run was finished there while this one was being checked."""
+        if self.out.exists() and not overwrite:
+            if fresh:
+                shutil.rmtree(self.folder)
+            raise RecipeError(f"'{self.out}' holds a finished run; --overwrite replaces it")
+
     def _refuse_another(self, recipe: dict[str, Any], file: Path) -> None:
         """Compare what is asked with what was begun, where a value that was left out may have been settled since."""
         begun = yaml.safe_load(file.read_text(encoding="utf-8"))
@@ -91,9 +98,7 @@ class Workspace:
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / _LOCK).open("w") as lock:
             _take(lock, self.out)
-            if self.out.exists() and not overwrite:
-                # It was finished while this one was being checked.
-                raise RecipeError(f"'{self.out}' holds a finished run; --overwrite replaces it")
+            self._refuse_finished(overwrite=overwrite, fresh=fresh)
             if fresh:
                 for path in self.folder.iterdir():
                     if path.name != _LOCK:

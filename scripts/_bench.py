@@ -76,7 +76,7 @@ def plain(recipe: str, out: str) -> None:
     set_seed(told.seed)
     path = find(told.model.id).path
     tokenizer = AutoTokenizer.from_pretrained(path)
-    model = AutoModelForSequenceClassification.from_pretrained(path, num_labels=len(rows.labels))
+    model = AutoModelForSequenceClassification.from_pretrained(path, num_labels=len(rows.task.labels))
     length = told.task.max_length
     splits = {
         name: split.map(

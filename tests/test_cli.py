@@ -220,6 +220,7 @@ def test_a_run_finished_meanwhile_is_not_replaced(finished, folder, tmp_path, mo
     with pytest.raises(RecipeError, match="--overwrite replaces it"):
         pipeline.run(recipe, tmp_path / "run")
     assert (tmp_path / "run" / "result.json").read_text() == "somebody else's"
+    assert not (tmp_path / "run.partial").exists()
 
 
 def test_a_label_in_test_that_is_not_in_train_is_named(folder, task, tmp_path, monkeypatch, capsys):

@@ -64,32 +64,26 @@ def test_three_kills_change_no_prediction(tmp_path):
     assert not partial.exists()
 
 
-def test_a_kill_changes_no_random_crop(tmp_path):
-    text = tiny.recipe(plugins.load("tasks", "image-classification")(crop=0.3, flip=True), tmp_path)
-    text = text.replace(
-        "task: {name: image-classification}", "task: {name: image-classification, crop: 0.3, flip: true}"
-    )
+def _assert_a_kill_changes_nothing(text, tmp_path, pattern):
     run(parse_recipe(text), tmp_path / "whole")
     (tmp_path / "recipe.yaml").write_text(text)
     command = [sys.executable, "-m", "hftransfer.cli", "run", str(tmp_path / "recipe.yaml"), "--out"]
     command += [str(tmp_path / "killed"), "--resume"]
-    pattern = "work/tuned/checkpoints/checkpoint-4/complete"
     assert _kill_when(command, tmp_path / "killed.partial", pattern) == -signal.SIGKILL
     subprocess.run(command, check=True, capture_output=True)
     _assert_same(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_a_kill_changes_no_random_crop(tmp_path):
+    text = tiny.recipe(plugins.load("tasks", "image-classification")(crop=0.3, flip=True), tmp_path)
+    text = text.replace("image-classification}", "image-classification, crop: 0.3, flip: true}", 1)
+    _assert_a_kill_changes_nothing(text, tmp_path, "work/tuned/checkpoints/checkpoint-4/complete")
 
 
 def test_a_kill_within_an_epoch_changes_nothing(tmp_path):
     text = tiny.recipe(plugins.load("tasks", "text-classification")(), tmp_path)
     text = text.replace("use_cpu: true", "use_cpu: true, save_strategy: steps, save_steps: 3")
-    run(parse_recipe(text), tmp_path / "whole")
-    (tmp_path / "recipe.yaml").write_text(text)
-    command = [sys.executable, "-m", "hftransfer.cli", "run", str(tmp_path / "recipe.yaml"), "--out"]
-    command += [str(tmp_path / "killed"), "--resume"]
-    pattern = "work/tuned/checkpoints/checkpoint-3/complete"
-    assert _kill_when(command, tmp_path / "killed.partial", pattern) == -signal.SIGKILL
-    subprocess.run(command, check=True, capture_output=True)
-    _assert_same(tmp_path / "whole", tmp_path / "killed")
+    _assert_a_kill_changes_nothing(text, tmp_path, "work/tuned/checkpoints/checkpoint-3/complete")
 
 
 def test_a_checkpoint_without_its_mark_is_passed_over(tmp_path):

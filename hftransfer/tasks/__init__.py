@@ -114,8 +114,11 @@ class Task(Plugin):
         return rows
 
     def config(self) -> dict[str, Any]:
-        """Fields of the model's config that follow from the rows."""
-        return {}
+        """Fields of the model's config that follow from the rows: the class names, where there are any."""
+        names = dict(enumerate(self.labels))
+        if not names:
+            return {}
+        return {"num_labels": len(names), "id2label": names, "label2id": {name: i for i, name in names.items()}}
 
     def check(self, splits: dict[str, Any], config: Any) -> list[str]:
         """Warnings about rows and model together, before any weights are read.

@@ -139,12 +139,7 @@ class _Classification(Task):
     def config(self) -> dict[str, Any]:
         if self.problem_type == "regression":
             return {"problem_type": "regression", "num_labels": 1}
-        return {
-            "problem_type": self.problem_type,
-            "num_labels": len(self.labels),
-            "id2label": dict(enumerate(self.labels)),
-            "label2id": {name: i for i, name in enumerate(self.labels)},
-        }
+        return {"problem_type": self.problem_type, **super().config()}
 
     def predict(self, model: Any, batch: Batch) -> Outputs:
         inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}

@@ -1,6 +1,26 @@
 """What the tasks on images share."""
 
+from typing import Any
+
 import numpy as np
+
+
+def new_processor(config: Any) -> Any:
+    """The image processor of a new model, with the size that its config has; None where it has none."""
+    from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING
+
+    if type(config) not in IMAGE_PROCESSOR_MAPPING:
+        return None
+    slow, _ = IMAGE_PROCESSOR_MAPPING[type(config)]
+    side = getattr(config, "image_size", None)
+    if side is None:
+        return slow()
+    height, width = (side, side) if isinstance(side, int) else side
+    fixed = {"height": height, "width": width}
+    # Detectors keep the shape of an image by default; their config says otherwise.
+    whole = "height" in slow().size or "longest_edge" in slow().size
+    size = fixed if whole else {"shortest_edge": min(height, width)}
+    return slow(size=size, crop_size=fixed) if hasattr(slow(), "crop_size") else slow(size=size)
 
 
 def resized_crop(

@@ -14,7 +14,7 @@ from pydantic import Field
 from hftransfer.cells import Kind, open_image, rgb
 from hftransfer.tasks import Batch
 from hftransfer.tasks._classification import _Classification
-from hftransfer.tasks._pictures import resized_crop
+from hftransfer.tasks._pictures import new_processor, resized_crop
 
 
 class ImageClassification(_Classification):
@@ -45,18 +45,7 @@ class ImageClassification(_Classification):
         return row | {"pixel_values": pixels}
 
     def new_processor(self, config: Any, rows: Any) -> Any:
-        from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING
-
-        if type(config) not in IMAGE_PROCESSOR_MAPPING:
-            return super().new_processor(config, rows)
-        slow, _ = IMAGE_PROCESSOR_MAPPING[type(config)]
-        side = getattr(config, "image_size", None)
-        if side is None:
-            return slow()
-        height, width = (side, side) if isinstance(side, int) else side
-        fixed = {"height": height, "width": width}
-        size = fixed if "height" in slow().size else {"shortest_edge": min(height, width)}
-        return slow(size=size, crop_size=fixed) if hasattr(slow(), "crop_size") else slow(size=size)
+        return new_processor(config) or super().new_processor(config, rows)
 
     def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
         pixels = self.processor([rgb(image) for image in rows["image"]], return_tensors="np")["pixel_values"]

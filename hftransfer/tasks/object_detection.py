@@ -17,7 +17,7 @@ from hftransfer.cells import Kind, open_image, rgb
 from hftransfer.errors import DataError
 from hftransfer.plugins import natural
 from hftransfer.tasks import Batch, Outputs, Task, _boxes
-from hftransfer.tasks._pictures import resized_crop
+from hftransfer.tasks._pictures import new_processor, resized_crop
 
 
 class ObjectDetection(Task):
@@ -53,16 +53,7 @@ class ObjectDetection(Task):
         return _as_model_takes(read(self.auto_processor), config)
 
     def new_processor(self, config: Any, rows: Any) -> Any:
-        from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING
-
-        if type(config) not in IMAGE_PROCESSOR_MAPPING:
-            return super().new_processor(config, rows)
-        slow, _ = IMAGE_PROCESSOR_MAPPING[type(config)]
-        side = getattr(config, "image_size", None)
-        if side is None:
-            return _as_model_takes(slow(), config)
-        height, width = (side, side) if isinstance(side, int) else side
-        return _as_model_takes(slow(size={"height": height, "width": width}), config)
+        return _as_model_takes(new_processor(config) or super().new_processor(config, rows), config)
 
     def fault(self, row: dict[str, Any]) -> str | None:
         return _boxes.fault(row["objects"], row["image"].size, self.box_format)
@@ -97,13 +88,6 @@ class ObjectDetection(Task):
             column.append({"bbox": boxes, "category": [ids[named[c] if named else str(c)] for c in categories]})
         feature = {"bbox": List(List(Value("float32"))), "category": List(Value("int64"))}
         return rows.remove_columns("objects").add_column("objects", column, feature=feature)
-
-    def config(self) -> dict[str, Any]:
-        return {
-            "num_labels": len(self.labels),
-            "id2label": dict(enumerate(self.labels)),
-            "label2id": {name: i for i, name in enumerate(self.labels)},
-        }
 
     def check(self, splits: dict[str, Any], config: Any) -> list[str]:
         queries = getattr(config, "num_detection_tokens", None) or getattr(config, "num_queries", None)

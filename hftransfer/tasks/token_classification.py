@@ -62,13 +62,6 @@ class TokenClassification(Task):
         column = [[t if isinstance(t, int) and _names(rows) else ids[str(t)] for t in tags] for tags in rows["tags"]]
         return rows.remove_columns("tags").add_column("tags", column, feature=List(Value("int64")))
 
-    def config(self) -> dict[str, Any]:
-        return {
-            "num_labels": len(self.labels),
-            "id2label": dict(enumerate(self.labels)),
-            "label2id": {name: i for i, name in enumerate(self.labels)},
-        }
-
     def check(self, splits: dict[str, Any], config: Any) -> list[str]:
         check_positions(self.max_length, self.processor, config)
         return []
