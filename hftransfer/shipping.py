@@ -66,6 +66,5 @@ def _adapter(folder: Path, result: RunResult) -> dict[str, Path | bytes]:
     config = json.loads((folder / "adapter" / "adapter_config.json").read_text(encoding="utf-8"))
     config |= {"base_model_name_or_path": base, "revision": result.revisions[base]}
     made["adapter_config.json"] = (json.dumps(config, indent=2, sort_keys=True) + "\n").encode()
-    weights = {"model.safetensors", "model.safetensors.index.json"}
-    beside = {name: path for name, path in _files(folder / "model").items() if name not in weights}
-    return {name: path for name, path in beside.items() if not name.endswith(".safetensors")} | made
+    # The merged weights and their index stay behind.
+    return {name: path for name, path in _files(folder / "model").items() if ".safetensors" not in name} | made

@@ -168,7 +168,7 @@ def ship(job: Job) -> tuple[RuntimeFacts, dict[str, ExportFacts]]:
 def _measure(job: Job, exporter: Exporter, variant: str) -> ExportFacts:
     """Score and time an exported variant, and set it beside the tuned model."""
     plan, folder = job.plan, job.workspace.folder / variant
-    model = exporter.load(plan.task, folder)
+    model, files = exporter.load(plan.task, folder), exporter.files(folder)
     with job.workspace.timed(f"score {variant}"):
         made = job.workspace.arrays(f"{variant}/outputs", lambda: job.predict(model, job.encoded, variant, ("test",)))
     job.note(variant, made)
@@ -180,13 +180,11 @@ def _measure(job: Job, exporter: Exporter, variant: str) -> ExportFacts:
     same = plan.task.same(plan.task.decide(mine), plan.task.decide(theirs), references)
     assert plan.recipe.export is not None
     return ExportFacts(
-        **_runtime(
-            job, variant, model, sum((folder / name).stat().st_size for name in exporter.files(folder))
-        ).model_dump(),
+        **_runtime(job, variant, model, sum((folder / name).stat().st_size for name in files)).model_dump(),
         max_abs_diff=_largest_difference(mine, theirs),
         agreement=float(same.mean()),
         loader=type(model).__name__,
-        files=exporter.files(folder),
+        files=files,
         rejected=gate(before, after, plan.recipe.export.max_drop, headline in LOWER_IS_BETTER),
     )
 
