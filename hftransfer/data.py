@@ -80,6 +80,7 @@ def _named(data: Data, source: dict[str, Any]) -> dict[str, str | None]:
 def _to_roles(task: Task, rows: Any, columns: dict[str, str | list[str]], split: str) -> Any:
     """The rows with one column for each role."""
     _refuse_roles(task, columns)
+    rows = _laid_open(rows)
     chosen: dict[str, str] = {}
     for role in task.columns:
         column = columns.get(role, role)
@@ -95,6 +96,14 @@ def _to_roles(task: Task, rows: Any, columns: dict[str, str | list[str]], split:
             rows, column = rows.add_column(f"_{role}", _marked(rows, column, split)), f"_{role}"
         chosen[role] = column
     return rows.select_columns(list(chosen.values())).rename_columns({c: r for r, c in chosen.items() if c != r})
+
+
+def _laid_open(rows: Any) -> Any:
+    """The rows, and beside a column of named parts each of the parts: `translation.fr`."""
+    from datasets import Translation, concatenate_datasets
+
+    whole = [name for name, feature in rows.features.items() if isinstance(feature, dict | Translation)]
+    return concatenate_datasets([rows, rows.select_columns(whole).flatten()], axis=1) if whole else rows
 
 
 def _refuse_roles(task: Task, columns: dict[str, str | list[str]]) -> None:

@@ -105,7 +105,8 @@ class Data(Section):
     source: _plugin("sources")  # type: ignore[valid-type]
     """Where the rows come from; `hftransfer list` shows the sources."""
     columns: dict[str, str | list[str]] = {}
-    """Role -> column of the source. A role that is left out is the column of the same name."""
+    """Role -> column of the source, or a named part of one (`translation.fr`). A role that is left out is the column
+    of the same name."""
     splits: Splits = Splits()
     """Train, validation and test."""
     shots: int | None = Field(default=None, ge=1)

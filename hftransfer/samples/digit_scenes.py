@@ -1,4 +1,4 @@
-"""Scenes of one to three handwritten digits, 48 x 48, with a box and a mask for each; a few scenes are empty.
+"""Scenes of one or two handwritten digits, 48 x 48, with a box and a mask for each; a few scenes are empty.
 
 Columns: `image` (PIL, mode L), `objects` (`bbox`: x, y, width, height in pixels; `category`: ClassLabel 0 to 9), `mask`
 (PIL, mode L: 0 for the ground, a digit's class + 1 for its pixels). The digits are those of the sample `mnist_sample`;
@@ -14,7 +14,7 @@ from hftransfer import plugins
 from hftransfer.samples import Sample, png
 
 _SIDE, _INK = 48, 64
-_SCENES = {"train": 2000, "validation": 150, "test": 300}
+_SCENES = {"train": 6000, "validation": 150, "test": 300}
 # Shares of the digits that the scenes of a split are made of.
 _PARTS = {"train": (0.0, 0.7), "validation": (0.7, 0.8), "test": (0.8, 1.0)}
 
@@ -28,7 +28,7 @@ class DigitScenes(Sample):
     """Of the digits, their places and sizes, and the ground."""
 
     def rows(self) -> dict[str, Any]:
-        """`train` (2,000), `validation` (150) and `test` (300)."""
+        """`train` (6,000), `validation` (150) and `test` (300)."""
         from datasets import ClassLabel, Dataset, Features, Image, List, Value
 
         digits = plugins.load("samples", "mnist_sample")().rows()["train"]
@@ -47,16 +47,13 @@ class DigitScenes(Sample):
 
 
 def _scene(images: list[Any], labels: list[int], draw: np.random.Generator) -> dict[str, Any]:
-    """A dark, uneven ground with digits that touch each other little."""
-    steps = np.linspace(0, 1, _SIDE)
-    slope = draw.uniform(-30, 30, 2)
-    ground = draw.uniform(20, 70) + slope[0] * steps[:, None] + slope[1] * steps + draw.normal(0, 8, (_SIDE, _SIDE))
-    scene, mask = ground.clip(0, 255), np.zeros((_SIDE, _SIDE), dtype=np.uint8)
+    """Digits about as large as in MNIST, that touch each other little, on a ground as dark but for a little noise."""
+    scene, mask = draw.normal(0, 4, (_SIDE, _SIDE)).clip(0), np.zeros((_SIDE, _SIDE), dtype=np.uint8)
     boxes: list[list[float]] = []
     categories: list[int] = []
-    for _ in range(int(draw.choice(4, p=[0.05, 0.45, 0.35, 0.15]))):
+    for _ in range(int(draw.choice(3, p=[0.05, 0.55, 0.4]))):
         chosen = int(draw.integers(len(images)))
-        side = int(draw.integers(20, 33))
+        side = int(draw.integers(28, 39))
         digit = np.asarray(images[chosen].resize((side, side)), dtype=float)
         inked = digit > _INK
         rows, columns = (np.flatnonzero(inked.any(axis=axis)) for axis in (1, 0))

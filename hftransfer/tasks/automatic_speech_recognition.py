@@ -8,13 +8,14 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from hftransfer.cells import Kind, open_audio, seconds
 from hftransfer.errors import DataError, ModelError
+from hftransfer.plugins import nearest
 from hftransfer.tasks import Batch, Outputs, Task, _audio
 from hftransfer.tasks._text2text import IGNORED, changes, generated
 
@@ -32,6 +33,11 @@ class AutomaticSpeechRecognition(Task):
 
     max_target_length: int = Field(default=128, ge=2)
     """Tokens written at most, by generation."""
+    language: str | None = None
+    """What is spoken, as Whisper names it (`es` or `spanish`); left out, it hears that for itself, row by row."""
+
+    vocabulary: Literal["own", "new"] = "own"
+    """Of a checkpoint that writes by CTC: its own, or the characters of the training text (another language)."""
 
     def metrics(self) -> list[str]:
         return ["wer", "cer"]
@@ -44,15 +50,44 @@ class AutomaticSpeechRecognition(Task):
 
     def open_processor(self, read: Callable[..., Any], config: Any, rows: Any) -> Any:
         """The checkpoint's own, its vocabulary too, where it was trained to write; else one for the training text."""
-        if rows is None or config.is_encoder_decoder or any("ForCTC" in name for name in config.architectures or []):
-            return read(self.auto_processor)
-        return _ctc_processor(read("AutoFeatureExtractor"), rows, config)
+        writes = self.vocabulary == "own" and any("ForCTC" in name for name in config.architectures or [])
+        if rows is None or config.is_encoder_decoder or writes:
+            return self._speaking(read(self.auto_processor))
+        return self._speaking(_ctc_processor(read("AutoFeatureExtractor"), rows, config))
+
+    def _speaking(self, processor: Any) -> Any:
+        """The processor, set to the task's language.
+
+        Raises:
+            ModelError: it knows no languages, or not this one.
+        """
+        if self.language is None:
+            return processor
+        from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE as CODES
+
+        spoken = self.language.lower()
+        code, known = CODES.get(spoken, spoken), processor.tokenizer.get_vocab()
+        if "<|transcribe|>" not in known:
+            raise ModelError("task.language is for Whisper: the checkpoint's tokenizer knows no languages")
+        if f"<|{code}|>" not in known:
+            names = [name for name, short in CODES.items() if f"<|{short}|>" in known]
+            raise ModelError(
+                f"task.language: the checkpoint has no language '{self.language}'; {nearest(spoken, names)}"
+            )
+        processor.tokenizer.set_prefix_tokens(language=code, task="transcribe")
+        return processor
+
+    def finish(self, model: Any) -> None:
+        """Leave the language where generation looks for it."""
+        if self.language is not None:
+            model.generation_config.update(language=self.processor.tokenizer.language, task="transcribe")
 
     def new_processor(self, config: Any, rows: Any) -> Any:
         extractor = _audio.new_extractor(config)
         if extractor is None:
             return super().new_processor(config, rows)
-        return (_generating_processor if config.is_encoder_decoder else _ctc_processor)(extractor, rows, config)
+        made = (_generating_processor if config.is_encoder_decoder else _ctc_processor)(extractor, rows, config)
+        return self._speaking(made)
 
     def config(self) -> dict[str, Any]:
         if self.processor is None or self._generates:
@@ -68,6 +103,10 @@ class AutomaticSpeechRecognition(Task):
 
     def check(self, splits: dict[str, Any], config: Any) -> list[str]:
         if self._generates:
+            # Before the text stand at most four tokens: start, language, task, no times.
+            most = getattr(config, "max_target_positions", self.max_target_length + 4) - 4
+            if self.max_target_length > most:
+                raise ModelError(f"task.max_target_length: the checkpoint writes at most {most} tokens")
             return []
         from transformers import AutoModelForCTC
 

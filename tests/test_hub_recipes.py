@@ -1,0 +1,294 @@
+"""Every recipe of the Hub, word for word, against a Hub that holds tiny models and a few rows under the same ids.
+
+The models are of the architectures of the real ones, the rows have their columns and types.
+"""
+
+import io
+import json
+import string
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+from conftest import HUB
+from PIL import Image as Pillow
+
+from hftransfer import plugins
+from hftransfer.cli import main
+from hftransfer.reading import load_recipe
+from hftransfer.results import RunResult
+
+ROOT = Path(__file__).parent.parent
+sys.path.append(str(ROOT / "scripts"))
+RECIPES = [path for path in sorted((ROOT / "recipes").rglob("*.yaml")) if load_recipe(path).data.source.name == "hub"]
+
+BEANS = ["angular_leaf_spot", "bean_rust", "healthy"]
+THINGS = ["Coverall", "Face_Shield", "Gloves", "Goggles", "Mask"]
+TAGS = ["O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC"]
+INTENTS = [f"intent_{i}" for i in range(14)]
+
+
+def _png(number, label):
+    pixels = np.random.default_rng(number).integers(0, 60, (20, 24, 3)) + 190 * (label % 2)
+    buffer = io.BytesIO()
+    Pillow.fromarray(pixels.clip(0, 255).astype("uint8")).save(buffer, "PNG")
+    return {"bytes": buffer.getvalue(), "path": f"{number}.png"}
+
+
+def _wav(number, label, rate):
+    import soundfile
+
+    time = np.arange(rate // 4 + 10 * number) / rate
+    buffer = io.BytesIO()
+    soundfile.write(buffer, 0.4 * np.sin(2 * np.pi * (200 + 50 * label) * time), rate, format="WAV")
+    return {"bytes": buffer.getvalue(), "path": f"{number}.wav"}
+
+
+def _images(names, column, counts):
+    from datasets import ClassLabel, Image
+
+    features = {"image": Image(), column: ClassLabel(names=names)}
+    return features, counts, lambda i: {"image": _png(i, i % len(names)), column: i % len(names)}
+
+
+def _texts(names, columns, counts):
+    from datasets import ClassLabel, Value
+
+    text, label = columns
+    features = {text: Value("string"), label: ClassLabel(names=names)}
+    return features, counts, lambda i: {text: f"{['good', 'bad'][i % 2]} {i}", label: i % len(names)}
+
+
+def _cppe5():
+    from datasets import ClassLabel, Image, List, Value
+
+    number, box = Value("int64"), List(Value("float32"), length=4)
+    objects = {"id": List(number), "area": List(number), "bbox": List(box), "category": List(ClassLabel(names=THINGS))}
+    features = {"image_id": number, "image": Image(), "width": Value("int32"), "height": Value("int32")}
+
+    def row(i):
+        found = {"id": [i], "area": [80], "bbox": [[2, 3, 10, 8]], "category": [i % len(THINGS)]}
+        return {"image_id": i, "image": _png(i, i), "width": 24, "height": 20, "objects": found}
+
+    return features | {"objects": objects}, {"train": 30, "test": 10}, row
+
+
+def _wikiann():
+    from datasets import ClassLabel, List, Value
+
+    text = List(Value("string"))
+    features = {"tokens": text, "ner_tags": List(ClassLabel(names=TAGS)), "langs": text, "spans": text}
+    rows = {"train": 60, "validation": 20, "test": 20}
+
+    def row(i):
+        return {"tokens": ["good", str(i)], "ner_tags": [1 + i % 6, 0], "langs": ["en", "en"], "spans": ["PER: good"]}
+
+    return features, rows, row
+
+
+def _opus_books():
+    from datasets import Translation, Value
+
+    features = {"id": Value("string"), "translation": Translation(languages=["en", "fr"])}
+    words = ["good", "bad"]
+
+    def row(i):
+        return {"id": str(i), "translation": {"en": f"{words[i % 2]} {i}", "fr": f"{words[i % 2]}"}}
+
+    return features, {"train": 120}, row
+
+
+def _minds14():
+    from datasets import Audio, ClassLabel, Value
+
+    features = {
+        "path": Value("string"),
+        "audio": Audio(sampling_rate=8000),
+        "transcription": Value("string"),
+        "english_transcription": Value("string"),
+        "intent_class": ClassLabel(names=INTENTS),
+        "lang_id": ClassLabel(names=["en-US"]),
+    }
+
+    def row(i):
+        said = {"transcription": "pay a bill", "english_transcription": "pay a bill"}
+        return {"path": f"{i}.wav", "audio": _wav(i, i % 14, 8000), "intent_class": i % 14, "lang_id": 0} | said
+
+    return features, {"train": 154}, row
+
+
+def _guarani():
+    from datasets import Audio, Value
+
+    features = {"audio": Audio(sampling_rate=48000), "sentence": Value("string")}
+    splits = {"train": 24, "validation": 8, "test": 8}
+    return features, splits, lambda i: {"audio": _wav(i, i % 3, 48000), "sentence": ["mba'éichapa", "iporã"][i % 2]}
+
+
+SPLITS = {"train": 48, "validation": 16, "test": 16}
+DATA = {
+    "AI-Lab-Makerere/beans": lambda: _images(BEANS, "labels", SPLITS),
+    "hf-vision/chest-xray-pneumonia": lambda: _images(["NORMAL", "PNEUMONIA"], "label", SPLITS),
+    "timm/oxford-iiit-pet": lambda: _images([f"breed_{i}" for i in range(37)], "label", {"train": 370, "test": 37}),
+    "ethz/food101": lambda: _images([f"dish_{i}" for i in range(101)], "label", {"train": 2020, "validation": 101}),
+    "rishitdagli/cppe-5": _cppe5,
+    "stanfordnlp/sst2": lambda: _texts(
+        ["negative", "positive"], ("sentence", "label"), {"train": 150, "validation": 20}
+    ),
+    "ucirvine/sms_spam": lambda: _texts(["ham", "spam"], ("sms", "label"), {"train": 60}),
+    "unimelb-nlp/wikiann": _wikiann,
+    "Helsinki-NLP/opus_books": _opus_books,
+    "PolyAI/minds14": _minds14,
+    "mfidabel/gn_common_voice_15": _guarani,
+}
+
+
+def _data(repo, config):
+    """Put rows where a recipe asks for them, as Parquet with the card that names their config."""
+    import yaml
+    from datasets import Audio, Dataset, Features, Value
+
+    columns, splits, row = DATA[repo]()
+    # Recordings are bytes already; to take them for such, `datasets` would want an encoder.
+    plain = {"bytes": Value("binary"), "path": Value("string")}
+    written = Features({name: plain if isinstance(it, Audio) else it for name, it in columns.items()})
+    files = {}
+    for start, (split, count) in enumerate(splits.items()):
+        rows = Dataset.from_list([row(1000 * start + i) for i in range(count)], features=written)
+        rows = rows.cast(Features(columns))
+        buffer = io.BytesIO()
+        rows.to_parquet(buffer)
+        files[f"{config or 'data'}/{split}-00000-of-00001.parquet"] = buffer.getvalue()
+    paths = [{"split": split, "path": f"{config or 'data'}/{split}-*"} for split in splits]
+    head = yaml.safe_dump({"license": "mit", "configs": [{"config_name": config or "default", "data_files": paths}]})
+    HUB.add(repo, files | {"README.md": f"---\n{head}---\n".encode()}, kind="datasets")
+
+
+def _dinov2(folder):
+    from transformers import BitImageProcessor, Dinov2Config, Dinov2Model
+
+    config = Dinov2Config(image_size=28, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, mlp_ratio=2)
+    Dinov2Model(config).save_pretrained(folder)
+    BitImageProcessor(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28}).save_pretrained(folder)
+
+
+def _swin(folder):
+    from transformers import SwinConfig, SwinForImageClassification, ViTImageProcessor
+
+    config = SwinConfig(image_size=32, embed_dim=8, depths=[1, 1], num_heads=[1, 2], window_size=4, num_labels=1000)
+    SwinForImageClassification(config).save_pretrained(folder)
+    ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
+
+
+def _masked(folder, tokenizer, model_class, **sizes):
+    (folder / "vocab.txt").write_text("\n".join(tiny.WORDS))
+    tokenizer(str(folder / "vocab.txt"), model_max_length=64).save_pretrained(folder)
+    config = model_class.config_class(vocab_size=len(tiny.WORDS), max_position_embeddings=64, **sizes)
+    model_class(config).save_pretrained(folder)
+
+
+def _distilbert(folder):
+    from transformers import DistilBertForMaskedLM, DistilBertTokenizerFast
+
+    _masked(folder, DistilBertTokenizerFast, DistilBertForMaskedLM, dim=16, n_layers=2, n_heads=2, hidden_dim=32)
+
+
+def _bert(folder):
+    from transformers import BertForMaskedLM, BertTokenizerFast
+
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    _masked(folder, BertTokenizerFast, BertForMaskedLM, **sizes)
+
+
+def _wav2vec2(folder):
+    from transformers import Wav2Vec2CTCTokenizer, Wav2Vec2FeatureExtractor, Wav2Vec2ForCTC, Wav2Vec2Processor
+
+    letters = ["<pad>", "<s>", "</s>", "<unk>", "|", *string.ascii_uppercase, "'"]
+    vocabulary = folder / "words.json"
+    vocabulary.write_text(json.dumps({letter: i for i, letter in enumerate(letters)}))
+    tokenizer = Wav2Vec2CTCTokenizer(str(vocabulary))
+    vocabulary.unlink()
+    Wav2Vec2Processor(Wav2Vec2FeatureExtractor(), tokenizer).save_pretrained(folder)
+    config = tiny._wav2vec2()
+    config.vocab_size = len(letters)
+    Wav2Vec2ForCTC(config).save_pretrained(folder)
+
+
+def _whisper(folder):
+    from tokenizers import ByteLevelBPETokenizer
+    from transformers import (
+        WhisperConfig,
+        WhisperFeatureExtractor,
+        WhisperForConditionalGeneration,
+        WhisperProcessor,
+        WhisperTokenizer,
+    )
+
+    special = [
+        "<|endoftext|>",
+        "<|startoftranscript|>",
+        "<|en|>",
+        "<|translate|>",
+        "<|transcribe|>",
+        "<|notimestamps|>",
+    ]
+    trained = ByteLevelBPETokenizer()
+    trained.train_from_iterator(["pay a bill"], 300, special_tokens=special, show_progress=False)
+    tokenizer = WhisperTokenizer(*trained.save_model(str(folder)), additional_special_tokens=special[1:])
+    WhisperProcessor(WhisperFeatureExtractor(chunk_length=2), tokenizer).save_pretrained(folder)
+    end, start, english, translate, transcribe, plain = tokenizer.convert_tokens_to_ids(special)
+    ends = {"pad_token_id": end, "bos_token_id": end, "eos_token_id": end, "decoder_start_token_id": start}
+    sizes = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2}
+    sizes |= {
+        "decoder_attention_heads": 2,
+        "encoder_ffn_dim": 16,
+        "decoder_ffn_dim": 16,
+        "max_target_positions": 160,
+        "max_source_positions": 100,
+    }
+    model = WhisperForConditionalGeneration(WhisperConfig(vocab_size=len(tokenizer), **ends, **sizes))
+    told = {"is_multilingual": True, "lang_to_id": {"<|en|>": english}, "no_timestamps_token_id": plain}
+    tasks = {"translate": translate, "transcribe": transcribe}
+    model.generation_config.update(**ends, **told, task_to_id=tasks, max_length=150)
+    model.save_pretrained(folder)
+
+
+MODELS = {
+    "google/vit-base-patch16-224-in21k": tiny._image,
+    "facebook/dinov2-small": _dinov2,
+    "microsoft/swin-tiny-patch4-window7-224": _swin,
+    "hustvl/yolos-tiny": tiny._detection,
+    "distilbert/distilbert-base-uncased": _distilbert,
+    "google-bert/bert-base-cased": _bert,
+    "google-t5/t5-small": tiny._text2text,
+    "facebook/wav2vec2-base-960h": _wav2vec2,
+    "openai/whisper-tiny": _whisper,
+}
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_recipe_of_the_hub_runs_word_for_word(path, hub, tmp_path):
+    recipe = load_recipe(path)
+    folder = tmp_path / "checkpoint"
+    folder.mkdir()
+    MODELS[recipe.model.id](folder)
+    hub.add(recipe.model.id, {file.name: file.read_bytes() for file in folder.iterdir()})
+    _data(recipe.data.source.id, recipe.data.source.config)
+    assert main(["run", str(path), "--out", str(tmp_path / "run")]) in (0, 3)
+    result = RunResult.load(tmp_path / "run" / "result.json")
+    assert set(result.revisions) == {recipe.model.id, recipe.data.source.id}
+    # Random weights may well lose a label in eight bits: what the tiny models say is no result.
+    assert result.exports["onnx"].agreement > 0.95
+
+
+def test_every_shape_of_task_has_a_recipe_of_the_hub():
+    tasks = {load_recipe(path).task.name for path in RECIPES}
+    assert set(plugins.names("tasks")) - tasks <= {"summarization"}
+
+
+def test_the_page_of_recipes_is_that_of_the_recipes():
+    import _recipes
+
+    assert (ROOT / "recipes" / "README.md").read_text(encoding="utf-8") == _recipes.page(), "scripts/recipes writes it"
