@@ -72,8 +72,8 @@ def _metadata(result: RunResult, adapter: bool) -> Any:
     told = result.recipe.get("hub") or {}
     return ModelCardData(
         library_name="peft" if adapter else "transformers",
-        license=told.get("license") or (result.licenses.get(model) if derived else None),
-        language=told.get("language") or None,
+        license=told.get("license") or (result.cards.get(model, {}).get("license") if derived else None),
+        language=told.get("language") or _spoken(result, data_id),
         pipeline_tag=result.task,
         tags=["hftransfer", strategy, *([] if adapter else shipped)],
         base_model=model if derived else None,
@@ -84,6 +84,14 @@ def _metadata(result: RunResult, adapter: bool) -> Any:
         model_name=result.name,
         eval_results=results,
     )
+
+
+def _spoken(result: RunResult, data_id: str) -> list[str] | None:
+    """The languages of the data set, where a model reads or hears them and its card names those of this config alone."""
+    kinds = set(plugins.load("tasks", result.task).columns.values())
+    codes: list[str] = result.cards.get(data_id, {}).get("language", [])
+    # Cards of many configs name the languages of all.
+    return codes if 1 <= len(codes) <= 2 and kinds & {"text", "words", "audio"} else None
 
 
 def _data_set(result: RunResult) -> tuple[str, str]:

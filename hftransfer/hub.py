@@ -114,22 +114,26 @@ def _cached(repo: str, revision: str | None, repo_type: str) -> tuple[str, list[
     raise HubError(f"{repo_type} '{repo}' is not in the local cache, and the Hub cannot be reached")
 
 
-def licenses(revisions: dict[str, str]) -> dict[str, str]:
-    """Hub id -> licence, of models and data sets whose card tells one; nothing where the Hub cannot be asked."""
+def cards(revisions: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """Hub id -> `license` and `language` (a list of codes), as far as the cards of models and data sets tell them.
+
+    Nothing where the Hub cannot be asked.
+    """
     from huggingface_hub import HfApi, constants
     from huggingface_hub.errors import HfHubHTTPError
 
     silent: tuple[type[Exception], ...] = (HfHubHTTPError, *_unreachable())
-    found: dict[str, str] = {}
+    found: dict[str, dict[str, Any]] = {}
     for repo, revision in revisions.items():
         for kind in () if constants.HF_HUB_OFFLINE else ("model", "dataset"):
             try:
                 info = HfApi().repo_info(repo, revision=revision, repo_type=kind, timeout=_SECONDS)
             except silent:
                 continue
-            told = info.card_data.get("license") if info.card_data else None
-            if isinstance(told, str):
-                found[repo] = told
+            told = info.card_data.to_dict() if info.card_data else {}
+            license, language = told.get("license"), told.get("language") or []
+            codes = [language] if isinstance(language, str) else [str(code) for code in language]
+            found[repo] = {"license": license if isinstance(license, str) else None, "language": codes}
     return found
 
 

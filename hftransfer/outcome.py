@@ -62,7 +62,7 @@ def collect(
         confusion=confusion(decided, references, plan.task.labels),
         worst=_worst(plan, job.outputs["test"]["tuned"], decided, references),
         examples=_examples(plan),
-        licenses=hub.licenses(revisions),
+        cards=hub.cards(revisions),
         watts=machine.watts(),
         warnings=plan.warnings + _warnings(plan.metrics[0], found["test"], exports),
     )

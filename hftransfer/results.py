@@ -116,8 +116,8 @@ class RunResult(Section):
     """The worst test errors of the tuned model."""
     examples: list[str] = []
     """A few test inputs, where they are texts."""
-    licenses: dict[str, str] = {}
-    """Hub id -> licence, as the Hub tells it."""
+    cards: dict[str, dict[str, Any]] = {}
+    """Hub id -> `license` and `language` (codes), as the cards of checkpoint and data tell them."""
     watts: float = 0.0
     """What the machine draws by its nominal power, for an estimate of the energy."""
     warnings: list[str]

@@ -10,8 +10,8 @@ RECIPES = Path(__file__).parent.parent / "recipes"
 _HUB = "https://huggingface.co"
 _HEAD = """# Recipes
 
-Each is run by `scripts/run recipes/PATH`, any field overridden by `key=value`; `hftransfer check` tells in seconds whether it
-would. This page is written by `scripts/recipes`.
+Each is run by `scripts/run recipes/PATH`, any field overridden by `key=value`; `hftransfer check` tells in seconds
+whether it would. This page is written by `scripts/recipes`.
 """
 
 
@@ -33,8 +33,8 @@ def page() -> str:
         [
             _HEAD,
             "## With a network\n",
-            "Well-known pairs of the Hub. What to expect is told from the data and from what others publish: no figure in "
-            "this table was measured here.\n",
+            "Well-known pairs of the Hub. What to expect is told from the data and from what others publish: no figure "
+            "in this table was measured here.\n",
             *_table([*head, "licences", "what to expect"], pulled),
             "\n## Without one\n",
             "Data and checkpoints that install with the package; their scores stand in the [README](../README.md).\n",

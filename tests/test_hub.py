@@ -52,7 +52,8 @@ def _recipe(hub, checkpoint, folder, more="", strategy="lora"):
     model, data, repo = _id("model"), _id("data"), _id("run")
     card = b"---\nlicense: mit\n---\n# Tiny\n"
     hub.add(model, checkpoint | {"README.md": card})
-    hub.add(data, {f"{split}.jsonl": rows.encode() for split, rows in ROWS.items()}, kind="datasets")
+    told = {"README.md": b"---\nlanguage: en\n---\n# Rows\n"}
+    hub.add(data, told | {f"{split}.jsonl": rows.encode() for split, rows in ROWS.items()}, kind="datasets")
     folder.mkdir(exist_ok=True)
     path = folder / "recipe.yaml"
     path.write_text(
@@ -135,7 +136,7 @@ def test_a_run_is_pushed_in_one_commit(pushed, hub):
     told = json.loads(made.files["result.json"])["revisions"]
     assert told == {i: hub.repos[kind, i].commits[-1].oid for kind, i in (("models", model), ("datasets", data))}
     card = made.files["README.md"].decode()
-    assert "license: mit" in card and f"base_model: {model}" in card and "base_model_relation: finetune" in card
+    assert "license: mit" in card and "language:\n- en" in card and f"base_model: {model}" in card and "base_model_relation: finetune" in card
     readable = [content for name, content in made.files.items() if "onnx" not in name]
     assert not any(str(folder.parent).encode() in content for content in readable)
 
