@@ -87,7 +87,7 @@ def _metadata(result: RunResult, adapter: bool) -> Any:
 
 
 def _spoken(result: RunResult, data_id: str) -> list[str] | None:
-    """The languages of the data set, where a model reads or hears them and its card names those of this config alone."""
+    """The languages of the data set, where a model reads or hears them and its card names those of the config alone."""
     kinds = set(plugins.load("tasks", result.task).columns.values())
     codes: list[str] = result.cards.get(data_id, {}).get("language", [])
     # Cards of many configs name the languages of all.

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -92,10 +93,8 @@ def _refusals(repo_type: str, repo: str, revision: str | None = None) -> Iterato
 
 def _unreachable() -> tuple[type[Exception], ...]:
     """What a dead network raises in whichever HTTP library the installed Hub client uses (requests: an OSError)."""
-    import huggingface_hub.errors as errors
-
-    module = getattr(errors, "httpx", None) or getattr(errors, "httpx2", None)
-    return (OSError, module.TransportError) if module else (OSError,)
+    loaded = [sys.modules[name] for name in ("httpx", "httpx2") if name in sys.modules]
+    return (OSError, *(module.TransportError for module in loaded))
 
 
 def _cached(repo: str, revision: str | None, repo_type: str) -> tuple[str, list[str]]:
@@ -130,7 +129,7 @@ def cards(revisions: dict[str, str]) -> dict[str, dict[str, Any]]:
                 info = HfApi().repo_info(repo, revision=revision, repo_type=kind, timeout=_SECONDS)
             except silent:
                 continue
-            told = info.card_data.to_dict() if info.card_data else {}
+            told = vars(info.card_data) if info.card_data else {}
             license, language = told.get("license"), told.get("language") or []
             codes = [language] if isinstance(language, str) else [str(code) for code in language]
             found[repo] = {"license": license if isinstance(license, str) else None, "language": codes}

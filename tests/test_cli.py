@@ -25,7 +25,7 @@ def task():
 @pytest.fixture(scope="module")
 def finished(folder, task):
     recipe = folder / "first.yaml"
-    recipe.write_text(tiny.recipe(task, folder, more="export: {format: onnx, max_drop: 1.0}"))
+    recipe.write_text(tiny.recipe(task, folder, more=tiny.EXPORT))
     assert main(["run", str(recipe), "--out", str(folder / "runs" / "first")]) == 0
     return folder / "runs" / "first"
 
@@ -63,6 +63,7 @@ def test_check_says_what_would_run(folder, task, capsys):
     assert "28 train" in said and "linear_probe, 34 parameters train" in said and "x, y" in said
 
 
+@pytest.mark.onnx
 def test_predict_answers_alike_in_pytorch_and_exported(finished, capsys):
     answers = []
     for variant in ("tuned", "onnx"):
@@ -74,6 +75,7 @@ def test_predict_answers_alike_in_pytorch_and_exported(finished, capsys):
     assert "did you mean 'onnx'" in capsys.readouterr().err
 
 
+@pytest.mark.onnx
 def test_export_replaces_the_exports_of_a_run(finished, capsys):
     before = json.loads((finished / "result.json").read_text())
     assert main(["export", str(finished), "--quantization", "none", "--max-drop", "1"]) == 0
@@ -261,3 +263,12 @@ def test_predict_refuses_what_is_no_image(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["label"] in ("x", "y")
     assert main(["predict", str(tmp_path / "run"), str(tmp_path / "none.png")]) == 2
     assert main(["predict", str(tmp_path / "run"), str(recipe)]) == 2
+
+
+def test_onnx_is_refused_with_transformers_5(folder, task, capsys, monkeypatch):
+    monkeypatch.setattr("hftransfer.exporters.onnx.version", lambda package: "5.23.0")
+    recipe = folder / "exported.yaml"
+    recipe.write_text(tiny.recipe(task, folder, more="export: {format: onnx}"))
+    assert main(["check", str(recipe)]) == 2
+    said = capsys.readouterr().err
+    assert "5.23.0 is installed" in said and "pip install 'hftransfer[onnx]'" in said

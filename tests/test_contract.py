@@ -17,7 +17,6 @@ from hftransfer.strategies import Strategy
 from hftransfer.trying import answers
 
 LABELLED = [name for name in plugins.names("tasks") if "problem_type" in plugins.load("tasks", name).model_fields]
-EXPORT = "export: {format: onnx, max_drop: 1.0}"
 
 
 @pytest.fixture(scope="module")
@@ -32,26 +31,27 @@ def _task(name):
 @pytest.mark.parametrize("strategy", plugins.names("strategies"))
 @pytest.mark.parametrize("task", plugins.names("tasks"))
 def test_a_run_leaves_a_model_that_says_what_was_scored(task, strategy, folder, tmp_path):
-    text = tiny.recipe(_task(task), folder, strategy=strategy, more=EXPORT)
+    text = tiny.recipe(_task(task), folder, strategy=strategy, more=tiny.EXPORT)
     if refused := _refused(text):
         # A head of its own is what a probe trains; a strategy may say no to a task only for the lack of it, and early.
         assert strategy == "linear_probe" and "no head of its own" in refused and not (tmp_path / "run").exists()
         return
     result = run(parse_recipe(text), tmp_path / "run")
     test = result.scores["test"]
-    assert {"pretrained", "tuned", "onnx", "onnx-int8"} <= set(test)
-    assert result.exports["onnx"].max_abs_diff < 1e-3 and result.exports["onnx"].agreement == 1
-    assert result.exports["onnx-int8"].bytes > 0
+    assert {"pretrained", "tuned", *tiny.EXPORTS} <= set(test) and list(result.exports) == tiny.EXPORTS
+    if tiny.EXPORTS:
+        assert result.exports["onnx"].max_abs_diff < 1e-3 and result.exports["onnx"].agreement == 1
+        assert result.exports["onnx-int8"].bytes > 0
     assert 0 < result.parameters["trainable"] <= 2 * result.parameters["all"]
     alone = {"adapter"} if plugins.load("strategies", strategy).adapter is not Strategy.adapter else set()
     assert {p.name for p in (tmp_path / "run").iterdir()} == alone | {
-        "model", "onnx", "onnx-int8", "predictions", "recipe.yaml", "report.html", "result.json",
+        "model", *tiny.EXPORTS, "predictions", "recipe.yaml", "report.html", "result.json",
     }  # fmt: skip
     assert (tmp_path / "run" / "model" / "model.safetensors").is_file()
     outputs = np.load(tmp_path / "run" / "predictions" / "test.npz")
     made = {name.partition(".")[2]: array for name, array in outputs.items() if name.startswith("tuned.")}
     for name, array in made.items():
-        assert array.shape == outputs[f"onnx.{name}"].shape and len(array) == 12
+        assert all(array.shape == outputs[f"{variant}.{name}"].shape for variant in tiny.EXPORTS) and len(array) == 12
 
 
 def _refused(text):
@@ -63,10 +63,11 @@ def _refused(text):
     return None
 
 
+@pytest.mark.onnx
 @pytest.mark.parametrize("task", plugins.names("tasks"))
 def test_the_snippets_of_the_card_run_on_what_is_pushed(task, folder, tmp_path):
     """With Transformers and Optimum alone, on the files as they lie in a repository of the Hub."""
-    result = run(parse_recipe(tiny.recipe(_task(task), folder, more=EXPORT)), tmp_path / "run")
+    result = run(parse_recipe(tiny.recipe(_task(task), folder, more=tiny.EXPORT)), tmp_path / "run")
     repo = tmp_path / "repo"
     for name, content in contents(tmp_path / "run", result, "someone/tiny", adapter=False).items():
         path = repo / name
@@ -89,14 +90,14 @@ def test_the_snippets_of_the_card_run_on_what_is_pushed(task, folder, tmp_path):
 )
 @pytest.mark.parametrize("task", LABELLED)
 def test_other_kinds_of_labels(task, labels, metric, folder, tmp_path):
-    text = tiny.recipe(_task(task), folder, labels=labels, more=EXPORT)
+    text = tiny.recipe(_task(task), folder, labels=labels, more=tiny.EXPORT)
     text = text.replace("evaluation: {", "evaluation: {baselines: [majority, linear_probe], ")
     if refused := _refused(text):
         assert "learns one label a row alone" in refused
         return
     result = run(parse_recipe(text), tmp_path / "run")
     assert result.headline == metric
-    assert {"majority", "linear_probe", "tuned", "onnx"} <= set(result.scores["test"])
+    assert {"majority", "linear_probe", "tuned", *tiny.EXPORTS} <= set(result.scores["test"])
 
 
 def test_a_run_can_be_the_checkpoint_of_another_and_its_head_is_kept_for_equal_labels(folder, tmp_path):
@@ -107,6 +108,7 @@ def test_a_run_can_be_the_checkpoint_of_another_and_its_head_is_kept_for_equal_l
     assert second.scores["test"]["pretrained"] == first.scores["test"]["tuned"]
 
 
+@pytest.mark.onnx
 def test_a_variant_over_max_drop_is_rejected_and_removed(folder, tmp_path, monkeypatch):
     from hftransfer.exporters.onnx import Onnx
 

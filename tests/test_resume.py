@@ -16,12 +16,10 @@ from hftransfer.reading import parse_recipe
 from hftransfer.training import last_complete
 from hftransfer.workspace import Workspace
 
-MORE = "export: {format: onnx, max_drop: 1.0}"
-
 
 def _recipe(folder):
     task = plugins.load("tasks", "text-classification")()
-    text = tiny.recipe(task, folder, strategy="lora", more=MORE)
+    text = tiny.recipe(task, folder, strategy="lora", more=tiny.EXPORT)
     return text.replace("num_train_epochs: 2", "num_train_epochs: 3").replace(
         "evaluation: {", "evaluation: {baselines: [linear_probe, scratch], "
     )
@@ -46,6 +44,7 @@ def _assert_same(one, other):
             np.testing.assert_array_equal(mine[variant], theirs[variant], err_msg=variant)
 
 
+@pytest.mark.onnx
 def test_three_kills_change_no_prediction(tmp_path):
     text = _recipe(tmp_path)
     run(parse_recipe(text), tmp_path / "whole")

@@ -2,10 +2,11 @@
 
 import shutil
 import warnings
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
 
-from hftransfer.errors import ExportError
+from hftransfer.errors import ExportError, MissingExtraError
 from hftransfer.exporters import Exporter
 from hftransfer.tasks import Task
 
@@ -16,7 +17,17 @@ _DYNAMIC = ["MatMul", "Gemm", "Gather"]
 class Onnx(Exporter):
     """`model.onnx` in fp32, and in int8 with weights per channel and activations scaled as they come."""
 
-    requires: ClassVar[dict[str, str]] = {"onnxruntime": "onnx"}
+    requires: ClassVar[dict[str, str]] = {"onnxruntime": "onnx", "optimum": "onnx"}
+
+    def check_installed(self) -> None:
+        installed = version("transformers")
+        if int(installed.partition(".")[0]) >= 5:
+            raise MissingExtraError(
+                f"'onnx' works with transformers 4.57, and {installed} is installed: leave `export` out here, and "
+                "export a finished run (hftransfer export RUN) in an environment made with -c constraints/default.txt "
+                "by pip install 'hftransfer[onnx]'"
+            )
+        super().check_installed()
 
     def export(self, task: Task, model: Any, processor: Any, folder: Path) -> None:
         from optimum.exporters.onnx import onnx_export_from_model

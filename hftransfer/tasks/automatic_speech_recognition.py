@@ -181,7 +181,8 @@ class AutomaticSpeechRecognition(Task):
     def decide(self, outputs: Outputs) -> np.ndarray:
         tokenizer = self.processor.tokenizer
         if self._generates:
-            ids = np.where(outputs["ids"] < 0, tokenizer.pad_token_id, outputs["ids"])
+            # Not every tokenizer of Whisper has a token for padding.
+            ids = np.where(outputs["ids"] < 0, tokenizer.eos_token_id, outputs["ids"])
             texts = tokenizer.batch_decode(ids, skip_special_tokens=True)
         else:
             best = [logits[~np.isnan(logits[:, 0])].argmax(axis=1) for logits in outputs["logits"]]
