@@ -15,14 +15,24 @@ whether it would. This page is written by `scripts/recipes`.
 """
 
 
+def paths() -> list[Path]:
+    """Every recipe that ships."""
+    return sorted(RECIPES.rglob("*.yaml"))
+
+
+def of_the_hub(recipe: Recipe) -> bool:
+    """Does the recipe take its rows from the Hub?"""
+    return bool(recipe.data.source.name == "hub")
+
+
 def page() -> str:
     """The whole of recipes/README.md."""
     pulled, offline = [], []
-    for path in sorted(RECIPES.rglob("*.yaml")):
+    for path in paths():
         recipe, text = load_recipe(path), path.read_text(encoding="utf-8")
         place = path.relative_to(RECIPES).as_posix()
         start = [f"[{place}]({place})", recipe.task.name, _checkpoint(recipe)]
-        if recipe.data.source.name == "hub":
+        if of_the_hub(recipe):
             data = f"[{recipe.data.source.id}]({_HUB}/datasets/{recipe.data.source.id})"
             noted = [_note(text, name) for name in ("Licences", "Expect")]
             pulled.append([*start, data, recipe.strategy.name, *noted])

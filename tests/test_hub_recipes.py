@@ -6,9 +6,8 @@ The models are of the architectures of the real ones, the rows have their column
 import io
 import json
 import string
-import sys
-from pathlib import Path
 
+import _recipes
 import numpy as np
 import pytest
 import tiny
@@ -20,9 +19,7 @@ from hftransfer.cli import main
 from hftransfer.reading import load_recipe
 from hftransfer.results import RunResult
 
-ROOT = Path(__file__).parent.parent
-sys.path.append(str(ROOT / "scripts"))
-RECIPES = [path for path in sorted((ROOT / "recipes").rglob("*.yaml")) if load_recipe(path).data.source.name == "hub"]
+RECIPES = [path for path in _recipes.paths() if _recipes.of_the_hub(load_recipe(path))]
 
 BEANS = ["angular_leaf_spot", "bean_rust", "healthy"]
 THINGS = ["Coverall", "Face_Shield", "Gloves", "Goggles", "Mask"]
@@ -277,10 +274,10 @@ def test_a_recipe_of_the_hub_runs_word_for_word(path, hub, tmp_path):
     MODELS[recipe.model.id](folder)
     hub.add(recipe.model.id, {file.name: file.read_bytes() for file in folder.iterdir()})
     _data(recipe.data.source.id, recipe.data.source.config)
+    # Random weights may well lose a label in eight bits, and the variant is rejected: no result of anything.
     assert main(["run", str(path), "--out", str(tmp_path / "run")]) in (0, 3)
     result = RunResult.load(tmp_path / "run" / "result.json")
     assert set(result.revisions) == {recipe.model.id, recipe.data.source.id}
-    # Random weights may well lose a label in eight bits: what the tiny models say is no result.
     assert result.exports["onnx"].agreement > 0.95
 
 
@@ -290,6 +287,4 @@ def test_every_shape_of_task_has_a_recipe_of_the_hub():
 
 
 def test_the_page_of_recipes_is_that_of_the_recipes():
-    import _recipes
-
-    assert (ROOT / "recipes" / "README.md").read_text(encoding="utf-8") == _recipes.page(), "scripts/recipes writes it"
+    assert (_recipes.RECIPES / "README.md").read_text(encoding="utf-8") == _recipes.page(), "scripts/recipes writes it"

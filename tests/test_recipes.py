@@ -4,14 +4,15 @@ from pathlib import Path
 
 import pytest
 import tiny
+from _recipes import of_the_hub, paths
 
 from hftransfer.errors import DataError
 from hftransfer.pipeline import run
 from hftransfer.reading import load_recipe
 
 ROOT = Path(__file__).parent.parent
-RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
-OFFLINE = [path for path in RECIPES if load_recipe(path).data.source.name != "hub"]
+RECIPES = paths()
+OFFLINE = [path for path in RECIPES if not of_the_hub(load_recipe(path))]
 TINY = [
     "training.max_steps=2",
     "training.use_cpu=true",

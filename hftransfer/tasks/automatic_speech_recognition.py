@@ -35,7 +35,6 @@ class AutomaticSpeechRecognition(Task):
     """Tokens written at most, by generation."""
     language: str | None = None
     """What is spoken, as Whisper names it (`es` or `spanish`); left out, it hears that for itself, row by row."""
-
     vocabulary: Literal["own", "new"] = "own"
     """Of a checkpoint that writes by CTC: its own, or the characters of the training text (another language)."""
 
@@ -51,9 +50,9 @@ class AutomaticSpeechRecognition(Task):
     def open_processor(self, read: Callable[..., Any], config: Any, rows: Any) -> Any:
         """The checkpoint's own, its vocabulary too, where it was trained to write; else one for the training text."""
         writes = self.vocabulary == "own" and any("ForCTC" in name for name in config.architectures or [])
-        if rows is None or config.is_encoder_decoder or writes:
-            return self._speaking(read(self.auto_processor))
-        return self._speaking(_ctc_processor(read("AutoFeatureExtractor"), rows, config))
+        own = rows is None or config.is_encoder_decoder or writes
+        made = read(self.auto_processor) if own else _ctc_processor(read("AutoFeatureExtractor"), rows, config)
+        return self._speaking(made)
 
     def _speaking(self, processor: Any) -> Any:
         """The processor, set to the task's language.
