@@ -147,7 +147,8 @@ def read(cls: Any, checkpoint: Checkpoint, **fields: Any) -> Any:
 
 
 def _new_config(fields: dict[str, Any], more: dict[str, Any]) -> Any:
-    from transformers import AutoConfig, PretrainedConfig
+    from huggingface_hub.errors import StrictDataclassError
+    from transformers import AutoConfig, GenerationConfig, PretrainedConfig
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     rest = dict(fields)
@@ -155,13 +156,14 @@ def _new_config(fields: dict[str, Any], more: dict[str, Any]) -> Any:
     if kind not in CONFIG_MAPPING:
         raise ModelError(f"model.config.model_type: '{kind}' is unknown; {_close(kind, CONFIG_MAPPING.keys())}")
     own = set(inspect.signature(CONFIG_MAPPING[kind].__init__).parameters) - {"self", "kwargs"}
-    allowed = own | set(inspect.signature(PretrainedConfig.__init__).parameters) - {"self", "kwargs"}
+    shared = {*inspect.signature(PretrainedConfig.__init__).parameters, *GenerationConfig().to_dict()}
+    allowed = own | shared - {"self", "kwargs"}
     for key in rest:
         if key not in allowed:
             raise ModelError(f"model.config: '{kind}' has no field '{key}'; {nearest(key, own)}")
     try:
         return AutoConfig.for_model(kind, **rest, **more)
-    except (TypeError, ValueError, ArithmeticError) as error:
+    except (TypeError, ValueError, ArithmeticError, StrictDataclassError) as error:
         raise ModelError(f"model.config: {kind} refuses it: {' '.join(str(error).split())[:300]}") from None
 
 

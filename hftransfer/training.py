@@ -152,6 +152,25 @@ def _vary(encoded: Encoded, seed: int) -> Any:
     return Vary()
 
 
+def _keep_names(model: Any, file: Path) -> None:
+    """Give the weights of a checkpoint the names that the model has for them.
+
+    Transformers 5 saves some architectures (ViT, AST) under their old names, and Trainer, which reads a checkpoint
+    without translating them, would go on from the weights before the training.
+    """
+    from safetensors import safe_open
+    from safetensors.torch import save_model
+
+    if not file.is_file():
+        return
+    with safe_open(file, framework="pt") as tensors:
+        foreign = set(tensors.keys()) - set(model.state_dict())
+    if foreign:
+        partial = file.with_name(file.name + ".partial")
+        save_model(model, str(partial), metadata={"format": "pt"})
+        partial.replace(file)
+
+
 def _follow(what: str) -> Any:
     """A callback that shows a bar with the losses, and marks a checkpoint as complete.
 
@@ -173,9 +192,11 @@ def _follow(what: str) -> Any:
             self.losses |= {k: f"{logs[k]:.3f}" for k in ("loss", "eval_loss") if k in (logs or {})}
             self.bar.set_postfix(self.losses)
 
-        def on_save(self, args: Any, state: Any, control: Any, **_kwargs: Any) -> None:
+        def on_save(self, args: Any, state: Any, control: Any, model: Any = None, **_kwargs: Any) -> None:
             if state.is_world_process_zero:
-                (Path(args.output_dir) / f"checkpoint-{state.global_step}" / _COMPLETE).touch()
+                folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+                _keep_names(model, folder / "model.safetensors")
+                (folder / _COMPLETE).touch()
 
         def on_train_end(self, args: Any, state: Any, control: Any, **_kwargs: Any) -> None:
             self.bar.close()

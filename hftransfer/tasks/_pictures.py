@@ -11,7 +11,9 @@ def new_processor(config: Any) -> Any:
 
     if type(config) not in IMAGE_PROCESSOR_MAPPING:
         return None
-    slow, _ = IMAGE_PROCESSOR_MAPPING[type(config)]
+    kinds = IMAGE_PROCESSOR_MAPPING[type(config)]
+    # A pair in Transformers 4; by name in 5.
+    slow = kinds["pil"] if isinstance(kinds, dict) else kinds[0]
     side = getattr(config, "image_size", None)
     if side is None:
         return slow()
