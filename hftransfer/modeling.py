@@ -227,3 +227,46 @@ def parameters(model: Any) -> tuple[int, int]:
     """Number of all parameters, and of those that train."""
     counted = [(p.numel(), p.requires_grad) for p in model.parameters()]
     return sum(n for n, _ in counted), sum(n for n, trains in counted if trains)
+
+
+def blocks(model: Any) -> list[str]:
+    """Full names of the repeated blocks in the order in which they are registered, from the input to the head.
+
+    They are the members of the outermost ModuleLists of the base model that hold weights.
+    """
+    import torch
+
+    lists: list[str] = []
+    for name, module in model.named_modules():
+        inner = any(name.startswith(f"{outer}.") for outer in lists)
+        if isinstance(module, torch.nn.ModuleList) and not inner and any(True for _ in module.parameters()):
+            lists.append(name)
+    heads = tuple(f"{name}." for name in head_names(model))
+    return [
+        f"{name}.{number}"
+        for name in lists
+        if not f"{name}.".startswith(heads)
+        for number in range(len(model.get_submodule(name)))
+    ]
+
+
+def depths(model: Any) -> dict[str, int]:
+    """Parameter -> how many blocks stand at or before it: 0 for embeddings, the most for the last block.
+
+    What follows the last block (a final norm, a pooler) and the head are one deeper than the last block.
+
+    Raises:
+        ModelError: the model has no repeated blocks.
+    """
+    places = {f"{block}.": depth for depth, block in enumerate(blocks(model), 1)}
+    if not places:
+        raise ModelError(f"{type(model).__name__} has no repeated blocks by which its depth could be told")
+    heads = tuple(f"{name}." for name in head_names(model))
+    found: dict[str, int] = {}
+    passed = 0
+    for name, _ in model.named_parameters():
+        own = next((depth for place, depth in places.items() if name.startswith(place)), None)
+        passed = max(passed, own or 0)
+        behind = own is None and passed == len(places)
+        found[name] = len(places) + 1 if behind or name.startswith(heads) else own or passed
+    return found

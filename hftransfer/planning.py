@@ -149,6 +149,13 @@ def _pinned(recipe: Recipe) -> Recipe:
 
 
 def _parameters(task: Task, origin: Origin, strategy: Strategy) -> dict[str, int]:
-    everything, _ = parameters(model := empty_model(task, origin))
-    _, trainable = parameters(strategy.prepare(model))
-    return {"all": everything, "trainable": trainable}
+    """Of the model that ships, and the most that train at a time."""
+    everything, trainable = [], []
+    for step, _ in strategy.steps():
+        model = empty_model(task, origin)
+        step.check(task, model)
+        before, _ = parameters(model)
+        after, trains = parameters(step.prepare(model))
+        everything.append(min(before, after))
+        trainable.append(trains)
+    return {"all": min(everything), "trainable": max(trainable)}

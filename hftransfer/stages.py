@@ -16,7 +16,8 @@ from hftransfer.metrics import LOWER_IS_BETTER
 from hftransfer.modeling import Checkpoint
 from hftransfer.planning import Fitting, Plan, exported, tuned
 from hftransfer.results import ExportFacts, RuntimeFacts
-from hftransfer.tasks import Outputs
+from hftransfer.strategies import Ground, Strategy
+from hftransfer.tasks import Outputs, Task
 from hftransfer.training import arguments, train
 from hftransfer.weights import load_model, reload
 from hftransfer.workspace import Workspace
@@ -45,6 +46,10 @@ class Job:
                 for split in splits
             }
         )
+
+    def outputs_of(self, task: Task, model: Any, encoded: Encoded, split: str) -> Outputs:
+        """The outputs of any model of any task for a split."""
+        return predict(task, model, encoded, split, self.plan.recipe.evaluation.batch_size, f"reading {split}")
 
     def note(self, variant: str, made: dict[str, np.ndarray]) -> None:
         """Take over the packed outputs of a variant, split by split."""
@@ -106,9 +111,10 @@ def tune(job: Job) -> History:
         with workspace.timed("train tuned"):
             model, _, history = _fit(job, fitting)
             plan.task.finish(model)
-        if (adapter := fitting.strategy.adapter(model)) is not None:
+        strategy, _ = fitting.strategy.steps()[-1]
+        if (adapter := strategy.adapter(model)) is not None:
             workspace.directory("adapter", adapter.save_pretrained)
-        model = fitting.strategy.merge(model)
+        model = strategy.merge(model)
 
         def save(folder: Path) -> None:
             model.save_pretrained(folder)
@@ -127,18 +133,57 @@ def tune(job: Job) -> History:
 
 
 def _fit(job: Job, fitting: Fitting) -> tuple[Any, Encoded, History]:
-    """A trained model, the rows that it was trained on, and the Trainer's log."""
+    """A trained model, not yet merged, the rows that it was trained on, and the Trainer's log."""
     from transformers import set_seed
 
-    plan, folder = job.plan, job.workspace.kept / fitting.variant
-    set_seed(plan.recipe.seed)
-    model = fitting.strategy.prepare(load_model(plan.task, plan.origin).to(job.workspace.state.device))
+    workspace, name = job.workspace, fitting.variant
+    *before, (strategy, last) = fitting.strategy.steps()
+    set_seed(job.plan.recipe.seed)
+    model = load_model(job.plan.task, job.plan.origin).to(workspace.state.device)
+    earlier: History = []
+    for number, (step, more) in enumerate(before, 1):
+        model, log = _first_step(job, step, model, fitting.training | more, f"{name}-{number}")
+        earlier = _followed(earlier, log)
+    model, encoded, log = _train(job, strategy, model, fitting.training | last, name)
+    return model, encoded, _followed(earlier, log)
+
+
+def _first_step(job: Job, step: Strategy, model: Any, training: dict[str, Any], name: str) -> tuple[Any, History]:
+    """A training that another follows: its model as it is read back, so that a resumed run goes on from the same."""
+    from transformers import set_seed
+
+    workspace = job.workspace
+
+    def make() -> History:
+        trained, _, log = _train(job, step, model, training, name)
+        workspace.directory(f"work/{name}/model", step.merge(trained).save_pretrained)
+        return log
+
+    log: History = workspace.record(f"{name}/history", make)
+    kept = reload(job.plan.task, Checkpoint(str(workspace.kept / name / "model")))
+    set_seed(job.plan.recipe.seed)
+    return kept.to(workspace.state.device), log
+
+
+def _train(
+    job: Job, strategy: Strategy, model: Any, training: dict[str, Any], name: str
+) -> tuple[Any, Encoded, History]:
+    """One training: the model, the rows that it saw, and the log."""
+    plan, folder = job.plan, job.workspace.kept / name
+    model = strategy.prepare(model)
     with job.workspace.state.main_process_first():
-        encoded = fitting.strategy.keep(model, job.encoded, folder / "kept")
+        ground = Ground(plan.task, plan.rows.splits, job.encoded, folder / "kept", job.outputs_of)
+        encoded = strategy.keep(model, ground)
     by_length = "length" in (encoded.splits["train"].column_names or [])
-    args = arguments(fitting.training, folder / "checkpoints", plan.recipe.seed, by_length)
-    history = train(model, encoded, args, fitting.strategy.callbacks(), fitting.variant)
-    return model, encoded, history
+    args = arguments(training, folder / "checkpoints", plan.recipe.seed, by_length)
+    log = train(model, encoded, args, strategy.callbacks(model), name, rates=strategy.rates(model))
+    return model, encoded, log
+
+
+def _followed(first: History, second: History) -> History:
+    """Two logs as one, the second's epochs counted on."""
+    epochs = max((entry.get("epoch", 0.0) for entry in first), default=0.0)
+    return first + [entry | {"epoch": entry["epoch"] + epochs} if "epoch" in entry else entry for entry in second]
 
 
 def ship(job: Job) -> tuple[RuntimeFacts, dict[str, ExportFacts]]:

@@ -93,10 +93,12 @@ def _restore(environment: dict[str, str]) -> None:
     os.environ.update(environment)
 
 
-def train(model: Any, encoded: Encoded, args: Any, callbacks: list[Any], what: str) -> list[dict[str, float]]:
+def train(
+    model: Any, encoded: Encoded, args: Any, callbacks: list[Any], what: str, *, rates: dict[str, float]
+) -> list[dict[str, float]]:
     """Train in place, going on from the last complete checkpoint in the output folder; returns the Trainer's log.
 
-    `what` names the training in its progress bar.
+    `what` names the training in its progress bar; `rates` are factors of the learning rate by parameter.
     """
     from transformers import PrinterCallback, ProgressCallback, Trainer
 
@@ -114,6 +116,8 @@ def train(model: Any, encoded: Encoded, args: Any, callbacks: list[Any], what: s
     )
     for plain in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(plain)
+    if rates:
+        _spread_rates(trainer.create_optimizer(), model, rates)
     with warnings.catch_warnings():
         # Where a file system's times are coarse, Trainer orders checkpoints by number, and says so at each save.
         warnings.filterwarnings("ignore", "mtime may not be reliable")
@@ -122,6 +126,17 @@ def train(model: Any, encoded: Encoded, args: Any, callbacks: list[Any], what: s
     return [
         {k: float(v) for k, v in entry.items() if isinstance(v, int | float)} for entry in trainer.state.log_history
     ]
+
+
+def _spread_rates(optimizer: Any, model: Any, rates: dict[str, float]) -> None:
+    """Split the optimizer's groups by the factors of their parameters, which the scheduler then keeps."""
+    factors = {id(parameter): rates.get(name, 1.0) for name, parameter in model.named_parameters()}
+    groups = []
+    for group in optimizer.param_groups:
+        for factor in sorted({factors[id(parameter)] for parameter in group["params"]}):
+            some = [parameter for parameter in group["params"] if factors[id(parameter)] == factor]
+            groups.append(group | {"params": some, "lr": group["lr"] * factor})
+    optimizer.param_groups[:] = groups
 
 
 def last_complete(folder: Path) -> str | None:

@@ -67,7 +67,9 @@ def reload(task: Task, checkpoint: Checkpoint) -> Any:
     import transformers
 
     config = read(transformers.AutoConfig, checkpoint)
-    return read(getattr(transformers, task.model_class(config)), checkpoint, use_safetensors=True)
+    model = read(getattr(transformers, task.model_class(config)), checkpoint, use_safetensors=True)
+    model.accepts_loss_kwargs = False
+    return model
 
 
 def _draw_anew(model: Any, new: set[str], origin: Origin) -> None:

@@ -8,6 +8,7 @@ from datasets import Dataset
 
 from hftransfer import plugins
 from hftransfer.encoding import Encoded
+from hftransfer.strategies import Ground
 
 TOKENS = {"vocab_size": 50, "num_labels": 3}
 SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
@@ -53,7 +54,7 @@ def test_a_probe_on_kept_features_answers_as_the_whole_model(family, tmp_path):
     with torch.no_grad():
         before = model(**batch)
     probe = plugins.load("strategies", "linear_probe")()
-    kept = probe.keep(probe.prepare(model), Encoded({"train": rows}, collate), tmp_path)
+    kept = probe.keep(probe.prepare(model), Ground(None, {}, Encoded({"train": rows}, collate), tmp_path, None))
     names = set(kept.splits["train"].column_names)
     assert names - {"labels"} and all(name.startswith("kept_") for name in names - {"labels"})
     with torch.no_grad():

@@ -1,10 +1,29 @@
 """What a checkpoint keeps and what it changes."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from hftransfer.encoding import Encoded
 from hftransfer.plugins import Plugin
+from hftransfer.tasks import Task
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a training may look at beside its model."""
+
+    task: Task
+    """The task, with labels and processor."""
+    rows: dict[str, Any]
+    """Split -> its rows, before they are encoded."""
+    encoded: Encoded
+    """The same as the model takes them."""
+    folder: Path
+    """Where is kept what no step of the training changes."""
+    predict: Callable[[Task, Any, Encoded, str], dict[str, Any]]
+    """Outputs of a model for a split, by task, model, rows and the split's name."""
 
 
 class Strategy(Plugin):
@@ -12,17 +31,34 @@ class Strategy(Plugin):
 
     training: ClassVar[dict[str, Any]] = {}
     """TrainingArguments that suit the strategy; a recipe's `training:` goes before them."""
+    uses_unlabelled: ClassVar[bool] = False
+    """Whether the strategy learns from the rows of `data.unlabelled`."""
+
+    def steps(self) -> list[tuple["Strategy", dict[str, Any]]]:
+        """The trainings, one after the other, each with TrainingArguments that go before the recipe's own."""
+        return [(self, {})]
+
+    def check(self, task: Task, model: Any) -> None:
+        """Look at the task and at the model, which has no weights yet (torch's meta device).
+
+        Raises:
+            RecipeError, ModelError: the strategy cannot adapt such a model.
+        """
 
     def prepare(self, model: Any) -> Any:
         """The model to train."""
         return model
 
-    def keep(self, model: Any, encoded: Encoded, folder: Path) -> Encoded:
-        """The rows to train on: what no step of the training changes is computed here, once, into `folder`."""
-        return encoded
+    def keep(self, model: Any, ground: Ground) -> Encoded:
+        """The rows to train on: what no step of the training changes is computed here, once."""
+        return ground.encoded
 
-    def callbacks(self) -> list[Any]:
-        """TrainerCallbacks of the strategy."""
+    def rates(self, model: Any) -> dict[str, float]:
+        """Parameter -> factor of the learning rate; empty where all learn alike."""
+        return {}
+
+    def callbacks(self, model: Any) -> list[Any]:
+        """TrainerCallbacks of the strategy, for the prepared model."""
         return []
 
     def adapter(self, model: Any) -> Any:

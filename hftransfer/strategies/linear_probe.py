@@ -4,7 +4,6 @@ The backbone sees each row once. What the head reads of its output is kept, and 
 fields these are, and whether only the first position of them, is asked of autograd, so no list of models is needed.
 """
 
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from hftransfer.encoding import KEEP_BYTES, Encoded, keep
 from hftransfer.errors import ModelError
 from hftransfer.modeling import head_names
-from hftransfer.strategies import Strategy
+from hftransfer.strategies import Ground, Strategy
 
 _PREFIX = "kept_"
 
@@ -36,11 +35,12 @@ class LinearProbe(Strategy):
         model.base_model.requires_grad_(False)
         return model
 
-    def keep(self, model: Any, encoded: Encoded, folder: Path) -> Encoded:
+    def keep(self, model: Any, ground: Ground) -> Encoded:
         """Rows of kept features, and the model's base put aside.
 
         Unchanged where the head reads whole sequences of different lengths, or more than the disk should hold.
         """
+        encoded, folder = ground.encoded, ground.folder
         if not self.keep_features:
             return encoded
         batch = encoded.collate([encoded.splits["train"][row] for row in range(min(2, len(encoded.splits["train"])))])

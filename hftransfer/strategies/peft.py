@@ -1,0 +1,122 @@
+"""Any method of PEFT that can be merged, by PEFT's own name and fields: https://huggingface.co/docs/peft.
+
+What it is attached to is found by looking: the Linear layers of the repeated blocks, or the norms for `ln_tuning`.
+"""
+
+import dataclasses
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from hftransfer.errors import ModelError, RecipeError
+from hftransfer.modeling import block_linears, blocks, head_names
+from hftransfer.plugins import nearest
+from hftransfer.strategies import Strategy
+from hftransfer.tasks import Task
+
+# Fields that follow from the model or from the training.
+_OURS = {"peft_type", "task_type", "modules_to_save", "inference_mode", "total_step", "base_model_name_or_path"}
+
+
+class Peft(Strategy):
+    """Train what the method adds to a frozen checkpoint, and the head; merged into the model that ships."""
+
+    training: ClassVar[dict[str, Any]] = {"learning_rate": 3.0e-3, "num_train_epochs": 8}
+
+    method: str = "lora"
+    """As PEFT writes it: lora, ia3, adalora, vera, boft, oft, loha, lokr, ln_tuning, fourierft, ..."""
+    config: dict[str, Any] = Field(default={})
+    """Fields of the method's own config."""
+
+    def check(self, task: Task, model: Any) -> None:
+        from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING, PEFT_TYPE_TO_TUNER_MAPPING
+
+        mergeable = {
+            str(kind.value).lower()
+            for kind, tuner in PEFT_TYPE_TO_TUNER_MAPPING.items()
+            if callable(getattr(tuner, "merge_and_unload", None))
+        }
+        known = {str(kind.value).lower() for kind in PEFT_TYPE_TO_CONFIG_MAPPING}
+        if self.method in known - mergeable:
+            raise RecipeError(
+                f"strategy.method: what '{self.method}' adds cannot be merged into a plain model; "
+                f"{nearest(self.method, mergeable)}"
+            )
+        if self.method not in mergeable:
+            raise RecipeError(f"strategy.method: PEFT has no '{self.method}'; {nearest(self.method, mergeable)}")
+        own = {field.name for field in dataclasses.fields(_config_class(self.method))} - _OURS
+        for key in self.config:
+            if key not in own:
+                raise RecipeError(f"strategy.config: '{self.method}' has no field '{key}'; {nearest(key, own)}")
+
+    def prepare(self, model: Any) -> Any:
+        """The model wrapped by PEFT, its head trained in full.
+
+        Raises:
+            ModelError: the method finds nothing in the model, or refuses its layers.
+        """
+        from peft import get_peft_model
+
+        kind = _config_class(self.method)
+        own = {field.name for field in dataclasses.fields(kind)}
+        fields = self._targets(model, own) | self.config
+        if "total_step" in own:
+            # AdaLoRA's schedule; the number of steps is known when the training begins.
+            fields |= {"total_step": 10**6}
+        try:
+            adapted = get_peft_model(model, kind(**fields, modules_to_save=head_names(model) or None))
+        except (TypeError, ValueError, AssertionError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise ModelError(f"{self.method} refuses a {type(model).__name__}: {reason}") from None
+        # PEFT would look the base up at every checkpoint, and save embeddings where it finds another vocabulary there.
+        adapted.peft_config["default"].base_model_name_or_path = ""
+        return adapted
+
+    def _targets(self, model: Any, own: set[str]) -> dict[str, Any]:
+        if "target_modules" not in own or "target_modules" in self.config:
+            return {}
+        found = _norms(model) if self.method == "ln_tuning" else block_linears(model)
+        if not found:
+            raise ModelError(f"{self.method} finds nothing to adapt in the repeated blocks of {type(model).__name__}")
+        return {"target_modules": found} | ({"feedforward_modules": []} if "feedforward_modules" in own else {})
+
+    def callbacks(self, model: Any) -> list[Any]:
+        from transformers import TrainerCallback
+
+        class Allocate(TrainerCallback):
+            """AdaLoRA spreads its ranks anew after each step, by the gradients of it."""
+
+            def on_train_begin(self, args: Any, state: Any, control: Any, **_kwargs: Any) -> None:
+                config = model.peft_config["default"]
+                config.total_step = state.max_steps
+                config.tinit = min(config.tinit or state.max_steps // 10, state.max_steps // 3)
+                config.tfinal = min(config.tfinal or state.max_steps // 3, state.max_steps // 3)
+                model.base_model.rankallocator.set_total_step(state.max_steps)
+
+            def on_optimizer_step(self, args: Any, state: Any, control: Any, **_kwargs: Any) -> None:
+                model.base_model.update_and_allocate(state.global_step)
+
+        return [Allocate()] if hasattr(model.base_model, "update_and_allocate") else []
+
+    def adapter(self, model: Any) -> Any:
+        return model
+
+    def merge(self, model: Any) -> Any:
+        """The plain model with the update in its weights."""
+        return model.merge_and_unload()
+
+
+def _config_class(method: str) -> Any:
+    from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+
+    return next(kind for name, kind in PEFT_TYPE_TO_CONFIG_MAPPING.items() if str(name.value).lower() == method)
+
+
+def _norms(model: Any) -> list[str]:
+    """The norm layers within the repeated blocks."""
+    inside = tuple(f"{block}." for block in blocks(model))
+    return [
+        name
+        for name, module in model.named_modules()
+        if name.startswith(inside) and "Norm" in type(module).__name__ and any(True for _ in module.parameters(False))
+    ]
