@@ -150,10 +150,10 @@ def _pinned(recipe: Recipe) -> Recipe:
 
 def _parameters(task: Task, origin: Origin, strategy: Strategy) -> dict[str, int]:
     """Of the model that ships, and the most that train at a time."""
+    strategy.check(task, empty_model(task, origin))
     everything, trainable = [], []
     for step, _ in strategy.steps():
         model = empty_model(task, origin)
-        step.check(task, model)
         before, _ = parameters(model)
         after, trains = parameters(step.prepare(model))
         everything.append(min(before, after))

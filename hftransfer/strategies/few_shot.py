@@ -51,7 +51,7 @@ class FewShot(Strategy):
     """Contrastive tuning of the encoder, then a linear probe; `training:` is that of the first."""
 
     training: ClassVar[dict[str, Any]] = {
-        "learning_rate": 5.0e-5,
+        "learning_rate": 2.0e-4,
         "num_train_epochs": 10,
         "per_device_train_batch_size": 16,
         "warmup_steps": 5,
@@ -67,7 +67,6 @@ class FewShot(Strategy):
     def steps(self) -> list[tuple[Strategy, dict[str, Any]]]:
         head = {"learning_rate": self.head_learning_rate, "num_train_epochs": self.head_epochs, "max_steps": -1}
         return [(_Contrastive(temperature=self.temperature), {}), (LinearProbe(), head)]
-
 
     def check(self, task: Task, model: Any) -> None:
         if getattr(task, "problem_type", None) != "single_label_classification":

@@ -17,8 +17,8 @@ class L2Sp(Strategy):
 
     training: ClassVar[dict[str, Any]] = {"learning_rate": 2.0e-4, "num_train_epochs": 10, "weight_decay": 0.0}
 
-    alpha: float = Field(default=1.0, ge=0)
-    """Strength of the pull."""
+    alpha: float = Field(default=100.0, ge=0)
+    """Strength of the pull: with a rate of 2e-4, a weight that has no gradient is half-way back after 35 steps."""
 
     def callbacks(self, model: Any) -> list[Any]:
         import torch
