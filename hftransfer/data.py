@@ -32,7 +32,8 @@ def load_rows(task: Task, data: Data, seed: int) -> Rows:
         DataError: a column, split or label is not what it should be; a cell is empty, a file unreadable.
     """
     source = data.source.load()
-    wanted = [s for s in (data.splits.train, *_named(data, source).values()) if s]
+    bare = data.unlabelled if data.unlabelled != "rest" else None
+    wanted = [s for s in (data.splits.train, *_named(data, source).values(), bare) if s]
     for name in wanted:
         if name not in source:
             raise DataError(f"the source has no split '{name}'; {nearest(name, source)}")
@@ -40,18 +41,24 @@ def load_rows(task: Task, data: Data, seed: int) -> Rows:
     hashes: dict[str, list[str]] = {}
     skipped: dict[str, int] = {}
     for name in wanted:
-        raw[name] = _to_roles(task, source[name], data.columns, name)
+        columns = [role for role in task.columns if name != bare or role not in task.targets]
+        raw[name] = _to_roles(task, source[name], data.columns, name, columns)
         raw[name], hashes[name], skipped[name] = _clean(task, raw[name], name, data.on_error)
     task = task.resolve(raw[data.splits.train])
     places = _split(task, data, source, raw, seed)
+    if bare:
+        places["unlabelled"] = (bare, list(range(len(raw[bare]))))
     removed = _remove_duplicates(places, hashes)
-    splits = {name: raw[origin].select(rows) for name, (origin, rows) in places.items()}
-    for name, rows in splits.items():
-        if not len(rows):
-            raise DataError(f"split '{name}' is empty" + (" once duplicates are removed" if removed.get(name) else ""))
+    splits = {name: raw[origin].select(rows) for name, (origin, rows) in places.items() if name != "unlabelled"}
+    _refuse_empty(splits, removed)
     if data.shots is not None:
-        splits["train"], kept = _draw(task, splits["train"], data.shots, seed)
-        places["train"] = (places["train"][0], [places["train"][1][i] for i in kept])
+        kept = _draw(task, splits["train"], data.shots, seed)
+        splits["train"] = splits["train"].select(kept)
+        origin, numbers = places["train"]
+        places["train"] = (origin, [numbers[i] for i in kept])
+        if data.unlabelled == "rest":
+            places["unlabelled"] = (origin, sorted(set(numbers) - set(places["train"][1])))
+    unlabelled = _unlabelled(task, raw, places)
     task = task.learn(splits["train"])
     task = task.know(labels=task.find_labels(splits))
     classes = {name: _count(task, rows) for name, rows in splits.items()}
@@ -59,13 +66,28 @@ def load_rows(task: Task, data: Data, seed: int) -> Rows:
     targets = [str(rows[role][:]) for _, rows in sorted(splits.items()) for role in sorted(task.targets)]
     facts = DataFacts(
         fingerprint=hashlib.sha256(repr((content, targets)).encode()).hexdigest(),
-        rows={name: len(rows) for name, rows in splits.items()},
+        rows={name: len(rows) for name, rows in (splits | unlabelled).items()},
         duplicates_removed=removed,
         skipped=skipped,
         labels=list(task.labels),
         classes=classes,
     )
-    return Rows(task, {name: task.index(rows) for name, rows in splits.items()}, facts)
+    return Rows(task, {name: task.index(rows) for name, rows in splits.items()} | unlabelled, facts)
+
+
+def _refuse_empty(splits: dict[str, Any], removed: dict[str, int]) -> None:
+    for name, rows in splits.items():
+        if not len(rows):
+            raise DataError(f"split '{name}' is empty" + (" once duplicates are removed" if removed.get(name) else ""))
+
+
+def _unlabelled(task: Task, raw: dict[str, Any], places: dict[str, tuple[str, list[int]]]) -> dict[str, Any]:
+    """The split `unlabelled`, if there is one, without the columns that a model has to find."""
+    if "unlabelled" not in places:
+        return {}
+    origin, numbers = places["unlabelled"]
+    rows = raw[origin].select(numbers)
+    return {"unlabelled": rows.remove_columns([role for role in rows.column_names if role in task.targets])}
 
 
 def _named(data: Data, source: dict[str, Any]) -> dict[str, str | None]:
@@ -77,12 +99,12 @@ def _named(data: Data, source: dict[str, Any]) -> dict[str, str | None]:
     }
 
 
-def _to_roles(task: Task, rows: Any, columns: dict[str, str | list[str]], split: str) -> Any:
+def _to_roles(task: Task, rows: Any, columns: dict[str, str | list[str]], split: str, roles: list[str]) -> Any:
     """The rows with one column for each role."""
     _refuse_roles(task, columns)
     rows = _laid_open(rows)
     chosen: dict[str, str] = {}
-    for role in task.columns:
+    for role in roles:
         column = columns.get(role, role)
         if role in task.optional and role not in columns and role not in rows.column_names:
             continue
@@ -223,7 +245,7 @@ def _remove_duplicates(places: dict[str, tuple[str, list[int]]], hashes: dict[st
     """Take out of `train`, then of `validation`, what stands again nearer to the test split; counts by split."""
     seen: set[str] = set()
     removed: dict[str, int] = {}
-    for name in ("test", "validation", "train"):
+    for name in (name for name in ("test", "validation", "train", "unlabelled") if name in places):
         origin, rows = places[name]
         kept = [row for row in rows if hashes[origin][row] not in seen]
         removed[name] = len(rows) - len(kept)
@@ -232,7 +254,7 @@ def _remove_duplicates(places: dict[str, tuple[str, list[int]]], hashes: dict[st
     return removed
 
 
-def _draw(task: Task, rows: Any, shots: int, seed: int) -> tuple[Any, list[int]]:
+def _draw(task: Task, rows: Any, shots: int, seed: int) -> list[int]:
     """The first `shots` rows of each class in an order drawn by the seed."""
     groups = task.groups(rows)
     if groups is None:
@@ -243,8 +265,7 @@ def _draw(task: Task, rows: Any, shots: int, seed: int) -> tuple[Any, list[int]]
         if taken[groups[row]] < shots:
             taken[groups[row]] += 1
             kept.append(row)
-    kept.sort()
-    return rows.select(kept), kept
+    return sorted(kept)
 
 
 def _count(task: Task, rows: Any) -> dict[str, int]:

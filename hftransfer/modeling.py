@@ -90,12 +90,12 @@ def open_origin(task: Task, model: Model, rows: Any) -> Origin:
         if model.processor is None:
             processor = _used_to(task.new_processor(config, rows), weights)
         else:
-            processor = _open_processor(task, find(model.processor), config, rows)
+            processor = open_processor(task, find(model.processor), config, rows)
         config.update(task.know(processor=processor).config())
         return Origin(config, weights, processor, keeps_head=False)
     before = read(transformers.AutoConfig, weights)
     _check_class(task, before)
-    processor = _open_processor(task, find(model.processor) if model.processor else weights, before, rows)
+    processor = open_processor(task, find(model.processor) if model.processor else weights, before, rows)
     fields = task.know(processor=processor).config()
     after = read(transformers.AutoConfig, weights, **fields)
     # Numbers have no names by which a head could be known to be for the same ones.
@@ -123,7 +123,8 @@ def _used_to(processor: Any, weights: Checkpoint | None) -> Any:
     return processor
 
 
-def _open_processor(task: Task, checkpoint: Checkpoint, config: Any, rows: Any) -> Any:
+def open_processor(task: Task, checkpoint: Checkpoint, config: Any, rows: Any) -> Any:
+    """The processor of a checkpoint, as the task opens it for the training rows."""
     import transformers
 
     def of(name: str, **more: Any) -> Any:
@@ -270,3 +271,19 @@ def depths(model: Any) -> dict[str, int]:
         behind = own is None and passed == len(places)
         found[name] = len(places) + 1 if behind or name.startswith(heads) else own or passed
     return found
+
+
+def logits_layer(model: Any) -> Any:
+    """The Linear layer of the head that makes the logits of a classification.
+
+    Raises:
+        ModelError: there is none.
+    """
+    import torch
+
+    heads = [model.get_submodule(name) for name in head_names(model)]
+    linears = [module for head in heads for module in head.modules() if isinstance(module, torch.nn.Linear)]
+    fits = [module for module in linears if module.out_features == model.config.num_labels]
+    if not fits:
+        raise ModelError(f"{type(model).__name__} has no layer in its head that makes the logits of its labels")
+    return fits[-1]

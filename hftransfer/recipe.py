@@ -111,6 +111,9 @@ class Data(Section):
     """Train, validation and test."""
     shots: int | None = Field(default=None, ge=1)
     """Keep this many training rows of each class, drawn by the seed."""
+    unlabelled: str | None = None
+    """Rows to learn from without labels (strategy distill): `rest`, the training rows that `shots` leaves, or a split
+    of the source."""
     on_error: Literal["raise", "skip"] = "raise"
     """What to do with an empty cell or an unreadable file: stop, or leave the row out and count it."""
 
@@ -200,8 +203,16 @@ class Recipe(Section):
         return check_training(value)
 
     @model_validator(mode="after")
+    def _unlabelled_rows_are_learnt_from(self) -> "Recipe":
+        if self.data.unlabelled is not None and not self.strategy.uses_unlabelled:
+            raise ValueError(f"'data.unlabelled' is for strategy distill; '{self.strategy.name}' learns from labels")
+        if self.data.unlabelled == "rest" and self.data.shots is None:
+            raise ValueError("'data.unlabelled: rest' are the rows that 'data.shots' leaves, and it is not given")
+        return self
+
+    @model_validator(mode="after")
     def _random_weights_train_from_scratch(self) -> "Recipe":
-        if self.model.id is None and self.strategy.name != "scratch":
+        if self.model.id is None and self.strategy.name not in ("scratch", "distill"):
             raise ValueError(
                 f"'model.config' alone makes random weights, from which strategy '{self.strategy.name}' "
                 "has nothing to transfer: use strategy 'scratch', or give 'model.id'"

@@ -1,8 +1,8 @@
 """Few labels: the encoder learns to put rows of one class together, then a head is trained on what it says.
 
-The two phases of SetFit (Tunstall et al. 2022, https://arxiv.org/abs/2209.11055), for encoders of any modality, with the
-supervised contrastive loss (Khosla et al. 2020, https://arxiv.org/abs/2004.11362, equation 2): every pair within a batch
-counts, so that an epoch costs one pass over the rows, however many pairs they make.
+The two phases of SetFit (Tunstall et al. 2022, https://arxiv.org/abs/2209.11055), for encoders of any modality, with
+the supervised contrastive loss (Khosla et al. 2020, https://arxiv.org/abs/2004.11362, equation 2): every pair within a
+batch counts, so that an epoch costs one pass over the rows, however many pairs they make.
 """
 
 from typing import Any, ClassVar
@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from hftransfer.errors import RecipeError
-from hftransfer.modeling import head_names
+from hftransfer.modeling import logits_layer
 from hftransfer.strategies import Strategy
 from hftransfer.strategies.linear_probe import LinearProbe
 from hftransfer.tasks import Task
@@ -24,7 +24,7 @@ class _Contrastive(Strategy):
     def prepare(self, model: Any) -> Any:
         import torch
 
-        last = _last_linear(model)
+        last = logits_layer(model)
         seen: list[Any] = []
 
         def look(_module: Any, args: Any) -> None:
@@ -71,7 +71,7 @@ class FewShot(Strategy):
     def check(self, task: Task, model: Any) -> None:
         if getattr(task, "problem_type", None) != "single_label_classification":
             raise RecipeError(f"strategy few_shot needs one class a row, and these rows of '{task.name}' have none")
-        _last_linear(model)
+        logits_layer(model)
 
 
 def contrastive_loss(torch: Any, vectors: Any, labels: Any, temperature: float) -> Any:
@@ -86,15 +86,3 @@ def contrastive_loss(torch: Any, vectors: Any, labels: Any, temperature: float) 
     log_chance = (logits - logits.logsumexp(dim=1, keepdim=True)).masked_fill(~same, 0.0)
     count = same.sum(dim=1)
     return -(log_chance.sum(dim=1) / count.clamp(min=1)).sum() / (count > 0).sum().clamp(min=1)
-
-
-def _last_linear(model: Any) -> Any:
-    """The layer that makes the logits."""
-    import torch
-
-    heads = [model.get_submodule(name) for name in head_names(model)]
-    linears = [module for head in heads for module in head.modules() if isinstance(module, torch.nn.Linear)]
-    fits = [module for module in linears if module.out_features == model.config.num_labels]
-    if not fits:
-        raise RecipeError(f"strategy few_shot finds no layer of {type(model).__name__} that makes the logits")
-    return fits[-1]

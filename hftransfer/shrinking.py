@@ -1,0 +1,131 @@
+"""A smaller model made of a trained one: fewer layers, fewer attention heads, a narrower feed-forward."""
+
+from typing import Any
+
+import numpy as np
+
+from hftransfer.errors import ModelError
+from hftransfer.modeling import blocks
+
+# What the families call the number of their layers, and the width of their feed-forward.
+_LAYERS = ("num_hidden_layers", "n_layers", "num_layers", "encoder_layers")
+_WIDTHS = ("intermediate_size", "hidden_dim", "d_ff", "encoder_ffn_dim")
+
+
+def drop_layers(model: Any, count: int) -> None:
+    """Keep `count` of the layers, evenly spaced from the first to the last (Sajjad et al. 2023, arXiv:2004.03844).
+
+    Raises:
+        ModelError: the model has no such list of layers, or no more than `count`.
+    """
+    import torch
+
+    lists = {block.rpartition(".")[0] for block in blocks(model)}
+    for key in _LAYERS:
+        for name in sorted(lists):
+            layers = model.get_submodule(name)
+            if getattr(model.config, key, None) != len(layers):
+                continue
+            if count > len(layers):
+                raise ModelError(f"{type(model).__name__} has {len(layers)} layers; {count} of them cannot be kept")
+            kept = np.linspace(0, len(layers) - 1, count).round().astype(int).tolist()
+            parent, _, last = name.rpartition(".")
+            setattr(model.get_submodule(parent), last, torch.nn.ModuleList([layers[i] for i in kept]))
+            setattr(model.config, key, count)
+            return
+    raise ModelError(f"{type(model).__name__} has no list of layers whose number stands in its config")
+
+
+def narrow(model: Any, share: float) -> None:
+    """Take this share of the feed-forward's units out of every layer, those of the smallest weights.
+
+    A unit counts by the product of the norms of its weights in and out.
+
+    Raises:
+        ModelError: no feed-forward is found whose width stands in the config.
+    """
+    import torch
+
+    key = next((key for key in _WIDTHS if isinstance(getattr(model.config, key, None), int)), None)
+    found = [] if key is None else _feed_forwards(model, getattr(model.config, key))
+    if key is None or not found:
+        raise ModelError(f"{type(model).__name__} has no feed-forward whose width stands in its config")
+    width = getattr(model.config, key)
+    left = max(1, round(width * (1 - share)))
+    for ins, outs in found:
+        norms = [layer.weight.norm(dim=1) for layer in ins] + [layer.weight.norm(dim=0) for layer in outs]
+        kept = _largest(torch.stack(norms).prod(dim=0), left)
+        for layer in ins:
+            _select(layer, kept, 0)
+        for layer in outs:
+            _select(layer, kept, 1)
+    setattr(model.config, key, left)
+
+
+def _feed_forwards(model: Any, width: int) -> list[tuple[list[Any], list[Any]]]:
+    """For each block the Linear layers into its feed-forward's units, and those out of them."""
+    import torch
+
+    found = []
+    for block in blocks(model):
+        linears = [m for m in model.get_submodule(block).modules() if isinstance(m, torch.nn.Linear)]
+        ins = [m for m in linears if m.out_features == width != m.in_features]
+        outs = [m for m in linears if m.in_features == width != m.out_features]
+        if ins and outs:
+            found.append((ins, outs))
+    return found
+
+
+def drop_heads(model: Any, share: float) -> None:
+    """Take this share of the attention heads out of every layer, those of the smallest weights.
+
+    A head counts by the product of the norms of its values and of its part of the output layer.
+
+    Raises:
+        ModelError: Transformers cannot take heads out of such a model.
+    """
+    base = model.base_model
+    if not callable(getattr(base, "_prune_heads", None)):
+        raise ModelError(
+            f"Transformers cannot take attention heads out of a {type(model).__name__}: set strategy.heads to 0"
+        )
+    number = model.config.num_attention_heads
+    drop = min(number - 1, round(number * share))
+    chosen = {}
+    for layer, block in enumerate(blocks(model)):
+        values, output = _attention(model.get_submodule(block), model.config.hidden_size)
+        by_head = values.weight.view(number, -1).norm(dim=1) * output.weight.T.reshape(number, -1).norm(dim=1)
+        kept = set(_largest(by_head, number - drop).tolist()) if not by_head.is_meta else set(range(number - drop))
+        chosen[layer] = sorted(set(range(number)) - kept)
+    if drop:
+        model.prune_heads(chosen)
+
+
+def _attention(block: Any, size: int) -> tuple[Any, Any]:
+    """The layers of values and output of a block's attention, by their order: query, key, value, output."""
+    import torch
+
+    square = [m for m in block.modules() if isinstance(m, torch.nn.Linear) and m.in_features == m.out_features == size]
+    if len(square) != 4:
+        raise ModelError(f"a {type(block).__name__} has no attention of four square layers: set strategy.heads to 0")
+    return square[2], square[3]
+
+
+def _largest(scores: Any, count: int) -> Any:
+    """The numbers of the largest scores, in order."""
+    import torch
+
+    if scores.is_meta:
+        return torch.arange(count)
+    return scores.topk(count).indices.sort().values
+
+
+def _select(layer: Any, kept: Any, dim: int) -> None:
+    """A Linear layer with some of its outputs (dim 0) or inputs (dim 1)."""
+    import torch
+
+    kept = kept.to(layer.weight.device)
+    layer.weight = torch.nn.Parameter(layer.weight.detach().index_select(dim, kept).contiguous())
+    if dim == 0 and layer.bias is not None:
+        layer.bias = torch.nn.Parameter(layer.bias.detach().index_select(0, kept).contiguous())
+    layer.out_features, layer.in_features = layer.weight.shape
