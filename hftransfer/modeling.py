@@ -1,5 +1,6 @@
 """Processor and model from a checkpoint; what a model is made of: its head, its repeated blocks, its parameters."""
 
+import copy
 import inspect
 import warnings
 from dataclasses import dataclass
@@ -189,7 +190,7 @@ def empty_model(task: Task, origin: Origin) -> Any:
 
     try:
         with torch.device("meta"):
-            return getattr(transformers, task.model_class(origin.config)).from_config(origin.config)
+            return getattr(transformers, task.model_class(origin.config)).from_config(copy.deepcopy(origin.config))
     except (TypeError, ValueError, ArithmeticError, RuntimeError, ImportError) as error:
         kind, reason = origin.config.model_type, " ".join(str(error).split())[:300]
         raise ModelError(f"no {kind} can be made of its config: {reason}") from None

@@ -17,14 +17,16 @@ def load_model(task: Task, origin: Origin) -> Any:
     """
     import transformers
 
-    auto = getattr(transformers, task.model_class(origin.config))
+    # A copy, since a strategy that makes the model smaller says so in its config.
+    config = copy.deepcopy(origin.config)
+    auto = getattr(transformers, task.model_class(config))
     if origin.weights is None:
-        model = _spread(auto.from_config(origin.config))
+        model = _spread(auto.from_config(config))
     else:
         model, loaded = read(
             auto,
             origin.weights,
-            config=origin.config,
+            config=config,
             use_safetensors=True,
             ignore_mismatched_sizes=True,
             output_loading_info=True,

@@ -15,7 +15,7 @@ from hftransfer.strategies.linear_probe import LinearProbe
 class LpFt(Strategy):
     """Two trainings; `training:` is that of the second."""
 
-    training: ClassVar[dict[str, Any]] = {"learning_rate": 1.0e-4, "num_train_epochs": 10}
+    training: ClassVar[dict[str, Any]] = {"learning_rate": 2.0e-4, "num_train_epochs": 10}
 
     probe_learning_rate: float = Field(default=LinearProbe.training["learning_rate"], gt=0)
     """Of the probe."""
