@@ -4,7 +4,6 @@ import re
 from typing import Any
 
 from hftransfer import plugins
-from hftransfer.metrics import LOWER_IS_BETTER
 from hftransfer.results import RunResult
 from hftransfer.tables import (
     Table,
@@ -12,10 +11,10 @@ from hftransfer.tables import (
     checkpoint,
     data_table,
     directed,
+    gain_table,
     headlines,
     in_markdown,
     interval,
-    number,
     portable,
     recipe_yaml,
     runtime_table,
@@ -118,16 +117,8 @@ def _summary(result: RunResult) -> str:
 
 def _gain(result: RunResult) -> str:
     """The tuned model against everything that is neither it nor made of it."""
-    scores, sign = headlines(result), -1 if result.headline in LOWER_IS_BETTER else 1
-    tuned, lines = scores["tuned"], []
-    for variant, score in scores.items():
-        if variant == "tuned" or variant in result.exports:
-            continue
-        gain, sides = sign * (tuned.value - score.value), f"{interval(tuned)} against {interval(score)}"
-        overlap = "; the intervals overlap" if tuned.low <= score.high and score.low <= tuned.high else ""
-        better = f"better than {variant} by {number(gain)} {result.headline}" if gain > 0 else ""
-        lines.append(f"- {better or f'**WARNING: not better than {variant}**'}: {sides}{overlap}")
-    return "## What the transfer gained\n\nThe tuned model is\n\n" + "\n".join(lines) if lines else ""
+    table = gain_table(result)
+    return f"## What the transfer gained\n\n{table.title}.\n\n{table.markdown()}" if table.rows else ""
 
 
 def _pictures(result: RunResult) -> str:

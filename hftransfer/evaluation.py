@@ -54,17 +54,28 @@ class Scorer:
     resamples: int
     seed: int
 
-    def score(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, Score]:
-        """Metric -> score; rows are resampled with replacement, the same draws for every variant."""
+    def resample(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, np.ndarray]:
+        """Metric -> its value on all rows, then on each resample of them.
+
+        Rows are drawn with replacement, the same draws for every variant.
+        """
         draws = np.random.default_rng(self.seed).integers(0, len(references), (self.resamples, len(references)))
-        tail = 50 * (1 - self.confidence)
-        scores = {}
+        found = {}
         for metric in self.metrics:
             resampled = metric.resampled(predictions, references, draws)
             for name, value in metric(predictions, references).items():
-                low, high = np.nanpercentile(resampled[name], [tail, 100 - tail])
-                scores[name] = Score(value=value, low=float(low), high=float(high), count=len(references))
-        return scores
+                found[name] = np.concatenate([[value], resampled[name]])
+        return found
+
+    def interval(self, values: np.ndarray, count: int) -> Score:
+        """A score out of its values as `resample` gives them, or as the difference of two of them.
+
+        The draws being the same, the interval of a difference is that of a paired bootstrap (Efron and Tibshirani 1993,
+        ch. 8).
+        """
+        tail = 50 * (1 - self.confidence)
+        low, high = np.nanpercentile(values[1:], [tail, 100 - tail])
+        return Score(value=float(values[0]), low=float(low), high=float(high), count=count)
 
 
 def check_metrics(names: list[str]) -> None:

@@ -11,24 +11,35 @@ from tqdm.auto import tqdm
 from hftransfer import card, hub, machine, report
 from hftransfer.evaluation import confusion
 from hftransfer.metrics import LOWER_IS_BETTER
-from hftransfer.planning import Plan
+from hftransfer.planning import Plan, exported
 from hftransfer.results import Example, ExportFacts, RunResult, RuntimeFacts, Score
 from hftransfer.stages import Job, packed, scorer
+from hftransfer.tables import interval
 from hftransfer.tasks import Outputs
 from hftransfer.workspace import dump_yaml, save_arrays, write
 
 _WORST = 12
 
 
-def scores(plan: Plan, outputs: dict[str, dict[str, Outputs]]) -> dict[str, dict[str, dict[str, Score]]]:
-    """Split -> variant -> metric -> score, with bootstrap intervals."""
-    score = scorer(plan).score
+def scored(plan: Plan, outputs: dict[str, dict[str, Outputs]]) -> dict[str, Any]:
+    """The fields `scores` and `transfer_gain` of a result."""
+    made = scorer(plan)
     found: dict[str, dict[str, dict[str, Score]]] = {}
+    values: dict[str, dict[str, np.ndarray]] = {}
     pairs = [(split, variant) for split, variants in outputs.items() for variant in variants]
     for split, variant in tqdm(pairs, desc="bootstrap intervals", unit="variant"):
         references = plan.task.references(plan.rows.splits[split])
-        found.setdefault(split, {})[variant] = score(plan.task.decide(outputs[split][variant]), references)
-    return found
+        resampled = made.resample(plan.task.decide(outputs[split][variant]), references)
+        count = len(references)
+        found.setdefault(split, {})[variant] = {name: made.interval(it, count) for name, it in resampled.items()}
+        if split == "test":
+            values[variant] = resampled
+    headline = plan.metrics[0]
+    sign = -1 if headline in LOWER_IS_BETTER else 1
+    others = [name for name in values if name not in ("tuned", *exported(plan.recipe))]
+    count = len(plan.rows.splits["test"])
+    gains = {name: made.interval(sign * (values["tuned"][headline] - values[name][headline]), count) for name in others}
+    return {"scores": found, "transfer_gain": gains}
 
 
 def collect(
@@ -36,7 +47,7 @@ def collect(
 ) -> RunResult:
     """The record of a run."""
     plan = job.plan
-    found = scores(plan, job.outputs)
+    found = scored(plan, job.outputs)
     decided = plan.task.decide(job.outputs["test"]["tuned"])
     references = plan.task.references(plan.rows.splits["test"])
     model, source = recipe["model"], recipe["data"]["source"]
@@ -48,7 +59,7 @@ def collect(
         task=plan.task.name,
         headline=plan.metrics[0],
         recipe=recipe,
-        scores=found,
+        **found,
         parameters=plan.parameters,
         seconds={stage: round(seconds, 2) for stage, seconds in job.workspace.seconds().items()},
         peak_memory_bytes=machine.peak_memory(),
@@ -64,7 +75,7 @@ def collect(
         examples=_examples(plan),
         cards=hub.cards(revisions),
         watts=machine.watts(),
-        warnings=plan.warnings + _warnings(plan.metrics[0], found["test"], exports),
+        warnings=plan.warnings + _warnings(plan.metrics[0], found["scores"]["test"], found["transfer_gain"]),
     )
 
 
@@ -96,15 +107,19 @@ def _examples(plan: Plan) -> list[str]:
     return [told["text"][:200] for told in shown if "text" in told]
 
 
-def _warnings(headline: str, test: dict[str, dict[str, Score]], exports: dict[str, ExportFacts]) -> list[str]:
-    """A loud line for each baseline that does better than the tuned model."""
-    sign = -1 if headline in LOWER_IS_BETTER else 1
-    mine = test["tuned"][headline].value
+# What a transfer has to beat; other strategies are other ways of transferring.
+_PLAIN = {"majority", "scratch", "pretrained", "linear_probe"}
+
+
+def _warnings(headline: str, test: dict[str, dict[str, Score]], gains: dict[str, Score]) -> list[str]:
+    """A loud line for each variant that does better than the tuned model."""
+    plain = "the transfer does not pay: try another learning rate, more epochs, another strategy or checkpoint"
     return [
-        f"tuned is worse than {variant} on test: {headline} {mine:.4f} against {found[headline].value:.4f}; "
-        "the transfer does not pay: try another learning rate, more epochs, linear_probe, lora or another checkpoint"
-        for variant, found in test.items()
-        if variant not in exports and sign * found[headline].value > sign * mine
+        f"tuned is worse than {variant} on test: {headline} {test['tuned'][headline].value:.4f} against "
+        f"{test[variant][headline].value:.4f} (paired difference {interval(gain)}); "
+        f"{plain if variant in _PLAIN else f'strategy {variant} suits these rows better'}"
+        for variant, gain in gains.items()
+        if gain.value < 0
     ]
 
 

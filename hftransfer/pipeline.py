@@ -68,7 +68,7 @@ def export(folder: Path, settings: Export) -> RunResult:
             "recipe": resolved(plan.recipe),
             "pytorch": pytorch,
             "exports": exports,
-            "scores": outcome.scores(plan, job.outputs),
+            **outcome.scored(plan, job.outputs),
         }
         result = before.model_copy(update=changed)
         outcome.publish(result, job)

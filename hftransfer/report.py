@@ -10,7 +10,7 @@ from typing import Any
 from hftransfer import tables as words
 from hftransfer.page import PAGE
 from hftransfer.results import RunResult, Score
-from hftransfer.tables import Table, amount, headlines, interval, named, score_table
+from hftransfer.tables import Table, amount, gain_table, headlines, interval, named, score_table
 
 _INK, _GRID, _ACCENT, _MUTED, _EXPORT, _BAD = "#1f2933", "#e4e7eb", "#1d5fbf", "#7b8794", "#0e7c66", "#b42318"
 
@@ -40,7 +40,9 @@ class Plot:
 def terminal(result: RunResult) -> str:
     """The final table of a run in plain text."""
     lines = [f"WARNING: {line}" for line in _alerts(result)]
-    return "\n".join([score_table(result, runtime=True).text(), *lines])
+    gains = gain_table(result)
+    told = [f"\n{gains.title}:\n{gains.text()}"] if gains.rows else []
+    return "\n".join([score_table(result, runtime=True).text(), *told, *lines])
 
 
 def markdown(results: Sequence[RunResult]) -> str:
@@ -90,7 +92,10 @@ def _view(result: RunResult) -> dict[str, Any]:
         "result": result,
         "what": f"{result.task} · {words.checkpoint(result)} · {strategy} · seed {seed}",
         "alerts": _alerts(result),
-        "scores": [score_table(result, split) for split in ("test", "validation") if result.scores.get(split)],
+        "scores": [
+            *(score_table(result, split) for split in ("test", "validation") if result.scores.get(split)),
+            *([gain_table(result)] if result.transfer_gain else []),
+        ],
         "plots": _plots(result).values(),
         "facts": [words.runtime_table(result), *_facts(result)],
         "recipe": words.recipe_yaml(result),

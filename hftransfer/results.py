@@ -92,6 +92,8 @@ class RunResult(Section):
     """The recipe with every default resolved."""
     scores: dict[str, dict[str, dict[str, Score]]]
     """Split -> variant -> metric -> score."""
+    transfer_gain: dict[str, Score] = {}
+    """Variant -> how much better the tuned model is by the headline on test, with a paired bootstrap's interval."""
     parameters: dict[str, int]
     """`all` and `trainable`."""
     seconds: dict[str, float]

@@ -75,6 +75,17 @@ def headlines(result: RunResult) -> dict[str, Score]:
     return {name: scores[name][result.headline] for name in _ordered(scores) if result.headline in scores[name]}
 
 
+def gain_table(result: RunResult) -> Table:
+    """How much better the tuned model is than what it is held against, and whether that is sure."""
+    rows = []
+    for variant in _ordered(result.transfer_gain):
+        gain = result.transfer_gain[variant]
+        sure = "yes" if gain.low > 0 else "NO, it is worse" if gain.high < 0 else "no, the interval holds 0"
+        rows.append((variant, interval(gain), sure))
+    title = f"Gain of the tuned model on test by {result.headline}, with the interval of a paired bootstrap"
+    return Table(title, ("against", "gain", "better for sure"), rows)
+
+
 def _ordered(variants: Iterable[str]) -> list[str]:
     return sorted(variants, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
 

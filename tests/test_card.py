@@ -101,17 +101,15 @@ def test_scores_stand_with_interval_rows_and_level():
 
 def test_the_gain_is_told_and_a_missing_one_is_loud():
     text = card(result())
-    assert "- better than scratch by 0.215 accuracy: 0.925 [0.905, 0.945] against 0.710 [0.690, 0.730]\n" in text
-    assert "not better" not in text
-    scores = {"test": {"linear_probe": {"accuracy": score(0.93)}, "tuned": {"accuracy": score(0.925)}}}
-    worse = card(result(scores=scores, exports={}))
-    assert "**WARNING: not better than linear_probe**" in worse
-    assert "the intervals overlap" in worse
+    assert "| scratch | 0.215 [0.175, 0.255] | yes |" in text and "NO, it is worse" not in text
+    worse = card(result(transfer_gain={"linear_probe": score(-0.05)}))
+    assert "| linear_probe | -0.050 [-0.070, -0.030] | NO, it is worse |" in worse
+    assert "no, the interval holds 0" in card(result(transfer_gain={"full": score(0.01)}))
 
 
 def test_lower_is_better_where_it_is():
     text = card(regression())
-    assert "better than scratch by 32.250 mae" in text
+    assert "| scratch | 32.250 [28.250, 36.250] | yes |" in text
     assert "its mae (lower is better) is **120.2 [117.2, 123.2]**" in text
 
 

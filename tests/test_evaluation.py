@@ -24,11 +24,25 @@ def test_an_interval_has_the_width_of_the_binomial():
     references = np.zeros(400, dtype=int)
     predictions = (np.arange(400) < 80).astype(int)
     scorer = Scorer([load_metric("accuracy", None)], 0.95, 2000, seed=0)
-    score = scorer.score(predictions, references)["accuracy"]
+    values = scorer.resample(predictions, references)["accuracy"]
+    score = scorer.interval(values, 400)
     half = 1.96 * np.sqrt(0.8 * 0.2 / 400)
     assert score.value == 0.8 and score.count == 400
     assert score.low == pytest.approx(0.8 - half, abs=0.006) and score.high == pytest.approx(0.8 + half, abs=0.006)
-    assert score == scorer.score(predictions, references)["accuracy"]
+    assert score == scorer.interval(scorer.resample(predictions, references)["accuracy"], 400)
+
+
+def test_the_interval_of_a_gain_is_paired():
+    references = np.zeros(400, dtype=int)
+    mine = (np.arange(400) < 80).astype(int)
+    theirs = (np.arange(400) < 100).astype(int)
+    scorer = Scorer([load_metric("accuracy", None)], 0.95, 2000, seed=0)
+    one, other = (scorer.resample(it, references)["accuracy"] for it in (mine, theirs))
+    gain = scorer.interval(one - other, 400)
+    # Twenty rows of 400 differ: the interval is that of their share alone, and far from 0.
+    half = 1.96 * np.sqrt(0.05 * 0.95 / 400)
+    assert gain.value == pytest.approx(0.05)
+    assert gain.low == pytest.approx(0.05 - half, abs=0.004) and gain.high == pytest.approx(0.05 + half, abs=0.004)
 
 
 def test_the_gate_knows_the_direction_of_a_metric():
