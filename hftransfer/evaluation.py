@@ -214,3 +214,15 @@ def confusion(predictions: np.ndarray, references: np.ndarray, labels: tuple[str
         return []
     found: list[list[int]] = confusion_matrix(references, predictions, labels=[*range(len(labels))]).tolist()
     return found
+
+
+def calibration_error(chances: np.ndarray, references: np.ndarray, bins: int = 15) -> float:
+    """How far confidence is from accuracy, by bins of confidence weighted by their rows.
+
+    Guo et al. 2017, https://arxiv.org/abs/1706.04599, equation 3, with their 15 bins. `chances` has the shape
+    (rows, classes) and sums to 1 by row; `references` are class numbers.
+    """
+    confidence, right = chances.max(axis=1), chances.argmax(axis=1) == references
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = (abs((right[place == one] - confidence[place == one]).sum()) for one in range(bins))
+    return float(sum(gaps) / len(references))

@@ -9,7 +9,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from hftransfer import card, hub, machine, report
-from hftransfer.evaluation import confusion
+from hftransfer.evaluation import calibration_error, confusion
 from hftransfer.metrics import LOWER_IS_BETTER
 from hftransfer.planning import Plan, exported
 from hftransfer.results import Example, ExportFacts, RunResult, RuntimeFacts, Score
@@ -22,13 +22,13 @@ _WORST = 12
 
 
 def scored(plan: Plan, outputs: dict[str, dict[str, Outputs]]) -> dict[str, Any]:
-    """The fields `scores` and `transfer_gain` of a result."""
+    """The fields `scores`, `transfer_gain` and `calibration_error` of a result."""
     made = scorer(plan)
     found: dict[str, dict[str, dict[str, Score]]] = {}
     values: dict[str, dict[str, np.ndarray]] = {}
     pairs = [(split, variant) for split, variants in outputs.items() for variant in variants]
     for split, variant in tqdm(pairs, desc="bootstrap intervals", unit="variant"):
-        references = plan.task.references(plan.rows.splits[split])
+        references = _references(plan, split)
         resampled = made.resample(plan.task.decide(outputs[split][variant]), references)
         count = len(references)
         found.setdefault(split, {})[variant] = {name: made.interval(it, count) for name, it in resampled.items()}
@@ -39,7 +39,14 @@ def scored(plan: Plan, outputs: dict[str, dict[str, Outputs]]) -> dict[str, Any]
     others = [name for name in values if name not in ("tuned", *exported(plan.recipe))]
     count = len(plan.rows.splits["test"])
     gains = {name: made.interval(sign * (values["tuned"][headline] - values[name][headline]), count) for name in others}
-    return {"scores": found, "transfer_gain": gains}
+    chances = {name: plan.task.chances(it) for name, it in outputs["test"].items()}
+    apart = {name: calibration_error(it, _references(plan, "test")) for name, it in chances.items() if it is not None}
+    return {"scores": found, "transfer_gain": gains, "calibration_error": apart}
+
+
+def _references(plan: Plan, split: str) -> np.ndarray:
+    """Of a split, or of the test rows under a shift (`test-noise`)."""
+    return plan.task.references(plan.rows.splits[split.partition("-")[0]])
 
 
 def collect(
@@ -144,7 +151,7 @@ def publish(result: RunResult, job: Job) -> None:
 
 def _table(plan: Plan, split: str, outputs: dict[str, Outputs]) -> str:
     """CSV: row, reference, and the prediction of each variant, in words."""
-    references = plan.task.references(plan.rows.splits[split])
+    references = _references(plan, split)
     columns = [references, *(plan.task.decide(array) for array in outputs.values())]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -11,6 +11,7 @@ from hftransfer.encoding import encode
 from hftransfer.planning import baselines, check, resolved
 from hftransfer.recipe import Export, Recipe
 from hftransfer.results import RunResult
+from hftransfer.shifts import shifted
 from hftransfer.workspace import Workspace, dump_yaml
 
 
@@ -28,7 +29,8 @@ def run(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool = Fa
     plan = check(recipe)
     with workspace.open(dump_yaml(resolved(recipe)), overwrite=overwrite):
         with workspace.timed("encode"), workspace.state.main_process_first():
-            encoded = encode(plan.task, plan.rows.splits, workspace.kept / "encoded")
+            more = shifted(plan.task, plan.rows.splits["test"], plan.recipe.evaluation.shifts, plan.recipe.seed)
+            encoded = encode(plan.task, plan.rows.splits | more, workspace.kept / "encoded")
         job = stages.Job(plan, encoded, workspace, outputs={})
         if "majority" in plan.recipe.evaluation.baselines:
             stages.majority(job)

@@ -10,6 +10,7 @@ from hftransfer.data import Rows, load_rows
 from hftransfer.evaluation import check_fit, check_metrics
 from hftransfer.modeling import Origin, empty_model, find, open_origin, parameters
 from hftransfer.recipe import Recipe
+from hftransfer.shifts import check_shifts
 from hftransfer.strategies import Strategy
 from hftransfer.tasks import Task
 from hftransfer.training import DEFAULTS, arguments
@@ -67,6 +68,7 @@ def check(recipe: Recipe) -> Plan:
     recipe = recipe.model_copy(update={"task": rows.task})
     origin = open_origin(rows.task, recipe.model, rows.splits["train"])
     rows = replace(rows, task=rows.task.know(processor=origin.processor))
+    check_shifts(rows.task, recipe.evaluation.shifts)
     if "majority" in recipe.evaluation.baselines:
         rows.task.constant(rows.task.references(rows.splits["train"]))
     for name in recipe.evaluation.metrics:

@@ -125,6 +125,9 @@ class Evaluation(Section):
     """Names in `hftransfer/metrics/` or ids of Hub metrics; the first is the headline. Default: the task's own."""
     baselines: list[str] = []
     """`majority` and names of strategies, scored beside the tuned model on the same rows."""
+    shifts: list[str] = []
+    """The test rows again under other conditions: noise, blur, contrast, jpeg (images), typos, casing (texts), noise,
+    speed, reverb (recordings)."""
     confidence: float = Field(default=0.95, gt=0, lt=1)
     """Width of the bootstrap intervals."""
     resamples: int = Field(default=1000, ge=10)

@@ -10,7 +10,7 @@ from typing import Any
 from hftransfer import tables as words
 from hftransfer.page import PAGE
 from hftransfer.results import RunResult, Score
-from hftransfer.tables import Table, amount, gain_table, headlines, interval, named, score_table
+from hftransfer.tables import Table, amount, gain_table, headlines, interval, named, score_table, shift_table
 
 _INK, _GRID, _ACCENT, _MUTED, _EXPORT, _BAD = "#1f2933", "#e4e7eb", "#1d5fbf", "#7b8794", "#0e7c66", "#b42318"
 
@@ -40,9 +40,14 @@ class Plot:
 def terminal(result: RunResult) -> str:
     """The final table of a run in plain text."""
     lines = [f"WARNING: {line}" for line in _alerts(result)]
-    gains = gain_table(result)
-    told = [f"\n{gains.title}:\n{gains.text()}"] if gains.rows else []
+    told = [f"\n{it.title}:\n{it.text()}" for it in _more_scores(result)]
     return "\n".join([score_table(result, runtime=True).text(), *told, *lines])
+
+
+def _more_scores(result: RunResult) -> list[Table]:
+    """What the transfer gained, and the shifted test sets, where there are any."""
+    shifted = any(split.startswith("test-") for split in result.scores)
+    return [it for it in (gain_table(result), *([shift_table(result)] if shifted else [])) if it.rows]
 
 
 def markdown(results: Sequence[RunResult]) -> str:
@@ -94,7 +99,7 @@ def _view(result: RunResult) -> dict[str, Any]:
         "alerts": _alerts(result),
         "scores": [
             *(score_table(result, split) for split in ("test", "validation") if result.scores.get(split)),
-            *([gain_table(result)] if result.transfer_gain else []),
+            *_more_scores(result),
         ],
         "plots": _plots(result).values(),
         "facts": [words.runtime_table(result), *_facts(result)],

@@ -94,6 +94,8 @@ class RunResult(Section):
     """Split -> variant -> metric -> score."""
     transfer_gain: dict[str, Score] = {}
     """Variant -> how much better the tuned model is by the headline on test, with a paired bootstrap's interval."""
+    calibration_error: dict[str, float] = {}
+    """Variant -> expected calibration error on test; of tasks with one class a row."""
     parameters: dict[str, int]
     """`all` and `trainable`."""
     seconds: dict[str, float]

@@ -1,5 +1,6 @@
 """A smaller model made of a trained one: fewer layers, fewer attention heads, a narrower feed-forward."""
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ def drop_layers(model: Any, count: int) -> None:
     """
     import torch
 
+    if model.config.is_encoder_decoder:
+        raise ModelError(f"layers cannot be taken out of a {type(model).__name__}, which has an encoder and a decoder")
     lists = {block.rpartition(".")[0] for block in blocks(model)}
     for key in _LAYERS:
         for name in sorted(lists):
@@ -31,9 +34,30 @@ def drop_layers(model: Any, count: int) -> None:
             kept = np.linspace(0, len(layers) - 1, count).round().astype(int).tolist()
             parent, _, last = name.rpartition(".")
             setattr(model.get_submodule(parent), last, torch.nn.ModuleList([layers[i] for i in kept]))
+            _renumber(model.get_submodule(name))
             setattr(model.config, key, count)
+            _refuse_misfits(model)
             return
     raise ModelError(f"{type(model).__name__} has no list of layers whose number stands in its config")
+
+
+def _renumber(layers: Any) -> None:
+    """Give the layers of a decoder the numbers by which they find their place in its cache."""
+    for number, layer in enumerate(layers):
+        for module in layer.modules():
+            if hasattr(module, "layer_idx"):
+                module.layer_idx = number
+
+
+def _refuse_misfits(model: Any) -> None:
+    """Raise for weights that follow from the number of layers, yet do not stand in one (YOLOS's middle positions)."""
+    import torch
+
+    with torch.device("meta"):
+        fresh = dict(type(model)._from_config(copy.deepcopy(model.config)).named_parameters())
+    for name, weights in model.named_parameters():
+        if name not in fresh or fresh[name].shape != weights.shape:
+            raise ModelError(f"layers cannot be taken out of a {type(model).__name__}: '{name}' is for their number")
 
 
 def narrow(model: Any, share: float) -> None:

@@ -22,8 +22,6 @@ from hftransfer.training import arguments, train
 from hftransfer.weights import load_model, reload
 from hftransfer.workspace import Workspace
 
-SCORED = ("validation", "test")
-
 History = list[dict[str, float]]
 
 
@@ -36,6 +34,11 @@ class Job:
     workspace: Workspace
     outputs: dict[str, dict[str, Outputs]]
     """Split -> variant -> outputs."""
+
+    @property
+    def scored(self) -> tuple[str, ...]:
+        """Validation, test, and the test rows under shifts."""
+        return tuple(name for name in self.encoded.splits if name not in ("train", "unlabelled"))
 
     def predict(self, model: Any, encoded: Encoded, variant: str, splits: tuple[str, ...]) -> dict[str, np.ndarray]:
         """The outputs of the splits, packed."""
@@ -66,8 +69,8 @@ def majority(job: Job) -> None:
     """Outputs of the best model that looks at no input."""
     plan = job.plan
     constant = plan.task.constant(plan.task.references(plan.rows.splits["train"]))
-    for split in SCORED:
-        repeated = {name: np.stack([row] * len(plan.rows.splits[split])) for name, row in constant.items()}
+    for split in job.scored:
+        repeated = {name: np.stack([row] * len(job.encoded.splits[split])) for name, row in constant.items()}
         job.note("majority", packed({split: repeated}))
 
 
@@ -94,7 +97,7 @@ def baseline(job: Job, fitting: Fitting) -> History:
             model, encoded, history = _fit(job, fitting)
             job.plan.task.finish(model)
         with workspace.timed(f"score {name}"):
-            workspace.arrays(f"{name}/outputs", lambda: job.predict(model, encoded, name, SCORED))
+            workspace.arrays(f"{name}/outputs", lambda: job.predict(model, encoded, name, job.scored))
         return history
 
     history: History = workspace.record(f"{name}/history", make)
@@ -127,7 +130,7 @@ def tune(job: Job) -> History:
     with workspace.timed("score tuned"):
         job.note(
             "tuned",
-            workspace.arrays("tuned/outputs", lambda: job.predict(job.shipped(), job.encoded, "tuned", SCORED)),
+            workspace.arrays("tuned/outputs", lambda: job.predict(job.shipped(), job.encoded, "tuned", job.scored)),
         )
     return history
 

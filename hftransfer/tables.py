@@ -86,6 +86,15 @@ def gain_table(result: RunResult) -> Table:
     return Table(title, ("against", "gain", "better for sure"), rows)
 
 
+def shift_table(result: RunResult) -> Table:
+    """The headline of every variant on the test rows as they are, and under each shift."""
+    splits = ["test", *(split for split in result.scores if split.startswith("test-"))]
+    variants = [name for name in _ordered(result.scores["test"]) if all(name in result.scores[s] for s in splits)]
+    rows = [(name, *(interval(result.scores[split][name][result.headline]) for split in splits)) for name in variants]
+    heads = ("as it is", *(split.partition("-")[2] for split in splits[1:]))
+    return Table(f"{directed(result.headline)} on the test split under shifts", ("variant", *heads), rows)
+
+
 def _ordered(variants: Iterable[str]) -> list[str]:
     return sorted(variants, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
 

@@ -33,7 +33,7 @@ FIELDS = {"prune": "width: 0.5, layers: 1", "peft": "method: ia3"}
 LABELS = "one class a row"
 REFUSALS = {
     "linear_probe": "no head of its own", "lp_ft": "no head of its own", "few_shot": LABELS, "distill": LABELS,
-    "prune": "no feed-forward whose width stands in its config",
+    "prune": "layers cannot be taken out of",
 }  # fmt: skip
 
 

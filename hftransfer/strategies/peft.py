@@ -16,6 +16,8 @@ from hftransfer.tasks import Task
 
 # Fields that follow from the model or from the training.
 _OURS = {"peft_type", "task_type", "modules_to_save", "inference_mode", "total_step", "base_model_name_or_path"}
+# They have the method and refuse it, or need what no recipe tells (several tasks, adapters, tokens).
+_UNMERGED = {"lily", "poly", "shadow", "trainable_tokens", "xlora"}
 
 
 class Peft(Strategy):
@@ -35,7 +37,7 @@ class Peft(Strategy):
             str(kind.value).lower()
             for kind, tuner in PEFT_TYPE_TO_TUNER_MAPPING.items()
             if callable(getattr(tuner, "merge_and_unload", None))
-        }
+        } - _UNMERGED
         known = {str(kind.value).lower() for kind in PEFT_TYPE_TO_CONFIG_MAPPING}
         if self.method in known - mergeable:
             raise RecipeError(
@@ -64,10 +66,9 @@ class Peft(Strategy):
             # AdaLoRA's schedule; the number of steps is known when the training begins.
             fields |= {"total_step": 10**6}
         try:
-            adapted = get_peft_model(model, kind(**fields, modules_to_save=head_names(model) or None))
-        except (TypeError, ValueError, AssertionError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise ModelError(f"{self.method} refuses a {type(model).__name__}: {reason}") from None
+            adapted = get_peft_model(model, kind(**fields, modules_to_save=_head(model) or None))
+        except (TypeError, ValueError, AssertionError, AttributeError, RuntimeError) as error:
+            raise _refused(self.method, model, error) from None
         # PEFT would look the base up at every checkpoint, and save embeddings where it finds another vocabulary there.
         adapted.peft_config["default"].base_model_name_or_path = ""
         return adapted
@@ -102,8 +103,29 @@ class Peft(Strategy):
         return model
 
     def merge(self, model: Any) -> Any:
-        """The plain model with the update in its weights."""
-        return model.merge_and_unload()
+        """The plain model with the update in its weights.
+
+        Raises:
+            ModelError: the method cannot write its update into such layers.
+        """
+        try:
+            return model.merge_and_unload()
+        except (ValueError, NotImplementedError) as error:
+            raise _refused(self.method, model.get_base_model(), error) from None
+
+
+def _refused(method: str, model: Any, error: Exception) -> ModelError:
+    return ModelError(f"{method} refuses a {type(model).__name__}: {' '.join(str(error).split())[:300]}")
+
+
+def _head(model: Any) -> list[str]:
+    """The layers of the head; PEFT looks for weights in what it is told to save, and a head may be made of parts."""
+    return [
+        name
+        for head in head_names(model)
+        for name, module in model.named_modules()
+        if f"{name}.".startswith(f"{head}.") and any(True for _ in module.parameters(recurse=False))
+    ]
 
 
 def _config_class(method: str) -> Any:

@@ -153,6 +153,10 @@ class Task(Plugin):
         """Predictions out of outputs."""
         raise NotImplementedError
 
+    def chances(self, outputs: Outputs) -> np.ndarray | None:
+        """Probabilities of shape (rows, classes), where each row has one class."""
+        return None
+
     def references(self, rows: Any) -> np.ndarray:
         """What the metrics hold the predictions against."""
         raise NotImplementedError

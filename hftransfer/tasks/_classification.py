@@ -151,6 +151,9 @@ class _Classification(Task):
             return np.asarray(logits[:, 0])
         return np.asarray(logits.argmax(axis=1) if self._single else (logits > 0).astype(int))
 
+    def chances(self, outputs: Outputs) -> np.ndarray | None:
+        return np.exp(_log_softmax(outputs["logits"])) if self._single else None
+
     def references(self, rows: Any) -> np.ndarray:
         values = np.asarray(rows["label"])
         return values if self.problem_type == "regression" else values.astype(int)
