@@ -120,7 +120,7 @@ def tune(job: Job) -> History:
         model = strategy.merge(model)
 
         def save(folder: Path) -> None:
-            model.save_pretrained(folder)
+            model.save_pretrained(folder, state_dict=model.state_dict() | getattr(model, "beside", {}))
             plan.origin.processor.save_pretrained(folder)
 
         workspace.directory("model", save)

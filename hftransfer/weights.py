@@ -40,9 +40,24 @@ def load_model(task: Task, origin: Origin) -> Any:
             )
         _draw_anew(model, new, origin)
         _resize_positions(model, mismatched, origin.weights)
+        model.beside = _beside(model, origin.weights) if loaded["unexpected_keys"] else {}
     # Trainer of transformers 5 takes a model that accepts loss arguments to divide its loss by itself; many do not.
     model.accepts_loss_kwargs = False
     return model
+
+
+def _beside(model: Any, weights: Checkpoint) -> dict[str, Any]:
+    """What the checkpoint's base has and this model's has not (BERT's pooler, of no use to guess words).
+
+    It is saved with the model, so that a later run from there finds it.
+    """
+    from transformers import AutoModel
+
+    prefix, own = model.base_model_prefix, model.base_model.state_dict()
+    if model.base_model is model:
+        return {}
+    whole = read(AutoModel, weights, use_safetensors=True).state_dict()
+    return {f"{prefix}.{name}": it for name, it in whole.items() if name not in own}
 
 
 def new_model(model: Any) -> Any:

@@ -8,6 +8,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from _strategies import strategies
+
 ROOT = Path(__file__).parent.parent
 NO_SAVING = ["training.eval_strategy=no", "training.save_strategy=no", "export=null", "evaluation.baselines=[]"]
 
@@ -123,7 +125,7 @@ def claim(what: str, ratio: float, least: float) -> bool:
     return ratio >= least
 
 
-BENCHES = {"startup": startup, "probe": probe, "text": text}
+BENCHES = {"startup": startup, "probe": probe, "text": text, "strategies": strategies}
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["plain"]:

@@ -1,0 +1,154 @@
+"""Words hidden in texts are guessed: a checkpoint goes on learning the language of texts that have no labels.
+
+Masking as in BERT (Devlin et al. 2019, https://arxiv.org/abs/1810.04805, section 3.1); for a target domain before its
+few labels, Gururangan et al. 2020, https://arxiv.org/abs/2004.10964. The run is a checkpoint for any recipe on texts.
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from hftransfer.cells import Kind
+from hftransfer.errors import ModelError
+from hftransfer.tasks import Batch, Outputs, Task
+from hftransfer.tasks._text import check_positions, longest
+
+# The label of a token that is not to be guessed, as PyTorch's losses know it.
+_SEEN = -100
+
+
+class FillMask(Task):
+    """Texts to their hidden words. Inputs: `input_ids` and `attention_mask` of shape (batch, tokens).
+
+    Training sees a random part of a longer text and other masks in each epoch; scoring sees its beginning, and for a
+    text always the same masks.
+    """
+
+    columns: ClassVar[dict[str, Kind]] = {"text": "text", "label": "label"}
+    optional: ClassVar[frozenset[str]] = frozenset({"label"})
+    auto_model: ClassVar[str] = "AutoModelForMaskedLM"
+    auto_processor: ClassVar[str] = "AutoTokenizer"
+
+    max_length: int = Field(default=128, ge=4)
+    """Tokens of a text that are seen at a time."""
+    mlm_probability: float = Field(default=0.15, gt=0, lt=1)
+    """Share of the tokens to guess: of ten, eight are masked, one is another word, one stands as it is."""
+
+    def metrics(self) -> list[str]:
+        return ["perplexity", "token_accuracy"]
+
+    def groups(self, rows: Any) -> list[Any] | None:
+        """By the labels, where there are any: the splits are then those of a classification of the same rows."""
+        return list(rows["label"]) if "label" in rows.column_names else None
+
+    def check(self, splits: dict[str, Any], config: Any) -> list[str]:
+        check_positions(self.max_length, self.processor, config)
+        if self.processor.mask_token_id is None:
+            raise ModelError(
+                f"the tokenizer of this {config.model_type} has no mask, and 'fill-mask' hides words by it"
+            )
+        return []
+
+    def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        ids = self.processor(rows["text"], add_special_tokens=False, verbose=False)["input_ids"]
+        length = longest(self.max_length, self.processor)
+        frame = self.processor.num_special_tokens_to_add()
+        return {"input_ids": ids, "length": [min(len(one) + frame, length) for one in ids]}
+
+    @property
+    def varies(self) -> bool:
+        return True
+
+    def vary(self, row: dict[str, Any], draw: np.random.Generator) -> dict[str, Any]:
+        ids, room = list(row["input_ids"]), self._room()
+        start = int(draw.integers(0, max(0, len(ids) - room) + 1))
+        return self._masked(ids[start : start + room], draw)
+
+    def _room(self) -> int:
+        """Tokens of the text itself."""
+        return longest(self.max_length, self.processor) - int(self.processor.num_special_tokens_to_add())
+
+    def _masked(self, ids: list[int], draw: np.random.Generator) -> dict[str, Any]:
+        tokenizer = self.processor
+        whole = np.array(tokenizer.build_inputs_with_special_tokens(ids))
+        labels = np.full(len(whole), _SEEN)
+        if (whole == tokenizer.mask_token_id).any():
+            # A text that somebody has masked himself.
+            labels[whole == tokenizer.mask_token_id] = tokenizer.mask_token_id
+            return {"input_ids": whole, "labels": labels}
+        free = np.flatnonzero(~np.isin(whole, tokenizer.all_special_ids))
+        if len(free):
+            chosen = free[draw.permutation(len(free))[: max(1, round(self.mlm_probability * len(free)))]]
+            labels[chosen] = whole[chosen]
+            fate = draw.random(len(chosen))
+            whole[chosen[fate < 0.8]] = tokenizer.mask_token_id
+            other = chosen[fate >= 0.9]
+            whole[other] = draw.integers(0, len(tokenizer), len(other))
+        return {"input_ids": whole, "labels": labels}
+
+    def collator(self) -> Callable[[list[dict[str, Any]]], Batch]:
+        import torch
+
+        def collate(rows: list[dict[str, Any]]) -> Batch:
+            cells = [row if "labels" in row else self._of_text(row) for row in rows]
+            length = max(len(row["input_ids"]) for row in cells)
+            fills = {"input_ids": self.processor.pad_token_id, "labels": _SEEN}
+            batch = {
+                name: np.stack([np.pad(row[name], (0, length - len(row[name])), constant_values=fill) for row in cells])
+                for name, fill in fills.items()
+            }
+            batch["attention_mask"] = np.stack([np.arange(length) < len(row["input_ids"]) for row in cells])
+            return {name: torch.from_numpy(array.astype(np.int64)) for name, array in batch.items()}
+
+        return collate
+
+    def _of_text(self, row: dict[str, Any]) -> dict[str, Any]:
+        """The beginning of a text, its masks drawn by its own tokens."""
+        ids = [int(one) for one in row["input_ids"]][: self._room()]
+        return self._masked(ids, np.random.default_rng(ids))
+
+    def predict(self, model: Any, batch: Batch) -> Outputs:
+        """For each token to guess of a row, in their order: the loss, and the five likeliest tokens."""
+        import torch
+
+        inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
+        logits = model(**inputs).logits.float()
+        losses, guesses = [], []
+        for row, labels in zip(logits, batch["labels"], strict=True):
+            at = torch.nonzero(labels != _SEEN)[:, 0]
+            losses.append(torch.nn.functional.cross_entropy(row[at], labels[at], reduction="none").cpu().numpy())
+            guesses.append(torch.cat([labels[at, None], row[at].topk(5).indices], dim=1).cpu().numpy())
+        return {"losses": losses, "guesses": guesses}  # type: ignore[dict-item]
+
+    def decide(self, outputs: Outputs) -> np.ndarray:
+        """Of shape (rows, 3): the sum of the losses, how many tokens were to guess, and how many guesses are right."""
+        losses, guesses = outputs["losses"], outputs["guesses"]
+        right = (guesses[..., 0] == guesses[..., 1]) & ~np.isnan(losses)
+        return np.stack([np.nansum(losses, axis=1), (~np.isnan(losses)).sum(axis=1), right.sum(axis=1)], axis=1)
+
+    def references(self, rows: Any) -> np.ndarray:
+        return np.zeros((len(rows), 3))
+
+    def same(self, mine: np.ndarray, theirs: np.ndarray, references: np.ndarray) -> np.ndarray:
+        """As many right guesses."""
+        return np.asarray(mine[:, 2] == theirs[:, 2])
+
+    def losses(self, outputs: Outputs, references: np.ndarray) -> np.ndarray:
+        sums, counts, _ = self.decide(outputs).T
+        return np.asarray(sums / np.maximum(counts, 1))
+
+    def describe(self, value: Any) -> str:
+        total, count, right = value
+        return f"{right:.0f} of {count:.0f} words guessed, loss {total / max(count, 1):.2f}" if count else "the words"
+
+    def read(self, text: str) -> dict[str, Any]:
+        return {"text": text}
+
+    def show(self, row: dict[str, Any], prediction: Any, reference: Any) -> dict[str, Any]:
+        return {"text": row["text"][:400]}
+
+    def answer(self, outputs: Outputs) -> dict[str, Any]:
+        guesses = outputs["guesses"][0]
+        return {"guesses": [[self.processor.decode([int(token)]) for token in one[1:]] for one in guesses]}
