@@ -79,8 +79,10 @@ TEACHER = [*TEXT, "data.shots=64", "strategy=full", "training.num_train_epochs=4
 SHORT = [*TEXT, "training.num_train_epochs=4", _baselines()]
 
 
-def _peft(label: str, strategy: str) -> Run:
-    return Run(f"news-{label}", NEWS, [*TEXT, _baselines(), f"strategy={strategy}"], {f"peft: {label}": "tuned"})
+def _peft(method: str, rate: str) -> Run:
+    strategy = f"strategy={{name: peft, method: {method}}}"
+    more = ["training.num_train_epochs=20", f"training.learning_rate={rate}"]
+    return Run(f"news-{method}", NEWS, [*TEXT, _baselines(), strategy, *more], {f"peft: {method}": "tuned"})
 
 
 SECTIONS = [
@@ -104,9 +106,9 @@ SECTIONS = [
         "Five topics, 445 test articles, cut to their first 96 tokens.",
         [
             Run("news", NEWS, [*TEXT, _baselines(*BESIDE)], {**_own(*BESIDE), "few_shot": "tuned"}),
-            _peft("lora", "lora"),
-            _peft("ia3", "{name: peft, method: ia3}"),
-            _peft("oft", "{name: peft, method: oft}"),
+            _peft("lora", "3.0e-3"),
+            _peft("oft", "3.0e-3"),
+            _peft("ia3", "1.0e-2"),
         ],
     ),
     Section(
