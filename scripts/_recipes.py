@@ -1,4 +1,4 @@
-"""The table of the recipes, from the recipes themselves; `scripts/recipes` writes it to recipes/README.md."""
+"""The table of the recipes, from the recipes themselves; `scripts/docs` writes it to recipes/README.md."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ _HUB = "https://huggingface.co"
 _HEAD = """# Recipes
 
 Each is run by `scripts/run recipes/PATH`, any field overridden by `key=value`; `hftransfer check` tells in seconds
-whether it would. This page is written by `scripts/recipes`.
+whether it would. This page is written by `scripts/docs`.
 """
 
 

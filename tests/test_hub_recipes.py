@@ -287,4 +287,4 @@ def test_every_shape_of_task_has_a_recipe_of_the_hub():
 
 
 def test_the_page_of_recipes_is_that_of_the_recipes():
-    assert (_recipes.RECIPES / "README.md").read_text(encoding="utf-8") == _recipes.page(), "scripts/recipes writes it"
+    assert (_recipes.RECIPES / "README.md").read_text(encoding="utf-8") == _recipes.page(), "scripts/docs writes it"

@@ -1,6 +1,6 @@
 """What a strategy keeps and changes, on tiny models of several families."""
 
-import numpy as np
+import _peft
 import pytest
 import torch
 import transformers
@@ -8,46 +8,19 @@ from datasets import Dataset
 
 from hftransfer import plugins
 from hftransfer.encoding import Encoded
+from hftransfer.errors import ModelError, RecipeError
+from hftransfer.modeling import depths
 from hftransfer.strategies import Ground
-
-TOKENS = {"vocab_size": 50, "num_labels": 3}
-SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
-PIXELS = {"image_size": 16, "patch_size": 8, "num_labels": 3}
-FAMILIES = {
-    "bert": (TOKENS | SMALL, "AutoModelForSequenceClassification"),
-    "roberta": (TOKENS | SMALL, "AutoModelForSequenceClassification"),
-    "electra": (TOKENS | SMALL | {"embedding_size": 16}, "AutoModelForSequenceClassification"),
-    "distilbert": (TOKENS | {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 32},
-                   "AutoModelForSequenceClassification"),
-    "vit": (PIXELS | SMALL, "AutoModelForImageClassification"),
-    "dinov2": (PIXELS | SMALL, "AutoModelForImageClassification"),
-    "swin": (PIXELS | {"image_size": 32, "patch_size": 2, "embed_dim": 8, "depths": [1, 1], "num_heads": [2, 2],
-                       "window_size": 2}, "AutoModelForImageClassification"),
-    "resnet": ({"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "num_labels": 3},
-               "AutoModelForImageClassification"),
-}  # fmt: skip
-
-
-def _model(family):
-    fields, auto = FAMILIES[family]
-    torch.manual_seed(0)
-    return getattr(transformers, auto).from_config(transformers.AutoConfig.for_model(family, **fields)).eval()
 
 
 def _rows(family, model):
-    generator = np.random.default_rng(0)
-    if "Image" in FAMILIES[family][1]:
-        side = getattr(model.config, "image_size", 16)
-        columns = {"pixel_values": generator.normal(size=(6, 3, side, side)).astype("float32")}
-    else:
-        columns = {"input_ids": generator.integers(5, 50, (6, 7)), "attention_mask": np.ones((6, 7), dtype=int)}
-    rows = Dataset.from_dict({name: list(cells) for name, cells in columns.items()} | {"labels": [0, 1, 2, 0, 1, 2]})
-    return rows.with_format("numpy")
+    columns = {name: list(cells.numpy()) for name, cells in _peft.batch(family, model).items()}
+    return Dataset.from_dict(columns).with_format("numpy")
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", _peft.FAMILIES)
 def test_a_probe_on_kept_features_answers_as_the_whole_model(family, tmp_path):
-    model = _model(family)
+    model = _peft.model(family)
     rows = _rows(family, model)
     collate = transformers.default_data_collator
     batch = collate([rows[i] for i in range(6)])
@@ -67,9 +40,9 @@ def test_a_probe_on_kept_features_answers_as_the_whole_model(family, tmp_path):
 
 
 @pytest.mark.parametrize("fields", [{}, {"use_dora": True}, {"use_rslora": True}], ids=["lora", "dora", "rslora"])
-@pytest.mark.parametrize("family", [name for name in FAMILIES if name != "resnet"])
+@pytest.mark.parametrize("family", [name for name in _peft.FAMILIES if name != "resnet"])
 def test_adapters_are_found_trained_and_merged(family, fields):
-    model = _model(family)
+    model = _peft.model(family)
     lora = plugins.load("strategies", "lora")(r=2, **fields)
     batch = transformers.default_data_collator([_rows(family, model)[i] for i in range(6)])
     wrapped = lora.prepare(model)
@@ -82,11 +55,159 @@ def test_adapters_are_found_trained_and_merged(family, fields):
         trained = wrapped(**batch).logits
         merged = lora.merge(wrapped)
         torch.testing.assert_close(merged(**batch).logits, trained, atol=1e-5, rtol=1e-4)
-    assert type(merged) is type(_model(family))
+    assert type(merged) is type(_peft.model(family))
 
 
 def test_lora_says_where_it_finds_nothing():
-    from hftransfer.errors import ModelError
-
     with pytest.raises(ModelError, match="no Linear layer"):
-        plugins.load("strategies", "lora")().prepare(_model("resnet"))
+        plugins.load("strategies", "lora")().prepare(_peft.model("resnet"))
+
+
+def test_the_page_of_peft_is_what_was_tried():
+    assert _peft.PAGE.read_text(encoding="utf-8") == _peft.page(), "scripts/docs writes it"
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"method": "lorra"}, "did you mean 'lora'"),
+        ({"method": "prompt_tuning"}, "cannot be merged into a plain model"),
+        ({"method": "ia3", "config": {"r": 8}}, "'ia3' has no field 'r'"),
+    ],
+    ids=["unknown", "unmerged", "field"],
+)
+def test_peft_says_what_it_does_not_know(fields, sentence):
+    with pytest.raises(RecipeError, match=sentence):
+        plugins.load("strategies", "peft")(**fields).check(None, None)
+
+
+def test_depth_counts_from_the_embeddings_to_the_head():
+    depth = depths(_peft.model("bert"))
+    assert depth["bert.embeddings.word_embeddings.weight"] == 0
+    assert depth["bert.encoder.layer.1.output.dense.weight"] == 2
+    assert depth["bert.pooler.dense.weight"] == depth["classifier.weight"] == 3
+    assert set(depth) == {name for name, _ in _peft.model("bert").named_parameters()}
+
+
+def test_the_last_layers_alone_train():
+    model = plugins.load("strategies", "last_layers")(layers=1).prepare(_peft.model("vit"))
+    trained = {name.partition(".layer.")[2][:1] for name, p in model.named_parameters() if p.requires_grad}
+    assert trained == {"1", ""} and not model.vit.embeddings.cls_token.requires_grad
+
+
+def test_rates_fall_by_depth():
+    rates = plugins.load("strategies", "layer_decay")(decay=0.5).rates(_peft.model("bert"))
+    assert rates["classifier.weight"] == 1 and rates["bert.encoder.layer.1.output.dense.bias"] == 0.5
+    assert rates["bert.embeddings.word_embeddings.weight"] == 0.125
+
+
+def test_rates_reach_the_optimizer():
+    from hftransfer.training import _spread_rates
+
+    model = _peft.model("bert")
+    rates = plugins.load("strategies", "layer_decay")(decay=0.5).rates(model)
+    optimizer = torch.optim.AdamW([{"params": list(model.parameters()), "weight_decay": 0.1}], lr=1.0)
+    _spread_rates(optimizer, model, rates)
+    found = {id(p): group for group in optimizer.param_groups for p in group["params"]}
+    assert len(found) == len(list(model.parameters()))
+    for name, parameter in model.named_parameters():
+        assert found[id(parameter)]["lr"] == rates[name] and found[id(parameter)]["weight_decay"] == 0.1
+
+
+def test_blocks_join_epoch_by_epoch():
+    model = _peft.model("bert")
+    (callback,) = plugins.load("strategies", "gradual_unfreeze")(every=2).callbacks(model)
+    seen = []
+    for epoch in (0, 1.9, 2, 4, 6):
+        callback.on_step_begin(None, transformers.TrainerState(epoch=epoch), None)
+        seen.append(sorted({depths(model)[name] for name, p in model.named_parameters() if p.requires_grad}))
+    assert seen == [[3], [3], [2, 3], [1, 2, 3], [0, 1, 2, 3]]
+
+
+def test_weights_are_pulled_back_to_the_checkpoint():
+    model = _peft.model("bert")
+    (callback,) = plugins.load("strategies", "l2_sp")(alpha=10).callbacks(model)
+    weight, start = model.bert.pooler.dense.weight, model.bert.pooler.dense.weight.detach().clone()
+    head = model.classifier.weight.detach().clone()
+    with torch.no_grad():
+        weight.add_(1)
+    callback.on_optimizer_step(None, None, None, optimizer=torch.optim.SGD(model.parameters(), lr=0.05))
+    torch.testing.assert_close(weight.detach(), start + 0.5)
+    torch.testing.assert_close(model.classifier.weight.detach(), head)
+
+
+def test_the_contrastive_loss_is_that_of_the_paper():
+    from hftransfer.strategies.few_shot import contrastive_loss
+
+    torch.manual_seed(0)
+    vectors, labels, temperature = torch.randn(5, 4), torch.tensor([0, 0, 1, 1, 2]), 0.5
+    unit = vectors / vectors.norm(dim=1, keepdim=True)
+    expected = []
+    for i in range(4):
+        others = [j for j in range(5) if j != i]
+        total = sum(torch.exp(unit[i] @ unit[j] / temperature) for j in others)
+        (same,) = (j for j in others if labels[j] == labels[i])
+        expected.append(-torch.log(torch.exp(unit[i] @ unit[same] / temperature) / total))
+    found = contrastive_loss(torch, vectors, labels, temperature)
+    torch.testing.assert_close(found, torch.stack(expected).mean())
+
+
+def test_a_row_without_a_label_is_learnt_from_the_teacher_alone():
+    distill = plugins.load("strategies", "distill")(teacher="anyone", temperature=2, alpha=0.5)
+    torch.manual_seed(0)
+    mine, theirs = torch.randn(2, 3, requires_grad=True), torch.randn(2, 3)
+    soft = distill._loss(torch, mine, theirs, torch.tensor([-100, -100]))
+    chances = (theirs / 2).softmax(dim=1)
+    expected = 4 * (chances * (chances.log() - (mine / 2).log_softmax(dim=1))).sum(dim=1).mean()
+    torch.testing.assert_close(soft, expected)
+    both = distill._loss(torch, mine, theirs, torch.tensor([0, 1]))
+    hard = torch.nn.functional.cross_entropy(mine, torch.tensor([0, 1]))
+    torch.testing.assert_close(both, 0.5 * expected + 0.5 * hard)
+    distill._loss(torch, mine, theirs, torch.tensor([-100, -100])).backward()
+    assert mine.grad.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("fields", "size"),
+    [({"width": 0.5}, "intermediate_size"), ({"layers": 1}, "num_hidden_layers"), ({"heads": 0.5}, None)],
+    ids=["width", "layers", "heads"],
+)
+@pytest.mark.parametrize("family", ["bert", "vit"])
+def test_a_pruned_model_is_smaller_and_read_back_equal(family, fields, size, tmp_path):
+    before = _peft.model(family)
+    if "heads" in fields and not hasattr(before.base_model, "_prune_heads"):
+        with pytest.raises(ModelError, match="cannot take attention heads out"):
+            plugins.load("strategies", "prune")(**fields).prepare(before)
+        return
+    count, full = before.num_parameters(), getattr(before.config, size) if size else None
+    pruned = plugins.load("strategies", "prune")(**fields).prepare(before).eval()
+    assert pruned.num_parameters() < count and (size is None or getattr(pruned.config, size) == full // 2)
+    pruned.save_pretrained(tmp_path)
+    again = getattr(transformers, _peft.FAMILIES[family][1]).from_pretrained(tmp_path).eval()
+    rows = _peft.batch(family, pruned)
+    with torch.no_grad():
+        torch.testing.assert_close(again(**rows).logits, pruned(**rows).logits)
+
+
+def test_the_units_with_the_smallest_weights_go():
+    from hftransfer.shrinking import narrow
+
+    model = _peft.model("bert")
+    block = model.bert.encoder.layer[0]
+    with torch.no_grad():
+        block.intermediate.dense.weight[1::2] = 0
+    kept = block.intermediate.dense.weight[::2].clone()
+    narrow(model, 0.5)
+    torch.testing.assert_close(block.intermediate.dense.weight, kept)
+
+
+def test_what_is_pruned_weight_by_weight_stays_zero():
+    model = _peft.model("bert")
+    (callback,) = plugins.load("strategies", "prune")(weights=0.5).callbacks(model)
+    callback.on_train_begin(None, None, None)
+    weight = model.bert.encoder.layer[0].output.dense.weight
+    assert (weight == 0).float().mean() == 0.5
+    with torch.no_grad():
+        weight.add_(1)
+    callback.on_optimizer_step(None, None, None)
+    assert (weight == 0).float().mean() == 0.5

@@ -31,21 +31,14 @@ class Peft(Strategy):
     """Fields of the method's own config."""
 
     def check(self, task: Task, model: Any) -> None:
-        from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING, PEFT_TYPE_TO_TUNER_MAPPING
-
-        mergeable = {
-            str(kind.value).lower()
-            for kind, tuner in PEFT_TYPE_TO_TUNER_MAPPING.items()
-            if callable(getattr(tuner, "merge_and_unload", None))
-        } - _UNMERGED
-        known = {str(kind.value).lower() for kind in PEFT_TYPE_TO_CONFIG_MAPPING}
-        if self.method in known - mergeable:
+        known = {str(kind.value).lower() for kind in _configs()}
+        if self.method in known - mergeable():
             raise RecipeError(
                 f"strategy.method: what '{self.method}' adds cannot be merged into a plain model; "
-                f"{nearest(self.method, mergeable)}"
+                f"{nearest(self.method, mergeable())}"
             )
-        if self.method not in mergeable:
-            raise RecipeError(f"strategy.method: PEFT has no '{self.method}'; {nearest(self.method, mergeable)}")
+        if self.method not in known:
+            raise RecipeError(f"strategy.method: PEFT has no '{self.method}'; {nearest(self.method, mergeable())}")
         own = {field.name for field in dataclasses.fields(_config_class(self.method))} - _OURS
         for key in self.config:
             if key not in own:
@@ -128,10 +121,23 @@ def _head(model: Any) -> list[str]:
     ]
 
 
-def _config_class(method: str) -> Any:
+def mergeable() -> set[str]:
+    """The methods whose update can be written into the weights of a plain model."""
+    from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
+
+    tuners = PEFT_TYPE_TO_TUNER_MAPPING.items()
+    merged = {kind for kind, tuner in tuners if callable(getattr(tuner, "merge_and_unload", None))}
+    return {str(kind.value).lower() for kind in merged} - _UNMERGED
+
+
+def _configs() -> dict[Any, Any]:
     from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
-    return next(kind for name, kind in PEFT_TYPE_TO_CONFIG_MAPPING.items() if str(name.value).lower() == method)
+    return dict(PEFT_TYPE_TO_CONFIG_MAPPING)
+
+
+def _config_class(method: str) -> Any:
+    return next(kind for name, kind in _configs().items() if str(name.value).lower() == method)
 
 
 def _norms(model: Any) -> list[str]:
