@@ -166,7 +166,8 @@ def _usage(result: RunResult, repo: str | None) -> str:
     # The pipeline would search with four beams, and write on.
     told = result.recipe["task"]
     more = f", num_beams={told['num_beams']}, max_new_tokens={told['max_target_length']}" if "num_beams" in told else ""
-    place, before, with_file = _place(result, repo), "", f'answer = pipe("{example}"{more})'
+    given = task.example or f'"{example}"'
+    place, before, with_file = _place(result, repo), "", f"answer = pipe({given}{more})"
     if "audio" in task.columns.values():
         # Transformers itself would read the file with ffmpeg and resample it with torchaudio.
         before = "import soundfile\nimport soxr\n"

@@ -57,7 +57,8 @@ def load_rows(task: Task, data: Data, seed: int) -> Rows:
         origin, numbers = places["train"]
         places["train"] = (origin, [numbers[i] for i in kept])
         if data.unlabelled == "rest":
-            places["unlabelled"] = (origin, sorted(set(numbers) - set(places["train"][1])))
+            drawn = {hashes[origin][row] for row in places["train"][1]}
+            places["unlabelled"] = (origin, [row for row in numbers if hashes[origin][row] not in drawn])
     unlabelled = _unlabelled(task, raw, places)
     task = task.learn(splits["train"])
     task = task.know(labels=task.find_labels(splits))

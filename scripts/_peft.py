@@ -37,9 +37,9 @@ SIZES: dict[str, dict[str, Any]] = {
 HEAD = """# PEFT methods
 
 What `strategy: {name: peft, method: METHOD, config: {...}}` does, by family of models. Each cell was tried on a tiny
-model of the family, with the method's default fields or smaller ones: it trains (the outputs move), the adapter is saved
-and read back with equal outputs, and merged into a plain model the outputs are equal again. This page is written by
-`scripts/docs`.
+model of the family, with the method's default fields or smaller ones: it trains (the outputs move), the adapter is
+saved and read back with equal outputs, and merged into a plain model the outputs are equal again. This page is written
+by `scripts/docs`.
 
 """
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from hftransfer.data import load_rows
-from hftransfer.errors import DataError
+from hftransfer.errors import DataError, RecipeError
 from hftransfer.reading import parse_recipe
 
 
@@ -113,3 +113,30 @@ def test_a_corrupt_image_is_named_and_can_be_left_out(tmp_path):
     assert (
         _load("image-classification", source, "splits: {validation: 2}\n  on_error: skip").facts.skipped["train"] == 1
     )
+
+
+def test_the_rows_that_the_shots_leave_are_unlabelled():
+    source = "{name: sample, id: bbc_news}"
+    with pytest.raises(RecipeError, match="is for strategy distill"):
+        _load("text-classification", source, "shots: 5\n  unlabelled: rest")
+    with pytest.raises(RecipeError, match="'data.shots' leaves, and it is not given"):
+        _load("text-classification", source, "unlabelled: rest\nstrategy: {name: distill, teacher: x}")
+    rows = _load("text-classification", source, "shots: 5\n  unlabelled: rest\nstrategy: {name: distill, teacher: x}")
+    texts = {name: set(split["text"]) for name, split in rows.splits.items()}
+    assert rows.splits["unlabelled"].column_names == ["text"] and len(texts["unlabelled"]) > 1000
+    assert all(not texts["unlabelled"] & texts[name] for name in ("train", "validation", "test"))
+    assert rows.facts.rows["unlabelled"] == len(rows.splits["unlabelled"])
+
+
+def test_a_split_without_labels_is_read_without_them(tmp_path):
+    files = {
+        "train": ["body,topic", *(f"good {i},{'xy'[i % 2]}" for i in range(20))],
+        "more": ["body", "new", "good 3"],
+    }
+    for name, lines in files.items():
+        (tmp_path / f"{name}.csv").write_text("\n".join(lines) + "\n")
+    source = f"{{name: csv, train: {tmp_path / 'train.csv'}, unlabelled: {tmp_path / 'more.csv'}}}"
+    more = "columns: {text: body, label: topic}\n  unlabelled: unlabelled\nstrategy: {name: distill, teacher: x}"
+    rows = _load("text-classification", source, more)
+    # `good 3` stands among the labelled rows.
+    assert rows.splits["unlabelled"]["text"] == ["new"] and rows.facts.duplicates_removed["unlabelled"] == 1

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from hftransfer import plugins
-from hftransfer.evaluation import Scorer, confusion, gate, load_metric
+from hftransfer.evaluation import Scorer, calibration_error, confusion, gate, load_metric
 
 KINDS = ("single_label_classification", "multi_label_classification", "regression")
 
@@ -66,3 +66,14 @@ def test_agreement_of_classes_lists_and_numbers():
 def test_confusion_is_only_of_classes():
     assert confusion(np.array([0, 1, 1]), np.array([0, 0, 1]), ("a", "b")) == [[1, 1], [0, 1]]
     assert confusion(np.array([0.5]), np.array([0.5]), ()) == []
+
+
+def test_the_calibration_error_is_how_far_confidence_is_from_accuracy():
+    chances = np.tile([0.8, 0.2], (100, 1))
+    references = (np.arange(100) >= 80).astype(int)
+    assert calibration_error(chances, references) == pytest.approx(0)
+    assert calibration_error(chances, np.ones(100, dtype=int)) == pytest.approx(0.8)
+    # Two bins, each as far off: over-confident by 0.3 on half of the rows, under-confident by 0.4 on the others.
+    chances[50:] = [0.6, 0.4]
+    references = np.concatenate([np.arange(50) >= 25, np.zeros(50)]).astype(int)
+    assert calibration_error(chances, references) == pytest.approx(0.35)

@@ -1,7 +1,7 @@
 """Where rows come from."""
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from hftransfer.errors import DataError
 from hftransfer.plugins import Plugin, nearest
@@ -26,15 +26,20 @@ class Source(Plugin):
 class Files(Source):
     """Base of the table sources: one file, or several, for each split; paths count from the working directory."""
 
+    _options: ClassVar[dict[str, Any]] = {}
+    """What the loader is told beside the files."""
+
     train: str | list[str]
     """The file or files of the split `train`."""
     validation: str | list[str] | None = None
     """Likewise; left out, a part of `train` serves."""
     test: str | list[str] | None = None
     """Likewise."""
+    unlabelled: str | list[str] | None = None
+    """Rows for `data.unlabelled: unlabelled`; they need no column of labels."""
 
     def _paths(self) -> dict[str, list[str]]:
-        given = {"train": self.train, "validation": self.validation, "test": self.test}
+        given = {name: getattr(self, name) for name in ("train", "validation", "test", "unlabelled")}
         paths = {split: [files] if isinstance(files, str) else list(files) for split, files in given.items() if files}
         for split, files in paths.items():
             for file in files:
@@ -46,7 +51,11 @@ class Files(Source):
 
     def load(self) -> dict[str, Any]:
         """Every file through the loader of `datasets` that has the source's name."""
-        return read_with_datasets(self.name, data_files=self._paths())
+        paths = self._paths()
+        # Read apart, since the files of one data set must have the same columns.
+        bare = {"unlabelled": paths.pop("unlabelled")} if "unlabelled" in paths else {}
+        parts = [read_with_datasets(self.name, data_files=files, **self._options) for files in (paths, bare) if files]
+        return {split: rows for part in parts for split, rows in part.items()}
 
 
 def read_with_datasets(loader: str, **where: Any) -> dict[str, Any]:

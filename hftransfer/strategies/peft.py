@@ -112,12 +112,19 @@ def _refused(method: str, model: Any, error: Exception) -> ModelError:
 
 
 def _head(model: Any) -> list[str]:
-    """The layers of the head; PEFT looks for weights in what it is told to save, and a head may be made of parts."""
+    """The layers of the head; PEFT looks for weights in what it is told to save, and a head may be made of parts.
+
+    A layer that shares the embeddings of the base stays with them.
+    """
+    shared = {id(parameter) for parameter in model.base_model.parameters()}
     return [
         name
         for head in head_names(model)
         for name, module in model.named_modules()
-        if f"{name}.".startswith(f"{head}.") and any(True for _ in module.parameters(recurse=False))
+        if f"{name}.".startswith(f"{head}.")
+        and not any(True for _ in module.children())
+        and any(True for _ in module.parameters())
+        and not any(id(parameter) in shared for parameter in module.parameters())
     ]
 
 

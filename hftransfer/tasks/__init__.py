@@ -29,6 +29,8 @@ class Task(Plugin):
     """Roles that a data set need not have."""
     targets: ClassVar[frozenset[str]] = frozenset({"label"})
     """Roles that the model has to find; the others are its inputs, by which duplicates are known."""
+    example: ClassVar[str] = ""
+    """What the card's snippet gives the pipeline `pipe`, as Python; left out, a text or a file of the input's kind."""
     auto_model: ClassVar[str]
     """The Auto class of Transformers that loads a model of the task."""
     auto_processor: ClassVar[str]

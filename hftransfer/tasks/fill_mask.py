@@ -28,6 +28,7 @@ class FillMask(Task):
 
     columns: ClassVar[dict[str, Kind]] = {"text": "text", "label": "label"}
     optional: ClassVar[frozenset[str]] = frozenset({"label"})
+    example: ClassVar[str] = 'f"Put your {pipe.tokenizer.mask_token} here."'
     auto_model: ClassVar[str] = "AutoModelForMaskedLM"
     auto_processor: ClassVar[str] = "AutoTokenizer"
 
@@ -83,6 +84,8 @@ class FillMask(Task):
             chosen = free[draw.permutation(len(free))[: max(1, round(self.mlm_probability * len(free)))]]
             labels[chosen] = whole[chosen]
             fate = draw.random(len(chosen))
+            # A short text has one mask at least.
+            fate[0] = 0.0
             whole[chosen[fate < 0.8]] = tokenizer.mask_token_id
             other = chosen[fate >= 0.9]
             whole[other] = draw.integers(0, len(tokenizer), len(other))
@@ -147,7 +150,11 @@ class FillMask(Task):
         return {"text": text}
 
     def show(self, row: dict[str, Any], prediction: Any, reference: Any) -> dict[str, Any]:
-        return {"text": row["text"][:400]}
+        """The text as the model sees it."""
+        tokenizer = self.processor
+        seen = self._of_text({"input_ids": self.encode({"text": [row["text"]]})["input_ids"][0]})["input_ids"].tolist()
+        hidden = set(tokenizer.all_special_ids) - {tokenizer.mask_token_id}
+        return {"text": tokenizer.decode([token for token in seen if token not in hidden])[:400]}
 
     def answer(self, outputs: Outputs) -> dict[str, Any]:
         guesses = outputs["guesses"][0]

@@ -1,0 +1,79 @@
+"""The test rows under shifts: what changes, and that it is the same each time."""
+
+import numpy as np
+import pytest
+import tiny
+from datasets import Audio, Dataset
+from PIL import Image
+
+from hftransfer import cells, plugins
+from hftransfer.errors import RecipeError
+from hftransfer.pipeline import run
+from hftransfer.reading import parse_recipe
+from hftransfer.shifts import check_shifts, shifted
+
+
+def _task(name):
+    return plugins.load("tasks", name)()
+
+
+def _pictures():
+    pixels = [np.random.default_rng(i).integers(0, 255, (32, 32, 3)).astype("uint8") for i in range(3)]
+    return Dataset.from_dict({"image": [Image.fromarray(one) for one in pixels], "label": [0, 1, 0]})
+
+
+@pytest.mark.parametrize("name", ["noise", "blur", "contrast", "jpeg"])
+def test_pictures_change_and_labels_do_not(name):
+    rows = _pictures()
+    (one,), (other,) = (shifted(_task("image-classification"), rows, [name], 3).values() for _ in range(2))
+    assert one["label"] == rows["label"]
+    for before, after, again in zip(rows["image"], one["image"], other["image"], strict=True):
+        assert after.size == before.size and np.any(np.asarray(after) != np.asarray(before))
+        np.testing.assert_array_equal(np.asarray(after), np.asarray(again))
+
+
+def test_contrast_is_a_fifth():
+    (made,) = shifted(_task("image-classification"), _pictures(), ["contrast"], 0).values()
+    for before, after in zip(_pictures()["image"], made["image"], strict=True):
+        assert np.asarray(after).std() == pytest.approx(0.2 * np.asarray(before).std(), rel=0.05)
+
+
+def test_texts_keep_their_words():
+    words = " ".join(["transfer"] * 200)
+    rows = Dataset.from_dict({"text": [words], "label": [0]})
+    made = shifted(_task("text-classification"), rows, ["typos", "casing"], 0)
+    typos = made["test-typos"]["text"][0].split()
+    wrong = [word for word in typos if word != "transfer"]
+    assert len(typos) == 200 and 5 < len(wrong) < 40 and all(sorted(w) == sorted("transfer") for w in wrong)
+    assert made["test-casing"]["text"] == [words.upper()]
+
+
+@pytest.mark.parametrize(("name", "length"), [("noise", 1.0), ("speed", 5 / 6), ("reverb", 1.0)])
+def test_recordings(name, length, tmp_path):
+    cell = tiny._cell("audio", 1, tmp_path)
+    rows = Dataset.from_dict({"audio": [{"bytes": None, "path": cell}], "label": [0]})
+    rows = rows.cast_column("audio", Audio(decode=False))
+    (made,) = shifted(_task("audio-classification"), rows, [name], 0).values()
+    before, rate = cells.open_audio(cell)
+    after, same = cells.open_audio(cells.place(made["audio"][0]))
+    assert same == rate and len(after) == pytest.approx(length * len(before), abs=2) and abs(after).max() <= 1
+    if name == "noise":
+        ratio = 10 * np.log10(before.var() / (after - before).var())
+        assert ratio == pytest.approx(10, abs=0.5)
+
+
+def test_a_shift_of_another_kind_is_refused():
+    with pytest.raises(RecipeError, match="has no shift 'blurr'; did you mean 'blur'"):
+        check_shifts(_task("image-classification"), ["noise", "blurr"])
+
+
+def test_every_variant_is_scored_under_the_shifts(tmp_path):
+    text = tiny.recipe(_task("image-classification"), tmp_path)
+    text = text.replace("evaluation: {", "evaluation: {baselines: [majority, linear_probe], shifts: [noise, jpeg], ")
+    result = run(parse_recipe(text), tmp_path / "run")
+    for split in ("test-noise", "test-jpeg"):
+        assert set(result.scores[split]) == {"majority", "linear_probe", "tuned"}
+        assert result.scores[split]["tuned"]["accuracy"].count == 12
+    assert set(result.transfer_gain) == {"majority", "linear_probe", "pretrained"}
+    assert 0 <= result.calibration_error["tuned"] <= 1
+    assert "under shifts" in (tmp_path / "run" / "report.html").read_text()
