@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hftransfer import outcome, stages
+from hftransfer import heads, outcome, stages
 from hftransfer.encoding import encode
 from hftransfer.planning import baselines, check, resolved
 from hftransfer.recipe import Export, Recipe
@@ -37,9 +37,12 @@ def run(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool = Fa
         histories = {fitting.variant: stages.baseline(job, fitting) for fitting in baselines(plan.recipe)}
         if plan.origin.weights is not None:
             stages.pretrained(job)
-        histories["tuned"] = stages.tune(job)
+        further = plan.recipe.strategy.plans()
+        histories["tuned"] = stages.tune(job, lambda models: heads.save(job, models, further))
         pytorch, exports = stages.ship(job)
+        others = heads.publish(job, further, histories["tuned"])
         result = outcome.collect(job, resolved(plan.recipe), histories, pytorch, exports)
+        result = result.model_copy(update={"heads": heads.told(others)})
         outcome.publish(result, job)
     return result
 

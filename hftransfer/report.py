@@ -10,7 +10,17 @@ from typing import Any
 from hftransfer import tables as words
 from hftransfer.page import PAGE
 from hftransfer.results import RunResult, Score
-from hftransfer.tables import Table, amount, gain_table, headlines, interval, named, score_table, shift_table
+from hftransfer.tables import (
+    Table,
+    amount,
+    gain_table,
+    head_table,
+    headlines,
+    interval,
+    named,
+    score_table,
+    shift_table,
+)
 
 _INK, _GRID, _ACCENT, _MUTED, _EXPORT, _BAD = "#1f2933", "#e4e7eb", "#1d5fbf", "#7b8794", "#0e7c66", "#b42318"
 
@@ -47,7 +57,8 @@ def terminal(result: RunResult) -> str:
 def _more_scores(result: RunResult) -> list[Table]:
     """What the transfer gained, and the shifted test sets, where there are any."""
     shifted = any(split.startswith("test-") for split in result.scores)
-    return [it for it in (gain_table(result), *([shift_table(result)] if shifted else [])) if it.rows]
+    tables = (gain_table(result), *([shift_table(result)] if shifted else []), head_table(result))
+    return [it for it in tables if it.rows]
 
 
 def markdown(results: Sequence[RunResult]) -> str:

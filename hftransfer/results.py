@@ -78,6 +78,15 @@ class Example(Section):
     """As `Task.show` gives it."""
 
 
+class Head(Section):
+    """A further head of a run of several tasks; its own record lies in `heads/NAME`."""
+
+    task: str
+    headline: str
+    scores: dict[str, Score]
+    """Metric -> score on its own test rows."""
+
+
 class RunResult(Section):
     """All that is known of a finished run."""
 
@@ -96,6 +105,8 @@ class RunResult(Section):
     """Variant -> how much better the tuned model is by the headline on test, with a paired bootstrap's interval."""
     calibration_error: dict[str, float] = {}
     """Variant -> expected calibration error on test; of tasks with one class a row."""
+    heads: dict[str, Head] = {}
+    """Name -> a further head of the same encoder."""
     parameters: dict[str, int]
     """`all` and `trainable`."""
     seconds: dict[str, float]

@@ -1,7 +1,7 @@
 """The stages of a run: train, score, export. Each is done once in the life of the run, however often it is resumed."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,8 +105,11 @@ def baseline(job: Job, fitting: Fitting) -> History:
     return history
 
 
-def tune(job: Job) -> History:
-    """Adapt the checkpoint, save what ships, and score it as it is read back."""
+def tune(job: Job, keep_heads: Callable[[dict[str, Any]], None]) -> History:
+    """Adapt the checkpoint, save what ships, and score it as it is read back.
+
+    `keep_heads` takes the models of further heads.
+    """
     workspace, plan = job.workspace, job.plan
     fitting = tuned(plan.recipe)
 
@@ -115,6 +118,7 @@ def tune(job: Job) -> History:
             model, _, history = _fit(job, fitting)
             plan.task.finish(model)
         strategy, _ = fitting.strategy.steps()[-1]
+        keep_heads(strategy.further(model))
         if (adapter := strategy.adapter(model)) is not None:
             workspace.directory("adapter", adapter.save_pretrained)
         model = strategy.merge(model)
@@ -127,12 +131,18 @@ def tune(job: Job) -> History:
         return history
 
     history: History = workspace.record("tuned/history", make)
-    with workspace.timed("score tuned"):
-        job.note(
-            "tuned",
-            workspace.arrays("tuned/outputs", lambda: job.predict(job.shipped(), job.encoded, "tuned", job.scored)),
-        )
+    score_tuned(job)
     return history
+
+
+def score_tuned(job: Job) -> None:
+    """Outputs of the tuned model as its folder holds it."""
+
+    def make() -> dict[str, np.ndarray]:
+        return job.predict(job.shipped(), job.encoded, "tuned", job.scored)
+
+    with job.workspace.timed("score tuned"):
+        job.note("tuned", job.workspace.arrays("tuned/outputs", make))
 
 
 def _fit(job: Job, fitting: Fitting) -> tuple[Any, Encoded, History]:

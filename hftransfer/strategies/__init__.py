@@ -61,6 +61,14 @@ class Strategy(Plugin):
         """TrainerCallbacks of the strategy, for the prepared model."""
         return []
 
+    def plans(self) -> dict[str, Any]:
+        """Name -> the plan of a further head that is trained beside the recipe's own."""
+        return {}
+
+    def further(self, model: Any) -> dict[str, Any]:
+        """Name -> the trained model of a further head."""
+        return {}
+
     def adapter(self, model: Any) -> Any:
         """What a trained model adds to its checkpoint, where that can be saved by itself; else None."""
         return None
