@@ -63,6 +63,8 @@ def load_rows(task: Task, data: Data, seed: int) -> Rows:
     task = task.learn(splits["train"])
     task = task.know(labels=task.find_labels(splits))
     classes = {name: _count(task, rows) for name, rows in splits.items()}
+    if data.sampling == "balanced":
+        splits["train"] = _balanced(task, splits["train"])
     content = [(name, hashes[origin][row]) for name, (origin, rows) in sorted(places.items()) for row in rows]
     targets = [str(rows[role][:]) for _, rows in sorted(splits.items()) for role in sorted(task.targets)]
     facts = DataFacts(
@@ -80,6 +82,18 @@ def _refuse_empty(splits: dict[str, Any], removed: dict[str, int]) -> None:
     for name, rows in splits.items():
         if not len(rows):
             raise DataError(f"split '{name}' is empty" + (" once duplicates are removed" if removed.get(name) else ""))
+
+
+def _balanced(task: Task, rows: Any) -> Any:
+    """The rows, those of rarer classes again and again until each class has as many as the largest."""
+    groups = task.groups(rows)
+    if groups is None:
+        raise DataError("data.sampling: balanced counts rows of a class, and these rows have no single class")
+    places: dict[Any, list[int]] = {}
+    for row, group in enumerate(groups):
+        places.setdefault(group, []).append(row)
+    most = max(map(len, places.values()))
+    return rows.select(sorted(row for some in places.values() for row in (some * -(-most // len(some)))[:most]))
 
 
 def _unlabelled(task: Task, raw: dict[str, Any], places: dict[str, tuple[str, list[int]]]) -> dict[str, Any]:

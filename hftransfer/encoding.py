@@ -9,6 +9,8 @@ import numpy as np
 
 from hftransfer.tasks import Batch, Task
 
+Vary = Callable[[dict[str, Any], np.random.Generator], dict[str, Any]]
+
 KEEP_BYTES = 4 * 2**30
 """More than this is not kept on disk."""
 
@@ -19,14 +21,17 @@ class Encoded:
 
     splits: dict[str, Any]
     collate: Callable[[list[dict[str, Any]]], Batch]
-    vary: Callable[[dict[str, Any], np.random.Generator], dict[str, Any]] | None = None
+    vary: Vary | None = None
     """What training does to a row, anew in each epoch; the rows of such a training split have a column `row`."""
 
 
-def encode(task: Task, splits: dict[str, Any], folder: Path) -> Encoded:
-    """Encode all rows; arrays of one shape are declared as such, so that reading them back costs no conversion."""
+def encode(task: Task, splits: dict[str, Any], folder: Path, augment: Vary | None = None) -> Encoded:
+    """Encode all rows; arrays of one shape are declared as such, so that reading them back costs no conversion.
+
+    `augment` stands in the place of the task's own variation of training rows.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    vary = task.vary if task.varies else None
+    vary = augment or (task.vary if task.varies else None)
     if vary:
         numbered = splits["train"].add_column("row", np.arange(len(splits["train"])))
         splits = splits | {"train": numbered}

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from hftransfer import heads, outcome, stages
+from hftransfer.augment import augmented
 from hftransfer.encoding import encode
 from hftransfer.planning import baselines, check, resolved
 from hftransfer.recipe import Export, Recipe
@@ -30,7 +31,8 @@ def run(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool = Fa
     with workspace.open(dump_yaml(resolved(recipe)), overwrite=overwrite):
         with workspace.timed("encode"), workspace.state.main_process_first():
             more = shifted(plan.task, plan.rows.splits["test"], plan.recipe.evaluation.shifts, plan.recipe.seed)
-            encoded = encode(plan.task, plan.rows.splits | more, workspace.kept / "encoded")
+            changed = augmented(plan.task, plan.recipe.data.augment)
+            encoded = encode(plan.task, plan.rows.splits | more, workspace.kept / "encoded", changed)
         job = stages.Job(plan, encoded, workspace, outputs={})
         if "majority" in plan.recipe.evaluation.baselines:
             stages.majority(job)

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from hftransfer import hub, plugins
+from hftransfer.augment import operations
 from hftransfer.data import Rows, load_rows
+from hftransfer.errors import RecipeError
 from hftransfer.evaluation import check_fit, check_metrics
 from hftransfer.modeling import Origin, empty_model, find, open_origin, parameters
 from hftransfer.recipe import Recipe
@@ -69,6 +71,9 @@ def check(recipe: Recipe) -> Plan:
     origin = open_origin(rows.task, recipe.model, rows.splits["train"])
     rows = replace(rows, task=rows.task.know(processor=origin.processor))
     check_shifts(rows.task, recipe.evaluation.shifts)
+    operations(rows.task, recipe.data.augment)
+    for fitting in fittings:
+        _refuse_smoothing(rows.task, fitting)
     if "majority" in recipe.evaluation.baselines:
         rows.task.constant(rows.task.references(rows.splits["train"]))
     for name in recipe.evaluation.metrics:
@@ -131,6 +136,13 @@ def describe(plan: Plan) -> str:
             *(f"warning     {line}" for line in plan.warnings),
         ]
     )
+
+
+def _refuse_smoothing(task: Task, fitting: Fitting) -> None:
+    """Trainer takes the labels away from the model to smooth them, and with them what has a loss of its own."""
+    of = fitting.strategy.name if fitting.strategy.own_loss else "task.class_weights or focal_gamma"
+    if fitting.training.get("label_smoothing_factor") and (fitting.strategy.own_loss or task.own_loss):
+        raise RecipeError(f"training.label_smoothing_factor: it would undo the loss of {of}; leave out one of them")
 
 
 def _few_shots(shots: int | None, rows: Rows) -> list[str]:

@@ -184,6 +184,8 @@ def _train(
     """One training: the model, the rows that it saw, and the log."""
     plan, folder = job.plan, job.workspace.kept / name
     model = strategy.prepare(model)
+    if plan.task.own_loss:
+        plan.task.weigh(model, plan.task.references(plan.rows.splits["train"]))
     with job.workspace.state.main_process_first():
         ground = Ground(plan.task, plan.rows.splits, job.encoded, folder / "kept", job.outputs_of)
         encoded = strategy.keep(model, ground)

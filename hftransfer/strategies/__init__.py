@@ -34,6 +34,9 @@ class Strategy(Plugin):
     uses_unlabelled: ClassVar[bool] = False
     """Whether the strategy learns from the rows of `data.unlabelled`."""
 
+    own_loss: ClassVar[bool] = False
+    """Whether the strategy trains by a loss that is not the model's."""
+
     def steps(self) -> list[tuple["Strategy", dict[str, Any]]]:
         """The trainings, one after the other, each with TrainingArguments that go before the recipe's own."""
         return [(self, {})]

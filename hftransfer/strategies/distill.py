@@ -26,6 +26,7 @@ _NONE = -100
 class Distill(Strategy):
     """Train the student on labels, on the teacher's softened outputs, and on the vectors that its head reads."""
 
+    own_loss: ClassVar[bool] = True
     training: ClassVar[dict[str, Any]] = {"learning_rate": 3.0e-4, "num_train_epochs": 10}
     uses_unlabelled: ClassVar[bool] = True
 

@@ -50,6 +50,7 @@ class _Contrastive(Strategy):
 class FewShot(Strategy):
     """Contrastive tuning of the encoder, then a linear probe; `training:` is that of the first."""
 
+    own_loss: ClassVar[bool] = True
     training: ClassVar[dict[str, Any]] = {
         "learning_rate": 2.0e-4,
         "num_train_epochs": 10,

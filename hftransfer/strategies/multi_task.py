@@ -22,6 +22,7 @@ from hftransfer.weights import load_model
 class MultiTask(Strategy):
     """Train the encoder for all tasks at once."""
 
+    own_loss: ClassVar[bool] = True
     training: ClassVar[dict[str, Any]] = {"learning_rate": 2.0e-4, "num_train_epochs": 5}
 
     others: dict[str, str]

@@ -100,6 +100,14 @@ class Task(Plugin):
         """The task with what it may know of the final training rows alone: the scale of numbers, a vocabulary."""
         return self
 
+    @property
+    def own_loss(self) -> bool:
+        """Whether `weigh` changes the model's loss."""
+        return False
+
+    def weigh(self, model: Any, references: np.ndarray) -> None:
+        """Let a model that is about to train on rows of these references have the loss that the recipe asks for."""
+
     def finish(self, model: Any) -> None:
         """Change a trained model in place so that its outputs are in the rows' own terms, without the task."""
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from hftransfer.errors import DataError
+from hftransfer.errors import DataError, RecipeError
 from hftransfer.plugins import natural
 from hftransfer.tasks import Batch, Outputs, Task
 
@@ -19,6 +19,13 @@ class _Classification(Task):
     """As in a Transformers config; left out, it is read off the label column: decimals, lists, or classes."""
     separator: str = ","
     """Between the labels of a multi-label cell that is written as one string."""
+    class_weights: Literal["balanced"] | None = None
+    """`balanced`: a row counts the more, the rarer its class is among the training rows (rows / classes / its rows)."""
+    focal_gamma: float = Field(default=0.0, ge=0)
+    """Rows that are right already count less: the loss times (1 - chance of the right class)^gamma.
+
+    Lin et al. 2017, https://arxiv.org/abs/1708.02002; there 2.
+    """
     mean: float | None = None
     """Of the numbers of a regression, which are learnt as (number - mean) / std; left out, of the training labels."""
     std: float | None = Field(default=None, gt=0)
@@ -59,10 +66,35 @@ class _Classification(Task):
         return "regression" if decimals or many else "single_label_classification"
 
     def learn(self, rows: Any) -> Self:
+        if self.own_loss and not self._single:
+            raise RecipeError("task.class_weights and task.focal_gamma are for rows of one class each")
         if self.problem_type != "regression" or self.mean is not None:
             return self
         numbers = np.array([_number(value, row) for row, value in enumerate(rows["label"])])
         return self.model_copy(update={"mean": float(numbers.mean()), "std": float(numbers.std()) or 1.0})
+
+    @property
+    def own_loss(self) -> bool:
+        return self.class_weights is not None or self.focal_gamma > 0
+
+    def weigh(self, model: Any, references: np.ndarray) -> None:
+        import torch
+
+        counts = np.maximum(1, np.bincount(references, minlength=len(self.labels)))
+        balanced = torch.tensor(len(references) / len(counts) / counts)
+
+        def weighted(_module: Any, _args: Any, kwargs: dict[str, Any], output: Any) -> Any:
+            labels = kwargs.get("labels")
+            if labels is None or "logits" not in output:
+                return output
+            losses = torch.nn.functional.cross_entropy(output.logits, labels, reduction="none")
+            weights = balanced.to(losses)[labels] if self.class_weights else torch.ones_like(losses)
+            focus = (1 - torch.exp(-losses)) ** self.focal_gamma
+            output.loss = (weights * focus * losses).sum() / weights.sum()
+            return output
+
+        # Before the hooks of a strategy, whose loss then takes the place of this one.
+        model.register_forward_hook(weighted, with_kwargs=True, prepend=True)
 
     def finish(self, model: Any) -> None:
         """Put mean and std into the last Linear's weights, so that the model itself answers in the label's unit."""

@@ -1,0 +1,119 @@
+"""Training rows changed in each epoch, classes weighed, drawn alike: what changes, and what must not."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from _peft import batch, model
+
+from hftransfer import plugins
+from hftransfer.augment import augmented, operations
+from hftransfer.errors import DataError, RecipeError
+from hftransfer.pipeline import run
+from hftransfer.planning import check
+from hftransfer.reading import parse_recipe
+
+ROWS = {
+    "image-classification": {"pixel_values": np.random.default_rng(0).normal(size=(3, 20, 30)).astype("float32")},
+    "object-detection": {"pixel_values": np.random.default_rng(0).normal(size=(3, 20, 30)).astype("float32")},
+    "audio-classification": {"input_values": np.random.default_rng(0).normal(size=4000).astype("float32")},
+    "automatic-speech-recognition": {
+        "input_features": np.random.default_rng(0).normal(size=(100, 16)).astype("float32")
+    },
+    "text-classification": {"input_ids": [101, *range(1000, 1060), 102], "attention_mask": [1] * 62},
+}
+
+
+def _task(name):
+    task = plugins.load("tasks", name)()
+    object.__setattr__(
+        task, "_processor", type("P", (), {"model_input_names": ["input_values"], "sampling_rate": 8000})
+    )
+    return task
+
+
+@pytest.mark.parametrize(("name", "row"), ROWS.items(), ids=list(ROWS))
+def test_rows_change_by_the_draw_alone_and_keep_their_labels(name, row):
+    vary = augmented(_task(name), "strong")
+    seen = [vary(row | {"labels": 3}, np.random.default_rng((0, 1, i))) for i in (0, 0, 1, 2, 3)]
+    (key,) = (key for key in row if key != "attention_mask")
+    np.testing.assert_array_equal(seen[0][key], seen[1][key])
+    assert len({np.asarray(one[key]).tobytes() for one in seen}) >= 3 and all(one["labels"] == 3 for one in seen)
+    for one in seen:
+        if key == "input_ids":
+            assert len(one[key]) == len(one["attention_mask"]) and one[key][0] == 101 and one[key][-1] == 102
+        else:
+            assert np.shape(one[key]) == np.shape(row[key]) and one[key].dtype == np.float32
+
+
+def test_boxes_stay_where_the_picture_stays():
+    assert operations(_task("object-detection"), "strong") == ["brightness", "contrast"]
+    assert "flip" not in operations(_task("image-classification"), "strong")
+
+
+def test_what_is_no_operation_is_refused():
+    with pytest.raises(RecipeError, match="no operation 'rotat'; did you mean 'rotate'"):
+        operations(_task("image-classification"), ["rotat"])
+    with pytest.raises(RecipeError, match="keeps what 'token-classification' has to find"):
+        operations(_task("token-classification"), "light")
+
+
+def _recipe(folder, more, task="{name: text-classification"):
+    text = tiny.recipe(plugins.load("tasks", "text-classification")(), folder)
+    return text.replace("{name: text-classification", task).replace("data:\n", f"data:\n{more}")
+
+
+def test_an_augmented_run_goes_through(tmp_path):
+    result = run(parse_recipe(_recipe(tmp_path, "  augment: strong\n")), tmp_path / "run")
+    assert result.recipe["data"]["augment"] == "strong"
+
+
+def test_classes_are_drawn_alike(tmp_path):
+    rows = [f"a {i},x" for i in range(40)] + [f"b {i},y" for i in range(12)]
+    (tmp_path / "rows.csv").write_text("\n".join(["text,label", *rows]) + "\n")
+    text = _recipe(tmp_path, "  sampling: balanced\n")
+    start = text.index("source:")
+    text = text[:start] + f"source: {{name: csv, train: {tmp_path / 'rows.csv'}}}" + text[text.index("\n", start) :]
+    plan = check(parse_recipe(text))
+    assert plan.rows.facts.classes["train"] == {"x": 25, "y": 7}
+    assert Counter(plan.rows.splits["train"]["label"]) == {0: 25, 1: 25}
+    with pytest.raises(DataError, match="no single class"):
+        check(parse_recipe(text.replace("{name: text-classification", "{name: fill-mask").replace("label\n", "l\n")
+                           .replace(str(tmp_path / "rows.csv"), str(_bare(tmp_path)))))  # fmt: skip
+
+
+def _bare(folder):
+    path = folder / "bare.csv"
+    path.write_text("\n".join(["text", *(f"a {i}" for i in range(40))]) + "\n")
+    return path
+
+
+def _loss(fields, references):
+    task = plugins.load("tasks", "text-classification")(problem_type="single_label_classification", **fields)
+    made = model("bert")
+    task.know(labels=("a", "b", "c")).weigh(made, references)
+    rows = batch("bert", made)
+    with torch.no_grad():
+        output = made(**rows)
+    return output.loss, output.logits, rows["labels"]
+
+
+def test_class_weights_are_those_of_pytorch():
+    loss, logits, labels = _loss({"class_weights": "balanced"}, np.array([0] * 6 + [1] * 3 + [2]))
+    weights = torch.tensor([10 / 3 / 6, 10 / 3 / 3, 10 / 3 / 1])
+    torch.testing.assert_close(loss, torch.nn.functional.cross_entropy(logits, labels, weight=weights))
+
+
+def test_the_focal_loss_is_that_of_the_paper():
+    loss, logits, labels = _loss({"focal_gamma": 2}, np.array([0, 1, 2]))
+    right = logits.softmax(dim=1)[torch.arange(len(labels)), labels]
+    torch.testing.assert_close(loss, (-((1 - right) ** 2) * right.log()).mean())
+
+
+def test_smoothing_would_undo_a_loss_of_ones_own(tmp_path):
+    text = _recipe(tmp_path, "", task="{name: text-classification, focal_gamma: 2")
+    text = text.replace("training: {", "training: {label_smoothing_factor: 0.1, ")
+    with pytest.raises(RecipeError, match="would undo the loss of task.class_weights or focal_gamma"):
+        check(parse_recipe(text))
