@@ -27,11 +27,8 @@ ROWS = {
 
 
 def _task(name):
-    task = plugins.load("tasks", name)()
-    object.__setattr__(
-        task, "_processor", type("P", (), {"model_input_names": ["input_values"], "sampling_rate": 8000})
-    )
-    return task
+    facts = {"model_input_names": ["input_values"], "sampling_rate": 8000}
+    return plugins.load("tasks", name)().know(processor=type("Processor", (), facts))
 
 
 @pytest.mark.parametrize(("name", "row"), ROWS.items(), ids=list(ROWS))
