@@ -141,8 +141,8 @@ SECTIONS = [
     ),
     Section(
         "BBC News, 2 labels a class, after continued pretraining",
-        "`few_shot` from MiniLM as it is, and from MiniLM after 60 steps of guessing masked words in the training texts "
-        "of the same seed, whose labels it did not see.",
+        "`few_shot` from MiniLM as it is, and from MiniLM after 60 steps of guessing masked words in the training "
+        "texts of the same seed, whose labels it did not see.",
         [
             Run("pretrain", PRETRAIN, [*TEXT, "training.max_steps=60", "evaluation.resamples=100"]),
             Run("two", NEWS, [*TEXT, _baselines(), "data.shots=2"], {"few_shot": "tuned"}),
@@ -156,8 +156,8 @@ SECTIONS = [
     ),
     Section(
         "Three tasks on one encoder",
-        "Topic (accuracy), length (R squared) and tags (F1 of entities) learnt at once in 400 steps of 16 rows, and each "
-        "by itself in 200.",
+        "Topic (accuracy), length (R squared) and tags (F1 of entities) learnt at once in 400 steps of 16 rows, and "
+        "each by itself in 200.",
         [
             Run(
                 "multi",
@@ -311,7 +311,7 @@ def _write(tables: list[str], claims: list[tuple[str, bool]]) -> None:
     PAGE.write_text(
         "# What each way of adapting gains\n\n"
         "Written by `scripts/bench strategies`: real runs of the recipes on samples that install with pip, five seeds, "
-        "each with its own labels, splits and heads; the headline metric on the test split. Times are of two CPU cores. Cut down "
-        "to end in 90 minutes: articles to 96 tokens, no checkpoints and no validation while training.\n\n"
+        "each with its own labels, splits and heads; the headline metric on the test split. Times are of two CPU "
+        "cores. Cut down to end in 90 minutes: articles to 96 tokens, no checkpoints or validation while training.\n\n"
         f"{told}\n\n" + "\n\n".join(tables) + "\n"
     )

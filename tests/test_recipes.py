@@ -1,5 +1,6 @@
 """Every recipe that ships is read, and run with tiny settings on its own data."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from _recipes import of_the_hub, paths
 
 from hftransfer.errors import DataError
 from hftransfer.pipeline import run
+from hftransfer.planning import check
 from hftransfer.reading import load_recipe
 
 ROOT = Path(__file__).parent.parent
@@ -30,6 +32,17 @@ def test_a_recipe_is_short_and_says_how_to_run_it(path):
     assert any(f"scripts/run {path.relative_to(ROOT)}" in line for line in lines[:4])
 
 
+def _teacher(path, overrides, folder):
+    """A model that knows the labels of the recipe, and nothing else."""
+    import transformers
+
+    task = check(load_recipe(path, [*overrides, "strategy=full", "data.unlabelled=null"])).task
+    place = tiny.checkpoint(task, folder / "teacher")
+    auto = getattr(transformers, task.auto_model)
+    auto.from_pretrained(place, **task.config(), ignore_mismatched_sizes=True).save_pretrained(place)
+    return place
+
+
 @pytest.mark.parametrize("path", OFFLINE, ids=lambda path: path.stem)
 def test_a_recipe_runs(path, tmp_path):
     recipe = load_recipe(path)
@@ -39,6 +52,14 @@ def test_a_recipe_runs(path, tmp_path):
         overrides.append("task.max_length=32")
     if recipe.model.id and recipe.model.id.startswith("runs/"):
         overrides.append(f"model.id={tiny.checkpoint(recipe.task, tmp_path / 'checkpoint')}")
+    if recipe.strategy.name == "distill":
+        overrides.append(f"strategy.teacher={_teacher(path, overrides, tmp_path)}")
+    if recipe.strategy.name == "multi_task":
+        for name, other in recipe.strategy.others.items():
+            text = re.sub(r"max_length: \d+", "max_length: 32", (ROOT / other).read_text())
+            text = re.sub("splits: .*", "splits: {validation: 20, test: 20}", text)
+            (tmp_path / f"{name}.yaml").write_text(text)
+            overrides.append(f"strategy.others.{name}={tmp_path / name}.yaml")
     try:
         result = run(load_recipe(path, overrides), tmp_path / path.stem)
     except DataError as error:
