@@ -33,9 +33,18 @@ def test_every_default_survives_being_written_and_read_again():
     assert parse_recipe(yaml.safe_dump(recipe.model_dump())) == recipe
 
 
+# What a strategy cannot do without.
+NEEDED = {"distill": "teacher=somebody", "multi_task": "others.second=a.yaml", "prune": "width=0.5"}
+
+
 @pytest.mark.parametrize("name", plugins.names("strategies"))
 def test_another_strategy_by_override_drops_the_old_fields(name):
-    assert parse_recipe(GOOD, overrides=[f"strategy.name={name}"]).strategy.name == name
+    overrides = [f"strategy.name={name}"]
+    if name in NEEDED:
+        with pytest.raises(RecipeError):
+            parse_recipe(GOOD, overrides=overrides)
+        overrides.append(f"strategy.{NEEDED[name]}")
+    assert parse_recipe(GOOD, overrides=overrides).strategy.name == name
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,8 @@ def test_a_metric_loads_from_disk_and_tells_good_from_bad(name):
     if "boxes" in str(module.features):
         references = [{"boxes": [[1, 1, 9, 9], [20, 5, 40, 30]], "labels": ["x", "y"], "scores": [0.9, 0.8]}] * 2
         wrong = [{"boxes": [[1, 1, 9, 9], [50, 5, 90, 30]], "labels": ["y", "y"], "scores": [0.9, 0.8]}] * 2
+    elif "List" in str(module.features) and "float64" in str(module.features):
+        references, wrong = [[1.0, 10, 9], [2.0, 10, 8]], [[30.0, 10, 2], [20.0, 10, 1]]
     elif "List" in str(module.features) and "string" in str(module.features):
         references, wrong = [["B-X", "I-X", "O", "B-Y"]] * 2, [["B-X", "O", "O", "B-Y"], ["O", "O", "O", "O"]]
     elif "'string'" in str(module.features):

@@ -13,8 +13,11 @@ class Additive(evaluate.Metric, ABC):
     words = False
     """Predictions and references are lists of strings, not strings."""
 
+    sums = False
+    """Predictions are sums already, lists of numbers, and references are not looked at."""
+
     def _info(self):
-        value = List(Value("string")) if self.words else Value("string")
+        value = List(Value("float64")) if self.sums else List(Value("string")) if self.words else Value("string")
         features = Features({"predictions": value, "references": value})
         return evaluate.MetricInfo(
             description=self.__doc__, citation="", inputs_description="one entry a row", features=features

@@ -8,6 +8,8 @@ from hftransfer.metrics._additive import Additive
 class Perplexity(Additive):
     """Perplexity of what was to be guessed."""
 
+    sums = True
+
     def statistics(self, predictions, references):
         """Losses and tokens of each row."""
         assert len(predictions) == len(references)

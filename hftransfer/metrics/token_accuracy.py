@@ -8,6 +8,8 @@ from hftransfer.metrics._additive import Additive, ratio
 class TokenAccuracy(Additive):
     """Accuracy over tokens, not over rows."""
 
+    sums = True
+
     def statistics(self, predictions, references):
         """Right tokens and all tokens of each row."""
         assert len(predictions) == len(references)
