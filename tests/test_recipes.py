@@ -7,7 +7,7 @@ import pytest
 import tiny
 from _recipes import of_the_hub, paths
 
-from hftransfer.errors import DataError
+from hftransfer.errors import DataError, ModelError
 from hftransfer.pipeline import run
 from hftransfer.planning import check
 from hftransfer.reading import load_recipe
@@ -65,5 +65,9 @@ def test_a_recipe_runs(path, tmp_path):
     except DataError as error:
         # The recorded prompts come from Debian, not from pip: where they are not, the sentence says how to get them.
         assert "asterisk_prompts" in str(error) and "apt-get install" in str(error)
+        return
+    except ModelError as error:
+        # Transformers 5 has lost the taking out of heads.
+        assert not tiny.EXPORTS and "cannot take attention heads out of" in str(error)
         return
     assert result.scores["test"]["tuned"][result.headline].count == 20

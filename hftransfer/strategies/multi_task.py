@@ -111,7 +111,8 @@ def _plan(path: str) -> Any:
     from hftransfer.reading import load_recipe
 
     recipe = load_recipe(Path(path))
-    return check(recipe.model_copy(update={"evaluation": recipe.evaluation.model_copy(update={"baselines": []})}))
+    evaluation = recipe.evaluation.model_copy(update={"baselines": []})
+    return check(recipe.model_copy(update={"evaluation": evaluation, "export": None, "hub": None}))
 
 
 def _drawn(generator: Any, size: int, count: int) -> np.ndarray:

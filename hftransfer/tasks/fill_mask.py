@@ -53,27 +53,31 @@ class FillMask(Task):
         return []
 
     def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        ids = self.processor(rows["text"], add_special_tokens=False, verbose=False)["input_ids"]
+        ids = self.processor(rows["text"], verbose=False)["input_ids"]
         length = longest(self.max_length, self.processor)
-        frame = self.processor.num_special_tokens_to_add()
-        return {"input_ids": ids, "length": [min(len(one) + frame, length) for one in ids]}
+        return {"input_ids": ids, "length": [min(len(one), length) for one in ids]}
 
     @property
     def varies(self) -> bool:
         return True
 
     def vary(self, row: dict[str, Any], draw: np.random.Generator) -> dict[str, Any]:
-        ids, room = list(row["input_ids"]), self._room()
-        start = int(draw.integers(0, max(0, len(ids) - room) + 1))
-        return self._masked(ids[start : start + room], draw)
+        return self._masked(self._part(row["input_ids"], draw), draw)
 
-    def _room(self) -> int:
-        """Tokens of the text itself."""
-        return longest(self.max_length, self.processor) - int(self.processor.num_special_tokens_to_add())
+    def _part(self, ids: Any, draw: np.random.Generator | None) -> np.ndarray:
+        """So much of a text as is seen at a time, from a drawn place or from its beginning, in the frame of the whole."""
+        ids, room = np.asarray(ids), longest(self.max_length, self.processor)
+        if len(ids) <= room:
+            return ids.copy()
+        frame = set(self.processor.all_special_ids) - {self.processor.unk_token_id, self.processor.mask_token_id}
+        inner = np.flatnonzero(~np.isin(ids, list(frame)))
+        first, behind = int(inner[0]), int(inner[-1]) + 1
+        size = room - first - (len(ids) - behind)
+        start = first if draw is None else int(draw.integers(first, behind - size + 1))
+        return np.concatenate([ids[:first], ids[start : start + size], ids[behind:]])
 
-    def _masked(self, ids: list[int], draw: np.random.Generator) -> dict[str, Any]:
+    def _masked(self, whole: np.ndarray, draw: np.random.Generator) -> dict[str, Any]:
         tokenizer = self.processor
-        whole = np.array(tokenizer.build_inputs_with_special_tokens(ids))
         labels = np.full(len(whole), _SEEN)
         if (whole == tokenizer.mask_token_id).any():
             # A text that somebody has masked himself.
@@ -109,8 +113,8 @@ class FillMask(Task):
 
     def _of_text(self, row: dict[str, Any]) -> dict[str, Any]:
         """The beginning of a text, its masks drawn by its own tokens."""
-        ids = [int(one) for one in row["input_ids"]][: self._room()]
-        return self._masked(ids, np.random.default_rng(ids))
+        whole = self._part(row["input_ids"], None)
+        return self._masked(whole, np.random.default_rng(whole.tolist()))
 
     def predict(self, model: Any, batch: Batch) -> Outputs:
         """For each token to guess of a row, in their order: the loss, and the five likeliest tokens."""
