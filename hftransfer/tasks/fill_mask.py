@@ -65,10 +65,10 @@ class FillMask(Task):
         return self._masked(self._part(row["input_ids"], draw), draw)
 
     def _part(self, ids: Any, draw: np.random.Generator | None) -> np.ndarray:
-        """So much of a text as is seen at a time, from a drawn place or from its beginning, in the frame of the whole."""
-        ids, room = np.asarray(ids), longest(self.max_length, self.processor)
+        """So much of a text as is seen at a time, from a drawn place or from its beginning, in its frame."""
+        ids, room = np.array(ids), longest(self.max_length, self.processor)
         if len(ids) <= room:
-            return ids.copy()
+            return np.asarray(ids)
         frame = set(self.processor.all_special_ids) - {self.processor.unk_token_id, self.processor.mask_token_id}
         inner = np.flatnonzero(~np.isin(ids, list(frame)))
         first, behind = int(inner[0]), int(inner[-1]) + 1
