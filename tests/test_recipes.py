@@ -67,7 +67,7 @@ def test_a_recipe_runs(path, tmp_path):
         assert "asterisk_prompts" in str(error) and "apt-get install" in str(error)
         return
     except ModelError as error:
-        # Transformers 5 has lost the taking out of heads.
-        assert not tiny.EXPORTS and "cannot take attention heads out of" in str(error)
+        # Transformers 5 takes no heads out, and whole numbers alone as the weights of YOLOS's losses.
+        assert not tiny.EXPORTS and re.search("cannot take attention heads out of|expected int, got float", str(error))
         return
     assert result.scores["test"]["tuned"][result.headline].count == 20
