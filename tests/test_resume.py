@@ -107,3 +107,22 @@ def test_two_runs_into_one_directory(tmp_path):
             second.refuse({"a": 2}, resume=True, overwrite=False)
     with pytest.raises(RecipeError, match="--resume"):
         second.refuse({"a": 1}, resume=False, overwrite=False)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "pattern"),
+    [
+        ("{name: gradual_unfreeze, every: 0.5}", "work/tuned/checkpoints/checkpoint-4/complete"),
+        ("layer_decay", "work/tuned/checkpoints/checkpoint-4/complete"),
+        ("{name: l2_sp, alpha: 1000}", "work/tuned/checkpoints/checkpoint-4/complete"),
+        ("{name: prune, width: 0.5, weights: 0.3}", "work/tuned/checkpoints/checkpoint-4/complete"),
+        ("few_shot", "work/tuned-1/history.json"),
+        ("{name: multi_task, others: {second: OTHER}}", "work/tuned/checkpoints/checkpoint-7/complete"),
+    ],
+    ids=lambda value: value.partition(",")[0].removeprefix("{name: ").partition("/")[0],
+)
+def test_a_kill_changes_no_strategy(strategy, pattern, tmp_path):
+    task = plugins.load("tasks", "text-classification")()
+    (tmp_path / "other.yaml").write_text(tiny.recipe(task, tmp_path, more="seed: 1"))
+    text = tiny.recipe(task, tmp_path, strategy=strategy.replace("OTHER", str(tmp_path / "other.yaml")))
+    _assert_a_kill_changes_nothing(text, tmp_path, pattern)
