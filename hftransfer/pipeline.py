@@ -44,7 +44,7 @@ def run(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool = Fa
         pytorch, exports = stages.ship(job)
         others = heads.publish(job, further, histories["tuned"])
         result = outcome.collect(job, resolved(plan.recipe), histories, pytorch, exports)
-        result = result.model_copy(update={"heads": heads.told(others)})
+        result = result.model_copy(update={"heads": heads.told(others), "drift": stages.drifted(job)})
         outcome.publish(result, job)
     return result
 

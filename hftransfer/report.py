@@ -178,6 +178,8 @@ def _plots(result: RunResult) -> dict[str, Plot]:
         plots["learning-curves"] = _curves(logs)
     if result.confusion:
         plots["confusion"] = _confusion(result.confusion, result.data.labels)
+    if result.drift:
+        plots["drift"] = _drift(result.drift)
     if result.exports:
         plots["size-latency"] = _sizes(result, colors)
     return plots
@@ -235,6 +237,15 @@ def _confusion(matrix: list[list[int]], labels: list[str]) -> Plot:
     right, rows = sum(matrix[i][i] for i in range(count)), sum(map(sum, matrix))
     title = "Confusion on the test split, shaded by the share of the reference's rows"
     return Plot(title, f"Confusion matrix of {count} classes: {right} of {rows} rows are right", figure)
+
+
+def _drift(similarity: list[float]) -> Plot:
+    figure, (one,) = _axes(6.5, 2.8)
+    one.plot(range(1, len(similarity) + 1), similarity, "o-", color=_ACCENT)
+    one.set(xlabel="block, from the input to the head", ylabel="similarity (CKA)", ylim=(min(0, *similarity), 1.05))
+    one.xaxis.get_major_locator().set_params(integer=True)
+    told = ", ".join(f"{value:.2f}" for value in similarity)
+    return Plot("Features of checkpoint and tuned model by block", f"Similarity from the input on: {told}", figure)
 
 
 def _sizes(result: RunResult, colors: dict[str, str]) -> Plot:

@@ -105,6 +105,8 @@ class RunResult(Section):
     """Variant -> how much better the tuned model is by the headline on test, with a paired bootstrap's interval."""
     calibration_error: dict[str, float] = {}
     """Variant -> expected calibration error on test; of tasks with one class a row."""
+    drift: list[float] = []
+    """Similarity (CKA) of each block's features in the checkpoint and in the tuned model, from the input on."""
     heads: dict[str, Head] = {}
     """Name -> a further head of the same encoder."""
     parameters: dict[str, int]

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from hftransfer import plugins
+from hftransfer.drift import drift
 from hftransfer.encoding import Encoded
 from hftransfer.evaluation import Scorer, gate, load_metric, predict, runtime
 from hftransfer.exporters import Exporter
 from hftransfer.metrics import LOWER_IS_BETTER
-from hftransfer.modeling import Checkpoint
+from hftransfer.modeling import Checkpoint, blocks
 from hftransfer.planning import Fitting, Plan, exported, tuned
 from hftransfer.results import ExportFacts, RuntimeFacts
 from hftransfer.strategies import Ground, Strategy
@@ -143,6 +144,19 @@ def score_tuned(job: Job) -> None:
 
     with job.workspace.timed("score tuned"):
         job.note("tuned", job.workspace.arrays("tuned/outputs", make))
+
+
+def drifted(job: Job) -> list[float]:
+    """How near the features of the tuned model's blocks still are to those of the checkpoint."""
+    if job.plan.origin.weights is None or not blocks(model := job.shipped()):
+        return []
+
+    def make() -> list[float]:
+        return drift(job.plan.task, load_model(job.plan.task, job.plan.origin), model.cpu(), job.encoded)
+
+    with job.workspace.timed("compare features"):
+        found: list[float] = job.workspace.record("drift", make)
+    return found
 
 
 def _fit(job: Job, fitting: Fitting) -> tuple[Any, Encoded, History]:
