@@ -22,7 +22,7 @@ def drift(task: Task, before: Any, after: Any, encoded: Encoded) -> list[float]:
     """
     names = blocks(before)
     rows = encoded.splits["test"]
-    if names != blocks(after) or len(rows) < 4:
+    if not names or names != blocks(after) or len(rows) < 4:
         return []
     mine, theirs = (_features(task, model, encoded, names, min(ROWS, len(rows))) for model in (before, after))
     pairs = zip(mine, theirs, strict=True)

@@ -1,10 +1,11 @@
 """The further heads of a run of several tasks: each becomes a run of its own, with model, scores, card and report."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hftransfer import outcome, stages
+from hftransfer import outcome, stages, weights
 from hftransfer.encoding import encode
 from hftransfer.planning import Plan, resolved
 from hftransfer.results import Head, RunResult
@@ -14,14 +15,8 @@ from hftransfer.workspace import Workspace, dump_yaml
 def save(job: stages.Job, models: dict[str, Any], plans: dict[str, Plan]) -> None:
     """Keep the trained models of the further heads."""
     for name, model in models.items():
-        plan = plans[name]
-        plan.task.finish(model)
-
-        def write(folder: Path, model: Any = model, plan: Plan = plan) -> None:
-            model.save_pretrained(folder)
-            plan.origin.processor.save_pretrained(folder)
-
-        job.workspace.directory(f"work/heads/{name}", write)
+        plans[name].task.finish(model)
+        job.workspace.directory(f"work/heads/{name}", partial(weights.save, model, plans[name].origin.processor))
 
 
 def publish(job: stages.Job, plans: dict[str, Plan], history: stages.History) -> dict[str, RunResult]:

@@ -56,9 +56,7 @@ def terminal(result: RunResult) -> str:
 
 def _more_scores(result: RunResult) -> list[Table]:
     """What the transfer gained, and the shifted test sets, where there are any."""
-    shifted = any(split.startswith("test-") for split in result.scores)
-    tables = (gain_table(result), *([shift_table(result)] if shifted else []), head_table(result))
-    return [it for it in tables if it.rows]
+    return [it for it in (gain_table(result), shift_table(result), head_table(result)) if it.rows]
 
 
 def markdown(results: Sequence[RunResult]) -> str:

@@ -119,7 +119,7 @@ def drop_heads(model: Any, share: float) -> None:
     for layer, block in enumerate(blocks(model)):
         values, output = _attention(model.get_submodule(block), model.config.hidden_size)
         by_head = values.weight.view(number, -1).norm(dim=1) * output.weight.T.reshape(number, -1).norm(dim=1)
-        kept = set(_largest(by_head, number - drop).tolist()) if not by_head.is_meta else set(range(number - drop))
+        kept = set(_largest(by_head, number - drop).tolist())
         chosen[layer] = sorted(set(range(number)) - kept)
     if drop:
         model.prune_heads(chosen)

@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,13 +13,13 @@ from hftransfer.encoding import Encoded
 from hftransfer.evaluation import Scorer, gate, load_metric, predict, runtime
 from hftransfer.exporters import Exporter
 from hftransfer.metrics import LOWER_IS_BETTER
-from hftransfer.modeling import Checkpoint, blocks
+from hftransfer.modeling import Checkpoint
 from hftransfer.planning import Fitting, Plan, exported, tuned
 from hftransfer.results import ExportFacts, RuntimeFacts
 from hftransfer.strategies import Ground, Strategy
 from hftransfer.tasks import Outputs, Task
 from hftransfer.training import arguments, train
-from hftransfer.weights import load_model, reload
+from hftransfer.weights import load_model, reload, save
 from hftransfer.workspace import Workspace
 
 History = list[dict[str, float]]
@@ -123,12 +122,7 @@ def tune(job: Job, keep_heads: Callable[[dict[str, Any]], None]) -> History:
         if (adapter := strategy.adapter(model)) is not None:
             workspace.directory("adapter", adapter.save_pretrained)
         model = strategy.merge(model)
-
-        def save(folder: Path) -> None:
-            model.save_pretrained(folder, state_dict=model.state_dict() | getattr(model, "beside", {}))
-            plan.origin.processor.save_pretrained(folder)
-
-        workspace.directory("model", save)
+        workspace.directory("model", lambda folder: save(model, plan.origin.processor, folder))
         return history
 
     history: History = workspace.record("tuned/history", make)
@@ -148,11 +142,12 @@ def score_tuned(job: Job) -> None:
 
 def drifted(job: Job) -> list[float]:
     """How near the features of the tuned model's blocks still are to those of the checkpoint."""
-    if job.plan.origin.weights is None or not blocks(model := job.shipped()):
+    plan = job.plan
+    if plan.origin.weights is None:
         return []
 
     def make() -> list[float]:
-        return drift(job.plan.task, load_model(job.plan.task, job.plan.origin), model.cpu(), job.encoded)
+        return drift(plan.task, load_model(plan.task, plan.origin), job.shipped().cpu(), job.encoded)
 
     with job.workspace.timed("compare features"):
         found: list[float] = job.workspace.record("drift", make)

@@ -93,10 +93,11 @@ def head_table(result: RunResult) -> Table:
 
 
 def shift_table(result: RunResult) -> Table:
-    """The headline of every variant on the test rows as they are, and under each shift."""
+    """The headline of every variant on the test rows as they are, and under each shift; no rows without a shift."""
     splits = ["test", *(split for split in result.scores if split.startswith("test-"))]
     variants = [name for name in _ordered(result.scores["test"]) if all(name in result.scores[s] for s in splits)]
-    rows = [(name, *(interval(result.scores[split][name][result.headline]) for split in splits)) for name in variants]
+    scores = {name: [interval(result.scores[split][name][result.headline]) for split in splits] for name in variants}
+    rows = [(name, *cells) for name, cells in scores.items() if len(splits) > 1]
     heads = ("as it is", *(split.partition("-")[2] for split in splits[1:]))
     return Table(f"{directed(result.headline)} on the test split under shifts", ("variant", *heads), rows)
 

@@ -79,6 +79,12 @@ def _spread(model: Any) -> Any:
     return model
 
 
+def save(model: Any, processor: Any, folder: Path) -> None:
+    """A model and its processor as `reload` and Transformers read them, with what the checkpoint had beside it."""
+    model.save_pretrained(folder, state_dict=getattr(model, "beside", {}) | model.state_dict())
+    processor.save_pretrained(folder)
+
+
 def reload(task: Task, checkpoint: Checkpoint) -> Any:
     """A model as it was saved, with the labels that it was saved with."""
     import transformers

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from hftransfer.encoding import Encoded
+from hftransfer.errors import RecipeError
+from hftransfer.modeling import logits_layer
 from hftransfer.plugins import Plugin
 from hftransfer.tasks import Task
 
@@ -79,3 +81,23 @@ class Strategy(Plugin):
     def merge(self, model: Any) -> Any:
         """The model to ship, made from the trained one."""
         return model
+
+
+def unhooked(model: Any) -> Any:
+    """The model without the hooks that a strategy has put into `model.hooks`."""
+    for hook in model.hooks:
+        hook.remove()
+    del model.hooks
+    return model
+
+
+def check_one_class(strategy: Strategy, task: Task, model: Any) -> None:
+    """Refuse rows of a strategy that compares classes, where they have not one each.
+
+    Raises:
+        RecipeError: so it is.
+        ModelError: the model has no layer that makes their logits.
+    """
+    if getattr(task, "problem_type", None) != "single_label_classification":
+        raise RecipeError(f"strategy {strategy.name} needs one class a row, and these rows of '{task.name}' have none")
+    logits_layer(model)

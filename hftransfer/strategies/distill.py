@@ -14,7 +14,7 @@ from hftransfer.errors import RecipeError
 from hftransfer.modeling import find, logits_layer, open_processor, read
 from hftransfer.plugins import nearest
 from hftransfer.shrinking import drop_layers
-from hftransfer.strategies import Ground, Strategy
+from hftransfer.strategies import Ground, Strategy, check_one_class, unhooked
 from hftransfer.tasks import Task
 from hftransfer.weights import reload
 
@@ -44,8 +44,7 @@ class Distill(Strategy):
     def check(self, task: Task, model: Any) -> None:
         import transformers
 
-        if getattr(task, "problem_type", None) != "single_label_classification":
-            raise RecipeError(f"strategy distill needs one class a row, and these rows of '{task.name}' have none")
+        check_one_class(self, task, model)
         config = read(transformers.AutoConfig, find(self.teacher))
         theirs = set((config.id2label or {}).values())
         if unknown := set(task.labels) - theirs:
@@ -53,7 +52,6 @@ class Distill(Strategy):
                 f"strategy.teacher: '{self.teacher}' does not know the label '{min(unknown)}'; "
                 f"{nearest(min(unknown), theirs)}"
             )
-        logits_layer(model)
 
     def prepare(self, model: Any) -> Any:
         if self.layers:
@@ -145,10 +143,7 @@ class Distill(Strategy):
         return (1 - share) * self.temperature**2 * soft + share * hard
 
     def merge(self, model: Any) -> Any:
-        for hook in model.hooks:
-            hook.remove()
-        del model.hooks
-        return model
+        return unhooked(model)
 
 
 def _beside(rows: Any, told: np.ndarray) -> Any:

@@ -9,9 +9,8 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from hftransfer.errors import RecipeError
 from hftransfer.modeling import logits_layer
-from hftransfer.strategies import Strategy
+from hftransfer.strategies import Strategy, check_one_class, unhooked
 from hftransfer.strategies.linear_probe import LinearProbe
 from hftransfer.tasks import Task
 
@@ -41,10 +40,7 @@ class _Contrastive(Strategy):
         return model
 
     def merge(self, model: Any) -> Any:
-        for hook in model.hooks:
-            hook.remove()
-        del model.hooks
-        return model
+        return unhooked(model)
 
 
 class FewShot(Strategy):
@@ -70,9 +66,7 @@ class FewShot(Strategy):
         return [(_Contrastive(temperature=self.temperature), {}), (LinearProbe(), head)]
 
     def check(self, task: Task, model: Any) -> None:
-        if getattr(task, "problem_type", None) != "single_label_classification":
-            raise RecipeError(f"strategy few_shot needs one class a row, and these rows of '{task.name}' have none")
-        logits_layer(model)
+        check_one_class(self, task, model)
 
 
 def contrastive_loss(torch: Any, vectors: Any, labels: Any, temperature: float) -> Any:

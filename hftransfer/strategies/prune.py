@@ -56,11 +56,9 @@ class Prune(Strategy):
             return []
         masks = {}
         for name in block_linears(model):
-            size = model.get_submodule(name).weight.detach().abs().flatten()
-            masks[name] = (
-                size.view_as(model.get_submodule(name).weight)
-                > size.kthvalue(max(1, round(self.weights * size.numel()))).values.item()
-            )
+            size = model.get_submodule(name).weight.detach().abs()
+            last = size.flatten().kthvalue(max(1, round(self.weights * size.numel()))).values
+            masks[name] = size > last
 
         class Zeros(TrainerCallback):
             """What is zero stays zero."""

@@ -66,15 +66,15 @@ class FillMask(Task):
 
     def _part(self, ids: Any, draw: np.random.Generator | None) -> np.ndarray:
         """So much of a text as is seen at a time, from a drawn place or from its beginning, in its frame."""
-        ids, room = np.array(ids), longest(self.max_length, self.processor)
-        if len(ids) <= room:
-            return np.asarray(ids)
+        whole, room = np.array(ids), longest(self.max_length, self.processor)
+        if len(whole) <= room:
+            return whole
         frame = set(self.processor.all_special_ids) - {self.processor.unk_token_id, self.processor.mask_token_id}
-        inner = np.flatnonzero(~np.isin(ids, list(frame)))
+        inner = np.flatnonzero(~np.isin(whole, list(frame)))
         first, behind = int(inner[0]), int(inner[-1]) + 1
-        size = room - first - (len(ids) - behind)
+        size = room - first - (len(whole) - behind)
         start = first if draw is None else int(draw.integers(first, behind - size + 1))
-        return np.concatenate([ids[:first], ids[start : start + size], ids[behind:]])
+        return np.concatenate([whole[:first], whole[start : start + size], whole[behind:]])
 
     def _masked(self, whole: np.ndarray, draw: np.random.Generator) -> dict[str, Any]:
         tokenizer = self.processor
