@@ -73,7 +73,7 @@ def _metadata(result: RunResult, adapter: bool) -> Any:
         library_name="peft" if adapter else "transformers",
         license=told.get("license") or (result.cards.get(model, {}).get("license") if derived else None),
         language=told.get("language") or _spoken(result, data_id),
-        pipeline_tag=result.task,
+        pipeline_tag=plugins.load("tasks", result.task).pretraining or result.task,
         tags=["hftransfer", strategy, *([] if adapter else shipped)],
         base_model=model if derived else None,
         base_model_relation=("adapter" if adapter else "finetune") if derived else None,
@@ -162,6 +162,8 @@ def _place(result: RunResult, repo: str | None) -> str:
 
 def _usage(result: RunResult, repo: str | None) -> str:
     task = plugins.load("tasks", result.task)
+    if task.pretraining:
+        return _checkpoint_usage(task.auto_model, _place(result, repo))
     example = next(_EXAMPLES[kind] for kind in task.columns.values() if kind in _EXAMPLES)
     # The pipeline would search with four beams, and write on.
     told = result.recipe["task"]
@@ -189,6 +191,11 @@ def _usage(result: RunResult, repo: str | None) -> str:
         f'{patched}pipe = pipeline("{result.task}", model=model, {arguments})\n{with_file}\nprint(answer)'
     )
     return f"{text}\n\nThen with the ONNX runtime (`pip install optimum-onnx[onnxruntime]`):\n\n```python\n{onnx}\n```"
+
+
+def _checkpoint_usage(auto: str, place: str) -> str:
+    code = f"from transformers import {auto}\n\n{place}\nmodel = {auto}.from_pretrained(repo)"
+    return f"## How to use it\n\nAs `model.id` of a recipe, or:\n\n```python\n{code}\n```"
 
 
 def on_hub(variant: str, file: str) -> str:

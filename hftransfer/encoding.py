@@ -45,7 +45,7 @@ def encode(task: Task, splits: dict[str, Any], folder: Path, augment: Vary | Non
         lazy = {name: rows.with_transform(function) for name, rows in splits.items()}
         return Encoded(lazy, _plain(task.collator()), vary)
     kept = {name: keep(rows, function, folder / f"{name}.arrow", f"encoding {name}") for name, rows in splits.items()}
-    return Encoded(kept, _plain(task.collator()), vary)
+    return Encoded(kept | {"train": task.packed(kept["train"])}, _plain(task.collator()), vary)
 
 
 def _plain(collate: Callable[[list[dict[str, Any]]], Batch]) -> Callable[[list[dict[str, Any]]], Batch]:

@@ -92,12 +92,12 @@ def open_origin(task: Task, model: Model, rows: Any) -> Origin:
             processor = _used_to(task.new_processor(config, rows), weights)
         else:
             processor = open_processor(task, find(model.processor), config, rows)
-        config.update(task.know(processor=processor).config())
+        config.update(task.know(processor=processor, architecture=config).config())
         return Origin(config, weights, processor, keeps_head=False)
     before = read(transformers.AutoConfig, weights)
     _check_class(task, before)
     processor = open_processor(task, find(model.processor) if model.processor else weights, before, rows)
-    fields = task.know(processor=processor).config()
+    fields = task.know(processor=processor, architecture=before).config()
     after = read(transformers.AutoConfig, weights, **fields)
     # Numbers have no names by which a head could be known to be for the same ones.
     unnamed = "num_labels" in fields and "id2label" not in fields
@@ -211,15 +211,19 @@ def head_names(model: Any) -> list[str]:
 
 
 def block_linears(model: Any) -> list[str]:
-    """Full names of the Linear layers in the base model's repeated blocks (the members of its ModuleLists)."""
+    """Full names of the Linear layers in the base model's repeated blocks (the members of its ModuleLists).
+
+    GPT-2's `Conv1D` is one, its weights the other way round.
+    """
     import torch
+    from transformers.pytorch_utils import Conv1D
 
     lists = [name for name, module in model.named_modules() if isinstance(module, torch.nn.ModuleList)]
     heads = tuple(f"{name}." for name in head_names(model))
     return [
         name
         for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear)
+        if isinstance(module, torch.nn.Linear | Conv1D)
         and any(name.startswith(f"{block}.") for block in lists)
         and not name.startswith(heads)
     ]

@@ -57,6 +57,8 @@ def check(recipe: Recipe) -> Plan:
     exporter = [plugins.load("exporters", recipe.export.format)()] if recipe.export else []
     for plugin in (recipe.task, recipe.data.source, *exporter, *(fitting.strategy for fitting in fittings)):
         plugin.check_installed()
+    if recipe.export is not None and recipe.task.pretraining:
+        raise RecipeError(f"export: models of '{recipe.task.name}' are checkpoints for other tasks; leave it out here")
     if recipe.hub is not None:
         hub.may_write(recipe.hub.repo)
     recipe = _pinned(recipe)
@@ -69,7 +71,7 @@ def check(recipe: Recipe) -> Plan:
     rows = load_rows(recipe.task, recipe.data, recipe.seed)
     recipe = recipe.model_copy(update={"task": rows.task})
     origin = open_origin(rows.task, recipe.model, rows.splits["train"])
-    rows = replace(rows, task=rows.task.know(processor=origin.processor))
+    rows = replace(rows, task=rows.task.know(processor=origin.processor, architecture=origin.config))
     check_shifts(rows.task, recipe.evaluation.shifts)
     operations(rows.task, recipe.data.augment)
     for fitting in fittings:

@@ -200,6 +200,7 @@ def _train(
         encoded = strategy.keep(model, ground)
     by_length = "length" in (encoded.splits["train"].column_names or [])
     args = arguments(training, folder / "checkpoints", plan.recipe.seed, by_length)
+    args.label_names = [plan.task.loss_input]
     log = train(model, encoded, args, strategy.callbacks(model), name, rates=strategy.rates(model))
     return model, encoded, log
 

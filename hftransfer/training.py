@@ -41,7 +41,6 @@ def arguments(training: dict[str, Any], folder: Path, seed: int, by_length: bool
         "seed": seed,
         "data_seed": seed,
         "remove_unused_columns": False,
-        "label_names": ["labels"],
     }
     # A checkpoint within an epoch does not hold the order that grouping has drawn for it.
     whole_epochs = training.get("save_strategy", DEFAULTS["save_strategy"]) != "steps"

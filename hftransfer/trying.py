@@ -40,7 +40,7 @@ def answers(folder: Path, result: RunResult, inputs: list[str], variant: str = "
         return getattr(transformers, name).from_pretrained(place, **more)
 
     processor = task.open_processor(read, model.config, None)
-    task = task.know(processor=processor)
+    task = task.know(processor=processor, architecture=model.config)
     collate = task.collator()
     for row in rows:
         encoded = task.encode({role: [cell] for role, cell in row.items()})

@@ -112,8 +112,25 @@ def _wav2vec2() -> object:
     )
 
 
+def _writer(folder: Path) -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+    words = ["<end>", "<unk>", *WORDS[len(SPECIAL) :]]
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    names = ["input_ids", "attention_mask"]
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<end>", unk_token="<unk>", model_input_names=names, model_max_length=64
+    ).save_pretrained(folder)
+    sizes = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 64, "vocab_size": len(words)}
+    GPT2LMHeadModel(GPT2Config(bos_token_id=0, eos_token_id=0, **sizes)).save_pretrained(folder)
+
+
 _BY_MODEL = {
+    "AutoModelForCausalLM": _writer,
     "AutoModelForCTC": _speech,
+    "AutoModelForPreTraining": _speech,
     "AutoModelForObjectDetection": _detection,
     "AutoModelForSeq2SeqLM": _text2text,
 }

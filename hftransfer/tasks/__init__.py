@@ -35,9 +35,17 @@ class Task(Plugin):
     """The Auto class of Transformers that loads a model of the task."""
     auto_processor: ClassVar[str]
     """The Auto class of Transformers that loads what makes the model's inputs."""
+    loss_input: ClassVar[str] = "labels"
+    """The entry of a batch without which a model computes no loss."""
+    pretraining: ClassVar[str] = ""
+    """Of a task whose models are there to be checkpoints of others: what the Hub calls such a checkpoint.
+
+    They have no pipeline, and are not exported.
+    """
 
     _labels: tuple[str, ...] = PrivateAttr(default=())
     _processor: Any = PrivateAttr(default=None)
+    _architecture: Any = PrivateAttr(default=None)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -49,11 +57,17 @@ class Task(Plugin):
         """The checkpoint's tokenizer, image processor or feature extractor, known once the checkpoint is opened."""
         return self._processor
 
-    def know(self, *, labels: tuple[str, ...] | None = None, processor: Any = None) -> Self:
-        """The task with its class names or with its processor."""
+    @property
+    def architecture(self) -> Any:
+        """The checkpoint's config, known once it is opened."""
+        return self._architecture
+
+    def know(self, *, labels: tuple[str, ...] | None = None, processor: Any = None, architecture: Any = None) -> Self:
+        """The task with its class names, with its processor, or with the config of its model."""
         copy = self.model_copy()
         copy._labels = self._labels if labels is None else labels
         copy._processor = processor or self._processor
+        copy._architecture = architecture or self._architecture
         return copy
 
     @property
@@ -141,6 +155,10 @@ class Task(Plugin):
     def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
         """Model inputs for a batch of rows; a column `length` lets batches be made of rows of like length."""
         raise NotImplementedError
+
+    def packed(self, rows: Any) -> Any:
+        """The encoded training rows as training takes them: several short ones as one, where that can be."""
+        return rows
 
     @property
     def varies(self) -> bool:

@@ -1,8 +1,12 @@
 """What the tasks on images share."""
 
+import base64
+import io
 from typing import Any
 
 import numpy as np
+
+from hftransfer.cells import rgb
 
 
 def new_processor(config: Any) -> Any:
@@ -23,6 +27,15 @@ def new_processor(config: Any) -> Any:
     whole = "height" in slow().size or "longest_edge" in slow().size
     size = fixed if whole else {"shortest_edge": min(height, width)}
     return slow(size=size, crop_size=fixed) if hasattr(slow(), "crop_size") else slow(size=size)
+
+
+def shown(image: Any) -> dict[str, Any]:
+    """A small copy for a report."""
+    picture = rgb(image)
+    picture.thumbnail((160, 160))
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG")
+    return {"image": base64.b64encode(buffer.getvalue()).decode("ascii")}
 
 
 def resized_crop(

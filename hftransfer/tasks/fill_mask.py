@@ -12,14 +12,15 @@ from pydantic import Field
 
 from hftransfer.cells import Kind
 from hftransfer.errors import ModelError
-from hftransfer.tasks import Batch, Outputs, Task
+from hftransfer.tasks import Batch, Outputs
+from hftransfer.tasks._hidden import _Hidden, own_draw
 from hftransfer.tasks._text import check_positions, longest
 
 # The label of a token that is not to be guessed, as PyTorch's losses know it.
 _SEEN = -100
 
 
-class FillMask(Task):
+class FillMask(_Hidden):
     """Texts to their hidden words. Inputs: `input_ids` and `attention_mask` of shape (batch, tokens).
 
     Training sees a random part of a longer text and other masks in each epoch; scoring sees its beginning, and for a
@@ -27,7 +28,6 @@ class FillMask(Task):
     """
 
     columns: ClassVar[dict[str, Kind]] = {"text": "text", "label": "label"}
-    optional: ClassVar[frozenset[str]] = frozenset({"label"})
     example: ClassVar[str] = 'f"Put your {pipe.tokenizer.mask_token} here."'
     auto_model: ClassVar[str] = "AutoModelForMaskedLM"
     auto_processor: ClassVar[str] = "AutoTokenizer"
@@ -36,13 +36,6 @@ class FillMask(Task):
     """Tokens of a text that are seen at a time."""
     mlm_probability: float = Field(default=0.15, gt=0, lt=1)
     """Share of the tokens to guess: of ten, eight are masked, one is another word, one stands as it is."""
-
-    def metrics(self) -> list[str]:
-        return ["perplexity", "token_accuracy"]
-
-    def groups(self, rows: Any) -> list[Any] | None:
-        """By the labels, where there are any: the splits are then those of a classification of the same rows."""
-        return list(rows["label"]) if "label" in rows.column_names else None
 
     def check(self, splits: dict[str, Any], config: Any) -> list[str]:
         check_positions(self.max_length, self.processor, config)
@@ -114,41 +107,22 @@ class FillMask(Task):
     def _of_text(self, row: dict[str, Any]) -> dict[str, Any]:
         """The beginning of a text, its masks drawn by its own tokens."""
         whole = self._part(row["input_ids"], None)
-        return self._masked(whole, np.random.default_rng(whole.tolist()))
+        return self._masked(whole, own_draw(whole))
 
     def predict(self, model: Any, batch: Batch) -> Outputs:
-        """For each token to guess of a row, in their order: the loss, and the five likeliest tokens."""
+        """Beside losses and rights the five likeliest tokens of each hidden place."""
         import torch
 
         inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
         logits = model(**inputs).logits.float()
-        losses, guesses = [], []
+        losses, right, guesses = [], [], []
         for row, labels in zip(logits, batch["labels"], strict=True):
             at = torch.nonzero(labels != _SEEN)[:, 0]
             losses.append(torch.nn.functional.cross_entropy(row[at], labels[at], reduction="none").cpu().numpy())
-            guesses.append(torch.cat([labels[at, None], row[at].topk(5).indices], dim=1).cpu().numpy())
-        return {"losses": losses, "guesses": guesses}  # type: ignore[dict-item]
-
-    def decide(self, outputs: Outputs) -> np.ndarray:
-        """Of shape (rows, 3): the sum of the losses, how many tokens were to guess, and how many guesses are right."""
-        losses, guesses = outputs["losses"], outputs["guesses"]
-        right = (guesses[..., 0] == guesses[..., 1]) & ~np.isnan(losses)
-        return np.stack([np.nansum(losses, axis=1), (~np.isnan(losses)).sum(axis=1), right.sum(axis=1)], axis=1)
-
-    def references(self, rows: Any) -> np.ndarray:
-        return np.zeros((len(rows), 3))
-
-    def same(self, mine: np.ndarray, theirs: np.ndarray, references: np.ndarray) -> np.ndarray:
-        """As many right guesses."""
-        return np.asarray(mine[:, 2] == theirs[:, 2])
-
-    def losses(self, outputs: Outputs, references: np.ndarray) -> np.ndarray:
-        sums, counts, _ = self.decide(outputs).T
-        return np.asarray(sums / np.maximum(counts, 1))
-
-    def describe(self, value: Any) -> str:
-        total, count, right = value
-        return f"{right:.0f} of {count:.0f} words guessed, loss {total / max(count, 1):.2f}" if count else "the words"
+            best = row[at].topk(5).indices
+            right.append((best[:, 0] == labels[at]).long().cpu().numpy())
+            guesses.append(best.cpu().numpy())
+        return {"losses": losses, "right": right, "guesses": guesses}  # type: ignore[dict-item]
 
     def read(self, text: str) -> dict[str, Any]:
         return {"text": text}
@@ -162,4 +136,4 @@ class FillMask(Task):
 
     def answer(self, outputs: Outputs) -> dict[str, Any]:
         guesses = outputs["guesses"][0]
-        return {"guesses": [[self.processor.decode([int(token)]) for token in one[1:]] for one in guesses]}
+        return {"guesses": [[self.processor.decode([int(token)]) for token in one] for one in guesses]}

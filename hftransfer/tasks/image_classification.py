@@ -3,8 +3,6 @@
 https://huggingface.co/docs/transformers/tasks/image_classification
 """
 
-import base64
-import io
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -14,7 +12,7 @@ from pydantic import Field
 from hftransfer.cells import Kind, open_image, rgb
 from hftransfer.tasks import Batch
 from hftransfer.tasks._classification import _Classification
-from hftransfer.tasks._pictures import new_processor, resized_crop
+from hftransfer.tasks._pictures import new_processor, resized_crop, shown
 
 
 class ImageClassification(_Classification):
@@ -63,8 +61,4 @@ class ImageClassification(_Classification):
         return {"image": open_image(text)}
 
     def show(self, row: dict[str, Any], prediction: Any, reference: Any) -> dict[str, Any]:
-        picture = rgb(row["image"])
-        picture.thumbnail((160, 160))
-        buffer = io.BytesIO()
-        picture.save(buffer, format="PNG")
-        return {"image": base64.b64encode(buffer.getvalue()).decode("ascii")}
+        return shown(row["image"])
