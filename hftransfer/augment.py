@@ -12,6 +12,7 @@ import numpy as np
 
 from hftransfer.encoding import Vary
 from hftransfer.errors import RecipeError
+from hftransfer.mixing import MIXES
 from hftransfer.plugins import nearest
 from hftransfer.tasks import Task
 
@@ -118,12 +119,13 @@ _INPUTS = ("pixel_values", "input_values", "input_features", "input_ids")
 
 
 def operations(task: Task, wanted: str | list[str]) -> list[str]:
-    """The names of the operations of a preset (none, light, strong) or of a list.
+    """The names of the operations of a preset (none, light, strong) or of a list, but for mixes of two rows.
 
     Raises:
         RecipeError: the task has no such operation, or none at all.
     """
     known = _OPERATIONS.get(task.name, {})
+    mixes = MIXES.get(task.name, {})
     if wanted == "none":
         return []
     if not known:
@@ -131,9 +133,10 @@ def operations(task: Task, wanted: str | list[str]) -> list[str]:
     if isinstance(wanted, str):
         return [name for name in known if wanted == "strong" or name in _LIGHT]
     for name in wanted:
-        if name not in known:
-            raise RecipeError(f"data.augment: '{task.name}' has no operation '{name}'; {nearest(name, known)}")
-    return wanted
+        if name not in known and name not in mixes:
+            near = nearest(name, [*known, *mixes])
+            raise RecipeError(f"data.augment: '{task.name}' has no operation '{name}'; {near}")
+    return [name for name in wanted if name in known]
 
 
 def augmented(task: Task, wanted: str | list[str]) -> Vary | None:

@@ -10,6 +10,7 @@ from hftransfer.augment import operations
 from hftransfer.data import Rows, load_rows
 from hftransfer.errors import RecipeError
 from hftransfer.evaluation import check_fit, check_metrics
+from hftransfer.mixing import check_mixing
 from hftransfer.modeling import Origin, empty_model, find, open_origin, parameters
 from hftransfer.recipe import Recipe
 from hftransfer.shifts import check_shifts
@@ -74,8 +75,9 @@ def check(recipe: Recipe) -> Plan:
     rows = replace(rows, task=rows.task.know(processor=origin.processor, architecture=origin.config))
     check_shifts(rows.task, recipe.evaluation.shifts)
     operations(rows.task, recipe.data.augment)
+    mixes = check_mixing(rows.task, recipe.data.augment)
     for fitting in fittings:
-        _refuse_smoothing(rows.task, fitting)
+        _refuse_two_losses(rows.task, fitting, mixes)
     if "majority" in recipe.evaluation.baselines:
         rows.task.constant(rows.task.references(rows.splits["train"]))
     for name in recipe.evaluation.metrics:
@@ -140,11 +142,17 @@ def describe(plan: Plan) -> str:
     )
 
 
-def _refuse_smoothing(task: Task, fitting: Fitting) -> None:
+def _refuse_two_losses(task: Task, fitting: Fitting, mixes: list[str]) -> None:
     """Trainer takes the labels away from the model to smooth them, and with them what has a loss of its own."""
-    of = fitting.strategy.name if fitting.strategy.own_loss else "task.class_weights or focal_gamma"
-    if fitting.training.get("label_smoothing_factor") and (fitting.strategy.own_loss or task.own_loss):
+    own = {
+        "task.class_weights or focal_gamma": task.own_loss,
+        f"strategy {fitting.strategy.name}": fitting.strategy.own_loss,
+    }
+    of = next((name for name, has in own.items() if has), f"data.augment {mixes[0]}" if mixes else None)
+    if of and fitting.training.get("label_smoothing_factor"):
         raise RecipeError(f"training.label_smoothing_factor: it would undo the loss of {of}; leave out one of them")
+    if mixes and any(own.values()):
+        raise RecipeError(f"data.augment: {mixes[0]} would undo the loss of {of}; leave out one of them")
 
 
 def _few_shots(shots: int | None, rows: Rows) -> list[str]:

@@ -115,7 +115,7 @@ class Data(Section):
     """Rows to learn from without labels (strategy distill): `rest`, the training rows that `shots` leaves, or a split
     of the source."""
     augment: Literal["none", "light", "strong"] | list[str] = "none"
-    """How training rows are changed, anew in each epoch: a preset, or the names of operations."""
+    """How training rows are changed, anew in each epoch: a preset, or the names of operations, mixup and cutmix too."""
     sampling: Literal["natural", "balanced"] = "natural"
     """`balanced`: training rows of the rarer classes are repeated until all classes have as many."""
     on_error: Literal["raise", "skip"] = "raise"

@@ -13,6 +13,7 @@ from hftransfer.encoding import Encoded
 from hftransfer.evaluation import Scorer, gate, load_metric, predict, runtime
 from hftransfer.exporters import Exporter
 from hftransfer.metrics import LOWER_IS_BETTER
+from hftransfer.mixing import mix
 from hftransfer.modeling import Checkpoint
 from hftransfer.planning import Fitting, Plan, exported, tuned
 from hftransfer.results import ExportFacts, RuntimeFacts
@@ -195,6 +196,7 @@ def _train(
     model = strategy.prepare(model)
     if plan.task.own_loss:
         plan.task.weigh(model, plan.task.references(plan.rows.splits["train"]))
+    mix(plan.task, model, plan.recipe.data.augment)
     with job.workspace.state.main_process_first():
         ground = Ground(plan.task, plan.rows.splits, job.encoded, folder / "kept", job.outputs_of)
         encoded = strategy.keep(model, ground)

@@ -1,5 +1,6 @@
 """Training rows changed in each epoch, classes weighed, drawn alike: what changes, and what must not."""
 
+import itertools
 from collections import Counter
 
 import numpy as np
@@ -11,6 +12,7 @@ from _peft import batch, model
 from hftransfer import plugins
 from hftransfer.augment import augmented, operations
 from hftransfer.errors import DataError, RecipeError
+from hftransfer.mixing import check_mixing, mix
 from hftransfer.pipeline import run
 from hftransfer.planning import check
 from hftransfer.reading import parse_recipe
@@ -114,3 +116,47 @@ def test_smoothing_would_undo_a_loss_of_ones_own(tmp_path):
     text = text.replace("training: {", "training: {label_smoothing_factor: 0.1, ")
     with pytest.raises(RecipeError, match="would undo the loss of task.class_weights or focal_gamma"):
         check(parse_recipe(text))
+
+
+@pytest.mark.parametrize("name", ["mixup", "cutmix"])
+def test_mixed_rows_have_the_loss_of_both_labels(name):
+    made = model("vit").eval()
+    rows = batch("vit", made)
+    task, seen = _single("image-classification"), []
+    plain = made(**rows).loss
+    mix(task, made, [name])
+    torch.testing.assert_close(made(**rows).loss, plain)
+    made.base_model.register_forward_pre_hook(
+        lambda _m, args, kwargs: seen.append((args or (kwargs["pixel_values"],))[0]), with_kwargs=True
+    )
+    made.train()
+    torch.manual_seed(3)
+    output = made(**rows)
+    assert not torch.equal(seen[0], rows["pixel_values"]) and output.loss.requires_grad
+    losses = [torch.nn.functional.cross_entropy(output.logits, rows["labels"][list(order)]) for order in _orders(rows)]
+    assert min(losses) <= output.loss <= max(losses)
+
+
+def _orders(rows):
+    return itertools.permutations(range(len(rows["labels"])))
+
+
+def _single(name):
+    return plugins.load("tasks", name)(problem_type="single_label_classification")
+
+
+def test_what_cannot_be_mixed_is_refused(tmp_path):
+    with pytest.raises(RecipeError, match="no operation 'mixup'"):
+        operations(_task("text-classification"), ["mixup"])
+    with pytest.raises(RecipeError, match="mixup mixes rows of one class each"):
+        check_mixing(plugins.load("tasks", "image-classification")(problem_type="regression"), ["mixup"])
+    text = tiny.recipe(plugins.load("tasks", "image-classification")(), tmp_path, strategy="few_shot")
+    with pytest.raises(RecipeError, match="data.augment: mixup would undo the loss of strategy few_shot"):
+        check(parse_recipe(text.replace("data:", "data:\n  augment: [mixup]")))
+
+
+def test_a_run_with_mixed_rows(tmp_path):
+    text = tiny.recipe(plugins.load("tasks", "image-classification")(), tmp_path)
+    result = run(parse_recipe(text.replace("data:", "data:\n  augment: [shift, mixup, cutmix]")), tmp_path / "run")
+    assert result.recipe["data"]["augment"] == ["shift", "mixup", "cutmix"]
+    assert np.isfinite(result.history["tuned"][0]["loss"])
