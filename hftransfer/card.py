@@ -12,6 +12,7 @@ from hftransfer.tables import (
     data_table,
     directed,
     gain_table,
+    group_table,
     headlines,
     in_markdown,
     interval,
@@ -150,6 +151,9 @@ def _limits(result: RunResult) -> str:
     weak = [f"{in_markdown(label)} (recall {r:.3f} on {rows:,} rows)" for r, label, rows in recalls[:3] if r < 1]
     lines = [f"The scores tell of {count:,} rows of this one data set, and nothing of rows that look different."]
     lines += [f"Weakest classes on the test split: {', '.join(weak)}."] if weak else []
+    if groups := group_table(result).rows:
+        worst, rows, score, *_ = groups[0]
+        lines += [f"Worst of {len(groups)} groups: {in_markdown(worst)} ({result.headline} {score} on {rows} rows)."]
     lines += [f"**WARNING** {portable(line)}" for line in result.warnings]
     return "## Limits\n\n" + "\n".join(f"- {line}" for line in lines)
 

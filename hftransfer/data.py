@@ -5,7 +5,6 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from tqdm.auto import tqdm
 
 from hftransfer import cells
@@ -13,7 +12,11 @@ from hftransfer.errors import DataError
 from hftransfer.plugins import nearest
 from hftransfer.recipe import Data
 from hftransfer.results import DataFacts
+from hftransfer.splitting import balanced, draw, named, remove_duplicates, split
 from hftransfer.tasks import Task
+
+GROUP = "group"
+"""A role of every task that a data set need not have: where a row comes from (a hospital, a speaker, a dialect)."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ def load_rows(task: Task, data: Data, seed: int) -> Rows:
     """
     source = data.source.load()
     bare = data.unlabelled if data.unlabelled != "rest" else None
-    wanted = [s for s in (data.splits.train, *_named(data, source).values(), bare) if s]
+    wanted = [s for s in (data.splits.train, *named(data, source).values(), bare) if s]
     for name in wanted:
         if name not in source:
             raise DataError(f"the source has no split '{name}'; {nearest(name, source)}")
@@ -41,18 +44,18 @@ def load_rows(task: Task, data: Data, seed: int) -> Rows:
     hashes: dict[str, list[str]] = {}
     skipped: dict[str, int] = {}
     for name in wanted:
-        columns = [role for role in task.columns if name != bare or role not in task.targets]
+        columns = [role for role in [*task.columns, GROUP] if name != bare or role not in (*task.targets, GROUP)]
         raw[name] = _to_roles(task, source[name], data.columns, name, columns)
         raw[name], hashes[name], skipped[name] = _clean(task, raw[name], name, data.on_error)
     task = task.resolve(raw[data.splits.train])
-    places = _split(task, data, source, raw, seed)
+    places = split(task, data, source, raw, seed)
     if bare:
         places["unlabelled"] = (bare, list(range(len(raw[bare]))))
-    removed = _remove_duplicates(places, hashes)
+    removed = remove_duplicates(places, hashes)
     splits = {name: raw[origin].select(rows) for name, (origin, rows) in places.items() if name != "unlabelled"}
     _refuse_empty(splits, removed)
     if data.shots is not None:
-        kept = _draw(task, splits["train"], data.shots, seed)
+        kept = draw(task, splits["train"], data.shots, seed)
         splits["train"] = splits["train"].select(kept)
         origin, numbers = places["train"]
         places["train"] = (origin, [numbers[i] for i in kept])
@@ -64,7 +67,7 @@ def load_rows(task: Task, data: Data, seed: int) -> Rows:
     task = task.know(labels=task.find_labels(splits))
     classes = {name: _count(task, rows) for name, rows in splits.items()}
     if data.sampling == "balanced":
-        splits["train"] = _balanced(task, splits["train"])
+        splits["train"] = balanced(task, splits["train"])
     content = [(name, hashes[origin][row]) for name, (origin, rows) in sorted(places.items()) for row in rows]
     targets = [str(rows[role][:]) for _, rows in sorted(splits.items()) for role in sorted(task.targets)]
     facts = DataFacts(
@@ -84,18 +87,6 @@ def _refuse_empty(splits: dict[str, Any], removed: dict[str, int]) -> None:
             raise DataError(f"split '{name}' is empty" + (" once duplicates are removed" if removed.get(name) else ""))
 
 
-def _balanced(task: Task, rows: Any) -> Any:
-    """The rows, those of rarer classes again and again until each class has as many as the largest."""
-    groups = task.groups(rows)
-    if groups is None:
-        raise DataError("data.sampling: balanced counts rows of a class, and these rows have no single class")
-    places: dict[Any, list[int]] = {}
-    for row, group in enumerate(groups):
-        places.setdefault(group, []).append(row)
-    most = max(map(len, places.values()))
-    return rows.select(sorted(row for some in places.values() for row in (some * -(-most // len(some)))[:most]))
-
-
 def _unlabelled(task: Task, raw: dict[str, Any], places: dict[str, tuple[str, list[int]]]) -> dict[str, Any]:
     """The split `unlabelled`, if there is one, without the columns that a model has to find."""
     if "unlabelled" not in places:
@@ -105,13 +96,8 @@ def _unlabelled(task: Task, raw: dict[str, Any], places: dict[str, tuple[str, li
     return {"unlabelled": rows.remove_columns([role for role in rows.column_names if role in task.targets])}
 
 
-def _named(data: Data, source: dict[str, Any]) -> dict[str, str | None]:
-    """Split -> the source's split that it is, or None where it is a part of the training rows."""
-    given = {"validation": data.splits.validation, "test": data.splits.test}
-    own = {name: name if name in source and name != data.splits.train else None for name in given}
-    return {
-        name: value if isinstance(value, str) else own[name] if value is None else None for name, value in given.items()
-    }
+def _kind(task: Task, role: str) -> cells.Kind:
+    return "label" if role == GROUP else task.columns[role]
 
 
 def _to_roles(task: Task, rows: Any, columns: dict[str, str | list[str]], split: str, roles: list[str]) -> Any:
@@ -121,7 +107,8 @@ def _to_roles(task: Task, rows: Any, columns: dict[str, str | list[str]], split:
     chosen: dict[str, str] = {}
     for role in roles:
         column = columns.get(role, role)
-        if role in task.optional and role not in columns and role not in rows.column_names:
+        optional = role == GROUP or role in task.optional
+        if optional and role not in columns and role not in rows.column_names:
             continue
         for one in [column] if isinstance(column, str) else column:
             if one not in rows.column_names:
@@ -147,9 +134,9 @@ def _refuse_roles(task: Task, columns: dict[str, str | list[str]]) -> None:
     """What `data.columns` may not say."""
     taken = Counter(column for column in columns.values() if isinstance(column, str))
     for role, column in columns.items():
-        if role not in task.columns:
+        if role not in task.columns and role != GROUP:
             raise DataError(f"data.columns: task '{task.name}' has no role '{role}'; {nearest(role, task.columns)}")
-        if isinstance(column, list) and task.columns[role] != "label":
+        if isinstance(column, list) and _kind(task, role) != "label":
             raise DataError(f"data.columns.{role}: only labels may stand in several columns")
         if isinstance(column, str) and taken[column] > 1:
             raise DataError(f"data.columns: the column '{column}' has two roles")
@@ -174,7 +161,7 @@ def _marked(rows: Any, columns: list[str], split: str) -> list[list[str]]:
 def _clean(task: Task, rows: Any, split: str, on_error: str) -> tuple[Any, list[str], int]:
     """Readable rows, the hash of each one's inputs, and how many were left out."""
     for role in rows.column_names:
-        rows = cells.cast(task.columns[role], role, rows, decode=False)
+        rows = cells.cast(_kind(task, role), role, rows, decode=False)
     good: list[int] = []
     hashes: list[str] = []
     bad: list[tuple[int, str]] = []
@@ -192,7 +179,7 @@ def _clean(task: Task, rows: Any, split: str, on_error: str) -> tuple[Any, list[
     if not good:
         raise DataError(f"split '{split}' is empty" + (f": {bad[0][1]}" if bad else ""))
     for role in rows.column_names:
-        rows = cells.cast(task.columns[role], role, rows, decode=True)
+        rows = cells.cast(_kind(task, role), role, rows, decode=True)
     return rows.select(good), hashes, len(bad)
 
 
@@ -207,80 +194,12 @@ def _examine(task: Task, row: dict[str, Any]) -> str:
     for role, cell in row.items():
         if cell is None and role in task.may_be_empty:
             continue
-        values[role], content = cells.read(task.columns[role], role, cell)
-        if role not in task.targets:
+        values[role], content = cells.read(_kind(task, role), role, cell)
+        if role not in task.targets and role != GROUP:
             digest.update(content)
     if fault := task.fault(values):
         raise DataError(fault)
     return digest.hexdigest()
-
-
-def _split(
-    task: Task, data: Data, source: dict[str, Any], raw: dict[str, Any], seed: int
-) -> dict[str, tuple[str, list[int]]]:
-    """Split -> the source's split and the row numbers in it."""
-    named = _named(data, source)
-    train = data.splits.train
-    pool = list(range(len(raw[train])))
-    groups = task.groups(raw[train])
-    places: dict[str, tuple[str, list[int]]] = {}
-    parts = {"test": data.splits.test or 0.2, "validation": data.splits.validation or 0.1}
-    for name, size in parts.items():
-        origin = named[name]
-        if origin is not None:
-            places[name] = (origin, list(range(len(raw[origin]))))
-            continue
-        assert not isinstance(size, str)
-        count = size if isinstance(size, int) else max(1, round(size * len(raw[train])))
-        pool, part = _take(pool, groups, count, name, seed)
-        places[name] = (train, part)
-    places["train"] = (train, pool)
-    return places
-
-
-def _take(pool: list[int], groups: list[Any] | None, count: int, name: str, seed: int) -> tuple[list[int], list[int]]:
-    """What is left of a pool of rows, and `count` of them, of every class in proportion."""
-    from sklearn.model_selection import train_test_split
-
-    if count >= len(pool):
-        raise DataError(f"data.splits.{name} asks for {count} rows of the {len(pool)} that are left to take them from")
-    strata = [groups[i] for i in pool] if groups else None
-    sizes = Counter(strata or [])
-    if sizes and (min(sizes.values()) < 2 or count < len(sizes) or len(pool) - count < len(sizes)):
-        rare, rows = min(sizes.items(), key=lambda item: item[1])
-        raise DataError(
-            f"data.splits.{name}: {count} of {len(pool)} rows cannot hold all {len(sizes)} classes "
-            f"(the rarest, '{rare}', has {rows}; numbers that are no classes: task.problem_type: regression)"
-        )
-    left, part = train_test_split(pool, test_size=count, stratify=strata, random_state=seed)
-    return sorted(left), sorted(part)
-
-
-def _remove_duplicates(places: dict[str, tuple[str, list[int]]], hashes: dict[str, list[str]]) -> dict[str, int]:
-    """Take out of `train`, then of `validation`, what stands again nearer to the test split; counts by split."""
-    seen: set[str] = set()
-    removed: dict[str, int] = {}
-    for name in (name for name in ("test", "validation", "train", "unlabelled") if name in places):
-        origin, rows = places[name]
-        kept = [row for row in rows if hashes[origin][row] not in seen]
-        removed[name] = len(rows) - len(kept)
-        places[name] = (origin, kept)
-        seen.update(hashes[origin][row] for row in kept)
-    return removed
-
-
-def _draw(task: Task, rows: Any, shots: int, seed: int) -> list[int]:
-    """The first `shots` rows of each class in an order drawn by the seed."""
-    groups = task.groups(rows)
-    if groups is None:
-        raise DataError("data.shots counts rows of a class, and these rows have no single class")
-    taken: Counter[Any] = Counter()
-    kept = []
-    for row in np.random.default_rng(seed).permutation(len(groups)).tolist():
-        if taken[groups[row]] < shots:
-            taken[groups[row]] += 1
-            kept.append(row)
-    return sorted(kept)
 
 
 def _count(task: Task, rows: Any) -> dict[str, int]:

@@ -32,20 +32,23 @@ def encode(task: Task, splits: dict[str, Any], folder: Path, augment: Vary | Non
     """
     folder.mkdir(parents=True, exist_ok=True)
     vary = augment or (task.vary if task.varies else None)
-    if vary:
+    if vary and "train" in splits:
         numbered = splits["train"].add_column("row", np.arange(len(splits["train"])))
         splits = splits | {"train": numbered}
 
     def function(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
         return task.encode(batch) | {name: batch[name] for name in ("row",) if name in batch}
 
-    size = sum(np.asarray(cell[0]).nbytes for cell in task.encode(splits["train"][:1]).values())
+    first = next(iter(splits.values()))
+    size = sum(np.asarray(cell[0]).nbytes for cell in task.encode(first[:1]).values())
     total = size * sum(len(rows) for rows in splits.values())
     if total > KEEP_BYTES:
         lazy = {name: rows.with_transform(function) for name, rows in splits.items()}
         return Encoded(lazy, _plain(task.collator()), vary)
     kept = {name: keep(rows, function, folder / f"{name}.arrow", f"encoding {name}") for name, rows in splits.items()}
-    return Encoded(kept | {"train": task.packed(kept["train"])}, _plain(task.collator()), vary)
+    if "train" in kept:
+        kept["train"] = task.packed(kept["train"])
+    return Encoded(kept, _plain(task.collator()), vary)
 
 
 def _plain(collate: Callable[[list[dict[str, Any]]], Batch]) -> Callable[[list[dict[str, Any]]], Batch]:

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hftransfer import outcome, stages, weights
+from hftransfer import exporting, outcome, stages, weights
 from hftransfer.encoding import encode
 from hftransfer.planning import Plan, resolved
 from hftransfer.results import Head, RunResult
@@ -45,7 +45,7 @@ def _publish(job: stages.Job, name: str, plan: Plan, out: Path, history: stages.
         own = stages.Job(plan, encoded, workspace, outputs={})
         stages.pretrained(own)
         stages.score_tuned(own)
-        pytorch, exports = stages.ship(own)
+        pytorch, exports = exporting.ship(own)
         outcome.publish(outcome.collect(own, resolved(recipe), {"tuned": history}, pytorch, exports), own)
 
 

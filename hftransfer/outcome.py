@@ -3,13 +3,16 @@
 import csv
 import io
 import uuid
+from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from tqdm.auto import tqdm
 
 from hftransfer import card, hub, machine, report
-from hftransfer.evaluation import calibration_error, confusion
+from hftransfer.data import GROUP
+from hftransfer.evaluation import Scorer, calibration_error, confusion
 from hftransfer.metrics import LOWER_IS_BETTER
 from hftransfer.planning import Plan, exported
 from hftransfer.results import Example, ExportFacts, RunResult, RuntimeFacts, Score
@@ -18,11 +21,11 @@ from hftransfer.tables import interval
 from hftransfer.tasks import Outputs
 from hftransfer.workspace import dump_yaml, save_arrays, write
 
-_WORST = 12
+_WORST, _GROUPS = 12, 100
 
 
 def scored(plan: Plan, outputs: dict[str, dict[str, Outputs]]) -> dict[str, Any]:
-    """The fields `scores`, `transfer_gain` and `calibration_error` of a result."""
+    """The fields `scores`, `transfer_gain`, `calibration_error` and `groups` of a result."""
     made = scorer(plan)
     found: dict[str, dict[str, dict[str, Score]]] = {}
     values: dict[str, dict[str, np.ndarray]] = {}
@@ -41,7 +44,26 @@ def scored(plan: Plan, outputs: dict[str, dict[str, Outputs]]) -> dict[str, Any]
     gains = {name: made.interval(sign * (values["tuned"][headline] - values[name][headline]), count) for name in others}
     chances = {name: plan.task.chances(it) for name, it in outputs["test"].items()}
     apart = {name: calibration_error(it, _references(plan, "test")) for name, it in chances.items() if it is not None}
-    return {"scores": found, "transfer_gain": gains, "calibration_error": apart}
+    groups = _by_group(plan, replace(made, metrics=made.metrics[:1]), outputs["test"])
+    return {"scores": found, "transfer_gain": gains, "calibration_error": apart, "groups": groups}
+
+
+def _by_group(plan: Plan, made: Scorer, outputs: dict[str, Outputs]) -> dict[str, dict[str, Score]]:
+    """Group -> variant -> headline score on the test rows of the group; of the hundred largest groups."""
+    test = plan.rows.splits["test"]
+    if GROUP not in test.column_names:
+        return {}
+    names, references = np.array([str(value) for value in test[GROUP]]), _references(plan, "test")
+    decided = {variant: plan.task.decide(it) for variant, it in outputs.items()}
+    found: dict[str, dict[str, Score]] = {}
+    for group, count in Counter(names.tolist()).most_common(_GROUPS):
+        own = names == group
+        for variant, predictions in decided.items():
+            values = made.resample(predictions[own], references[own])[plan.metrics[0]]
+            # One row, or rows of one number, have no R squared.
+            if np.isfinite(values).sum() > 1 and np.isfinite(values[0]):
+                found.setdefault(group, {})[variant] = made.interval(values, count)
+    return found
 
 
 def _references(plan: Plan, split: str) -> np.ndarray:

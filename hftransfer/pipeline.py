@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hftransfer import heads, outcome, stages
+from hftransfer import exporting, heads, outcome, stages
 from hftransfer.augment import augmented
 from hftransfer.encoding import encode
 from hftransfer.planning import baselines, check, resolved
@@ -41,10 +41,11 @@ def run(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool = Fa
             stages.pretrained(job)
         further = plan.recipe.strategy.plans()
         histories["tuned"] = stages.tune(job, lambda models: heads.save(job, models, further))
-        pytorch, exports = stages.ship(job)
+        pytorch, exports = exporting.ship(job)
         others = heads.publish(job, further, histories["tuned"])
         result = outcome.collect(job, resolved(plan.recipe), histories, pytorch, exports)
-        result = result.model_copy(update={"heads": heads.told(others), "drift": stages.drifted(job)})
+        kept = {"drift": stages.drifted(job), "source": stages.remembered(job)}
+        result = result.model_copy(update={"heads": heads.told(others), **kept})
         outcome.publish(result, job)
     return result
 
@@ -70,7 +71,7 @@ def export(folder: Path, settings: Export) -> RunResult:
             with np.load(file, allow_pickle=False) as arrays:
                 made = stages.unpacked(arrays)
             job.outputs[file.stem] = {name: outputs for name, outputs in made.items() if name not in before.exports}
-        pytorch, exports = stages.ship(job)
+        pytorch, exports = exporting.ship(job)
         changed = {
             "recipe": resolved(plan.recipe),
             "pytorch": pytorch,

@@ -10,6 +10,7 @@ from hftransfer.augment import operations
 from hftransfer.data import Rows, load_rows
 from hftransfer.errors import RecipeError
 from hftransfer.evaluation import check_fit, check_metrics
+from hftransfer.forgetting import SourceRows, source_rows
 from hftransfer.mixing import check_mixing
 from hftransfer.modeling import Origin, empty_model, find, open_origin, parameters
 from hftransfer.recipe import Recipe
@@ -32,6 +33,8 @@ class Plan:
     """`all` of the model, and those that are `trainable`."""
     warnings: list[str]
     """What the task found odd in the rows."""
+    source: SourceRows | None = None
+    """The rows of `evaluation.source`."""
 
     @property
     def task(self) -> Task:
@@ -85,7 +88,8 @@ def check(recipe: Recipe) -> Plan:
     warned = [*_few_shots(recipe.data.shots, rows), *rows.task.check(rows.splits, origin.config)]
     counts = [_parameters(rows.task, origin, fitting.strategy) for fitting in fittings]
     metrics = list(recipe.evaluation.metrics or rows.task.metrics())
-    return Plan(recipe, rows, origin, metrics, counts[-1], warned)
+    source = source_rows(rows.task, recipe.evaluation.source, origin, recipe.seed)
+    return Plan(recipe, rows, origin, metrics, counts[-1], warned, source)
 
 
 def resolved(recipe: Recipe) -> dict[str, Any]:

@@ -106,7 +106,7 @@ class Data(Section):
     """Where the rows come from; `hftransfer list` shows the sources."""
     columns: dict[str, str | list[str]] = {}
     """Role -> column of the source, or a named part of one (`translation.fr`). A role that is left out is the column
-    of the same name."""
+    of the same name. The role `group` of any task says where a row comes from: scores are told for each group too."""
     splits: Splits = Splits()
     """Train, validation and test."""
     shots: int | None = Field(default=None, ge=1)
@@ -132,6 +132,8 @@ class Evaluation(Section):
     shifts: list[str] = []
     """The test rows again under other conditions: noise, blur, contrast, jpeg (images), typos, casing (texts), noise,
     speed, reverb (recordings)."""
+    source: Data | None = None
+    """Rows of the task that the checkpoint was trained for, of which its test split shows how much of it is lost."""
     confidence: float = Field(default=0.95, gt=0, lt=1)
     """Width of the bootstrap intervals."""
     resamples: int = Field(default=1000, ge=10)

@@ -14,12 +14,14 @@ from hftransfer.tables import (
     Table,
     amount,
     gain_table,
+    group_table,
     head_table,
     headlines,
     interval,
     named,
     score_table,
     shift_table,
+    source_table,
 )
 
 _INK, _GRID, _ACCENT, _MUTED, _EXPORT, _BAD = "#1f2933", "#e4e7eb", "#1d5fbf", "#7b8794", "#0e7c66", "#b42318"
@@ -55,8 +57,9 @@ def terminal(result: RunResult) -> str:
 
 
 def _more_scores(result: RunResult) -> list[Table]:
-    """What the transfer gained, and the shifted test sets, where there are any."""
-    return [it for it in (gain_table(result), shift_table(result), head_table(result)) if it.rows]
+    """What the transfer gained, the groups of rows, the shifted test sets, where there are any."""
+    makers = (gain_table, group_table, shift_table, source_table, head_table)
+    return [table for make in makers if (table := make(result)).rows]
 
 
 def markdown(results: Sequence[RunResult]) -> str:

@@ -103,10 +103,14 @@ class RunResult(Section):
     """Split -> variant -> metric -> score."""
     transfer_gain: dict[str, Score] = {}
     """Variant -> how much better the tuned model is by the headline on test, with a paired bootstrap's interval."""
+    groups: dict[str, dict[str, Score]] = {}
+    """Group of the test rows (role `group`) -> variant -> the headline metric on its rows alone."""
     calibration_error: dict[str, float] = {}
     """Variant -> expected calibration error on test; of tasks with one class a row."""
     drift: list[float] = []
     """Similarity (CKA) of each block's features in the checkpoint and in the tuned model, from the input on."""
+    source: dict[str, Score] = {}
+    """Accuracy on the rows of `evaluation.source`: `before` and `after` the training, and what is `lost`, paired."""
     heads: dict[str, Head] = {}
     """Name -> a further head of the same encoder."""
     parameters: dict[str, int]

@@ -1,22 +1,18 @@
 """The stages of a run: train, score, export. Each is done once in the life of the run, however often it is resumed."""
 
-import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from hftransfer import plugins
 from hftransfer.drift import drift
 from hftransfer.encoding import Encoded
-from hftransfer.evaluation import Scorer, gate, load_metric, predict, runtime
-from hftransfer.exporters import Exporter
-from hftransfer.metrics import LOWER_IS_BETTER
+from hftransfer.evaluation import Scorer, load_metric, predict
 from hftransfer.mixing import mix
 from hftransfer.modeling import Checkpoint
-from hftransfer.planning import Fitting, Plan, exported, tuned
-from hftransfer.results import ExportFacts, RuntimeFacts
+from hftransfer.planning import Fitting, Plan, tuned
+from hftransfer.results import Score
 from hftransfer.strategies import Ground, Strategy
 from hftransfer.tasks import Outputs, Task
 from hftransfer.training import arguments, train
@@ -155,6 +151,33 @@ def drifted(job: Job) -> list[float]:
     return found
 
 
+def remembered(job: Job) -> dict[str, Score]:
+    """The source's test rows, scored before and after the training; empty where the recipe names none."""
+    source, size = job.plan.source, job.plan.recipe.evaluation.batch_size
+    if source is None:
+        return {}
+    device = job.workspace.state.device
+
+    def make() -> dict[str, np.ndarray]:
+        encoded = source.encoded(job.workspace.kept / "source")
+        models = {"before": source.before(), "after": source.after(job.shipped())}
+        return packed(
+            {
+                name: predict(source.task, model.to(device), encoded, "test", size, f"scoring the source {name}")
+                for name, model in models.items()
+                if model is not None
+            }
+        )
+
+    with job.workspace.timed("score source"):
+        made = unpacked(job.workspace.arrays("source/outputs", make))
+    judge = replace(scorer(job.plan), metrics=[load_metric("accuracy", None)])
+    drawn = {n: judge.resample(source.task.decide(it), source.references)["accuracy"] for n, it in made.items()}
+    if "after" in drawn:
+        drawn["lost"] = drawn["before"] - drawn["after"]
+    return {name: judge.interval(values, len(source.references)) for name, values in drawn.items()}
+
+
 def _fit(job: Job, fitting: Fitting) -> tuple[Any, Encoded, History]:
     """A trained model, not yet merged, the rows that it was trained on, and the Trainer's log."""
     from transformers import set_seed
@@ -213,60 +236,6 @@ def _followed(first: History, second: History) -> History:
     return first + [entry | {"epoch": entry["epoch"] + epochs} if "epoch" in entry else entry for entry in second]
 
 
-def ship(job: Job) -> tuple[RuntimeFacts, dict[str, ExportFacts]]:
-    """Export the tuned model, score each variant on the test rows, and hold it to the recipe's `max_drop`."""
-    plan, workspace = job.plan, job.workspace
-    model = job.shipped()
-    size = sum(file.stat().st_size for file in (workspace.folder / "model").glob("*.safetensors"))
-    pytorch = _runtime(job, "tuned", model, size)
-    if plan.recipe.export is None:
-        return pytorch, {}
-    exporter = plugins.load("exporters", plan.recipe.export.format)()
-    first, *quantized = exported(plan.recipe)
-    with workspace.timed("export"):
-        folder = workspace.directory(
-            first, lambda place: exporter.export(plan.task, model.cpu(), plan.origin.processor, place)
-        )
-        scheme = plan.recipe.export.quantization
-        for variant in quantized:
-            workspace.directory(variant, lambda place: exporter.quantize(folder, place, scheme))
-    exports = {variant: _measure(job, exporter, variant) for variant in (first, *quantized)}
-    for variant, facts in exports.items():
-        if facts.rejected and workspace.state.is_main_process:
-            shutil.rmtree(workspace.folder / variant)
-    return pytorch, exports
-
-
-def _measure(job: Job, exporter: Exporter, variant: str) -> ExportFacts:
-    """Score and time an exported variant, and set it beside the tuned model."""
-    plan, folder = job.plan, job.workspace.folder / variant
-    model, files = exporter.load(plan.task, folder), exporter.files(folder)
-    with job.workspace.timed(f"score {variant}"):
-        made = job.workspace.arrays(f"{variant}/outputs", lambda: job.predict(model, job.encoded, variant, ("test",)))
-    job.note(variant, made)
-    mine, theirs = job.outputs["test"]["tuned"], job.outputs["test"][variant]
-    headline = plan.metrics[0]
-    metric = load_metric(headline, plan.task.metric_config())
-    references = plan.task.references(plan.rows.splits["test"])
-    before, after = (metric(plan.task.decide(outputs), references)[headline] for outputs in (mine, theirs))
-    same = plan.task.same(plan.task.decide(mine), plan.task.decide(theirs), references)
-    assert plan.recipe.export is not None
-    return ExportFacts(
-        **_runtime(job, variant, model, sum((folder / name).stat().st_size for name in files)).model_dump(),
-        max_abs_diff=_largest_difference(mine, theirs),
-        agreement=float(same.mean()),
-        loader=type(model).__name__,
-        files=files,
-        rejected=gate(before, after, plan.recipe.export.max_drop, headline in LOWER_IS_BETTER),
-    )
-
-
-def _largest_difference(mine: Outputs, theirs: Outputs) -> float:
-    """Of the decimal outputs; token ids have none."""
-    decimal = [name for name, array in mine.items() if array.dtype.kind == "f"]
-    return float(max(np.nanmax(np.abs(mine[name] - theirs[name])) for name in decimal))
-
-
 def packed(outputs: dict[str, Outputs]) -> dict[str, np.ndarray]:
     """Outputs by split, or by variant, as one file holds them: `split.name` -> array."""
     return {f"{key}.{name}": array for key, arrays in outputs.items() for name, array in arrays.items()}
@@ -279,13 +248,6 @@ def unpacked(arrays: Mapping[str, np.ndarray]) -> dict[str, Outputs]:
         first, _, name = key.rpartition(".")
         found.setdefault(first, {})[name] = array
     return found
-
-
-def _runtime(job: Job, variant: str, model: Any, size: int) -> RuntimeFacts:
-    made = job.workspace.record(
-        f"{variant}/runtime", lambda: runtime(job.plan.task, model, job.encoded, size, variant).model_dump()
-    )
-    return RuntimeFacts.model_validate(made)
 
 
 def scorer(plan: Plan) -> Scorer:

@@ -92,6 +92,25 @@ def head_table(result: RunResult) -> Table:
     return Table("Further heads of the same encoder, on their own test rows", ("head", "task", "metric", "score"), rows)
 
 
+def source_table(result: RunResult) -> Table:
+    """What the training took from the task that the checkpoint came from."""
+    rows = [(name, interval(score)) for name, score in result.source.items()]
+    return Table("Accuracy on the source task, with the checkpoint's own head", ("the encoder", "accuracy"), rows)
+
+
+def group_table(result: RunResult) -> Table:
+    """The headline of the tuned model and its exports by group of the test rows, the worst group first."""
+    variants = [name for name in _ordered(result.scores["test"]) if name == "tuned" or name in result.exports]
+    told = {group: [of.get(name) for name in variants] for group, of in result.groups.items()}
+    sign = -1 if result.headline in LOWER_IS_BETTER else 1
+    first = {group: scores[0] for group, scores in told.items() if scores[0] is not None}
+    rows = [
+        (group, f"{score.count:,}", *(interval(it) if it else "" for it in told[group]))
+        for group, score in sorted(first.items(), key=lambda item: sign * item[1].value)
+    ]
+    return Table(f"{directed(result.headline)} on test by group", ("group", "rows", *variants), rows)
+
+
 def shift_table(result: RunResult) -> Table:
     """The headline of every variant on the test rows as they are, and under each shift; no rows without a shift."""
     splits = ["test", *(split for split in result.scores if split.startswith("test-"))]

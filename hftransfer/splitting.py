@@ -1,0 +1,99 @@
+"""Which rows of a source become which split: drawn by the seed, without what stands twice, so many shots of a class."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from hftransfer.errors import DataError
+from hftransfer.recipe import Data
+from hftransfer.tasks import Task
+
+
+def named(data: Data, source: dict[str, Any]) -> dict[str, str | None]:
+    """Split -> the source's split that it is, or None where it is a part of the training rows."""
+    given = {"validation": data.splits.validation, "test": data.splits.test}
+    own = {name: name if name in source and name != data.splits.train else None for name in given}
+    return {
+        name: value if isinstance(value, str) else own[name] if value is None else None for name, value in given.items()
+    }
+
+
+def balanced(task: Task, rows: Any) -> Any:
+    """The rows, those of rarer classes again and again until each class has as many as the largest."""
+    groups = task.groups(rows)
+    if groups is None:
+        raise DataError("data.sampling: balanced counts rows of a class, and these rows have no single class")
+    places: dict[Any, list[int]] = {}
+    for row, group in enumerate(groups):
+        places.setdefault(group, []).append(row)
+    most = max(map(len, places.values()))
+    return rows.select(sorted(row for some in places.values() for row in (some * -(-most // len(some)))[:most]))
+
+
+def split(
+    task: Task, data: Data, source: dict[str, Any], raw: dict[str, Any], seed: int
+) -> dict[str, tuple[str, list[int]]]:
+    """Split -> the source's split and the row numbers in it."""
+    given = named(data, source)
+    train = data.splits.train
+    pool = list(range(len(raw[train])))
+    groups = task.groups(raw[train])
+    places: dict[str, tuple[str, list[int]]] = {}
+    parts = {"test": data.splits.test or 0.2, "validation": data.splits.validation or 0.1}
+    for name, size in parts.items():
+        origin = given[name]
+        if origin is not None:
+            places[name] = (origin, list(range(len(raw[origin]))))
+            continue
+        assert not isinstance(size, str)
+        count = size if isinstance(size, int) else max(1, round(size * len(raw[train])))
+        pool, part = _take(pool, groups, count, name, seed)
+        places[name] = (train, part)
+    places["train"] = (train, pool)
+    return places
+
+
+def _take(pool: list[int], groups: list[Any] | None, count: int, name: str, seed: int) -> tuple[list[int], list[int]]:
+    """What is left of a pool of rows, and `count` of them, of every class in proportion."""
+    from sklearn.model_selection import train_test_split
+
+    if count >= len(pool):
+        raise DataError(f"data.splits.{name} asks for {count} rows of the {len(pool)} that are left to take them from")
+    strata = [groups[i] for i in pool] if groups else None
+    sizes = Counter(strata or [])
+    if sizes and (min(sizes.values()) < 2 or count < len(sizes) or len(pool) - count < len(sizes)):
+        rare, rows = min(sizes.items(), key=lambda item: item[1])
+        raise DataError(
+            f"data.splits.{name}: {count} of {len(pool)} rows cannot hold all {len(sizes)} classes "
+            f"(the rarest, '{rare}', has {rows}; numbers that are no classes: task.problem_type: regression)"
+        )
+    left, part = train_test_split(pool, test_size=count, stratify=strata, random_state=seed)
+    return sorted(left), sorted(part)
+
+
+def remove_duplicates(places: dict[str, tuple[str, list[int]]], hashes: dict[str, list[str]]) -> dict[str, int]:
+    """Take out of `train`, then of `validation`, what stands again nearer to the test split; counts by split."""
+    seen: set[str] = set()
+    removed: dict[str, int] = {}
+    for name in (name for name in ("test", "validation", "train", "unlabelled") if name in places):
+        origin, rows = places[name]
+        kept = [row for row in rows if hashes[origin][row] not in seen]
+        removed[name] = len(rows) - len(kept)
+        places[name] = (origin, kept)
+        seen.update(hashes[origin][row] for row in kept)
+    return removed
+
+
+def draw(task: Task, rows: Any, shots: int, seed: int) -> list[int]:
+    """The first `shots` rows of each class in an order drawn by the seed."""
+    groups = task.groups(rows)
+    if groups is None:
+        raise DataError("data.shots counts rows of a class, and these rows have no single class")
+    taken: Counter[Any] = Counter()
+    kept = []
+    for row in np.random.default_rng(seed).permutation(len(groups)).tolist():
+        if taken[groups[row]] < shots:
+            taken[groups[row]] += 1
+            kept.append(row)
+    return sorted(kept)
