@@ -198,12 +198,12 @@ def runtime(task: Task, model: Any, encoded: Encoded, size: int, what: str) -> R
     return RuntimeFacts(bytes=size, p50_ms=p50, p95_ms=p95, p50_ms_batch8=p50_8, p95_ms_batch8=p95_8)
 
 
-def gate(tuned: float, exported: float, max_drop: float, lower_is_better: bool) -> str | None:
+def gate(metric: str, drop: Score, max_drop: float) -> str | None:
     """Why an exported variant may not ship; None where it keeps what was trained."""
-    drop = (exported - tuned) if lower_is_better else (tuned - exported)
-    if drop <= max_drop:
+    if drop.value <= max_drop:
         return None
-    return f"its score is {exported:.4f} against {tuned:.4f}; a drop of {drop:.4f} is over {max_drop}"
+    interval = f"[{drop.low:.4f}, {drop.high:.4f}]"
+    return f"it loses {drop.value:.4f} {interval} of {metric} on {drop.count} test rows, and max_drop is {max_drop}"
 
 
 def confusion(predictions: np.ndarray, references: np.ndarray, labels: tuple[str, ...]) -> list[list[int]]:

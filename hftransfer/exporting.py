@@ -1,42 +1,89 @@
-"""What ships: the tuned model exported and quantized, each variant scored on the test rows and held to `max_drop`."""
+"""What ships: the tuned model exported and made smaller, each variant held to the recipe's promise on the test rows."""
 
 import shutil
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hftransfer import plugins
-from hftransfer.evaluation import gate, load_metric, runtime
-from hftransfer.exporters import Exporter
-from hftransfer.metrics import LOWER_IS_BETTER
-from hftransfer.planning import exported
-from hftransfer.results import ExportFacts, RuntimeFacts
+from hftransfer import plugins, searching
+from hftransfer.evaluation import gate, runtime
+from hftransfer.exporters import SCHEMES, Exporter, Inputs, Wishes
+from hftransfer.recipe import Export
+from hftransfer.results import ExportFacts, RuntimeFacts, Tried
 from hftransfer.stages import Job
 from hftransfer.tasks import Outputs
 
+# Rows of which the record tells that their outputs differ most.
+_FARTHEST = 5
 
-def ship(job: Job) -> tuple[RuntimeFacts, dict[str, ExportFacts]]:
-    """Export the tuned model, score each variant on the test rows, and hold it to the recipe's `max_drop`."""
+
+@dataclass(frozen=True)
+class Shipped:
+    """The tuned model, and what was made of it."""
+
+    pytorch: RuntimeFacts
+    exports: dict[str, ExportFacts]
+    tried: dict[str, Tried]
+
+
+def ship(job: Job) -> Shipped:
+    """Export the tuned model, score each variant on the test rows, and hold it to the recipe's promise."""
     plan, workspace = job.plan, job.workspace
     model = job.shipped()
     size = sum(file.stat().st_size for file in (workspace.folder / "model").glob("*.safetensors"))
     pytorch = _runtime(job, "tuned", model, size)
     if plan.recipe.export is None:
-        return pytorch, {}
-    exporter = plugins.load("exporters", plan.recipe.export.format)()
-    first, *quantized = exported(plan.recipe)
+        return Shipped(pytorch, {}, {})
+    export = plan.recipe.export
+    exporter = plugins.load("exporters", export.format)()
+    first = exporter.name
     with workspace.timed("export"):
         folder = workspace.directory(
             first, lambda place: exporter.export(plan.task, model.cpu(), plan.origin.processor, place)
         )
-        scheme = plan.recipe.export.quantization
-        for variant in quantized:
-            workspace.directory(variant, lambda place: exporter.quantize(folder, place, scheme))
-    exports = {variant: _measure(job, exporter, variant) for variant in (first, *quantized)}
-    for variant, facts in exports.items():
+    wishes = Wishes(
+        optimize=export.optimize or "O2",
+        target=export.target,
+        operators=export.operators,
+        rows=lambda: _rows(job, export.calibration),
+    )
+    schemes, tried = _chosen(job, export, searching.Search(job, exporter, folder, wishes))
+
+    def make(scheme: str, place: Path) -> None:
+        """As the search has made it, or made now."""
+        if (made := workspace.kept / "tried" / scheme).is_dir():
+            shutil.copytree(made, place, dirs_exist_ok=True)
+        else:
+            exporter.make(scheme, folder, place, wishes, frozenset())
+
+    for scheme in schemes:
+        with workspace.timed("quantize"):
+            workspace.directory(f"{first}-{scheme}", partial(make, scheme))
+    exports = {name: _measure(job, exporter, name) for name in (first, *(f"{first}-{it}" for it in schemes))}
+    for name, facts in exports.items():
         if facts.rejected and workspace.state.is_main_process:
-            shutil.rmtree(workspace.folder / variant)
-    return pytorch, exports
+            shutil.rmtree(workspace.folder / name, ignore_errors=True)
+    return Shipped(pytorch, exports, tried)
+
+
+def _chosen(job: Job, export: Export, search: searching.Search) -> tuple[list[str], dict[str, Tried]]:
+    """The schemes that ship beside the export as it is, and what was tried to find them."""
+    schemes = ["optimized"] if export.optimize else []
+    if export.quantization == "auto":
+        with job.workspace.timed("search"):
+            best, tried = search.run()
+        return schemes + ([best] if best and best not in schemes else []), tried
+    return schemes + ([SCHEMES[export.quantization]] if export.quantization != "none" else []), {}
+
+
+def _rows(job: Job, count: int) -> list[Inputs]:
+    """The first training rows, a batch of one each."""
+    rows = job.encoded.splits["train"]
+    batches = (job.encoded.collate([rows[row]]) for row in range(min(count, len(rows))))
+    return [{name: it.numpy() for name, it in batch.items() if hasattr(it, "numpy")} for batch in batches]
 
 
 def _measure(job: Job, exporter: Exporter, variant: str) -> ExportFacts:
@@ -47,26 +94,28 @@ def _measure(job: Job, exporter: Exporter, variant: str) -> ExportFacts:
         made = job.workspace.arrays(f"{variant}/outputs", lambda: job.predict(model, job.encoded, variant, ("test",)))
     job.note(variant, made)
     mine, theirs = job.outputs["test"]["tuned"], job.outputs["test"][variant]
-    headline = plan.metrics[0]
-    metric = load_metric(headline, plan.task.metric_config())
     references = plan.task.references(plan.rows.splits["test"])
-    before, after = (metric(plan.task.decide(outputs), references)[headline] for outputs in (mine, theirs))
+    drop = searching.drop(plan, mine, theirs, references)
     same = plan.task.same(plan.task.decide(mine), plan.task.decide(theirs), references)
+    apart = _apart(mine, theirs)
     assert plan.recipe.export is not None
     return ExportFacts(
         **_runtime(job, variant, model, sum((folder / name).stat().st_size for name in files)).model_dump(),
-        max_abs_diff=_largest_difference(mine, theirs),
+        max_abs_diff=float(apart.max()),
         agreement=float(same.mean()),
         loader=type(model).__name__,
         files=files,
-        rejected=gate(before, after, plan.recipe.export.max_drop, headline in LOWER_IS_BETTER),
+        drop=drop,
+        farthest=[(row, float(apart[row])) for row in np.argsort(-apart, kind="stable")[:_FARTHEST].tolist()],
+        rejected=gate(searching.promised(plan), drop, plan.recipe.export.max_drop),
     )
 
 
-def _largest_difference(mine: Outputs, theirs: Outputs) -> float:
-    """Of the decimal outputs; token ids have none."""
+def _apart(mine: Outputs, theirs: Outputs) -> np.ndarray:
+    """For each row the largest difference of its decimal outputs; token ids have none."""
     decimal = [name for name, array in mine.items() if array.dtype.kind == "f"]
-    return float(max(np.nanmax(np.abs(mine[name] - theirs[name])) for name in decimal))
+    gaps = [np.nan_to_num(np.abs(mine[name] - theirs[name])).reshape(len(mine[name]), -1) for name in decimal]
+    return np.asarray(np.concatenate(gaps, axis=1).max(axis=1))
 
 
 def _runtime(job: Job, variant: str, model: Any, size: int) -> RuntimeFacts:

@@ -45,8 +45,7 @@ def _publish(job: stages.Job, name: str, plan: Plan, out: Path, history: stages.
         own = stages.Job(plan, encoded, workspace, outputs={})
         stages.pretrained(own)
         stages.score_tuned(own)
-        pytorch, exports = exporting.ship(own)
-        outcome.publish(outcome.collect(own, resolved(recipe), {"tuned": history}, pytorch, exports), own)
+        outcome.publish(outcome.collect(own, resolved(recipe), {"tuned": history}, exporting.ship(own)), own)
 
 
 def told(results: dict[str, RunResult]) -> dict[str, Head]:

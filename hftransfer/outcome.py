@@ -13,9 +13,10 @@ from tqdm.auto import tqdm
 from hftransfer import card, hub, machine, report
 from hftransfer.data import GROUP
 from hftransfer.evaluation import Scorer, calibration_error, confusion
+from hftransfer.exporting import Shipped
 from hftransfer.metrics import LOWER_IS_BETTER
-from hftransfer.planning import Plan, exported
-from hftransfer.results import Example, ExportFacts, RunResult, RuntimeFacts, Score
+from hftransfer.planning import Plan, is_export
+from hftransfer.results import Example, RunResult, Score
 from hftransfer.stages import Job, packed, scorer
 from hftransfer.tables import interval
 from hftransfer.tasks import Outputs
@@ -39,7 +40,7 @@ def scored(plan: Plan, outputs: dict[str, dict[str, Outputs]]) -> dict[str, Any]
             values[variant] = resampled
     headline = plan.metrics[0]
     sign = -1 if headline in LOWER_IS_BETTER else 1
-    others = [name for name in values if name not in ("tuned", *exported(plan.recipe))]
+    others = [name for name in values if name != "tuned" and not is_export(plan.recipe, name)]
     count = len(plan.rows.splits["test"])
     gains = {name: made.interval(sign * (values["tuned"][headline] - values[name][headline]), count) for name in others}
     chances = {name: plan.task.chances(it) for name, it in outputs["test"].items()}
@@ -71,9 +72,7 @@ def _references(plan: Plan, split: str) -> np.ndarray:
     return plan.task.references(plan.rows.splits[split.partition("-")[0]])
 
 
-def collect(
-    job: Job, recipe: dict[str, Any], histories: dict[str, Any], pytorch: RuntimeFacts, exports: dict[str, ExportFacts]
-) -> RunResult:
+def collect(job: Job, recipe: dict[str, Any], histories: dict[str, Any], shipped: Shipped) -> RunResult:
     """The record of a run."""
     plan = job.plan
     found = scored(plan, job.outputs)
@@ -92,8 +91,9 @@ def collect(
         parameters=plan.parameters,
         seconds={stage: round(seconds, 2) for stage, seconds in job.workspace.seconds().items()},
         peak_memory_bytes=machine.peak_memory(),
-        exports=exports,
-        pytorch=pytorch,
+        exports=shipped.exports,
+        tried=shipped.tried,
+        pytorch=shipped.pytorch,
         data=plan.rows.facts,
         revisions=revisions,
         versions=machine.versions(),

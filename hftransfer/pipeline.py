@@ -41,9 +41,9 @@ def run(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool = Fa
             stages.pretrained(job)
         further = plan.recipe.strategy.plans()
         histories["tuned"] = stages.tune(job, lambda models: heads.save(job, models, further))
-        pytorch, exports = exporting.ship(job)
+        shipped = exporting.ship(job)
         others = heads.publish(job, further, histories["tuned"])
-        result = outcome.collect(job, resolved(plan.recipe), histories, pytorch, exports)
+        result = outcome.collect(job, resolved(plan.recipe), histories, shipped)
         kept = {"drift": stages.drifted(job), "source": stages.remembered(job)}
         result = result.model_copy(update={"heads": heads.told(others), **kept})
         outcome.publish(result, job)
@@ -71,11 +71,12 @@ def export(folder: Path, settings: Export) -> RunResult:
             with np.load(file, allow_pickle=False) as arrays:
                 made = stages.unpacked(arrays)
             job.outputs[file.stem] = {name: outputs for name, outputs in made.items() if name not in before.exports}
-        pytorch, exports = exporting.ship(job)
+        shipped = exporting.ship(job)
         changed = {
             "recipe": resolved(plan.recipe),
-            "pytorch": pytorch,
-            "exports": exports,
+            "pytorch": shipped.pytorch,
+            "exports": shipped.exports,
+            "tried": shipped.tried,
             **outcome.scored(plan, job.outputs),
         }
         result = before.model_copy(update=changed)

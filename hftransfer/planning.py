@@ -13,7 +13,7 @@ from hftransfer.evaluation import check_fit, check_metrics
 from hftransfer.forgetting import SourceRows, source_rows
 from hftransfer.mixing import check_mixing
 from hftransfer.modeling import Origin, empty_model, find, open_origin, parameters
-from hftransfer.recipe import Recipe
+from hftransfer.recipe import Export, Recipe
 from hftransfer.shifts import check_shifts
 from hftransfer.strategies import Strategy
 from hftransfer.tasks import Task
@@ -61,8 +61,6 @@ def check(recipe: Recipe) -> Plan:
     exporter = [plugins.load("exporters", recipe.export.format)()] if recipe.export else []
     for plugin in (recipe.task, recipe.data.source, *exporter, *(fitting.strategy for fitting in fittings)):
         plugin.check_installed()
-    if recipe.export is not None and recipe.task.pretraining:
-        raise RecipeError(f"export: models of '{recipe.task.name}' are checkpoints for other tasks; leave it out here")
     if recipe.hub is not None:
         hub.may_write(recipe.hub.repo)
     recipe = _pinned(recipe)
@@ -88,6 +86,8 @@ def check(recipe: Recipe) -> Plan:
     warned = [*_few_shots(recipe.data.shots, rows), *rows.task.check(rows.splits, origin.config)]
     counts = [_parameters(rows.task, origin, fitting.strategy) for fitting in fittings]
     metrics = list(recipe.evaluation.metrics or rows.task.metrics())
+    if recipe.export is not None:
+        _check_promise(recipe.task, recipe.export, metrics)
     source = source_rows(rows.task, recipe.evaluation.source, origin, recipe.seed)
     return Plan(recipe, rows, origin, metrics, counts[-1], warned, source)
 
@@ -115,12 +115,25 @@ def baselines(recipe: Recipe) -> Iterator[Fitting]:
             yield Fitting(name, strategy, training)
 
 
-def exported(recipe: Recipe) -> list[str]:
-    """The variants that are shipped beside the PyTorch model."""
+def _check_promise(task: Task, export: Export, metrics: list[str]) -> None:
+    if task.pretraining:
+        raise RecipeError(f"export: models of '{task.name}' are checkpoints for other tasks; leave it out here")
+    if export.metric not in ("headline", *metrics):
+        near = plugins.nearest(export.metric, ["headline", *metrics])
+        raise RecipeError(f"export.metric: the run is not scored by '{export.metric}'; {near}")
+
+
+def is_export(recipe: Recipe, variant: str) -> bool:
+    """Whether a variant is the exporter's, and not a baseline."""
+    return recipe.export is not None and variant.partition("-")[0] == recipe.export.format
+
+
+def _exports(recipe: Recipe) -> str:
     if recipe.export is None:
-        return []
-    quantized = {"none": [], "dynamic-int8": [f"{recipe.export.format}-int8"]}
-    return [recipe.export.format, *quantized[recipe.export.quantization]]
+        return "none"
+    more = [recipe.export.quantization] if recipe.export.quantization != "none" else []
+    optimized = [recipe.export.optimize] if recipe.export.optimize else []
+    return ", ".join([recipe.export.format, *optimized, *more])
 
 
 def describe(plan: Plan) -> str:
@@ -139,7 +152,7 @@ def describe(plan: Plan) -> str:
             f"checkpoint  {origin}, {plan.parameters['all']:,} parameters",
             f"strategy    {plan.recipe.strategy.name}, {plan.parameters['trainable']:,} parameters train",
             f"baselines   {', '.join(plan.recipe.evaluation.baselines) or 'none'}",
-            f"exports     {', '.join(exported(plan.recipe)) or 'none'}",
+            f"exports     {_exports(plan.recipe)}",
             *([f"pushed to   {plan.recipe.hub.repo}"] if plan.recipe.hub else []),
             *(f"warning     {line}" for line in plan.warnings),
         ]

@@ -152,14 +152,24 @@ class Evaluation(Section):
 
 
 class Export(Section):
-    """What is shipped beside the PyTorch model."""
+    """What is shipped beside the PyTorch model, and the promise that it keeps."""
 
     format: str = "onnx"
     """The exporter."""
-    quantization: Literal["none", "dynamic-int8"] = "dynamic-int8"
-    """The second, smaller variant; `none` leaves it out."""
+    quantization: Literal["auto", "none", "dynamic-int8", "static-int8", "weight-int4"] = "dynamic-int8"
+    """The smaller variant: `auto` tries all on the validation rows and ships the best, `none` leaves it out."""
     max_drop: float = Field(default=0.01, ge=0)
-    """How much of the headline metric an exported variant may lose on the test rows; more, and it is rejected."""
+    """How much of the metric an exported variant may lose on the test rows; more, and it is rejected."""
+    metric: str = "headline"
+    """The metric of the promise: `headline` or one of those that the run is scored by."""
+    calibration: int = Field(default=128, ge=1)
+    """Training rows by which static-int8 finds the range of every tensor."""
+    optimize: Literal["O1", "O2", "O3", "O4"] | None = None
+    """Ship a variant with an optimized graph too, at this level of Optimum; O4 is for GPUs. `auto` tries O2."""
+    operators: Literal["fitting", "all"] = "fitting"
+    """What becomes integers: matrix products, convolutions and embeddings, or everything that the runtime knows how."""
+    target: Literal["avx2", "avx512", "avx512_vnni", "arm64"] | None = None
+    """The processor that the integers are for; left out, this machine's."""
 
     @field_validator("format")
     @classmethod

@@ -63,8 +63,28 @@ class ExportFacts(RuntimeFacts):
     """The class that loads it, of `optimum.onnxruntime`."""
     files: list[str] = []
     """The model files in the variant's folder."""
+    drop: Score | None = None
+    """How much of the metric of `export.metric` is lost on the test rows, with a paired bootstrap's interval."""
+    farthest: list[tuple[int, float]] = []
+    """The test rows whose outputs differ most, and by how much."""
     rejected: str | None = None
     """Why the variant is not shipped."""
+
+
+class Tried(Section):
+    """One scheme of the search that `export.quantization: auto` makes, on the validation rows."""
+
+    score: float | None = None
+    """By the metric that `export.metric` names; of a scheme that could not be made, None."""
+    drop: float | None = None
+    """How much of it is lost against PyTorch."""
+    bytes: int = 0
+    p50_ms: float = 0.0
+    """Median latency of one row, warm."""
+    spared: int = 0
+    """Nodes of the graph that stay decimal."""
+    why: str | None = None
+    """Why it is not what ships; None for what does."""
 
 
 class Example(Section):
@@ -121,6 +141,8 @@ class RunResult(Section):
     """Largest resident memory of the process."""
     exports: dict[str, ExportFacts]
     """Exported variant (`onnx`, `onnx-int8`) -> its facts."""
+    tried: dict[str, Tried] = {}
+    """Scheme -> what the search found of it, in the order in which it was tried."""
     pytorch: RuntimeFacts
     """The same of the tuned model in PyTorch."""
     data: DataFacts

@@ -1,23 +1,35 @@
 """ONNX through Optimum and the ONNX runtime (https://huggingface.co/docs/optimum-onnx)."""
 
+import copy
+import re
 import shutil
+import tempfile
 import warnings
+from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+from tqdm.auto import tqdm
+
 from hftransfer.errors import ExportError, MissingExtraError
-from hftransfer.exporters import Exporter
+from hftransfer.exporters import Exporter, Inputs, Wishes
 from hftransfer.tasks import Task
 
-# What dynamic quantization turns into integers; convolutions lose their accuracy under it.
-_DYNAMIC = ["MatMul", "Gemm", "Gather"]
+# What integers suit. Of all that Optimum would turn into integers by default, LayerNorm, Softmax and residual sums
+# lose a transformer's accuracy.
+_LINEAR = ["MatMul", "Gemm", "Gather"]
+_FITTING = [*_LINEAR, "Conv"]
+# Rows by which a group of nodes is found sensitive.
+_PROBES = 16
 
 
 class Onnx(Exporter):
-    """`model.onnx` in fp32, and in int8 with weights per channel and activations scaled as they come."""
+    """`model.onnx` in fp32; optimized; in int8, its activations scaled as they come or by calibration; in int4."""
 
     requires: ClassVar[dict[str, str]] = {"onnxruntime": "onnx", "optimum": "onnx"}
+    targets: ClassVar[tuple[str, ...]] = ("arm64", "avx2", "avx512", "avx512_vnni")
 
     def check_installed(self) -> None:
         installed = version("transformers")
@@ -33,6 +45,7 @@ class Onnx(Exporter):
         from optimum.exporters.onnx import onnx_export_from_model
         from optimum.exporters.tasks import TasksManager
 
+        model = _folded(model)
         kind = TasksManager.infer_task_from_model(type(model), library_name="transformers")
         if model.can_generate():
             kind += "-with-past"
@@ -54,19 +67,49 @@ class Onnx(Exporter):
                 (folder / name).unlink()
         processor.save_pretrained(folder)
 
-    def quantize(self, source: Path, folder: Path, quantization: str) -> None:
-        from optimum.onnxruntime import ORTQuantizer
-        from optimum.onnxruntime.configuration import AutoQuantizationConfig
+    def schemes(self, source: Path) -> list[str]:
+        return ["int8", "int4"] if _writes(source) else ["optimized", "int8", "int8-static"]
 
-        # Signed weights are twice as fast where the processor has VNNI, and overflow on AVX2 without it.
-        target = AutoQuantizationConfig.avx512_vnni if _has_vnni() else AutoQuantizationConfig.avx2
-        config = target(is_static=False, per_channel=True, operators_to_quantize=_DYNAMIC)
+    def make(self, scheme: str, source: Path, folder: Path, wishes: Wishes, spared: frozenset[str]) -> None:
+        if _writes(source) and scheme in ("optimized", "int8-static"):
+            raise ExportError(
+                "Optimum neither optimizes nor calibrates a model that writes (its decoder has subgraphs); "
+                "use dynamic-int8 or weight-int4"
+            )
         for file in source.iterdir():
             if file.is_file() and file.suffix != ".onnx" and not file.name.endswith(".onnx_data"):
                 shutil.copy2(file, folder)
-        for file in sorted(source.glob("*.onnx")):
-            quantizer = ORTQuantizer.from_pretrained(source, file_name=file.name)
-            quantizer.quantize(save_dir=folder, quantization_config=config, file_suffix=None)
+        if scheme == "optimized":
+            _optimize(source, folder, wishes.optimize)
+        elif scheme == "int4":
+            _pack(source, folder)
+        elif scheme == "int8":
+            _quantize(source, folder, wishes, _dynamic_operators(source, wishes), {})
+        else:
+            operators = _FITTING if wishes.operators == "fitting" else None
+            _quantize(source, folder, wishes, operators, {"nodes_to_exclude": sorted(spared)}, static=True)
+
+    def sensitive(self, source: Path, wishes: Wishes) -> list[list[str]]:
+        """Nodes of one place in every block (`layer.#/attention/self/query/MatMul`) are a group.
+
+        The effect of a group is how far the outputs are from the decimal ones when it alone becomes integers.
+        """
+        import onnx
+
+        groups: dict[str, list[str]] = {}
+        for node in onnx.load(source / "model.onnx", load_external_data=False).graph.node:
+            if node.op_type in ("MatMul", "Gemm", "Conv"):
+                groups.setdefault(re.sub(r"\d+", "#", node.name), []).append(node.name)
+        rows = wishes.rows()[:_PROBES]
+        expected = _run(source / "model.onnx", rows)
+        effects: dict[str, float] = {}
+        for name, nodes in tqdm(groups.items(), desc="finding sensitive nodes", unit="group"):
+            with tempfile.TemporaryDirectory() as place:
+                _quantize(source, Path(place), wishes, _FITTING, {"nodes_to_quantize": nodes}, static=True)
+                found = _run(Path(place) / "model.onnx", rows)
+            pairs = zip(found, expected, strict=True)
+            effects[name] = float(np.mean([np.abs(one - other).mean() for one, other in pairs]))
+        return [groups[name] for name in sorted(effects, key=lambda name: -effects[name])]
 
     def load(self, task: Task, folder: Path) -> Any:
         import optimum.onnxruntime as runtimes
@@ -77,6 +120,124 @@ class Onnx(Exporter):
 
     def files(self, folder: Path) -> list[str]:
         return sorted(file.name for file in folder.glob("*.onnx*"))
+
+
+def _writes(source: Path) -> bool:
+    """Whether the model in a folder writes: it has a decoder, or keeps what it has read."""
+    from transformers import AutoConfig
+
+    if not (source / "model.onnx").is_file():
+        return True
+    names = AutoConfig.from_pretrained(source).architectures or []
+    return any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in names)
+
+
+def _folded(model: Any) -> Any:
+    """The model with every weight that is computed from others (the weight norm of wav2vec2) as a plain one."""
+    import torch
+
+    normed = [name for name, it in model.named_modules() if torch.nn.utils.parametrize.is_parametrized(it)]
+    if not normed:
+        return model
+    model = copy.deepcopy(model)
+    for name in normed:
+        module = model.get_submodule(name)
+        for weight in list(module.parametrizations):
+            torch.nn.utils.parametrize.remove_parametrizations(module, weight)
+    return model
+
+
+def _optimize(source: Path, folder: Path, level: str) -> None:
+    from optimum.onnxruntime import AutoOptimizationConfig, ORTOptimizer
+
+    try:
+        optimizer = ORTOptimizer.from_pretrained(source)
+        config = AutoOptimizationConfig.with_optimization_level(level)
+        optimizer.optimize(save_dir=folder, optimization_config=config, file_suffix="")
+    except (NotImplementedError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise ExportError(f"Optimum cannot optimize the model: {' '.join(str(error).split())[:300]}") from None
+
+
+def _pack(source: Path, folder: Path) -> None:
+    """Weights of MatMul in blocks of 32 with a scale each, 4 bits a weight; activations stay decimal."""
+    import onnx
+    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+
+    for file in sorted(source.glob("*.onnx")):
+        quantizer = MatMulNBitsQuantizer(onnx.load(file), block_size=32, is_symmetric=True)
+        quantizer.process()
+        quantizer.model.save_model_to_file(str(folder / file.name), False)
+
+
+def _dynamic_operators(source: Path, wishes: Wishes) -> list[str] | None:
+    """Convolutions too where they hold most of the weights: without them such a model would stay as it is."""
+    import onnx
+
+    if wishes.operators == "all":
+        return None
+    sizes: Counter[str] = Counter()
+    for file in source.glob("*.onnx"):
+        graph = onnx.load(file, load_external_data=False).graph
+        weights = {it.name: int(np.prod(it.dims)) for it in graph.initializer}
+        for node in graph.node:
+            sizes[node.op_type] += sum(weights.get(name, 0) for name in node.input)
+    return _FITTING if sizes["Conv"] > sum(sizes[name] for name in _LINEAR) else _LINEAR
+
+
+def _quantize(
+    source: Path, folder: Path, wishes: Wishes, operators: list[str] | None, nodes: dict[str, Any], static: bool = False
+) -> None:
+    from optimum.onnxruntime import ORTQuantizer
+    from optimum.onnxruntime.configuration import AutoQuantizationConfig
+
+    # Signed weights are twice as fast where the processor has VNNI, and overflow on AVX2 without it.
+    target = wishes.target or ("avx512_vnni" if _has_vnni() else "avx2")
+    config = getattr(AutoQuantizationConfig, target)(
+        is_static=static, per_channel=True, operators_to_quantize=operators, **nodes
+    )
+    for file in sorted(source.glob("*.onnx")):
+        quantizer = ORTQuantizer.from_pretrained(source, file_name=file.name)
+        try:
+            more = {"calibration_tensors_range": _ranges(file, quantizer, wishes, config)} if static else {}
+            quantizer.quantize(save_dir=folder, quantization_config=config, file_suffix=None, **more)
+        except (ValueError, TypeError, RuntimeError, NotImplementedError) as error:
+            raise ExportError(f"{file.name} cannot be quantized: {' '.join(str(error).split())[:300]}") from None
+
+
+def _ranges(file: Path, quantizer: Any, wishes: Wishes, config: Any) -> Any:
+    """Least and greatest value of every tensor of the graph over the calibration rows, computed once."""
+    from onnxruntime.quantization import CalibrationMethod
+    from optimum.onnxruntime.configuration import CalibrationConfig
+
+    key = (str(file), *(config.operators_to_quantize or ()))
+    if key not in wishes.known:
+        rows = _taken(file, wishes.rows())
+        calibration = CalibrationConfig("training rows", "", "train", len(rows), CalibrationMethod.MinMax)
+        with tempfile.TemporaryDirectory() as place:
+            wishes.known[key] = quantizer.fit(
+                rows,
+                calibration,
+                onnx_augmented_model_name=str(Path(place) / "augmented.onnx"),
+                operators_to_quantize=config.operators_to_quantize,
+            )
+    return wishes.known[key]
+
+
+def _taken(file: Path, rows: list[Inputs]) -> list[dict[str, np.ndarray]]:
+    """Of rows, each a batch of one, what the model in a file takes, without the batch's axis."""
+    import onnxruntime
+
+    names = {it.name for it in onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"]).get_inputs()}
+    return [{name: array[0] for name, array in row.items() if name in names} for row in rows]
+
+
+def _run(file: Path, rows: list[Inputs]) -> list[np.ndarray]:
+    """The first output of each row."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    names = {it.name for it in session.get_inputs()}
+    return [np.asarray(session.run(None, {n: it for n, it in row.items() if n in names})[0]) for row in rows]
 
 
 def _has_vnni() -> bool:

@@ -1,0 +1,116 @@
+"""The search for the smallest and fastest artefact that keeps the promise, on the validation rows.
+
+What was tried lies in `work/tried` of the run until it is finished: an interrupted search goes on behind it.
+"""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hftransfer.errors import ExportError
+from hftransfer.evaluation import load_metric, runtime
+from hftransfer.exporters import Exporter, Wishes
+from hftransfer.metrics import LOWER_IS_BETTER
+from hftransfer.planning import Plan
+from hftransfer.results import Score, Tried
+from hftransfer.stages import Job, scorer, unpacked
+from hftransfer.tasks import Outputs
+
+
+def promised(plan: Plan) -> str:
+    """The metric of the promise."""
+    assert plan.recipe.export is not None
+    return plan.metrics[0] if plan.recipe.export.metric == "headline" else plan.recipe.export.metric
+
+
+def drop(plan: Plan, mine: Outputs, theirs: Outputs, references: np.ndarray) -> Score:
+    """How much worse `theirs` are than `mine` by the metric of the promise, with a paired bootstrap's interval."""
+    metric = promised(plan)
+    judge = replace(scorer(plan), metrics=[load_metric(metric, plan.task.metric_config())])
+    before, after = (judge.resample(plan.task.decide(it), references)[metric] for it in (mine, theirs))
+    return judge.interval(after - before if metric in LOWER_IS_BETTER else before - after, len(references))
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A scheme of the exporter, with nodes of the graph that it leaves alone."""
+
+    name: str
+    scheme: str
+    spared: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Search:
+    """One search, over what an exporter makes of the fp32 export in `source`."""
+
+    job: Job
+    exporter: Exporter
+    source: Path
+    wishes: Wishes
+
+    def run(self) -> tuple[str | None, dict[str, Tried]]:
+        """The candidate that ships, None for the export as it is, and all that were tried.
+
+        Of those that keep the promise on the validation rows, the one with the least product of time and size: a
+        convolutional net in integers is often no faster than in fp32, and a quarter of its size.
+        """
+        tried: dict[str, Tried] = {}
+        for candidate in self._candidates(tried):
+            found = self.job.workspace.record(f"tried/{candidate.name}", partial(self._try, candidate))
+            tried[candidate.name] = Tried.model_validate(found)
+        fit = {name: it.p50_ms * it.bytes for name, it in tried.items() if it.why is None}
+        best = min(fit, key=lambda name: fit[name], default="fp32")
+        for name in fit.keys() - {best}:
+            tried[name] = tried[name].model_copy(update={"why": f"'{best}' has a smaller product of time and size"})
+        return (None if best == "fp32" else best), tried
+
+    def _candidates(self, tried: dict[str, Tried]) -> Iterator[Candidate]:
+        """What comes next follows from what the one before was found to be."""
+        yield Candidate("fp32", "")
+        for scheme in self.exporter.schemes(self.source):
+            yield Candidate(scheme, scheme)
+            if scheme == "int8-static" and tried[scheme].why is not None and tried[scheme].score is not None:
+                yield from self._sparing(scheme, tried)
+
+    def _sparing(self, scheme: str, tried: dict[str, Tried]) -> Iterator[Candidate]:
+        """The scheme without the one most sensitive group of nodes, the two, the four, until the promise is kept."""
+        groups = self.job.workspace.record("tried/sensitive", lambda: self.exporter.sensitive(self.source, self.wishes))
+        count = 1
+        while count < len(groups):
+            name = f"{scheme}-spared-{count}"
+            yield Candidate(name, scheme, tuple(itertools.chain.from_iterable(groups[:count])))
+            count = len(groups) if tried[name].why is None else 2 * count
+
+    def _make(self, candidate: Candidate, place: Path) -> None:
+        self.exporter.make(candidate.scheme, self.source, place, self.wishes, frozenset(candidate.spared))
+
+    def _try(self, candidate: Candidate) -> dict[str, Any]:
+        """Make, score on the validation rows, time; an upstream limit is an outcome too."""
+        plan, workspace, folder = self.job.plan, self.job.workspace, self.source
+        try:
+            if candidate.scheme:
+                folder = workspace.directory(f"work/tried/{candidate.name}", partial(self._make, candidate))
+        except ExportError as error:
+            return Tried(why=str(error)).model_dump()
+        model = self.exporter.load(plan.task, folder)
+        made = workspace.arrays(
+            f"tried/{candidate.name}",
+            lambda: self.job.predict(model, self.job.encoded, candidate.name, ("validation",)),
+        )
+        theirs, mine = unpacked(made)["validation"], self.job.outputs["validation"]["tuned"]
+        references = plan.task.references(plan.rows.splits["validation"])
+        metric, lost = promised(plan), drop(plan, mine, theirs, references).value
+        score = load_metric(metric, plan.task.metric_config())(plan.task.decide(theirs), references)[metric]
+        size = sum((folder / file).stat().st_size for file in self.exporter.files(folder))
+        facts = runtime(plan.task, model, self.job.encoded, size, candidate.name)
+        assert plan.recipe.export is not None
+        most = plan.recipe.export.max_drop
+        why = None if lost <= most else f"it loses {lost:.4f} of {metric} on the validation rows, over {most}"
+        spared = len(candidate.spared)
+        return Tried(score=score, drop=lost, bytes=size, p50_ms=facts.p50_ms, spared=spared, why=why).model_dump()
