@@ -204,9 +204,11 @@ def _checkpoint_usage(auto: str, place: str) -> str:
 
 def on_hub(variant: str, file: str) -> str:
     """What an exported file is called in the repository's folder `onnx`; transformers.js looks for these names."""
-    suffixes = {"onnx": "", "onnx-int8": "_quantized"}
-    stem, dot, ending = file.partition(".onnx")
-    return f"{stem}{suffixes.get(variant, '_' + variant)}{dot}{ending}"
+    scheme, (stem, dot, ending) = variant.partition("-")[2], file.partition(".onnx")
+    named = {"": "", "int8": "_quantized", "int4": "_q4"}
+    # Of the schemes in int8 one ships at a time.
+    suffix = named.get(scheme.partition("-")[0], f"_{scheme}")
+    return f"{stem}{suffix}{dot}{ending}"
 
 
 def _file_arguments(file: str) -> list[str]:

@@ -60,9 +60,9 @@ def _parser() -> argparse.ArgumentParser:
 
     export = commands.add_parser("export", help="export a finished run anew")
     export.add_argument("run", type=Path, help="directory of a finished run")
-    export.add_argument("--format", default="onnx")
-    export.add_argument("--quantization", default="dynamic-int8")
-    export.add_argument("--max-drop", type=float, default=0.01)
+    export.add_argument("fields", nargs="*", metavar="key=value", help="fields of `export:`, such as quantization=auto")
+    for name in ("format", "quantization", "max-drop"):
+        export.add_argument(f"--{name}", help=f"the same as {name.replace('-', '_')}=...")
     export.set_defaults(command=_export)
 
     predict = commands.add_parser("predict", help="try a finished run on a line of text or a file")
@@ -165,18 +165,11 @@ def _record(folder: Path) -> "RunResult":  # type: ignore[name-defined]  # noqa:
 
 
 def _export(args: argparse.Namespace) -> int:
-    from pydantic import ValidationError
-
-    from hftransfer.recipe import Export
+    from hftransfer.reading import parse_export
 
     _record(args.run)
-    try:
-        settings = Export(format=args.format, quantization=args.quantization, max_drop=args.max_drop)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise RecipeError(
-            f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg'].removeprefix('Value error, ')}"
-        ) from None
+    named = {name: getattr(args, name) for name in ("format", "quantization", "max_drop")}
+    settings = parse_export([*(f"{name}={value}" for name, value in named.items() if value is not None), *args.fields])
     from hftransfer.pipeline import export
 
     return _finished(export(args.run, settings), args.run)

@@ -12,9 +12,9 @@ from pydantic_core import ErrorDetails
 from hftransfer import plugins
 from hftransfer.errors import RecipeError
 from hftransfer.plugins import Plugin
-from hftransfer.recipe import Recipe
+from hftransfer.recipe import Export, Recipe
 
-_KINDS = {"task": "tasks", "strategy": "strategies", "data.source": "sources"}
+_KINDS = {"task": "tasks", "strategy": "strategies", "data.source": "sources", "evaluation.source.source": "sources"}
 
 
 class _Yaml12(yaml.SafeLoader):
@@ -73,6 +73,22 @@ def parse_recipe(text: str, origin: str = "recipe", overrides: Sequence[str] = (
         return Recipe.model_validate(raw)
     except ValidationError as error:
         raise RecipeError("\n".join(_sentence(e, raw, lines, origin) for e in error.errors())) from None
+
+
+def parse_export(fields: Sequence[str]) -> Export:
+    """The section `export` out of `key=value`.
+
+    Raises:
+        RecipeError: as `load_recipe`.
+    """
+    raw: dict[str, Any] = {"export": {}}
+    for field in fields:
+        raw = _override(raw, f"export.{field}")
+    try:
+        return Export.model_validate(raw["export"])
+    except ValidationError as error:
+        found = [ErrorDetails(**{**e, "loc": ("export", *e["loc"])}) for e in error.errors()]
+        raise RecipeError("\n".join(_sentence(e, raw, {}, "command line") for e in found)) from None
 
 
 def _note_lines(node: yaml.Node | None, place: str, lines: dict[str, int], origin: str) -> None:

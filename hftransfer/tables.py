@@ -163,6 +163,18 @@ def runtime_table(result: RunResult) -> Table:
     return Table("Size and speed", head, rows)
 
 
+def tried_table(result: RunResult) -> Table:
+    """What the search for an artefact has tried, in its order."""
+    rows = []
+    for name, it in result.tried.items():
+        numbers = ("", "", "", "")
+        if it.score is not None and it.drop is not None:
+            numbers = (number(it.score), f"{it.drop:.4f}", amount(it.p50_ms), amount(it.bytes / 1e6))
+        rows.append((name, *numbers, str(it.spared or ""), it.why or "ships"))
+    head = ("scheme", "score", "drop", "p50 ms", "MB", "nodes spared", "outcome")
+    return Table("What the search for a smaller artefact tried, on the validation rows", head, rows)
+
+
 def data_table(result: RunResult) -> Table:
     """Rows of each split, and those that were left out."""
     out = (result.data.duplicates_removed, result.data.skipped)

@@ -162,9 +162,12 @@ def _pack(source: Path, folder: Path) -> None:
     """Weights of MatMul in blocks of 32 with a scale each, 4 bits a weight; activations stay decimal."""
     import onnx
     from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+    from onnxruntime.quantization.onnx_model import ONNXModel
 
     for file in sorted(source.glob("*.onnx")):
-        quantizer = MatMulNBitsQuantizer(onnx.load(file), block_size=32, is_symmetric=True)
+        model = ONNXModel(onnx.load(file))
+        model.replace_gemm_with_matmul()
+        quantizer = MatMulNBitsQuantizer(model.model, block_size=32, is_symmetric=True)
         quantizer.process()
         quantizer.model.save_model_to_file(str(folder / file.name), False)
 
