@@ -194,7 +194,26 @@ def _usage(result: RunResult, repo: str | None) -> str:
         f'model = {facts.loader}.from_pretrained(repo, subfolder="onnx"{named})\n'
         f'{patched}pipe = pipeline("{result.task}", model=model, {arguments})\n{with_file}\nprint(answer)'
     )
-    return f"{text}\n\nThen with the ONNX runtime (`pip install optimum-onnx[onnxruntime]`):\n\n```python\n{onnx}\n```"
+    told = f"{text}\n\nThen with the ONNX runtime (`pip install optimum-onnx[onnxruntime]`):\n\n```python\n{onnx}\n```"
+    return told + _plain_usage(result, shipped[-1], facts.files, repo)
+
+
+def _plain_usage(result: RunResult, variant: str, files: list[str], repo: str | None) -> str:
+    """The same with the runtime alone; a local run has the model's files in one folder, the Hub has not."""
+    fields = {key: value for key, value in result.recipe["task"].items() if key != "name"}
+    plain = plugins.load("tasks", result.task).model_validate(fields).plain()
+    if not plain:
+        return ""
+    imported, _, lines = plain.partition("\n\n")
+    model = f"onnx/{on_hub(variant, files[0])}" if repo else files[0]
+    place = 'Path(".")  # a local copy of the repository' if repo else f'Path("{variant}")  # in the run\'s folder'
+    code = (
+        "import json\nfrom pathlib import Path\n\nimport numpy as np\nimport onnxruntime\n"
+        f"{imported}\n\nfolder = {place}\n"
+        f'session = onnxruntime.InferenceSession(folder / "{model}")\n{lines}'
+    )
+    beside = "tokenizers" if "tokenizers" in plain else "pillow"
+    return f"\n\nOr with the runtime alone (`pip install onnxruntime numpy {beside}`):\n\n```python\n{code}\n```"
 
 
 def _checkpoint_usage(auto: str, place: str) -> str:

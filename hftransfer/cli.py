@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -70,6 +71,13 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("input", nargs="+", help="a text, or the path of a file")
     predict.add_argument("--variant", default="tuned", help="tuned, or an exported one such as onnx-int8")
     predict.set_defaults(command=_predict)
+
+    bench = commands.add_parser("bench", help="time a finished run in PyTorch and exported, called in turns")
+    bench.add_argument("run", type=Path, help="directory of a finished run")
+    bench.add_argument("--batch", type=int, nargs="+", default=[1, 8, 32], help="batch sizes")
+    bench.add_argument("--threads", type=int, nargs="+", default=[os.cpu_count() or 1], help="numbers of threads")
+    bench.add_argument("--calls", type=int, default=50, help="timed calls of each variant at each batch size")
+    bench.set_defaults(command=_bench)
 
     report = commands.add_parser("report", help="HTML and Markdown from finished runs, several of them compared")
     report.add_argument("runs", type=Path, nargs="+", metavar="RUN")
@@ -202,6 +210,21 @@ def _reproduce(args: argparse.Namespace) -> int:
     table, agree = report.reproduced(theirs, mine)
     print(f"\n{table.text()}\n\n{'reproduced' if agree else 'NOT reproduced'}")
     return 0 if agree else 3
+
+
+def _bench(args: argparse.Namespace) -> int:
+    for name in ("batch", "threads", "calls"):
+        values = getattr(args, name)
+        if min(values if isinstance(values, list) else [values]) < 1:
+            raise RecipeError(f"--{name}: at least 1, got {values}")
+    _record(args.run)
+    from hftransfer.benching import bench, table
+    from hftransfer.pictures import speeds
+
+    found = bench(args.run, args.batch, args.threads, args.calls)
+    (args.run / "bench.png").write_bytes(speeds(found).png())
+    print(f"\n{table(found).text()}\n\n{args.run}/bench.png shows it, {args.run}/bench.json has every call")
+    return 0
 
 
 def _report(args: argparse.Namespace) -> int:

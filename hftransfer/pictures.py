@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hftransfer import tables as words
-from hftransfer.results import RunResult, Score, Tried
+from hftransfer.results import RunResult, Score, Speed, Tried
 from hftransfer.tables import amount, headlines, interval, named
 
 _INK, _GRID, _ACCENT, _MUTED, _EXPORT, _BAD = "#1f2933", "#e4e7eb", "#1d5fbf", "#7b8794", "#0e7c66", "#b42318"
@@ -149,6 +149,23 @@ def _search(result: RunResult, tried: dict[str, Tried]) -> Plot:
     axes[0].set_ylabel(words.directed(result.headline if metric == "headline" else metric))
     title = "What the search tried, on the validation rows: green ships, red breaks the promise"
     return Plot(title, f"{title}: {'; '.join(told)}", figure)
+
+
+def speeds(found: Sequence[Speed]) -> Plot:
+    """Median latency by batch size, a line for each variant that runs, a panel for each number of threads."""
+    threads = sorted({it.threads for it in found})
+    figure, axes = _axes(max(6.0, 4.5 * len(threads)), 3.8, ncols=len(threads), sharey=True)
+    told = []
+    for one, count in zip(axes, threads, strict=True):
+        own = [it for it in found if it.threads == count and it.milliseconds]
+        for variant in dict.fromkeys(it.variant for it in own):
+            points = [(it.batch, it.percentile(50)) for it in own if it.variant == variant]
+            one.plot([x for x, _ in points], [y for _, y in points], "o-", label=variant, markersize=5)
+            told.append(f"{variant} on {count} threads: {', '.join(f'{amount(y)} ms at {x}' for x, y in points)}")
+        one.set(title=f"{count} thread{'s' if count > 1 else ''}", xlabel="rows in a batch", ylim=(0, None))
+    axes[0].set_ylabel("median latency of a batch, ms")
+    axes[-1].legend(frameon=False)
+    return Plot("Latency by batch size", f"Median latency: {'; '.join(told)}", figure)
 
 
 def _sizes(result: RunResult, colors: dict[str, str]) -> Plot:

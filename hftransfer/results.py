@@ -87,6 +87,28 @@ class Tried(Section):
     """Why it is not what ships; None for what does."""
 
 
+class Speed(Section):
+    """One way of running the model, at one batch size and number of threads."""
+
+    variant: str
+    threads: int
+    batch: int
+    milliseconds: list[float]
+    """Of each call; empty where it does not run here."""
+    first_ms: float
+    """Of the first call, which compiles and allocates; the model's loading is not in it."""
+    peak_bytes: int
+    """Largest resident memory of the process so far."""
+    why: str | None = None
+    """Why it does not run here."""
+
+    def percentile(self, share: float) -> float:
+        """Of the calls, in milliseconds."""
+        import numpy
+
+        return float(numpy.percentile(self.milliseconds, share))
+
+
 class Example(Section):
     """A test row that the tuned model gets wrong."""
 

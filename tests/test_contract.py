@@ -94,7 +94,7 @@ def _refused(text):
 
 @pytest.mark.onnx
 @pytest.mark.parametrize("task", plugins.names("tasks"))
-def test_the_snippets_of_the_card_run_on_what_is_pushed(task, folder, tmp_path):
+def test_the_snippets_of_the_card_run_on_what_is_pushed(task, folder, tmp_path, capsys):
     """With Transformers and Optimum alone, on the files as they lie in a repository of the Hub."""
     alone = _task(task).pretraining
     result = run(parse_recipe(tiny.recipe(_task(task), folder, more="" if alone else tiny.EXPORT)), tmp_path / "run")
@@ -108,11 +108,17 @@ def test_the_snippets_of_the_card_run_on_what_is_pushed(task, folder, tmp_path):
     text = (repo / "README.md").read_text().replace('"someone/tiny"', repr(str(repo)))
     if task == "fill-mask":
         given = f"{given} [MASK]"
+    text = text.replace('Path(".")', f"Path({str(repo)!r})").replace("A text.", str(given))
     snippets = re.findall(r"```python\n(.*?)```", re.sub(r"(image|speech)\.(png|wav)", str(given), text), re.DOTALL)
-    assert len(snippets) == (1 if alone else 2)
+    plain = "problem_type" in type(_task(task)).model_fields and task != "audio-classification"
+    assert len(snippets) == (1 if alone else 2 + plain)
     names = {}
     for snippet in snippets:
+        capsys.readouterr()
         exec(snippet, names)
+    if plain:
+        (said,) = answers(tmp_path / "run", result, [given], "onnx-int8")
+        assert capsys.readouterr().out.strip() == said["label"]
     (answer,) = answers(tmp_path / "run", result, [given if isinstance(given, str) else " ".join(given)])
     json.dumps(answer)
 

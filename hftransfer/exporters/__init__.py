@@ -62,8 +62,8 @@ class Exporter(Plugin):
         """Groups of nodes of the graph that may be spared, first those that change the outputs most as integers."""
         raise NotImplementedError
 
-    def load(self, task: Task, folder: Path) -> Any:
-        """The exported model, called as the PyTorch model is."""
+    def load(self, task: Task, folder: Path, threads: int = 0) -> Any:
+        """The exported model, called as the PyTorch model is, on so many threads; 0 lets the runtime choose."""
         raise NotImplementedError
 
     def files(self, folder: Path) -> list[str]:

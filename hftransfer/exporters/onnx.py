@@ -111,12 +111,16 @@ class Onnx(Exporter):
             effects[name] = float(np.mean([np.abs(one - other).mean() for one, other in pairs]))
         return [groups[name] for name in sorted(effects, key=lambda name: -effects[name])]
 
-    def load(self, task: Task, folder: Path) -> Any:
+    def load(self, task: Task, folder: Path, threads: int = 0) -> Any:
+        import onnxruntime
         import optimum.onnxruntime as runtimes
         from transformers import AutoConfig
 
         name = task.model_class(AutoConfig.from_pretrained(folder)).replace("Auto", "ORT", 1)
-        return getattr(runtimes, name, runtimes.ORTModelForCustomTasks).from_pretrained(folder)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        kind = getattr(runtimes, name, runtimes.ORTModelForCustomTasks)
+        return kind.from_pretrained(folder, session_options=options)
 
     def files(self, folder: Path) -> list[str]:
         return sorted(file.name for file in folder.glob("*.onnx*"))

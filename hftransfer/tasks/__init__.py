@@ -221,6 +221,13 @@ class Task(Plugin):
         """
         raise NotImplementedError
 
+    def plain(self) -> str:
+        """Python that answers by numpy and the plain ONNX runtime, with tokenizers or Pillow beside; empty for none.
+
+        It finds `folder`, the place of config and processor, and `session`, the model.
+        """
+        return ""
+
     def answer(self, outputs: Outputs) -> dict[str, Any]:
         """What `predict` prints for a row, out of its outputs, a batch of one."""
         raise NotImplementedError

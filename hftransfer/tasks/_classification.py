@@ -219,6 +219,15 @@ class _Classification(Task):
             return self.labels[int(value)]
         return ", ".join(name for name, on in zip(self.labels, value, strict=True) if on) or "none"
 
+    def _plain(self, inputs: str) -> str:
+        """`plain` out of the lines that make `inputs`."""
+        names = 'names = json.loads((folder / "config.json").read_text())["id2label"]\n'
+        said = {
+            "regression": "print(logits[0])",
+            "multi_label_classification": f"{names}print([names[str(i)] for i in np.flatnonzero(logits > 0)])",
+        }.get(self.problem_type or "", f"{names}print(names[str(logits.argmax())])")
+        return f"{inputs}logits = session.run(None, inputs)[0][0]\n{said}"
+
     def answer(self, outputs: Outputs) -> dict[str, Any]:
         logits = outputs["logits"]
         if self.problem_type == "regression":

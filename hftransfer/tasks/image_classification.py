@@ -57,6 +57,24 @@ class ImageClassification(_Classification):
 
         return lambda rows: dict(default_data_collator(rows))
 
+    def plain(self) -> str:
+        return self._plain(
+            "from PIL import Image\n\n"
+            'how = json.loads((folder / "preprocessor_config.json").read_text())\n'
+            'image, size = Image.open("image.png").convert("RGB"), how["size"]\n'
+            'short = size.get("shortest_edge")\n'
+            "sides = [int(side * short / min(image.size)) for side in image.size] if short else "
+            '[size["width"], size["height"]]\n'
+            'image = image.resize(sides, how["resample"])\n'
+            'if how.get("do_center_crop"):\n'
+            '    wide, high = how["crop_size"]["width"], how["crop_size"]["height"]\n'
+            "    left, top = (image.width - wide) // 2, (image.height - high) // 2\n"
+            "    image = image.crop((left, top, left + wide, top + high))\n"
+            'pixels = np.asarray(image, np.float32) * how["rescale_factor"]\n'
+            'pixels = (pixels - how["image_mean"]) / how["image_std"]\n'
+            'inputs = {"pixel_values": pixels.transpose(2, 0, 1)[None].astype(np.float32)}\n'
+        )
+
     def read(self, text: str) -> dict[str, Any]:
         return {"image": open_image(text)}
 

@@ -47,6 +47,18 @@ class TextClassification(_Classification):
 
         return collate
 
+    def plain(self) -> str:
+        return self._plain(
+            "from tokenizers import Tokenizer\n\n"
+            'tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))\n'
+            "tokenizer.no_padding()\n"
+            'most = json.loads((folder / "tokenizer_config.json").read_text())["model_max_length"]\n'
+            f"tokenizer.enable_truncation(min({self.max_length}, int(most)))\n"
+            'made = tokenizer.encode("A text.")\n'
+            'cells = {"input_ids": made.ids, "attention_mask": made.attention_mask, "token_type_ids": made.type_ids}\n'
+            "inputs = {it.name: np.array([cells[it.name]]) for it in session.get_inputs()}\n"
+        )
+
     def read(self, text: str) -> dict[str, Any]:
         return {"text": text}
 
