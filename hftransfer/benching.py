@@ -115,9 +115,11 @@ class _Contender:
         return found
 
     def end(self) -> None:
-        """Stop the process."""
+        """Let the process end, and make it."""
+        if self.why is None:
+            self._pipe.send(None)
+        self._process.join(timeout=10)
         self._process.terminate()
-        self._process.join()
 
 
 def _in_turns(contenders: list[_Contender], size: int, turns: int, bar: Any) -> list[Speed]:
@@ -132,7 +134,15 @@ def _in_turns(contenders: list[_Contender], size: int, turns: int, bar: Any) -> 
             times[contender.variant] += made
         bar.update()
     return [
-        Speed(it.variant, it.threads, size, times[it.variant], first[it.variant], peaks[it.variant], it.why)
+        Speed(
+            variant=it.variant,
+            threads=it.threads,
+            batch=size,
+            milliseconds=times[it.variant],
+            first_ms=first[it.variant],
+            peak_bytes=peaks[it.variant],
+            why=it.why,
+        )
         for it in contenders
     ]
 
@@ -153,8 +163,8 @@ def _work(pipe: Any, task: Task, variant: str, folder: Path, threads: int, input
         else:
             model = plugins.load("exporters", variant.partition("-")[0])().load(task, folder / variant, threads)
         pipe.send(([], 0))
-        while True:
-            size, count = pipe.recv()
+        while (told := pipe.recv()) is not None:
+            size, count = told
             pipe.send((_timed(task, model, inputs[size], count), machine.peak_memory()))
     except (RuntimeError, ImportError, ValueError, TypeError, OSError) as error:
         pipe.send(" ".join(str(error).split())[:200])

@@ -9,8 +9,8 @@ import numpy as np
 from hftransfer.cells import rgb
 
 
-def new_processor(config: Any) -> Any:
-    """The image processor of a new model, with the size that its config has; None where it has none."""
+def new_processor(config: Any, side: int | None = None) -> Any:
+    """The image processor of a new model, with the given side or that of its config; None where it has none."""
     from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING
 
     if type(config) not in IMAGE_PROCESSOR_MAPPING:
@@ -18,15 +18,20 @@ def new_processor(config: Any) -> Any:
     kinds = IMAGE_PROCESSOR_MAPPING[type(config)]
     # A pair in Transformers 4; by name in 5.
     slow = kinds["pil"] if isinstance(kinds, dict) else kinds[0]
-    side = getattr(config, "image_size", None)
-    if side is None:
-        return slow()
+    size = side or getattr(config, "image_size", None)
+    return slow() if size is None else scaled(slow(), size)
+
+
+def scaled(processor: Any, side: int | tuple[int, int]) -> Any:
+    """A processor of the same kind and fields that makes images of a side, or of a height and width."""
     height, width = (side, side) if isinstance(side, int) else side
     fixed = {"height": height, "width": width}
     # Detectors keep the shape of an image by default; their config says otherwise.
-    whole = "height" in slow().size or "longest_edge" in slow().size
-    size = fixed if whole else {"shortest_edge": min(height, width)}
-    return slow(size=size, crop_size=fixed) if hasattr(slow(), "crop_size") else slow(size=size)
+    whole = "height" in processor.size or "longest_edge" in processor.size
+    sizes = {"size": fixed if whole else {"shortest_edge": min(height, width)}}
+    if hasattr(processor, "crop_size"):
+        sizes["crop_size"] = fixed
+    return type(processor)(**{**processor.to_dict(), **sizes})
 
 
 def shown(image: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pydantic import Field
 from hftransfer.cells import Kind, open_image, rgb
 from hftransfer.tasks import Batch
 from hftransfer.tasks._classification import _Classification
-from hftransfer.tasks._pictures import new_processor, resized_crop, shown
+from hftransfer.tasks._pictures import new_processor, resized_crop, scaled, shown
 
 
 class ImageClassification(_Classification):
@@ -22,6 +22,8 @@ class ImageClassification(_Classification):
     auto_model: ClassVar[str] = "AutoModelForImageClassification"
     auto_processor: ClassVar[str] = "AutoImageProcessor"
 
+    image_size: int | None = Field(default=None, ge=8)
+    """Pixels of a side to which images are scaled; left out, what the checkpoint's processor says, or the config."""
     crop: float = Field(default=1.0, gt=0, le=1)
     """Training sees a random part of an image, at least this share of its area, in its full size; 1 leaves it whole.
 
@@ -42,8 +44,12 @@ class ImageClassification(_Classification):
             pixels = pixels[..., ::-1].copy()
         return row | {"pixel_values": pixels}
 
+    def open_processor(self, read: Callable[..., Any], config: Any, rows: Any) -> Any:
+        processor = super().open_processor(read, config, rows)
+        return scaled(processor, self.image_size) if self.image_size else processor
+
     def new_processor(self, config: Any, rows: Any) -> Any:
-        return new_processor(config) or super().new_processor(config, rows)
+        return new_processor(config, self.image_size) or super().new_processor(config, rows)
 
     def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
         pixels = self.processor([rgb(image) for image in rows["image"]], return_tensors="np")["pixel_values"]
@@ -62,14 +68,15 @@ class ImageClassification(_Classification):
             "from PIL import Image\n\n"
             'how = json.loads((folder / "preprocessor_config.json").read_text())\n'
             'image, size = Image.open("image.png").convert("RGB"), how["size"]\n'
-            'short = size.get("shortest_edge")\n'
+            'short, box = size.get("shortest_edge"), how.get("crop_size") if how.get("do_center_crop") else None\n'
+            'if how.get("crop_pct"):  # ConvNeXt, ResNet\n'
+            '    short, box = int(short / how["crop_pct"]), {"width": short, "height": short}\n'
             "sides = [int(side * short / min(image.size)) for side in image.size] if short else "
             '[size["width"], size["height"]]\n'
             'image = image.resize(sides, how["resample"])\n'
-            'if how.get("do_center_crop"):\n'
-            '    wide, high = how["crop_size"]["width"], how["crop_size"]["height"]\n'
-            "    left, top = (image.width - wide) // 2, (image.height - high) // 2\n"
-            "    image = image.crop((left, top, left + wide, top + high))\n"
+            "if box:\n"
+            '    left, top = (image.width - box["width"]) // 2, (image.height - box["height"]) // 2\n'
+            '    image = image.crop((left, top, left + box["width"], top + box["height"]))\n'
             'pixels = np.asarray(image, np.float32) * how["rescale_factor"]\n'
             'pixels = (pixels - how["image_mean"]) / how["image_std"]\n'
             'inputs = {"pixel_values": pixels.transpose(2, 0, 1)[None].astype(np.float32)}\n'
