@@ -35,7 +35,7 @@ LABELS = "one class a row"
 REFUSALS = {
     "multi_task": "cannot share the encoder",
     "linear_probe": "no head of its own", "lp_ft": "no head of its own", "few_shot": LABELS, "distill": LABELS,
-    "prune": "layers cannot be taken out of",
+    "prune": "layers cannot be taken out of|no feed-forward",
 }  # fmt: skip
 
 
@@ -57,7 +57,7 @@ def test_a_run_leaves_a_model_that_says_what_was_scored(task, strategy, folder, 
         _task(task), folder, strategy=f"{{name: {strategy}, {fields}}}", more=tiny.EXPORT if exports else ""
     )
     if refused := _refused(text):
-        assert REFUSALS[strategy] in refused and not (tmp_path / "run").exists()
+        assert re.search(REFUSALS[strategy], refused) and not (tmp_path / "run").exists()
         return
     result = run(parse_recipe(text), tmp_path / "run")
     test = result.scores["test"]

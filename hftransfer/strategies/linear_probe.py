@@ -12,6 +12,7 @@ from hftransfer.encoding import KEEP_BYTES, Encoded, keep
 from hftransfer.errors import ModelError
 from hftransfer.modeling import head_names
 from hftransfer.strategies import Ground, Strategy
+from hftransfer.tasks import Task
 
 _PREFIX = "kept_"
 
@@ -23,6 +24,12 @@ class LinearProbe(Strategy):
 
     keep_features: bool = True
     """Compute the backbone's output of each row once; off, it is computed anew in every epoch, dropout included."""
+
+    def check(self, task: Task, model: Any) -> None:
+        if task.pretraining:
+            raise ModelError(
+                f"linear_probe finds no head of its own for '{task.name}', which has no labels: use 'full'"
+            )
 
     def prepare(self, model: Any) -> Any:
         """The model with its base frozen.

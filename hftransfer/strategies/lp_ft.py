@@ -10,6 +10,7 @@ from pydantic import Field
 from hftransfer.strategies import Strategy
 from hftransfer.strategies.full import Full
 from hftransfer.strategies.linear_probe import LinearProbe
+from hftransfer.tasks import Task
 
 
 class LpFt(Strategy):
@@ -21,6 +22,9 @@ class LpFt(Strategy):
     """Of the probe."""
     probe_epochs: float = Field(default=LinearProbe.training["num_train_epochs"], gt=0)
     """Of the probe."""
+
+    def check(self, task: Task, model: Any) -> None:
+        LinearProbe().check(task, model)
 
     def steps(self) -> list[tuple[Strategy, dict[str, Any]]]:
         probe = {"learning_rate": self.probe_learning_rate, "num_train_epochs": self.probe_epochs, "max_steps": -1}

@@ -54,6 +54,8 @@ class MultiTask(Strategy):
         return {name: _plan(path) for name, path in self.others.items()}
 
     def check(self, task: Task, model: Any) -> None:
+        if task.own_loss:
+            raise RecipeError(f"strategy multi_task cannot share the encoder with '{task.name}' and a loss of its own")
         if _tied(model):
             raise RecipeError(
                 f"strategy multi_task cannot share the encoder of a {type(model).__name__}: it is its head"
