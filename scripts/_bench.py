@@ -8,6 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from _export import export
 from _strategies import strategies
 
 ROOT = Path(__file__).parent.parent
@@ -125,7 +126,7 @@ def claim(what: str, ratio: float, least: float) -> bool:
     return ratio >= least
 
 
-BENCHES = {"startup": startup, "probe": probe, "text": text, "strategies": strategies}
+BENCHES = {"startup": startup, "probe": probe, "text": text, "strategies": strategies, "export": export}
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["plain"]:
