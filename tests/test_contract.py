@@ -170,5 +170,5 @@ def test_a_variant_over_max_drop_is_rejected_and_removed(folder, tmp_path, monke
         Onnx, "load", lambda self, t, f: Broken(load(self, t, f)) if f.name == "onnx-int8" else load(self, t, f)
     )
     result = run(parse_recipe(text), tmp_path / "run")
-    assert set(result.rejected()) == {"onnx-int8"} and "over 0.01" in result.rejected()["onnx-int8"]
+    assert set(result.rejected()) == {"onnx-int8"} and "max_drop is 0.01" in result.rejected()["onnx-int8"]
     assert not (tmp_path / "run" / "onnx-int8").exists() and (tmp_path / "run" / "onnx").is_dir()

@@ -1,0 +1,176 @@
+"""What is made of a tuned model: the search for the artefact that keeps the promise, its refusals, its speed."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tiny
+from test_resume import _kill_when
+
+from hftransfer import plugins, searching
+from hftransfer.cli import main
+from hftransfer.errors import ExportError, RecipeError
+from hftransfer.pipeline import run
+from hftransfer.planning import check
+from hftransfer.reading import parse_export, parse_recipe
+from hftransfer.report import terminal
+from hftransfer.results import RunResult
+
+pytestmark = pytest.mark.onnx
+
+
+def _text(folder, task="text-classification", **export):
+    fields = ", ".join(f"{key}: {value}" for key, value in ({"format": "onnx", "max_drop": 1.0} | export).items())
+    return tiny.recipe(plugins.load("tasks", task)(), folder, more=f"export: {{{fields}}}")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("exports")
+
+
+@pytest.fixture(scope="module")
+def searched(folder):
+    """A finished run whose variant was searched for."""
+    run(parse_recipe(_text(folder, quantization="auto", calibration=8)), folder / "searched")
+    return folder / "searched"
+
+
+def test_the_search_ships_one_of_what_it_tried(searched):
+    result = RunResult.load(searched / "result.json")
+    assert list(result.tried) == ["fp32", "optimized", "int8", "int8-static"]
+    assert all(it.drop == pytest.approx(0) for it in result.tried.values())
+    (best,) = [name for name, it in result.tried.items() if it.why is None]
+    products = {name: it.p50_ms * it.bytes for name, it in result.tried.items()}
+    assert min(products, key=products.get) == best
+    shipped = ["onnx", *([f"onnx-{best}"] if best != "fp32" else [])]
+    assert list(result.exports) == shipped == [name for name in ("onnx", f"onnx-{best}") if (searched / name).is_dir()]
+    assert f"'{best}' has a smaller product of time and size" in terminal(result)
+
+
+def test_what_ships_is_held_against_pytorch_row_by_row(searched):
+    facts = RunResult.load(searched / "result.json").exports["onnx"]
+    assert facts.drop.value == facts.drop.low == facts.drop.high == 0 and facts.drop.count == 12
+    assert len(facts.farthest) == 5 and facts.farthest[0][1] == facts.max_abs_diff < 1e-5
+
+
+def test_a_killed_search_goes_on_behind_what_it_tried(folder, tmp_path):
+    text = _text(folder, quantization="auto", calibration=8)
+    (tmp_path / "recipe.yaml").write_text(text)
+    command = [sys.executable, "-m", "hftransfer.cli", "run", str(tmp_path / "recipe.yaml"), "--resume", "--out"]
+    command += [str(tmp_path / "killed")]
+    partial = tmp_path / "killed.partial"
+    assert _kill_when(command, partial, "work/tried/int8-static.partial/*") == -9
+    before = {path.name: path.read_text() for path in (partial / "work" / "tried").glob("*.json")}
+    assert {"fp32.json", "optimized.json", "int8.json"} <= set(before)
+    assert not (partial / "work" / "tried" / "int8-static").exists() and not (tmp_path / "killed").exists()
+    subprocess.run(command, check=True, capture_output=True)
+    tried = RunResult.load(tmp_path / "killed" / "result.json").tried
+    assert all(tried[name.partition(".")[0]].p50_ms == json.loads(it)["p50_ms"] for name, it in before.items())
+
+
+class _Torn:
+    """An exporter whose static variant answers rightly only where the two most sensitive groups are spared."""
+
+    name = "onnx"
+
+    def __init__(self, real, broken):
+        self.real, self.broken, self.made = real, broken, []
+
+    def schemes(self, source):
+        return ["int8-static"]
+
+    def make(self, scheme, source, folder, wishes, spared):
+        self.made.append(sorted(spared))
+        (folder / "spared").write_text(" ".join(sorted(spared)))
+
+    def sensitive(self, source, wishes):
+        return [["a", "b"], ["c"], ["d"], ["e"], ["f"]]
+
+    def files(self, folder):
+        return []
+
+    def load(self, task, folder):
+        fit = not (folder / "spared").is_file() or {"a", "b", "c"} <= set((folder / "spared").read_text().split())
+        return self.real if fit else self.broken
+
+
+class _Turned:
+    """A model whose answers are turned round."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def __call__(self, **inputs):
+        answer = self.model(**inputs)
+        answer.logits = -answer.logits
+        return answer
+
+
+def test_nodes_are_spared_until_the_promise_is_kept(folder, tmp_path, monkeypatch):
+    text = _text(folder, quantization="auto", max_drop=0.01)
+    text = text.replace("num_train_epochs: 2", "num_train_epochs: 12, learning_rate: 1.0e-2")
+    torn = []
+
+    def searched(self):
+        model = self.job.shipped()
+        torn.append(_Torn(model, _Turned(model)))
+        best, tried = real(searching.Search(self.job, torn[0], self.source, self.wishes))
+        return None, tried
+
+    real = searching.Search.run
+    monkeypatch.setattr(searching.Search, "run", searched)
+    tried = run(parse_recipe(text), tmp_path / "run").tried
+    assert list(tried) == ["fp32", "int8-static", "int8-static-spared-1", "int8-static-spared-2"]
+    assert torn[0].made == [[], ["a", "b"], ["a", "b", "c"]] and tried["int8-static-spared-2"].spared == 3
+    assert "over 0.01" in tried["int8-static"].why and "over 0.01" in tried["int8-static-spared-1"].why
+
+
+def test_the_sensitive_nodes_are_found_by_measuring(searched):
+    from hftransfer.exporters import Wishes
+    from hftransfer.exporters.onnx import Onnx
+
+    rows = [{"input_ids": np.array([[2, 5 + i, 9, 3]]), "attention_mask": np.ones((1, 4), int)} for i in range(4)]
+    rows = [row | {"token_type_ids": np.zeros((1, 4), int)} for row in rows]
+    groups = Onnx().sensitive(searched / "onnx", Wishes(rows=lambda: rows))
+    assert len(groups) > 5 and all(len({name.count("layer") for name in group}) == 1 for group in groups)
+    assert sum(map(len, groups)) == len({name for group in groups for name in group})
+
+
+@pytest.mark.parametrize("quantization", ["static-int8", "weight-int4"])
+def test_a_weight_norm_is_no_hindrance(quantization, folder, tmp_path):
+    text = _text(folder, task="audio-classification", quantization=quantization, calibration=4)
+    result = run(parse_recipe(text), tmp_path / "run")
+    (variant,) = set(result.exports) - {"onnx"}
+    assert result.exports[variant].agreement == 1 and result.exports["onnx"].max_abs_diff < 1e-4
+
+
+def test_a_model_that_writes_is_packed_and_not_calibrated(folder, tmp_path):
+    result = run(parse_recipe(_text(folder, task="text-generation", quantization="weight-int4")), tmp_path / "run")
+    assert result.exports["onnx-int4"].bytes < result.exports["onnx"].bytes
+    outputs = np.load(tmp_path / "run" / "predictions" / "test.npz")
+    np.testing.assert_array_equal(outputs["onnx.ids"], outputs["tuned.ids"])
+    with pytest.raises(ExportError, match="neither optimizes nor calibrates a model that writes"):
+        run(parse_recipe(_text(folder, task="translation", quantization="static-int8")), tmp_path / "other")
+
+
+def test_what_export_may_say(folder):
+    assert parse_export(["quantization=auto", "max_drop=0.02"]).max_drop == 0.02
+    with pytest.raises(RecipeError, match="unknown key 'export.quantisation'; did you mean 'quantization'"):
+        parse_export(["quantisation=auto"])
+    with pytest.raises(RecipeError, match="export.metric: the run is not scored by 'acuracy'; did you mean 'accuracy'"):
+        check(parse_recipe(_text(folder, metric="acuracy")))
+
+
+def test_bench_times_every_variant_in_turns(searched, capsys):
+    assert main(["bench", str(searched), "--batch", "0"]) == 2
+    assert "--batch: at least 1" in capsys.readouterr().err
+    result = RunResult.load(searched / "result.json")
+    assert main(["bench", str(searched), "--batch", "2", "--threads", "1", "--calls", "5"]) == 0
+    told = capsys.readouterr().out
+    found = json.loads((searched / "bench.json").read_text())
+    assert {"pytorch", *result.exports} <= {it["variant"] for it in found} and (searched / "bench.png").is_file()
+    for it in found:
+        assert it["variant"] in told and (len(it["milliseconds"]) == 5 or it["why"])
