@@ -11,6 +11,7 @@ import numpy as np
 from hftransfer import plugins, searching
 from hftransfer.evaluation import gate, runtime
 from hftransfer.exporters import SCHEMES, Exporter, Inputs, Wishes
+from hftransfer.planning import promised_by
 from hftransfer.recipe import Export
 from hftransfer.results import ExportFacts, RuntimeFacts, Tried
 from hftransfer.stages import Job
@@ -95,7 +96,7 @@ def _measure(job: Job, exporter: Exporter, variant: str) -> ExportFacts:
     job.note(variant, made)
     mine, theirs = job.outputs["test"]["tuned"], job.outputs["test"][variant]
     references = plan.task.references(plan.rows.splits["test"])
-    drop = searching.drop(plan, mine, theirs, references)
+    drop = searching.drop(plan, job.outputs["test"][promised_by(plan.recipe)], theirs, references)
     same = plan.task.same(plan.task.decide(mine), plan.task.decide(theirs), references)
     apart = _apart(mine, theirs)
     assert plan.recipe.export is not None

@@ -15,7 +15,7 @@ from hftransfer.data import GROUP
 from hftransfer.evaluation import Scorer, calibration_error, confusion
 from hftransfer.exporting import Shipped
 from hftransfer.metrics import LOWER_IS_BETTER
-from hftransfer.planning import Plan, is_export
+from hftransfer.planning import Plan, is_export, links
 from hftransfer.results import Example, RunResult, Score
 from hftransfer.stages import Job, packed, scorer
 from hftransfer.tables import interval
@@ -40,7 +40,8 @@ def scored(plan: Plan, outputs: dict[str, dict[str, Outputs]]) -> dict[str, Any]
             values[variant] = resampled
     headline = plan.metrics[0]
     sign = -1 if headline in LOWER_IS_BETTER else 1
-    others = [name for name in values if name != "tuned" and not is_export(plan.recipe, name)]
+    own = {"tuned", *links(plan.recipe)}
+    others = [name for name in values if name not in own and not is_export(plan.recipe, name)]
     count = len(plan.rows.splits["test"])
     gains = {name: made.interval(sign * (values["tuned"][headline] - values[name][headline]), count) for name in others}
     chances = {name: plan.task.chances(it) for name, it in outputs["test"].items()}

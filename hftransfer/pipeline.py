@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hftransfer import exporting, heads, outcome, stages
+from hftransfer import chain, exporting, heads, outcome, stages
 from hftransfer.augment import augmented
 from hftransfer.encoding import encode
 from hftransfer.planning import baselines, check, resolved
@@ -41,10 +41,11 @@ def run(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool = Fa
             stages.pretrained(job)
         further = plan.recipe.strategy.plans()
         histories["tuned"] = stages.tune(job, lambda models: heads.save(job, models, further))
+        steps = chain.between(job)
         shipped = exporting.ship(job)
         others = heads.publish(job, further, histories["tuned"])
         result = outcome.collect(job, resolved(plan.recipe), histories, shipped)
-        kept = {"drift": stages.drifted(job), "source": stages.remembered(job)}
+        kept = {"steps": steps, "drift": stages.drifted(job), "source": stages.remembered(job)}
         result = result.model_copy(update={"heads": heads.told(others), **kept})
         outcome.publish(result, job)
     return result

@@ -16,6 +16,7 @@ from hftransfer.modeling import Origin, empty_model, find, open_origin, paramete
 from hftransfer.recipe import Export, Recipe
 from hftransfer.shifts import check_shifts
 from hftransfer.strategies import Strategy
+from hftransfer.strategies._chain import Chain
 from hftransfer.tasks import Task
 from hftransfer.training import DEFAULTS, arguments
 
@@ -99,7 +100,8 @@ def resolved(recipe: Recipe) -> dict[str, Any]:
 
 def tuned(recipe: Recipe) -> Fitting:
     """The recipe's own training."""
-    return Fitting("tuned", recipe.strategy, recipe.strategy.training | recipe.training)
+    whole = Chain(first=recipe.strategy, then=recipe.compress) if recipe.compress else recipe.strategy
+    return Fitting("tuned", whole, recipe.strategy.training | recipe.training)
 
 
 def baselines(recipe: Recipe) -> Iterator[Fitting]:
@@ -126,6 +128,17 @@ def _check_promise(task: Task, export: Export, metrics: list[str]) -> None:
 def is_export(recipe: Recipe, variant: str) -> bool:
     """Whether a variant is the exporter's, and not a baseline."""
     return recipe.export is not None and variant.partition("-")[0] == recipe.export.format
+
+
+def links(recipe: Recipe) -> list[str]:
+    """The variants between the steps of `compress`: the tuned model, and what follows but for the last."""
+    names = [it.name for it in [recipe.strategy, *recipe.compress]][:-1]
+    return [f"{number}-{name}" for number, name in enumerate(names, 1)]
+
+
+def promised_by(recipe: Recipe) -> str:
+    """The variant whose score what ships has to keep."""
+    return next(iter(links(recipe)), "tuned")
 
 
 def _exports(recipe: Recipe) -> str:
@@ -163,7 +176,7 @@ def _refuse_two_losses(task: Task, fitting: Fitting, mixes: list[str]) -> None:
     """Trainer takes the labels away from the model to smooth them, and with them what has a loss of its own."""
     own = {
         "task.class_weights or focal_gamma": task.own_loss,
-        f"strategy {fitting.strategy.name}": fitting.strategy.own_loss,
+        f"strategy {fitting.strategy.name}": any(step.own_loss for step, _ in fitting.strategy.steps()),
     }
     of = next((name for name, has in own.items() if has), f"data.augment {mixes[0]}" if mixes else None)
     if of and fitting.training.get("label_smoothing_factor"):

@@ -205,6 +205,9 @@ class Recipe(Section):
     """The rows."""
     strategy: _plugin("strategies") = Field(default="full", validate_default=True)  # type: ignore[valid-type]
     """How the checkpoint is adapted."""
+    compress: list[_plugin("strategies")] = []  # type: ignore[valid-type]
+    """Strategies that make the tuned model smaller, one behind the other (distill, prune); `quantize`, which may stand
+    last, is what `export` does."""
     training: dict[str, Any] = {}
     """Fields of `transformers.TrainingArguments`; what is left out comes from the strategy."""
     evaluation: Evaluation = Evaluation()
@@ -221,9 +224,26 @@ class Recipe(Section):
     def _training_arguments(cls, value: dict[str, Any]) -> dict[str, Any]:
         return check_training(value)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _quantized_last(cls, raw: Any) -> Any:
+        steps = raw.get("compress") if isinstance(raw, dict) else None
+        if not isinstance(steps, list) or "quantize" not in steps:
+            return raw
+        if steps.index("quantize") < len(steps) - 1 or not raw.get("export"):
+            raise ValueError("'quantize' stands last in 'compress', and 'export' says how")
+        return raw | {"compress": steps[:-1]}
+
+    @model_validator(mode="after")
+    def _a_teacher_is_named(self) -> "Recipe":
+        if getattr(self.strategy, "teacher", "") is None:
+            raise ValueError(f"strategy '{self.strategy.name}' needs 'teacher': a run, a directory or a Hub id")
+        return self
+
     @model_validator(mode="after")
     def _unlabelled_rows_are_learnt_from(self) -> "Recipe":
-        if self.data.unlabelled is not None and not self.strategy.uses_unlabelled:
+        learns = any(it.uses_unlabelled for it in [self.strategy, *self.compress])
+        if self.data.unlabelled is not None and not learns:
             raise ValueError(f"'data.unlabelled' is for strategy distill; '{self.strategy.name}' learns from labels")
         if self.data.unlabelled == "rest" and self.data.shots is None:
             raise ValueError("'data.unlabelled: rest' are the rows that 'data.shots' leaves, and it is not given")

@@ -18,6 +18,7 @@ from hftransfer.tables import (
     score_table,
     shift_table,
     source_table,
+    step_table,
     tried_table,
 )
 
@@ -31,7 +32,7 @@ def terminal(result: RunResult) -> str:
 
 def _more_scores(result: RunResult) -> list[Table]:
     """What the transfer gained, the groups of rows, the shifted test sets, where there are any."""
-    makers = (gain_table, group_table, shift_table, source_table, head_table, tried_table)
+    makers = (gain_table, group_table, shift_table, source_table, head_table, step_table, tried_table)
     return [table for make in makers if (table := make(result)).rows]
 
 

@@ -151,6 +151,8 @@ class RunResult(Section):
     """Variant -> expected calibration error on test; of tasks with one class a row."""
     drift: list[float] = []
     """Similarity (CKA) of each block's features in the checkpoint and in the tuned model, from the input on."""
+    steps: dict[str, RuntimeFacts] = {}
+    """Variant between the steps of `compress` -> its size and speed."""
     source: dict[str, Score] = {}
     """Accuracy on the rows of `evaluation.source`: `before` and `after` the training, and what is `lost`, paired."""
     heads: dict[str, Head] = {}

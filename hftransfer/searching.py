@@ -16,7 +16,7 @@ from hftransfer.errors import ExportError
 from hftransfer.evaluation import load_metric, runtime
 from hftransfer.exporters import Exporter, Wishes
 from hftransfer.metrics import LOWER_IS_BETTER
-from hftransfer.planning import Plan
+from hftransfer.planning import Plan, promised_by
 from hftransfer.results import Score, Tried
 from hftransfer.stages import Job, scorer, unpacked
 from hftransfer.tasks import Outputs
@@ -103,7 +103,7 @@ class Search:
             f"tried/{candidate.name}",
             lambda: self.job.predict(model, self.job.encoded, candidate.name, ("validation",)),
         )
-        theirs, mine = unpacked(made)["validation"], self.job.outputs["validation"]["tuned"]
+        theirs, mine = unpacked(made)["validation"], self.job.outputs["validation"][promised_by(plan.recipe)]
         references = plan.task.references(plan.rows.splits["validation"])
         metric, lost = promised(plan), drop(plan, mine, theirs, references).value
         score = load_metric(metric, plan.task.metric_config())(plan.task.decide(theirs), references)[metric]

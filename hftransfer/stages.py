@@ -187,9 +187,13 @@ def _fit(job: Job, fitting: Fitting) -> tuple[Any, Encoded, History]:
     set_seed(job.plan.recipe.seed)
     model = load_model(job.plan.task, job.plan.origin).to(workspace.state.device)
     earlier: History = []
+    place = None
     for number, (step, more) in enumerate(before, 1):
-        model, log = _first_step(job, step, model, fitting.training | more, f"{name}-{number}")
+        follower = step.behind(str(place)) if place else step
+        model, log = _first_step(job, follower, model, fitting.training | more, f"{name}-{number}")
         earlier = _followed(earlier, log)
+        place = workspace.kept / f"{name}-{number}" / "model"
+    strategy = strategy.behind(str(place)) if place else strategy
     model, encoded, log = _train(job, strategy, model, fitting.training | last, name)
     return model, encoded, _followed(earlier, log)
 
@@ -202,7 +206,8 @@ def _first_step(job: Job, step: Strategy, model: Any, training: dict[str, Any], 
 
     def make() -> History:
         trained, _, log = _train(job, step, model, training, name)
-        workspace.directory(f"work/{name}/model", step.merge(trained).save_pretrained)
+        merged = step.merge(trained)
+        workspace.directory(f"work/{name}/model", lambda folder: save(merged, job.plan.origin.processor, folder))
         return log
 
     log: History = workspace.record(f"{name}/history", make)

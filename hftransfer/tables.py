@@ -163,6 +163,16 @@ def runtime_table(result: RunResult) -> Table:
     return Table("Size and speed", head, rows)
 
 
+def step_table(result: RunResult) -> Table:
+    """What each step of `compress` costs and gains, and what ships behind them."""
+    facts = {**result.steps, "tuned": result.pytorch, **result.exports} if result.steps else {}
+    rows = []
+    for name, it in facts.items():
+        score = result.scores["test"][name][result.headline]
+        rows.append((named(result, name), interval(score), amount(it.bytes / 1e6), amount(it.p50_ms)))
+    return Table("Compression, step by step", ("variant", f"{directed(result.headline)} on test", "MB", "p50 ms"), rows)
+
+
 def tried_table(result: RunResult) -> Table:
     """What the search for an artefact has tried, in its order."""
     rows = []

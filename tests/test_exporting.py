@@ -174,3 +174,35 @@ def test_bench_times_every_variant_in_turns(searched, capsys):
     assert {"pytorch", *result.exports} <= {it["variant"] for it in found} and (searched / "bench.png").is_file()
     for it in found:
         assert it["variant"] in told and (len(it["milliseconds"]) == 5 or it["why"])
+
+
+def _chained(folder, steps="[{name: distill, layers: 1}, {name: prune, width: 0.5}, quantize]"):
+    return _text(folder).replace("strategy: full", f"strategy: full\ncompress: {steps}")
+
+
+def test_a_chain_of_compression_tells_of_each_step(folder, tmp_path):
+    result = run(parse_recipe(_chained(folder)), tmp_path / "run")
+    assert list(result.steps) == ["1-full", "2-distill"] and {"1-full", "2-distill"} <= set(result.scores["test"])
+    assert result.steps["1-full"].bytes > result.steps["2-distill"].bytes > result.pytorch.bytes
+    assert set(result.transfer_gain) == {"pretrained"} and "Compression, step by step" in terminal(result)
+    config = json.loads((tmp_path / "run" / "model" / "config.json").read_text())
+    assert config["num_hidden_layers"] == 1 and config["intermediate_size"] == 16
+    outputs = np.load(tmp_path / "run" / "predictions" / "test.npz")
+    assert np.abs(outputs["1-full.logits"] - outputs["onnx.logits"]).max() > 1e-6
+    again = main(["export", str(tmp_path / "run"), "quantization=none", "max_drop=1"])
+    assert again == 0 and list(RunResult.load(tmp_path / "run" / "result.json").steps) == ["1-full", "2-distill"]
+
+
+@pytest.mark.parametrize(
+    ("steps", "sentence"),
+    [
+        ("[quantize, {name: prune, width: 0.5}]", "'quantize' stands last in 'compress'"),
+        ("[{name: prune}]", "say what goes"),
+        ("[{name: prun, width: 0.5}]", "did you mean 'prune'"),
+    ],
+)
+def test_what_compress_may_say(steps, sentence, folder):
+    with pytest.raises(RecipeError, match=sentence):
+        parse_recipe(_chained(folder, steps))
+    with pytest.raises(RecipeError, match="strategy 'distill' needs 'teacher'"):
+        parse_recipe(_text(folder).replace("strategy: full", "strategy: {name: distill, layers: 1}"))

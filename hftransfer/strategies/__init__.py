@@ -66,6 +66,10 @@ class Strategy(Plugin):
         """TrainerCallbacks of the strategy, for the prepared model."""
         return []
 
+    def behind(self, model: str) -> "Strategy":
+        """The strategy as it follows a training whose model lies there."""
+        return self
+
     def plans(self) -> dict[str, Any]:
         """Name -> the plan of a further head that is trained beside the recipe's own."""
         return {}

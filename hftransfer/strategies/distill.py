@@ -30,8 +30,8 @@ class Distill(Strategy):
     training: ClassVar[dict[str, Any]] = {"learning_rate": 3.0e-4, "num_train_epochs": 10}
     uses_unlabelled: ClassVar[bool] = True
 
-    teacher: str
-    """A tuned model: a run, a directory or a Hub id, for the same labels."""
+    teacher: str | None = None
+    """A tuned model: a run, a directory or a Hub id, for the same labels; in `compress` the model before this step."""
     temperature: float = Field(default=2.0, gt=0)
     """By which the logits of both are divided."""
     alpha: float = Field(default=0.9, ge=0, le=1)
@@ -45,6 +45,8 @@ class Distill(Strategy):
         import transformers
 
         check_one_class(self, task, model)
+        if self.teacher is None:
+            return
         config = read(transformers.AutoConfig, find(self.teacher))
         theirs = set((config.id2label or {}).values())
         if unknown := set(task.labels) - theirs:
@@ -52,6 +54,9 @@ class Distill(Strategy):
                 f"strategy.teacher: '{self.teacher}' does not know the label '{min(unknown)}'; "
                 f"{nearest(min(unknown), theirs)}"
             )
+
+    def behind(self, model: str) -> Strategy:
+        return self if self.teacher else self.model_copy(update={"teacher": model})
 
     def prepare(self, model: Any) -> Any:
         if self.layers:
@@ -83,6 +88,7 @@ class Distill(Strategy):
         import torch
         from transformers import AutoConfig
 
+        assert self.teacher is not None
         place = find(self.teacher)
         processor = open_processor(ground.task, place, read(AutoConfig, place), ground.rows["train"])
         task = ground.task.know(processor=processor)

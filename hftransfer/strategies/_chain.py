@@ -1,0 +1,34 @@
+"""A strategy and those of `compress`, as the steps of one training."""
+
+from typing import Any
+
+from hftransfer.errors import RecipeError
+from hftransfer.strategies import Strategy
+from hftransfer.tasks import Task
+
+
+class Chain(Strategy):
+    """The first trains, the others make its model smaller."""
+
+    first: Any
+    """The recipe's strategy."""
+    then: list[Any]
+    """The strategies of `compress`."""
+
+    @property
+    def name(self) -> str:
+        return " then ".join(it.name for it in [self.first, *self.then])
+
+    def check_installed(self) -> None:
+        for strategy in [self.first, *self.then]:
+            strategy.check_installed()
+
+    def check(self, task: Task, model: Any) -> None:
+        if self.first.plans():
+            raise RecipeError(f"compress: strategy '{self.first.name}' trains several models; leave it out")
+        for strategy in [self.first, *self.then]:
+            strategy.check(task, model)
+
+    def steps(self) -> list[tuple[Strategy, dict[str, Any]]]:
+        """Each of the further ones with the epochs and the learning rate that suit it, whatever the first one's are."""
+        return [*self.first.steps(), *((it, {"max_steps": -1} | it.training) for it in self.then)]
