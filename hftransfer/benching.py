@@ -110,7 +110,11 @@ class _Contender:
         """Milliseconds of each of so many calls, and the largest memory so far."""
         if self.why is not None:
             return [], 0
-        self._pipe.send((size, count))
+        try:
+            self._pipe.send((size, count))
+        except OSError:
+            self.why = "its process has died"
+            return [], 0
         found: tuple[list[float], int] = self._told()
         return found
 

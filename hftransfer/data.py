@@ -192,7 +192,7 @@ def _examine(task: Task, row: dict[str, Any]) -> str:
     digest = hashlib.sha256()
     values = {}
     for role, cell in row.items():
-        if cell is None and role in task.may_be_empty:
+        if cell is None and (role in task.may_be_empty or role == GROUP):
             continue
         values[role], content = cells.read(_kind(task, role), role, cell)
         if role not in task.targets and role != GROUP:

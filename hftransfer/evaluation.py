@@ -170,15 +170,15 @@ def _by_length(rows: Any) -> list[int]:
     return np.argsort(-np.asarray(rows["length"]), kind="stable").tolist() if "length" in names else [*range(len(rows))]
 
 
-def runtime(task: Task, model: Any, encoded: Encoded, size: int, what: str) -> RuntimeFacts:
-    """Latency of batches of 1 and 8 test rows, warm, and `size`, the bytes of the weights.
+def runtime(task: Task, model: Any, encoded: Encoded, size: int, what: str, split: str = "test") -> RuntimeFacts:
+    """Latency of batches of 1 and 8 rows of a split, warm, and `size`, the bytes of the weights.
 
     The median of 40 (of 15) calls; of fewer where they take more than five seconds.
     """
     import torch
     from accelerate.utils import send_to_device
 
-    rows = encoded.splits["test"]
+    rows = encoded.splits[split]
     milliseconds: dict[int, list[float]] = {}
     if hasattr(model, "eval"):
         model.eval()

@@ -81,9 +81,10 @@ def _chosen(job: Job, export: Export, search: searching.Search) -> tuple[list[st
 
 
 def _rows(job: Job, count: int) -> list[Inputs]:
-    """The first training rows, a batch of one each."""
+    """Training rows from all over the split, which may be sorted by class, a batch of one each."""
     rows = job.encoded.splits["train"]
-    batches = (job.encoded.collate([rows[row]]) for row in range(min(count, len(rows))))
+    places = np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int).tolist()
+    batches = (job.encoded.collate([rows[row]]) for row in places)
     return [{name: it.numpy() for name, it in batch.items() if hasattr(it, "numpy")} for batch in batches]
 
 
@@ -115,7 +116,9 @@ def _measure(job: Job, exporter: Exporter, variant: str) -> ExportFacts:
 def _apart(mine: Outputs, theirs: Outputs) -> np.ndarray:
     """For each row the largest difference of its decimal outputs; token ids have none."""
     decimal = [name for name, array in mine.items() if array.dtype.kind == "f"]
-    gaps = [np.nan_to_num(np.abs(mine[name] - theirs[name])).reshape(len(mine[name]), -1) for name in decimal]
+    # NaN is what fills up rows of different lengths, in both alike.
+    both = {name: np.isnan(mine[name]) & np.isnan(theirs[name]) for name in decimal}
+    gaps = [np.where(both[n], 0, np.abs(mine[n] - theirs[n])).reshape(len(mine[n]), -1) for n in decimal]
     return np.asarray(np.concatenate(gaps, axis=1).max(axis=1))
 
 

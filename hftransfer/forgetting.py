@@ -60,7 +60,7 @@ def source_rows(task: Task, data: Data | None, origin: Origin, seed: int) -> Sou
 
     if origin.weights is None:
         raise RecipeError("evaluation.source: a new model comes from no task; leave it out")
-    found = load_rows(type(task)(), data, seed)
+    found = load_rows(task, data, seed)
     if getattr(found.task, "problem_type", None) != "single_label_classification":
         raise RecipeError("evaluation.source: rows of one class each are needed to see what is forgotten")
     config = read(AutoConfig, origin.weights)
@@ -72,5 +72,6 @@ def source_rows(task: Task, data: Data | None, origin: Origin, seed: int) -> Sou
         )
     processor = open_processor(found.task, origin.weights, config, found.splits["train"])
     own = found.task.know(labels=tuple(known), processor=processor, architecture=config)
+    own.check(found.splits, config)
     numbers = np.array([known.index(label) for label in labels])
     return SourceRows(own, found.splits["test"], numbers[own.references(found.splits["test"])], origin.weights)

@@ -55,7 +55,9 @@ def _by_group(plan: Plan, made: Scorer, outputs: dict[str, Outputs]) -> dict[str
     test = plan.rows.splits["test"]
     if GROUP not in test.column_names:
         return {}
-    names, references = np.array([str(value) for value in test[GROUP]]), _references(plan, "test")
+    known = getattr(test.features[GROUP], "names", None)
+    names = np.array([known[value] if known and value is not None else str(value) for value in test[GROUP]])
+    references = _references(plan, "test")
     decided = {variant: plan.task.decide(it) for variant, it in outputs.items()}
     found: dict[str, dict[str, Score]] = {}
     for group, count in Counter(names.tolist()).most_common(_GROUPS):

@@ -5,15 +5,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from hftransfer import hub, plugins
 from hftransfer.augment import operations
 from hftransfer.data import Rows, load_rows
 from hftransfer.errors import RecipeError
 from hftransfer.evaluation import check_fit, check_metrics
+from hftransfer.exporters import SCHEMES
 from hftransfer.forgetting import SourceRows, source_rows
 from hftransfer.mixing import check_mixing
 from hftransfer.modeling import Origin, empty_model, find, open_origin, parameters
 from hftransfer.recipe import Export, Recipe
+from hftransfer.results import RunResult
 from hftransfer.shifts import check_shifts
 from hftransfer.strategies import Strategy
 from hftransfer.strategies._chain import Chain
@@ -58,9 +62,10 @@ def check(recipe: Recipe) -> Plan:
     Raises:
         HFTransferError: in a sentence, the first thing that is wrong.
     """
-    fittings = [*baselines(recipe), tuned(recipe)]
+    fittings, asked = [*baselines(recipe), tuned(recipe)], recipe.task
     exporter = [plugins.load("exporters", recipe.export.format)()] if recipe.export else []
-    for plugin in (recipe.task, recipe.data.source, *exporter, *(fitting.strategy for fitting in fittings)):
+    known = [recipe.evaluation.source.source] if recipe.evaluation.source else []
+    for plugin in (recipe.task, recipe.data.source, *known, *exporter, *(fitting.strategy for fitting in fittings)):
         plugin.check_installed()
     if recipe.hub is not None:
         hub.may_write(recipe.hub.repo)
@@ -88,8 +93,8 @@ def check(recipe: Recipe) -> Plan:
     counts = [_parameters(rows.task, origin, fitting.strategy) for fitting in fittings]
     metrics = list(recipe.evaluation.metrics or rows.task.metrics())
     if recipe.export is not None:
-        _check_promise(recipe.task, recipe.export, metrics)
-    source = source_rows(rows.task, recipe.evaluation.source, origin, recipe.seed)
+        _check_promise(rows.task, origin.config, recipe.export, metrics)
+    source = source_rows(asked, recipe.evaluation.source, origin, _seed(recipe))
     return Plan(recipe, rows, origin, metrics, counts[-1], warned, source)
 
 
@@ -108,7 +113,7 @@ def baselines(recipe: Recipe) -> Iterator[Fitting]:
     """The trainings beside it, each with its strategy's own learning rate and at least as many epochs."""
     for name in recipe.evaluation.baselines:
         if name != "majority":
-            strategy = plugins.load("strategies", name)()
+            strategy = _bare(name)
             shared = {key: value for key, value in recipe.training.items() if key != "learning_rate"}
             training = strategy.training | shared
             if "num_train_epochs" in shared:
@@ -117,17 +122,37 @@ def baselines(recipe: Recipe) -> Iterator[Fitting]:
             yield Fitting(name, strategy, training)
 
 
-def _check_promise(task: Task, export: Export, metrics: list[str]) -> None:
+def _seed(recipe: Recipe) -> int:
+    """By which the source's rows were split: that of the earlier run, where the checkpoint is one."""
+    record = Path(recipe.model.id or "") / "result.json"
+    return RunResult.load(record).recipe["seed"] if record.is_file() else recipe.seed
+
+
+def _check_promise(task: Task, config: Any, export: Export, metrics: list[str]) -> None:
     if task.pretraining:
         raise RecipeError(f"export: models of '{task.name}' are checkpoints for other tasks; leave it out here")
     if export.metric not in ("headline", *metrics):
         near = plugins.nearest(export.metric, ["headline", *metrics])
         raise RecipeError(f"export.metric: the run is not scored by '{export.metric}'; {near}")
+    exporter = plugins.load("exporters", export.format)()
+    for scheme in ("optimized" if export.optimize else None, SCHEMES.get(export.quantization)):
+        exporter.check(task.model_class(config), config, scheme)
 
 
 def is_export(recipe: Recipe, variant: str) -> bool:
     """Whether a variant is the exporter's, and not a baseline."""
     return recipe.export is not None and variant.partition("-")[0] == recipe.export.format
+
+
+def _bare(name: str) -> Strategy:
+    """A strategy with its defaults."""
+    try:
+        strategy: Strategy = plugins.load("strategies", name)()
+    except ValidationError:
+        strategy = Strategy()
+    if strategy.name != name or getattr(strategy, "teacher", "") is None:
+        raise RecipeError(f"evaluation.baselines: strategy '{name}' needs fields of its own, so it can be no baseline")
+    return strategy
 
 
 def links(recipe: Recipe) -> list[str]:
@@ -199,17 +224,24 @@ def _pinned(recipe: Recipe) -> Recipe:
         found = find(model.id, model.revision, model.trust_remote_code)
         model = model.model_copy(update={"revision": found.revision})
     data = recipe.data.model_copy(update={"source": recipe.data.source.resolve()})
-    return recipe.model_copy(update={"model": model, "data": data})
+    evaluation = recipe.evaluation
+    if evaluation.source is not None:
+        settled = evaluation.source.model_copy(update={"source": evaluation.source.source.resolve()})
+        evaluation = evaluation.model_copy(update={"source": settled})
+    return recipe.model_copy(update={"model": model, "data": data, "evaluation": evaluation})
 
 
 def _parameters(task: Task, origin: Origin, strategy: Strategy) -> dict[str, int]:
     """Of the model that ships, and the most that train at a time."""
-    strategy.check(task, empty_model(task, origin))
+    model = empty_model(task, origin)
+    strategy.check(task, model)
     everything, trainable = [], []
     for step, _ in strategy.steps():
-        model = empty_model(task, origin)
         before, _ = parameters(model)
-        after, trains = parameters(step.prepare(model))
+        prepared = step.prepare(model.requires_grad_(True))
+        after, trains = parameters(prepared)
         everything.append(min(before, after))
         trainable.append(trains)
+        # The next step finds what this one has made smaller, and nothing that it has wrapped.
+        model = prepared if type(prepared) is type(model) else empty_model(task, origin)
     return {"all": min(everything), "trainable": max(trainable)}

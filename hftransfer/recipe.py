@@ -157,7 +157,7 @@ class Export(Section):
     format: str = "onnx"
     """The exporter."""
     quantization: Literal["auto", "none", "dynamic-int8", "static-int8", "weight-int4"] = "dynamic-int8"
-    """The smaller variant: `auto` tries all on the validation rows and ships the best, `none` leaves it out."""
+    """The smaller variant: `auto` tries what suits the model on the validation rows and ships the best."""
     max_drop: float = Field(default=0.01, ge=0)
     """How much of the metric an exported variant may lose on the test rows; more, and it is rejected."""
     metric: str = "headline"

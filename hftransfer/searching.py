@@ -20,6 +20,7 @@ from hftransfer.planning import Plan, promised_by
 from hftransfer.results import Score, Tried
 from hftransfer.stages import Job, scorer, unpacked
 from hftransfer.tasks import Outputs
+from hftransfer.workspace import whole
 
 
 def promised(plan: Plan) -> str:
@@ -87,17 +88,30 @@ class Search:
             yield Candidate(name, scheme, tuple(itertools.chain.from_iterable(groups[:count])))
             count = len(groups) if tried[name].why is None else 2 * count
 
-    def _make(self, candidate: Candidate, place: Path) -> None:
-        self.exporter.make(candidate.scheme, self.source, place, self.wishes, frozenset(candidate.spared))
+    def _make(self, candidate: Candidate) -> str | None:
+        """Make a candidate on the main process; why it cannot be, where the runtime says so."""
+        if not candidate.scheme or not self.job.workspace.state.is_main_process:
+            return None
+
+        def make(place: Path) -> None:
+            self.exporter.make(candidate.scheme, self.source, place, self.wishes, frozenset(candidate.spared))
+            # One that cannot be loaded is none.
+            self.exporter.load(self.job.plan.task, place)
+
+        try:
+            whole(self._folder(candidate), make)
+        except ExportError as error:
+            return str(error)
+        return None
+
+    def _folder(self, candidate: Candidate) -> Path:
+        return self.job.workspace.kept / "tried" / candidate.name if candidate.scheme else self.source
 
     def _try(self, candidate: Candidate) -> dict[str, Any]:
         """Make, score on the validation rows, time; an upstream limit is an outcome too."""
-        plan, workspace, folder = self.job.plan, self.job.workspace, self.source
-        try:
-            if candidate.scheme:
-                folder = workspace.directory(f"work/tried/{candidate.name}", partial(self._make, candidate))
-        except ExportError as error:
-            return Tried(why=str(error)).model_dump()
+        plan, workspace, folder = self.job.plan, self.job.workspace, self._folder(candidate)
+        if why := workspace.record(f"tried/{candidate.name}-made", partial(self._make, candidate)):
+            return Tried(why=why).model_dump()
         model = self.exporter.load(plan.task, folder)
         made = workspace.arrays(
             f"tried/{candidate.name}",
@@ -108,7 +122,7 @@ class Search:
         metric, lost = promised(plan), drop(plan, mine, theirs, references).value
         score = load_metric(metric, plan.task.metric_config())(plan.task.decide(theirs), references)[metric]
         size = sum((folder / file).stat().st_size for file in self.exporter.files(folder))
-        facts = runtime(plan.task, model, self.job.encoded, size, candidate.name)
+        facts = runtime(plan.task, model, self.job.encoded, size, candidate.name, "validation")
         assert plan.recipe.export is not None
         most = plan.recipe.export.max_drop
         why = None if lost <= most else f"it loses {lost:.4f} of {metric} on the validation rows, over {most}"

@@ -211,6 +211,9 @@ def portable_record(result: RunResult) -> str:
     record = result.model_dump(mode="json", by_alias=True)
     record["recipe"] = yaml.safe_load(recipe_yaml(result))
     record["warnings"] = [_FOLDERS.sub("", line) for line in result.warnings]
+    for facts, key in [(record["tried"], "why"), (record["exports"], "rejected")]:
+        for it in facts.values():
+            it[key] = it[key] and _FOLDERS.sub("", it[key])
     return json.dumps(record, indent=1) + "\n"
 
 

@@ -57,6 +57,8 @@ def arguments(training: dict[str, Any], folder: Path, seed: int, by_length: bool
         raise RecipeError("training.fp16: there is no half precision on a CPU (it would train in fp32); use bf16")
     if made.device.type == "cpu":
         made.dataloader_pin_memory = False
+    # Several GPUs are for torchrun: copies of a model in threads would share the hooks of losses.
+    made._n_gpu = min(1, made.n_gpu)
     return made
 
 

@@ -108,7 +108,8 @@ class Workspace:
             try:
                 yield self
             except HFTransferError:
-                if fresh:
+                # What was trained is not thrown away for what was to be made of it.
+                if fresh and not any(self.kept.glob("*/history.json")):
                     shutil.rmtree(self.folder)
                 raise
 
@@ -135,17 +136,15 @@ class Workspace:
         if self.state.is_main_process:
             path.parent.mkdir(parents=True, exist_ok=True)
             write(path, json.dumps(made))
-        return made
+        # What was measured differs between processes; all go on from the same.
+        self.state.wait_for_everyone()
+        return json.loads(path.read_text(encoding="utf-8"))
 
     def directory(self, name: str, make: Callable[[Path], Any]) -> Path:
         """A directory of the run, made once by the main process, whole or not at all."""
         path = self.folder / name
-        if self.state.is_main_process and not path.is_dir():
-            partial = path.with_name(path.name + ".partial")
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
-            make(partial)
-            partial.rename(path)
+        if self.state.is_main_process:
+            whole(path, make)
         self.state.wait_for_everyone()
         return path
 
@@ -176,6 +175,17 @@ class Workspace:
         self.folder.rename(self.out)
         shutil.rmtree(old, ignore_errors=True)
         return self.out
+
+
+def whole(path: Path, make: Callable[[Path], Any]) -> None:
+    """A directory that is there whole or not at all."""
+    if path.is_dir():
+        return
+    partial = path.with_name(path.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    make(partial)
+    partial.rename(path)
 
 
 def _take(lock: Any, out: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import tiny
 
 from hftransfer import plugins
-from hftransfer.errors import RecipeError
+from hftransfer.errors import ExportError, RecipeError
 from hftransfer.pipeline import run
 from hftransfer.reading import parse_recipe
 from hftransfer.training import last_complete
@@ -71,6 +71,31 @@ def _assert_a_kill_changes_nothing(text, tmp_path, pattern):
     assert _kill_when(command, tmp_path / "killed.partial", pattern) == -signal.SIGKILL
     subprocess.run(command, check=True, capture_output=True)
     _assert_same(tmp_path / "whole", tmp_path / "killed")
+
+
+@pytest.mark.parametrize("task", ["text-generation", "masked-image-modeling", "speech-pretraining"])
+def test_a_kill_changes_nothing_of_what_is_hidden(task, tmp_path):
+    text = tiny.recipe(plugins.load("tasks", task)(), tmp_path)
+    _assert_a_kill_changes_nothing(text, tmp_path, "work/tuned/checkpoints/checkpoint-4/complete")
+
+
+def test_a_kill_changes_no_mixed_row(tmp_path):
+    text = tiny.recipe(plugins.load("tasks", "image-classification")(), tmp_path)
+    text = text.replace("data:", "data:\n  augment: [mixup, cutmix]")
+    _assert_a_kill_changes_nothing(text, tmp_path, "work/tuned/checkpoints/checkpoint-4/complete")
+
+
+def test_what_is_trained_is_kept_when_what_follows_fails(tmp_path, monkeypatch):
+    def fail(*_args):
+        raise ExportError("no such scheme")
+
+    text = tiny.recipe(plugins.load("tasks", "text-classification")(), tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr("hftransfer.exporting.ship", fail)
+        with pytest.raises(ExportError):
+            run(parse_recipe(text), tmp_path / "run")
+    assert (tmp_path / "run.partial" / "model" / "model.safetensors").is_file()
+    assert run(parse_recipe(text), tmp_path / "run", resume=True).scores["test"]["tuned"]
 
 
 def test_a_kill_changes_no_random_crop(tmp_path):

@@ -1,11 +1,17 @@
 """What a label column becomes, on small real objects."""
 
+import json
+import re
+
 import numpy as np
 import pytest
+import tiny
 from datasets import Dataset
 
 from hftransfer import plugins
-from hftransfer.errors import DataError
+from hftransfer.errors import DataError, RecipeError
+from hftransfer.planning import check
+from hftransfer.reading import parse_recipe
 
 
 def _rows(*labels):
@@ -80,3 +86,38 @@ def test_training_sees_crops_and_flips_of_an_image_in_its_own_size():
     flip = plugins.load("tasks", "image-classification")(flip=True)
     seen = {flip.vary(row, np.random.default_rng(seed))["pixel_values"][0, 0, 0] for seed in range(8)}
     assert seen == {0.0, 11.0}
+
+
+def test_a_model_that_has_diverged_gets_no_score_for_it():
+    task = plugins.load("tasks", "fill-mask")()
+    outputs = {"losses": np.array([[np.nan, np.nan], [0.5, np.nan]]), "right": np.array([[0, 0], [1, -1]])}
+    decided = task.decide(outputs)
+    assert np.isnan(decided[0, 0]) and decided[:, 1].tolist() == [2, 1] and decided[1].tolist() == [0.5, 1, 1]
+
+
+@pytest.mark.parametrize("labels", [[["a", "b"]] * 40, [0.5] * 40, [None, "a"] * 20])
+def test_labels_that_are_no_classes_hinder_no_pretraining(labels, tmp_path):
+    (tmp_path / "rows.json").write_text(
+        "\n".join(json.dumps({"text": f"good {i}", "label": label}) for i, label in enumerate(labels))
+    )
+    text = tiny.recipe(plugins.load("tasks", "fill-mask")(), tmp_path)
+    source = re.search(r"source: .*", text).group(0)
+    plan = check(parse_recipe(text.replace(source, f"source: {{name: json, train: {tmp_path / 'rows.json'}}}")))
+    assert plan.rows.facts.rows["test"] == 12
+
+
+def test_blocks_of_a_packed_text_hold_all_of_it_but_a_lone_end():
+    from datasets import Dataset
+
+    task = plugins.load("tasks", "text-generation")(max_length=4)
+    task = task.know(processor=type("Tokenizer", (), {"model_max_length": 64}))
+    blocks = task.packed(Dataset.from_dict({"input_ids": [[1, 2, 3], [4, 5], [6, 7, 8, 9]]}))["input_ids"]
+    assert [list(block) for block in blocks] == [[1, 2, 3, 4], [5, 6, 7, 8]]
+
+
+@pytest.mark.parametrize("name", ["distill", "prune"])
+def test_a_strategy_that_needs_fields_is_no_baseline(name, tmp_path):
+    text = tiny.recipe(plugins.load("tasks", "text-classification")(), tmp_path)
+    text = text.replace("evaluation: {", f"evaluation: {{baselines: [{name}], ")
+    with pytest.raises(RecipeError, match=f"strategy '{name}' needs fields of its own"):
+        check(parse_recipe(text))

@@ -38,6 +38,13 @@ class Exporter(Plugin):
     targets: ClassVar[tuple[str, ...]] = ()
     """Processors that a model can be made for."""
 
+    def check(self, kind: str, config: Any, scheme: str | None) -> None:
+        """Look at the model's Auto class and config before anything is trained.
+
+        Raises:
+            ExportError: the runtime cannot make the scheme of such a model.
+        """
+
     def export(self, task: Task, model: Any, processor: Any, folder: Path) -> None:
         """Write the model, its config and its processor.
 

@@ -1,11 +1,14 @@
 """ONNX through Optimum and the ONNX runtime (https://huggingface.co/docs/optimum-onnx)."""
 
 import copy
+import os
 import re
 import shutil
 import tempfile
 import warnings
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,6 +26,7 @@ _LINEAR = ["MatMul", "Gemm", "Gather"]
 _FITTING = [*_LINEAR, "Conv"]
 # Rows by which a group of nodes is found sensitive.
 _PROBES = 16
+_WRITERS = ("AutoModelForCausalLM", "AutoModelForSeq2SeqLM", "AutoModelForSpeechSeq2Seq")
 
 
 class Onnx(Exporter):
@@ -41,6 +45,18 @@ class Onnx(Exporter):
             )
         super().check_installed()
 
+    def check(self, kind: str, config: Any, scheme: str | None) -> None:
+        if kind in _WRITERS and scheme in ("optimized", "int8-static"):
+            raise ExportError(
+                "export: Optimum neither optimizes nor calibrates a model that writes (its decoder has subgraphs); "
+                "use dynamic-int8 or weight-int4"
+            )
+        if scheme == "optimized":
+            from optimum.onnxruntime.utils import ORTConfigManager
+
+            with _upstream("export.optimize: Optimum cannot optimize it"):
+                ORTConfigManager.check_supported_model(config.model_type)
+
     def export(self, task: Task, model: Any, processor: Any, folder: Path) -> None:
         from optimum.exporters.onnx import onnx_export_from_model
         from optimum.exporters.tasks import TasksManager
@@ -52,15 +68,11 @@ class Onnx(Exporter):
         # Whisper takes recordings of one length alone; the exporter supposes that of the published checkpoints.
         positions = getattr(model.config, "max_source_positions", None)
         shapes = {"nb_max_frames": 2 * positions} if positions else {}
-        try:
-            with warnings.catch_warnings():
-                # The tracer warns of every Python branch; whether that matters is seen on the test rows, all of which
-                # are compared afterwards, so the exporter's own validation on made-up inputs is left out too.
-                warnings.simplefilter("ignore")
-                onnx_export_from_model(model, folder, task=kind, do_validation=False, **shapes)
-        except (KeyError, ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise ExportError(f"Optimum cannot export {type(model).__name__} to ONNX: {reason}") from error
+        with _upstream(f"Optimum cannot export {type(model).__name__} to ONNX"), warnings.catch_warnings():
+            # The tracer warns of every Python branch; whether that matters is seen on the test rows, all of which
+            # are compared afterwards, so the exporter's own validation on made-up inputs is left out too.
+            warnings.simplefilter("ignore")
+            onnx_export_from_model(model, folder, task=kind, do_validation=False, **shapes)
         if (folder / "decoder_model_merged.onnx").is_file():
             # The merged decoder does what these two do.
             for name in ("decoder_model.onnx", "decoder_with_past_model.onnx"):
@@ -71,11 +83,6 @@ class Onnx(Exporter):
         return ["int8", "int4"] if _writes(source) else ["optimized", "int8", "int8-static"]
 
     def make(self, scheme: str, source: Path, folder: Path, wishes: Wishes, spared: frozenset[str]) -> None:
-        if _writes(source) and scheme in ("optimized", "int8-static"):
-            raise ExportError(
-                "Optimum neither optimizes nor calibrates a model that writes (its decoder has subgraphs); "
-                "use dynamic-int8 or weight-int4"
-            )
         for file in source.iterdir():
             if file.is_file() and file.suffix != ".onnx" and not file.name.endswith(".onnx_data"):
                 shutil.copy2(file, folder)
@@ -120,10 +127,29 @@ class Onnx(Exporter):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         kind = getattr(runtimes, name, runtimes.ORTModelForCustomTasks)
-        return kind.from_pretrained(folder, session_options=options)
+        with _upstream(f"the runtime cannot load '{folder.name}'"):
+            return kind.from_pretrained(folder, session_options=options)
 
     def files(self, folder: Path) -> list[str]:
         return sorted(file.name for file in folder.glob("*.onnx*"))
+
+
+@contextmanager
+def _upstream(what: str) -> Iterator[None]:
+    """What Optimum and the runtime raise, as a sentence of ours that begins with what could not be done."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as runtime
+
+    own = (
+        runtime.Fail,
+        runtime.InvalidArgument,
+        runtime.InvalidGraph,
+        runtime.NotImplemented,
+        runtime.RuntimeException,
+    )
+    try:
+        yield
+    except (KeyError, ValueError, TypeError, RuntimeError, NotImplementedError, *own) as error:
+        raise ExportError(f"{what}: {' '.join(str(error).split())[:300]}") from error
 
 
 def _writes(source: Path) -> bool:
@@ -154,12 +180,12 @@ def _folded(model: Any) -> Any:
 def _optimize(source: Path, folder: Path, level: str) -> None:
     from optimum.onnxruntime import AutoOptimizationConfig, ORTOptimizer
 
-    try:
-        optimizer = ORTOptimizer.from_pretrained(source)
+    with _upstream("Optimum cannot optimize the model"), tempfile.TemporaryDirectory(dir=folder.parent) as place:
+        # Optimum removes the weights of a large model beside its source.
+        shutil.copytree(source, place, dirs_exist_ok=True, copy_function=os.link)
+        optimizer = ORTOptimizer.from_pretrained(place)
         config = AutoOptimizationConfig.with_optimization_level(level)
         optimizer.optimize(save_dir=folder, optimization_config=config, file_suffix="")
-    except (NotImplementedError, KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise ExportError(f"Optimum cannot optimize the model: {' '.join(str(error).split())[:300]}") from None
 
 
 def _pack(source: Path, folder: Path) -> None:
@@ -169,11 +195,12 @@ def _pack(source: Path, folder: Path) -> None:
     from onnxruntime.quantization.onnx_model import ONNXModel
 
     for file in sorted(source.glob("*.onnx")):
-        model = ONNXModel(onnx.load(file))
-        model.replace_gemm_with_matmul()
-        quantizer = MatMulNBitsQuantizer(model.model, block_size=32, is_symmetric=True)
-        quantizer.process()
-        quantizer.model.save_model_to_file(str(folder / file.name), False)
+        with _upstream(f"{file.name} cannot be packed"):
+            model = ONNXModel(onnx.load(file))
+            model.replace_gemm_with_matmul()
+            quantizer = MatMulNBitsQuantizer(model.model, block_size=32, is_symmetric=True)
+            quantizer.process()
+            quantizer.model.save_model_to_file(str(folder / file.name), False)
 
 
 def _dynamic_operators(source: Path, wishes: Wishes) -> list[str] | None:
@@ -204,11 +231,9 @@ def _quantize(
     )
     for file in sorted(source.glob("*.onnx")):
         quantizer = ORTQuantizer.from_pretrained(source, file_name=file.name)
-        try:
+        with _upstream(f"{file.name} cannot be quantized"):
             more = {"calibration_tensors_range": _ranges(file, quantizer, wishes, config)} if static else {}
             quantizer.quantize(save_dir=folder, quantization_config=config, file_suffix=None, **more)
-        except (ValueError, TypeError, RuntimeError, NotImplementedError) as error:
-            raise ExportError(f"{file.name} cannot be quantized: {' '.join(str(error).split())[:300]}") from None
 
 
 def _ranges(file: Path, quantizer: Any, wishes: Wishes, config: Any) -> Any:

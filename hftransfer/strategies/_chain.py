@@ -24,8 +24,9 @@ class Chain(Strategy):
             strategy.check_installed()
 
     def check(self, task: Task, model: Any) -> None:
-        if self.first.plans():
-            raise RecipeError(f"compress: strategy '{self.first.name}' trains several models; leave it out")
+        for strategy in [self.first, *self.then]:
+            if strategy.plans():
+                raise RecipeError(f"compress: strategy '{strategy.name}' trains several models; leave one of them out")
         for strategy in [self.first, *self.then]:
             strategy.check(task, model)
 

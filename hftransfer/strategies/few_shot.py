@@ -18,6 +18,8 @@ from hftransfer.tasks import Task
 class _Contrastive(Strategy):
     """The first phase: the loss of the model becomes that of the vectors which its last layer reads."""
 
+    own_loss: ClassVar[bool] = True
+
     temperature: float
 
     def prepare(self, model: Any) -> Any:

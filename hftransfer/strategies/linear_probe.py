@@ -52,7 +52,8 @@ class LinearProbe(Strategy):
             return encoded
         batch = encoded.collate([encoded.splits["train"][row] for row in range(min(2, len(encoded.splits["train"])))])
         read = _fields_read(model, batch)
-        if read is None or (read.sequences and "length" in (encoded.splits["train"].column_names or [])):
+        uneven = any("length" in (rows.column_names or []) for rows in encoded.splits.values())
+        if read is None or (read.sequences and uneven):
             return encoded
         size = sum(cells[0].nbytes for cells in _features(model, batch, read).values())
         if size * sum(len(rows) for rows in encoded.splits.values()) > KEEP_BYTES:

@@ -19,18 +19,25 @@ class _Hidden(Task):
     def metrics(self) -> list[str]:
         return ["perplexity", "token_accuracy"]
 
+    @property
+    def may_be_empty(self) -> frozenset[str]:
+        return self.optional
+
     def groups(self, rows: Any) -> list[Any] | None:
-        """By the labels, where there are any: the splits are then those of a classification of the same rows."""
-        return list(rows["label"]) if "label" in rows.column_names else None
+        """By the labels, where each row has one: the splits are then those of a classification of the same rows."""
+        labels = list(rows["label"]) if "label" in rows.column_names else [None]
+        return labels if all(isinstance(label, str | int) for label in labels) else None
 
     def decide(self, outputs: Outputs) -> np.ndarray:
         """Of shape (rows, 3): the sum of the losses, how many places were hidden, and how many guesses are right."""
-        losses = outputs["losses"]
-        counts = (~np.isnan(losses)).sum(axis=1)
-        return np.stack([np.nansum(losses, axis=1), counts, (outputs["right"] == 1).sum(axis=1)], axis=1)
+        # Losses are NaN too where a training has diverged.
+        hidden = outputs["right"] != -1
+        losses = np.where(hidden, outputs["losses"], 0).sum(axis=1)
+        return np.stack([losses, hidden.sum(axis=1), (outputs["right"] == 1).sum(axis=1)], axis=1)
 
     def references(self, rows: Any) -> np.ndarray:
-        return np.zeros((len(rows), 3))
+        """Nothing that a prediction could be equal to."""
+        return np.tile([0.0, 0.0, -1.0], (len(rows), 1))
 
     def same(self, mine: np.ndarray, theirs: np.ndarray, references: np.ndarray) -> np.ndarray:
         """As many right guesses."""

@@ -42,7 +42,7 @@ class MaskedImageModeling(_Hidden):
 
     def config(self) -> dict[str, Any]:
         """A model whose patches all have one size (ViT) draws in what it hides, of that size."""
-        alike = self.architecture.model_type in ("vit", "deit")
+        alike = getattr(self.architecture, "model_type", None) in ("vit", "deit")
         return {"encoder_stride": self.architecture.patch_size} if alike else {}
 
     def check(self, splits: dict[str, Any], config: Any) -> list[str]:
@@ -91,7 +91,7 @@ class MaskedImageModeling(_Hidden):
 
     def predict(self, model: Any, batch: Batch) -> Outputs:
         drawn = model(**batch).reconstruction.float().cpu().numpy()
-        pixels, masks = batch["pixel_values"].cpu().numpy(), batch["bool_masked_pos"].cpu().numpy()
+        pixels, masks = batch["pixel_values"].float().cpu().numpy(), batch["bool_masked_pos"].cpu().numpy()
         size = self.architecture.patch_size
         count, _, height, width = pixels.shape
         places = (count, height // size, size, width // size, size)

@@ -4,6 +4,7 @@ The contrastive task of wav2vec 2.0, Baevski et al. 2020, https://arxiv.org/abs/
 checkpoint for any recipe on recordings.
 """
 
+import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -50,7 +51,10 @@ class SpeechPretraining(_Hidden):
         return {"apply_spec_augment": True} | hides
 
     def check(self, splits: dict[str, Any], config: Any) -> list[str]:
-        if not hasattr(config, "num_negatives"):
+        import transformers
+
+        kind = transformers.AutoModelForPreTraining._model_mapping[type(config)]
+        if "sampled_negative_indices" not in inspect.signature(kind.forward).parameters:
             raise ModelError(
                 f"a {config.model_type} checkpoint has no contrastive task; take one of model type wav2vec2"
             )
@@ -166,8 +170,11 @@ class SpeechPretraining(_Hidden):
             # Another frame may have the very code that is looked for.
             equal = (candidates[:, 1:] == candidates[:, :1]).all(dim=-1)
             logits[:, 1:].masked_fill_(equal, float("-inf"))
-            losses = logits.logsumexp(dim=1) - logits[:, 0]
-            found.append((losses.cpu().numpy(), (logits.argmax(dim=1) == 0).long().cpu().numpy()))
+            # Where all codes are one, there is nothing to tell apart, and chance decides.
+            blind = equal.all(dim=1)
+            losses = (logits.logsumexp(dim=1) - logits[:, 0]).masked_fill(blind, float(np.log(logits.shape[1])))
+            right = (logits.argmax(dim=1) == 0) & ~blind
+            found.append((losses.cpu().numpy(), right.long().cpu().numpy()))
         return found
 
     def read(self, text: str) -> dict[str, Any]:

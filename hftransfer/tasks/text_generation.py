@@ -3,7 +3,6 @@
 https://huggingface.co/docs/transformers/tasks/language_modeling
 """
 
-import itertools
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -50,11 +49,12 @@ class TextGeneration(_Hidden):
         from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
         from transformers import PreTrainedTokenizerFast
 
-        end = "<|endoftext|>"
+        end, letters = "<|endoftext|>", pre_tokenizers.ByteLevel.alphabet()
+        if config.vocab_size <= len(letters):
+            raise ModelError(f"model.config.vocab_size: at least {len(letters) + 1}, a token for each byte, for texts")
         tokenizer = Tokenizer(models.BPE())
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         tokenizer.decoder = decoders.ByteLevel()
-        letters = pre_tokenizers.ByteLevel.alphabet()
         trainer = trainers.BpeTrainer(
             vocab_size=config.vocab_size, special_tokens=[end], initial_alphabet=letters, show_progress=False
         )
@@ -72,10 +72,23 @@ class TextGeneration(_Hidden):
 
     def check(self, splits: dict[str, Any], config: Any) -> list[str]:
         check_positions(self.max_length, self.processor, config)
+        if self._room(config) < (least := longest(self.max_length, self.processor) // 2):
+            raise ModelError(
+                f"task.max_new_tokens: {self.max_new_tokens} behind the {least} of half a text are more than the "
+                f"{config.max_position_embeddings} tokens that the checkpoint takes"
+            )
         return []
+
+    def _room(self, config: Any) -> int:
+        """Tokens that may stand before those that are written."""
+        positions = getattr(config, "max_position_embeddings", None)
+        return (positions if isinstance(positions, int) else 2**31) - self.max_new_tokens
 
     def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
         ids = self.processor(rows["text"], verbose=False)["input_ids"]
+        if "prompt" in rows:
+            # What is written follows from the end of a prompt.
+            ids = [one[-min(self.max_length, self._room(self.architecture)) :] for one in ids]
         end, length = self.processor.eos_token_id, longest(self.max_length, self.processor)
         encoded: dict[str, list[Any]] = {"input_ids": [[*one, *([end] * (one[-1:] != [end]))] for one in ids]}
         encoded["length"] = [min(len(one), length) for one in encoded["input_ids"]]
@@ -87,9 +100,9 @@ class TextGeneration(_Hidden):
         from datasets import Dataset
 
         size = longest(self.max_length, self.processor)
-        whole = list(itertools.chain.from_iterable(rows["input_ids"]))
-        blocks = [whole[start : start + size] for start in range(0, len(whole), size)]
-        return Dataset.from_dict({"input_ids": blocks})
+        whole = np.concatenate([np.asarray(ids) for ids in rows["input_ids"]])
+        # A last token by itself has nothing behind it to guess.
+        return Dataset.from_dict({"input_ids": [whole[at : at + size] for at in range(0, len(whole) - 1, size)]})
 
     def collator(self) -> Callable[[list[dict[str, Any]]], Batch]:
         import torch
