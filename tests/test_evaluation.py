@@ -1,11 +1,18 @@
 """Scores, their intervals, and the gate."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import tiny
 from sklearn.metrics import f1_score
 
-from hftransfer import plugins
+from hftransfer import plugins, searching
 from hftransfer.evaluation import Scorer, calibration_error, confusion, gate, load_metric
+from hftransfer.planning import check
+from hftransfer.reading import parse_recipe
+from hftransfer.recipe import Export
+from hftransfer.results import Score
 
 KINDS = ("single_label_classification", "multi_label_classification", "regression")
 
@@ -45,12 +52,26 @@ def test_the_interval_of_a_gain_is_paired():
     assert gain.low == pytest.approx(0.05 - half, abs=0.004) and gain.high == pytest.approx(0.05 + half, abs=0.004)
 
 
-def test_the_gate_knows_the_direction_of_a_metric():
-    assert gate(0.9, 0.895, 0.01, lower_is_better=False) is None
-    assert gate(0.9, 0.95, 0.01, lower_is_better=False) is None
-    assert "0.0200" in gate(0.9, 0.88, 0.01, lower_is_better=False)
-    assert gate(0.9, 0.88, 0.01, lower_is_better=True) is None
-    assert gate(0.9, 0.95, 0.01, lower_is_better=True)
+def test_the_gate_says_what_is_lost():
+    def lost(value):
+        return gate("f1", Score(value=value, low=value - 0.01, high=value + 0.01, count=60), 0.01)
+
+    assert lost(0.005) is None and lost(-0.05) is None
+    assert lost(0.02) == "it loses 0.0200 [0.0100, 0.0300] of f1 on 60 test rows, and max_drop is 0.01"
+    # A model whose score is no number has not kept it.
+    assert lost(float("nan")) is not None
+
+
+@pytest.mark.parametrize(("metric", "sign"), [("mae", 1), ("r_squared", 1), ("pearsonr", 0)])
+def test_a_loss_is_a_loss_whatever_the_direction_of_a_metric(metric, sign, tmp_path):
+    text = tiny.recipe(plugins.load("tasks", "text-classification")(), tmp_path, labels="numbers")
+    plan = check(parse_recipe(text))
+    promise = Export(metric=metric)
+    plan = replace(plan, recipe=plan.recipe.model_copy(update={"export": promise}))
+    references = plan.task.references(plan.rows.splits["test"])
+    mine, theirs = {"logits": references[:, None]}, {"logits": references[:, None] + 0.1}
+    lost = searching.drop(plan, mine, theirs, references)
+    assert np.sign(round(lost.value, 6)) == sign and lost.count == 12
 
 
 def test_agreement_of_classes_lists_and_numbers():
