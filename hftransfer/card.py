@@ -200,8 +200,9 @@ def _usage(result: RunResult, repo: str | None) -> str:
 
 def _plain_usage(result: RunResult, variant: str, files: list[str], repo: str | None) -> str:
     """The same with the runtime alone; a local run has the model's files in one folder, the Hub has not."""
-    fields = {key: value for key, value in result.recipe["task"].items() if key != "name"}
-    plain = plugins.load("tasks", result.task).model_validate(fields).plain()
+    task = plugins.load("tasks", result.task)
+    fields = {key: value for key, value in result.recipe["task"].items() if key in task.model_fields}
+    plain = task.model_validate(fields).plain()
     if not plain:
         return ""
     imported, _, lines = plain.partition("\n\n")

@@ -69,7 +69,8 @@ def load_rows(task: Task, data: Data, seed: int) -> Rows:
     if data.sampling == "balanced":
         splits["train"] = balanced(task, splits["train"])
     content = [(name, hashes[origin][row]) for name, (origin, rows) in sorted(places.items()) for row in rows]
-    targets = [str(rows[role][:]) for _, rows in sorted(splits.items()) for role in sorted(task.targets)]
+    known = [(rows, role) for _, rows in sorted(splits.items()) for role in sorted(task.targets)]
+    targets = [str(rows[role][:]) for rows, role in known if role in rows.column_names]
     facts = DataFacts(
         fingerprint=hashlib.sha256(repr((content, targets)).encode()).hexdigest(),
         rows={name: len(rows) for name, rows in (splits | unlabelled).items()},

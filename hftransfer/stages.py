@@ -139,11 +139,15 @@ def score_tuned(job: Job) -> None:
 
 def drifted(job: Job) -> list[float]:
     """How near the features of the tuned model's blocks still are to those of the checkpoint."""
+    from transformers import set_seed
+
     plan = job.plan
     if plan.origin.weights is None:
         return []
 
     def make() -> list[float]:
+        # What the checkpoint lacks is drawn as for the training.
+        set_seed(plan.recipe.seed)
         return drift(plan.task, load_model(plan.task, plan.origin), job.shipped().cpu(), job.encoded)
 
     with job.workspace.timed("compare features"):

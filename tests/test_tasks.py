@@ -121,3 +121,11 @@ def test_a_strategy_that_needs_fields_is_no_baseline(name, tmp_path):
     text = text.replace("evaluation: {", f"evaluation: {{baselines: [{name}], ")
     with pytest.raises(RecipeError, match=f"strategy '{name}' needs fields of its own"):
         check(parse_recipe(text))
+
+
+def test_rows_need_no_labels_to_learn_from(tmp_path):
+    (tmp_path / "rows.csv").write_text("\n".join(["text", *(f"good {i}" for i in range(40))]))
+    text = tiny.recipe(plugins.load("tasks", "fill-mask")(), tmp_path)
+    source = re.search(r"source: .*", text).group(0)
+    plan = check(parse_recipe(text.replace(source, f"source: {{name: csv, train: {tmp_path / 'rows.csv'}}}")))
+    assert plan.rows.splits["train"].column_names == ["text"] and plan.rows.facts.classes["train"] == {}
