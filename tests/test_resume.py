@@ -78,7 +78,7 @@ def test_a_kill_changes_nothing_of_what_is_hidden(task, tmp_path):
     # Packed into blocks of 128 tokens, the few rows would be one.
     text = tiny.recipe(plugins.load("tasks", task)(), tmp_path)
     text = text.replace("{name: text-generation}", "{name: text-generation, max_length: 4}")
-    _assert_a_kill_changes_nothing(text, tmp_path, "work/tuned/checkpoints/checkpoint-4/complete")
+    _assert_a_kill_changes_nothing(text, tmp_path, "work/tuned/checkpoints/checkpoint-[34]/complete")
 
 
 def test_a_kill_changes_no_mixed_row(tmp_path):
