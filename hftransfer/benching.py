@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm.auto import tqdm
 
 from hftransfer import machine, plugins
@@ -29,8 +30,10 @@ _WARM, _TURN = 3, 5
 _BF16 = ("avx512_bf16", "amx_bf16", " bf16")
 
 
-def bench(folder: Path, batches: Sequence[int], threads: Sequence[int], calls: int) -> list[Speed]:
-    """Time every variant of a finished run on its own test rows; `bench.json` in the run keeps every call.
+def bench(
+    folder: Path, batches: Sequence[int], threads: Sequence[int], calls: int, without: Sequence[str] = ()
+) -> list[Speed]:
+    """Time every variant of a finished run but for some on its own test rows; `bench.json` in the run keeps every call.
 
     Raises:
         HFTransferError: the rows of the run are not to be had.
@@ -44,6 +47,7 @@ def bench(folder: Path, batches: Sequence[int], threads: Sequence[int], calls: i
         inputs = {size: encoded.collate([cells[i % len(cells)] for i in range(size)]) for size in batches}
     variants = ["pytorch", "pytorch-compile", *(["pytorch-bf16"] if _has_bf16() else [])]
     variants += [name for name in result.exports if name not in result.rejected()]
+    variants = [name for name in variants if name not in without]
     turns = -(-calls // _TURN)
     found: list[Speed] = []
     with tqdm(total=len(threads) * len(batches) * turns, desc="timing in turns", unit="turn") as bar:
@@ -61,7 +65,7 @@ def bench(folder: Path, batches: Sequence[int], threads: Sequence[int], calls: i
 
 def table(found: Sequence[Speed]) -> Table:
     """Latency by percentile, throughput, memory, and how many times as fast as plain PyTorch, at its side."""
-    plain = {(it.threads, it.batch): it.percentile(50) for it in found if it.variant == "pytorch"}
+    plain = {(it.threads, it.batch): it.percentile(50) for it in found if it.variant == "pytorch" and it.milliseconds}
     rows = []
     for it in found:
         start = (it.variant, str(it.threads), str(it.batch))
@@ -70,7 +74,7 @@ def table(found: Sequence[Speed]) -> Table:
             continue
         p50 = it.percentile(50)
         times = (amount(it.percentile(share)) for share in (50, 95, 99))
-        rate = (amount(1000 * it.batch / p50), f"{plain[it.threads, it.batch] / p50:.2f}")
+        rate = (amount(1000 * it.batch / p50), f"{plain.get((it.threads, it.batch), np.nan) / p50:.2f}")
         rows.append((*start, *times, *rate, amount(it.first_ms), amount(it.peak_bytes / 1e6)))
     head = ("variant", "threads", "batch", "p50 ms", "p95 ms", "p99 ms", "rows/s", "times PyTorch", "first ms", "MB")
     return Table("Latency, all variants called in turns", head, rows)

@@ -77,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--batch", type=int, nargs="+", default=[1, 8, 32], help="batch sizes")
     bench.add_argument("--threads", type=int, nargs="+", default=[os.cpu_count() or 1], help="numbers of threads")
     bench.add_argument("--calls", type=int, default=50, help="timed calls of each variant at each batch size")
+    bench.add_argument("--without", nargs="+", default=[], help="variants to leave out, such as pytorch-compile")
     bench.set_defaults(command=_bench)
 
     report = commands.add_parser("report", help="HTML and Markdown from finished runs, several of them compared")
@@ -221,7 +222,7 @@ def _bench(args: argparse.Namespace) -> int:
     from hftransfer.benching import bench, table
     from hftransfer.pictures import speeds
 
-    found = bench(args.run, args.batch, args.threads, args.calls)
+    found = bench(args.run, args.batch, args.threads, args.calls, args.without)
     (args.run / "bench.png").write_bytes(speeds(found).png())
     print(f"\n{table(found).text()}\n\n{args.run}/bench.png shows it, {args.run}/bench.json has every call")
     return 0

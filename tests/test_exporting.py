@@ -178,13 +178,15 @@ def test_bench_times_every_variant_in_turns(searched, capsys):
     assert main(["bench", str(searched), "--batch", "0"]) == 2
     assert "--batch: at least 1" in capsys.readouterr().err
     result = RunResult.load(searched / "result.json")
-    assert main(["bench", str(searched), "--batch", "2", "--threads", "1", "--calls", "5"]) == 0
+    # Compiling takes half a minute, of which nothing is of this package.
+    command = ["bench", str(searched), "--batch", "2", "--threads", "1", "--calls", "5", "--without", "pytorch-compile"]
+    assert main(command) == 0
     told = capsys.readouterr().out
     found = json.loads((searched / "bench.json").read_text())
     assert {"pytorch", *result.exports} <= {it["variant"] for it in found} and (searched / "bench.png").is_file()
     for it in found:
         assert it["variant"] in told
-        assert len(it["milliseconds"]) == 5 or (it["why"] and it["variant"] in ("pytorch-compile", "pytorch-bf16"))
+        assert len(it["milliseconds"]) == 5 or (it["why"] and it["variant"] == "pytorch-bf16")
 
 
 def _chained(folder, steps="[{name: distill, layers: 1}, {name: prune, width: 0.5}, quantize]"):

@@ -25,6 +25,10 @@ TINY = [
 ]
 
 
+# Of the fields of tasks.
+SMALL = {"max_length": 32, "max_new_tokens": 2}
+
+
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_a_recipe_is_short_and_says_how_to_run_it(path):
     lines = path.read_text().splitlines()
@@ -48,8 +52,7 @@ def test_a_recipe_runs(path, tmp_path):
     recipe = load_recipe(path)
     cheap = [name for name in recipe.evaluation.baselines if name == "majority"]
     overrides = [*TINY, f"evaluation.baselines={cheap}", *["export=null"] * bool(recipe.task.pretraining)]
-    if "max_length" in type(recipe.task).model_fields:
-        overrides.append("task.max_length=32")
+    overrides += [f"task.{key}={size}" for key, size in SMALL.items() if key in type(recipe.task).model_fields]
     if recipe.model.id and recipe.model.id.startswith("runs/"):
         overrides.append(f"model.id={tiny.checkpoint(recipe.task, tmp_path / 'checkpoint')}")
     if recipe.strategy.name == "distill":
