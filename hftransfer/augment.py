@@ -12,7 +12,7 @@ import numpy as np
 
 from hftransfer.encoding import Vary
 from hftransfer.errors import RecipeError
-from hftransfer.mixing import MIXES
+from hftransfer.mixing import INPUTS, MIXES
 from hftransfer.plugins import nearest
 from hftransfer.tasks import Task
 
@@ -115,7 +115,7 @@ _OPERATIONS: dict[str, dict[str, Change]] = {
     "text-classification": _WORDS,
 }
 _LIGHT = {"brightness", "contrast", "shift", "gain", "time_mask", "word_dropout"}
-_INPUTS = ("pixel_values", "input_values", "input_features", "input_ids")
+_INPUTS = (*INPUTS, "input_ids")
 
 
 def operations(task: Task, wanted: str | list[str]) -> list[str]:

@@ -23,6 +23,7 @@ from hftransfer.results import RunResult, Speed
 from hftransfer.tables import Table, amount
 from hftransfer.tasks import Task
 from hftransfer.weights import reload
+from hftransfer.workspace import write
 
 # Calls before the first that counts, and calls in a turn.
 _WARM, _TURN = 3, 5
@@ -45,7 +46,7 @@ def bench(
         encoded = encode(plan.task, {"test": rows}, Path(place))
         cells = [encoded.splits["test"][row] for row in range(len(rows))]
         inputs = {size: encoded.collate([cells[i % len(cells)] for i in range(size)]) for size in batches}
-    variants = ["pytorch", "pytorch-compile", *(["pytorch-bf16"] if _has_bf16() else [])]
+    variants = ["pytorch", "pytorch-compile", *(["pytorch-bf16"] if machine.has_flag(*_BF16) else [])]
     variants += [name for name in result.exports if name not in result.rejected()]
     variants = [name for name in variants if name not in without]
     turns = -(-calls // _TURN)
@@ -57,9 +58,7 @@ def bench(
                 found += _in_turns(contenders, size, turns, bar)
             for contender in contenders:
                 contender.end()
-    partial = folder / "bench.json.partial"
-    partial.write_text(json.dumps([it.model_dump() for it in found]), encoding="utf-8")
-    partial.replace(folder / "bench.json")
+    write(folder / "bench.json", json.dumps([it.model_dump() for it in found]))
     return found
 
 
@@ -78,11 +77,6 @@ def table(found: Sequence[Speed]) -> Table:
         rows.append((*start, *times, *rate, amount(it.first_ms), amount(it.peak_bytes / 1e6)))
     head = ("variant", "threads", "batch", "p50 ms", "p95 ms", "p99 ms", "rows/s", "times PyTorch", "first ms", "MB")
     return Table("Latency, all variants called in turns", head, rows)
-
-
-def _has_bf16() -> bool:
-    info = Path("/proc/cpuinfo")
-    return info.is_file() and any(flag in info.read_text() for flag in _BF16)
 
 
 class _Contender:

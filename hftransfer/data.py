@@ -12,7 +12,7 @@ from hftransfer.errors import DataError
 from hftransfer.plugins import nearest
 from hftransfer.recipe import Data
 from hftransfer.results import DataFacts
-from hftransfer.splitting import balanced, draw, named, remove_duplicates, split
+from hftransfer.splitting import balanced, draw, named, remove_duplicates, some, split
 from hftransfer.tasks import Task
 
 GROUP = "group"
@@ -45,7 +45,8 @@ def load_rows(task: Task, data: Data, seed: int) -> Rows:
     skipped: dict[str, int] = {}
     for name in wanted:
         columns = [role for role in [*task.columns, GROUP] if name != bare or role not in (*task.targets, GROUP)]
-        raw[name] = _to_roles(task, source[name], data.columns, name, columns)
+        given = some(source[name], data.max_rows, seed)
+        raw[name] = _to_roles(task, given, data.columns, name, columns)
         raw[name], hashes[name], skipped[name] = _clean(task, raw[name], name, data.on_error)
     task = task.resolve(raw[data.splits.train])
     places = split(task, data, source, raw, seed)

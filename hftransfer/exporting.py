@@ -2,19 +2,18 @@
 
 import shutil
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from hftransfer import plugins, searching
-from hftransfer.evaluation import gate, runtime
+from hftransfer.evaluation import gate
 from hftransfer.exporters import SCHEMES, Exporter, Inputs, Wishes
 from hftransfer.planning import promised_by
 from hftransfer.recipe import Export
 from hftransfer.results import ExportFacts, RuntimeFacts, Tried
-from hftransfer.stages import Job
+from hftransfer.stages import Job, measured, weights_size
 from hftransfer.tasks import Outputs
 
 # Rows of which the record tells that their outputs differ most.
@@ -34,8 +33,7 @@ def ship(job: Job) -> Shipped:
     """Export the tuned model, score each variant on the test rows, and hold it to the recipe's promise."""
     plan, workspace = job.plan, job.workspace
     model = job.shipped()
-    size = sum(file.stat().st_size for file in (workspace.folder / "model").glob("*.safetensors"))
-    pytorch = _runtime(job, "tuned", model, size)
+    pytorch = measured(job, "tuned", lambda: model, weights_size(workspace.folder / "model"))
     if plan.recipe.export is None:
         return Shipped(pytorch, {}, {})
     export = plan.recipe.export
@@ -49,7 +47,7 @@ def ship(job: Job) -> Shipped:
         optimize=export.optimize or "O2",
         target=export.target,
         operators=export.operators,
-        rows=lambda: _rows(job, export.calibration),
+        rows=cache(partial(_rows, job, export.calibration)),
     )
     schemes, tried = _chosen(job, export, searching.Search(job, exporter, folder, wishes))
 
@@ -102,7 +100,7 @@ def _measure(job: Job, exporter: Exporter, variant: str) -> ExportFacts:
     apart = _apart(mine, theirs)
     assert plan.recipe.export is not None
     return ExportFacts(
-        **_runtime(job, variant, model, sum((folder / name).stat().st_size for name in files)).model_dump(),
+        **measured(job, variant, lambda: model, sum((folder / name).stat().st_size for name in files)).model_dump(),
         max_abs_diff=float(apart.max()),
         agreement=float(same.mean()),
         loader=type(model).__name__,
@@ -120,10 +118,3 @@ def _apart(mine: Outputs, theirs: Outputs) -> np.ndarray:
     both = {name: np.isnan(mine[name]) & np.isnan(theirs[name]) for name in decimal}
     gaps = [np.where(both[n], 0, np.abs(mine[n] - theirs[n])).reshape(len(mine[n]), -1) for n in decimal]
     return np.asarray(np.concatenate(gaps, axis=1).max(axis=1))
-
-
-def _runtime(job: Job, variant: str, model: Any, size: int) -> RuntimeFacts:
-    made = job.workspace.record(
-        f"{variant}/runtime", lambda: runtime(job.plan.task, model, job.encoded, size, variant).model_dump()
-    )
-    return RuntimeFacts.model_validate(made)

@@ -36,6 +36,12 @@ def hardware() -> str:
     return "; ".join(parts)
 
 
+def has_flag(*flags: str) -> bool:
+    """Whether Linux tells of the processor that it has one of these instructions."""
+    info = Path("/proc/cpuinfo")
+    return info.is_file() and any(flag in info.read_text() for flag in flags)
+
+
 def watts() -> float:
     """Nominal power of what a run uses: 10 W for a core, 300 W for an accelerator; an order of magnitude, no more."""
     import torch

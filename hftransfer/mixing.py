@@ -43,7 +43,7 @@ MIXES: dict[str, dict[str, Mix]] = {
     "image-classification": {"mixup": _mixup, "cutmix": _cutmix},
     "audio-classification": {"mixup": _mixup},
 }
-_INPUTS = ("pixel_values", "input_values", "input_features")
+INPUTS = ("pixel_values", "input_values", "input_features")
 
 
 def check_mixing(task: Task, wanted: str | list[str]) -> list[str]:
@@ -68,7 +68,7 @@ def mix(task: Task, model: Any, wanted: str | list[str]) -> None:
     made: list[tuple[Any, float]] = []
 
     def before(module: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-        key = next((name for name in _INPUTS if name in kwargs), None)
+        key = next((name for name in INPUTS if name in kwargs), None)
         if not module.training or key is None or kwargs.get("labels") is None:
             return None
         order = torch.randperm(len(kwargs["labels"])).to(kwargs["labels"].device)

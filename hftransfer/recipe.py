@@ -109,6 +109,8 @@ class Data(Section):
     of the same name. The role `group` of any task says where a row comes from: scores are told for each group too."""
     splits: Splits = Splits()
     """Train, validation and test."""
+    max_rows: int | None = Field(default=None, ge=1)
+    """Take no more rows of each split of the source, drawn by the seed: for a first look at large data."""
     shots: int | None = Field(default=None, ge=1)
     """Keep this many training rows of each class, drawn by the seed."""
     unlabelled: str | None = None

@@ -19,6 +19,13 @@ def named(data: Data, source: dict[str, Any]) -> dict[str, str | None]:
     }
 
 
+def some(rows: Any, most: int | None, seed: int) -> Any:
+    """The rows, or as many of them as asked for, drawn by the seed, in their order."""
+    if most is None or most >= len(rows):
+        return rows
+    return rows.select(np.sort(np.random.default_rng(seed).permutation(len(rows))[:most]))
+
+
 def balanced(task: Task, rows: Any) -> Any:
     """The rows, those of rarer classes again and again until each class has as many as the largest."""
     groups = task.groups(rows)

@@ -1,18 +1,19 @@
-"""The stages of a run: train, score, export. Each is done once in the life of the run, however often it is resumed."""
+"""The stages of a run: train, score, time. Each is done once in the life of the run, however often it is resumed."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hftransfer.drift import drift
 from hftransfer.encoding import Encoded
-from hftransfer.evaluation import Scorer, load_metric, predict
+from hftransfer.evaluation import Scorer, load_metric, predict, runtime
 from hftransfer.mixing import mix
 from hftransfer.modeling import Checkpoint
 from hftransfer.planning import Fitting, Plan, tuned
-from hftransfer.results import Score
+from hftransfer.results import RuntimeFacts, Score
 from hftransfer.strategies import Ground, Strategy
 from hftransfer.tasks import Outputs, Task
 from hftransfer.training import arguments, train
@@ -60,6 +61,19 @@ class Job:
         """The tuned model as its folder holds it."""
         model = reload(self.plan.task, Checkpoint(str(self.workspace.folder / "model")))
         return model.to(self.workspace.state.device)
+
+
+def measured(job: Job, variant: str, load: Callable[[], Any], size: int) -> RuntimeFacts:
+    """Size and speed of a variant, whose model is read only where they are not known yet."""
+    made = job.workspace.record(
+        f"{variant}/runtime", lambda: runtime(job.plan.task, load(), job.encoded, size, variant).model_dump()
+    )
+    return RuntimeFacts.model_validate(made)
+
+
+def weights_size(folder: Path) -> int:
+    """Bytes of the safetensors in a folder."""
+    return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
 
 
 def majority(job: Job) -> None:

@@ -117,6 +117,7 @@ def train(
     )
     for plain in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(plain)
+    _read_lengths(trainer)
     if rates:
         _spread_rates(trainer.create_optimizer(), model, rates)
     with warnings.catch_warnings():
@@ -127,6 +128,22 @@ def train(
     return [
         {k: float(v) for k, v in entry.items() if isinstance(v, int | float)} for entry in trainer.state.log_history
     ]
+
+
+def _read_lengths(trainer: Any) -> None:
+    """Have the sampler that groups rows by length hold their lengths.
+
+    It is given a column of `datasets`, and would read it from the file for every row of every epoch.
+    """
+    build = trainer._get_train_sampler
+
+    def built(*given: Any) -> Any:
+        sampler = build(*given)
+        if getattr(sampler, "lengths", None) is not None:
+            sampler.lengths = list(sampler.lengths)
+        return sampler
+
+    trainer._get_train_sampler = built
 
 
 def _spread_rates(optimizer: Any, model: Any, rates: dict[str, float]) -> None:

@@ -8,13 +8,13 @@ import statistics
 import subprocess
 from pathlib import Path
 
+from _strategies import MNIST, ROOT, pretrain
+
 from hftransfer.results import RunResult
 from hftransfer.tables import Table, amount, interval, number, tried_table
 
-ROOT = Path(__file__).parent.parent
 RUNS = ROOT / "runs" / "export"
 PAGE = ROOT / "docs" / "export.md"
-MNIST = ROOT / "runs" / "mnist_sample-vit_tiny-scratch"
 SHORT = ["training.max_steps=60", "training.eval_strategy=no", "training.save_strategy=no"]
 PLAIN = ["evaluation.baselines=[]", "training.save_strategy=no", "training.eval_strategy=no"]
 # Name -> recipe and overrides. What is exported need not be good, and so most train for a minute.
@@ -43,9 +43,7 @@ CLAIMS = {"MiniLM on BBC News": (1.8, 3.5), "ViT on digits": (1.3, 1.0)}
 
 def export() -> bool:
     """Run what is missing, write the page, and say whether what is claimed holds."""
-    if not (MNIST / "result.json").is_file():
-        recipe = ROOT / "recipes/vision/mnist_sample-vit_tiny-scratch.yaml"
-        subprocess.run(["hftransfer", "run", str(recipe), "--out", str(MNIST)], check=True)
+    pretrain()
     found = {name: _result(name, *what) for name, what in (SEARCHES | TASKS).items()}
     speeds = {name: _speeds(name) for name in CLAIMS}
     claims = [line for name in CLAIMS for line in _claims(name, found[name], speeds[name])]
@@ -70,8 +68,12 @@ def export() -> bool:
 HEAD = ("variant", "threads", "p50 ms", "p95 ms", "times PyTorch")
 
 
+def _folder(name: str) -> Path:
+    return RUNS / "".join(c if c.isalnum() else "-" for c in name)
+
+
 def _result(name: str, recipe: str, overrides: list[str]) -> RunResult:
-    out = RUNS / "".join(c if c.isalnum() else "-" for c in name)
+    out = _folder(name)
     if not (out / "result.json").is_file():
         command = ["hftransfer", "run", str(ROOT / "recipes" / recipe), *overrides, "--out", str(out), "--overwrite"]
         # 3: a variant was rejected, which is what the page is to tell.
@@ -81,7 +83,7 @@ def _result(name: str, recipe: str, overrides: list[str]) -> RunResult:
 
 
 def _speeds(name: str) -> list[tuple[str, ...]]:
-    out = RUNS / "".join(c if c.isalnum() else "-" for c in name)
+    out = _folder(name)
     if not (out / "bench.json").is_file():
         command = ["hftransfer", "bench", str(out), "--batch", "1", "--threads", "1", "2", "--calls", "100"]
         subprocess.run(command, check=True)

@@ -112,13 +112,18 @@ def methods() -> list[str]:
     return sorted(mergeable())
 
 
+def column(family: str) -> list[str]:
+    """What each method does with a family."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return [tried(method, family) for method in methods()]
+
+
 def page() -> str:
     """The whole of docs/peft.md."""
     from importlib.metadata import version
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        rows = [[method, *(tried(method, family) for family in FAMILIES)] for method in methods()]
+    rows = zip(methods(), *map(column, FAMILIES), strict=True)
     lines = [["method", *FAMILIES], ["---"] * (len(FAMILIES) + 1), *rows]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     known = "What cannot be merged into a plain model (`prompt_tuning`, `prefix_tuning` and their like) is refused."

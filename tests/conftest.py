@@ -1,5 +1,6 @@
 """A Hub of our own on loopback for every test, and no other address; one thread for the tiny models."""
 
+import gc
 import os
 import socket
 import sys
@@ -45,6 +46,18 @@ def _guarded(host, *args, **kwargs):
 
 
 socket.getaddrinfo = _guarded
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    """Few calls are timed, a probe as a baseline is short, and no training searches the large libraries for garbage."""
+    from hftransfer.strategies.linear_probe import LinearProbe
+
+    monkeypatch.setattr("hftransfer.evaluation._TIMED", {1: 3, 8: 2})
+    monkeypatch.setitem(LinearProbe.training, "num_train_epochs", 3)
+    if "transformers.trainer" in sys.modules and not gc.get_freeze_count():
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture

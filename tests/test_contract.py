@@ -25,12 +25,23 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("tiny")
 
 
+@pytest.fixture(autouse=True)
+def _undrawn(monkeypatch):
+    """The pictures of a run are looked at elsewhere; here they are a third of the time."""
+    monkeypatch.setattr("hftransfer.pictures.Plot.png", lambda self: b"")
+
+
 def _task(name):
     return plugins.load("tasks", name)()
 
 
 # What a strategy needs beside its name, and what it may say of a task that it cannot work with.
-FIELDS = {"prune": "width: 0.5, layers: 1", "peft": "method: ia3"}
+FIELDS = {
+    "prune": "width: 0.5, layers: 1",
+    "peft": "method: ia3",
+    "lp_ft": "probe_epochs: 2",
+    "few_shot": "head_epochs: 2",
+}
 LABELS = "one class a row"
 REFUSALS = {
     "multi_task": "cannot share the encoder",
@@ -56,10 +67,11 @@ def test_a_run_leaves_a_model_that_says_what_was_scored(task, strategy, folder, 
     text = tiny.recipe(
         _task(task), folder, strategy=f"{{name: {strategy}, {fields}}}", more=tiny.EXPORT if exports else ""
     )
-    if refused := _refused(text):
-        assert re.search(REFUSALS[strategy], refused) and not (tmp_path / "run").exists()
+    try:
+        result = run(parse_recipe(text, overrides=["training.num_train_epochs=1"]), tmp_path / "run")
+    except HFTransferError as error:
+        assert re.search(REFUSALS[strategy], str(error)) and not [*tmp_path.glob("run*")]
         return
-    result = run(parse_recipe(text), tmp_path / "run")
     test = result.scores["test"]
     assert {"pretrained", "tuned", *exports} <= set(test) and list(result.exports) == exports
     if exports:
@@ -154,20 +166,9 @@ def test_a_variant_over_max_drop_is_rejected_and_removed(folder, tmp_path, monke
     text = tiny.recipe(task, folder, more="export: {format: onnx, max_drop: 0.01}")
     text = text.replace("num_train_epochs: 2", "num_train_epochs: 12, learning_rate: 3.0e-3")
 
-    class Broken:
-        """An exported model whose answers are turned round."""
-
-        def __init__(self, model):
-            self.model = model
-
-        def __call__(self, **inputs):
-            answer = self.model(**inputs)
-            answer.logits = -answer.logits
-            return answer
-
     load = Onnx.load
     monkeypatch.setattr(
-        Onnx, "load", lambda self, t, f: Broken(load(self, t, f)) if f.name == "onnx-int8" else load(self, t, f)
+        Onnx, "load", lambda self, t, f: tiny.Turned(load(self, t, f)) if f.name == "onnx-int8" else load(self, t, f)
     )
     result = run(parse_recipe(text), tmp_path / "run")
     assert set(result.rejected()) == {"onnx-int8"} and "max_drop is 0.01" in result.rejected()["onnx-int8"]

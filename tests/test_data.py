@@ -30,6 +30,11 @@ def test_shots_are_drawn_by_the_seed_and_the_same_each_time():
     assert first.facts.fingerprint == second.facts.fingerprint
 
 
+def test_a_first_look_takes_some_rows_of_each_split_the_same_each_time():
+    first, second = (_load("image-classification", "{name: sample, id: digits}", "max_rows: 100") for _ in range(2))
+    assert sum(first.facts.rows.values()) == 100 and first.facts.fingerprint == second.facts.fingerprint
+
+
 def _csv(path, rows):
     path.write_text("\n".join(["body,topic", *rows]) + "\n")
     return "{name: csv, train: " + str(path) + "}"

@@ -1,10 +1,9 @@
 """What is made of a tuned model: the search for the artefact that keeps the promise, its refusals, its speed."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
+import processes
 import pytest
 import tiny
 from test_resume import _kill_when
@@ -59,13 +58,12 @@ def test_what_ships_is_held_against_pytorch_row_by_row(searched):
 def test_a_killed_search_goes_on_behind_what_it_tried(folder, tmp_path):
     text = _text(folder, quantization="auto", calibration=8)
     (tmp_path / "recipe.yaml").write_text(text)
-    command = [sys.executable, "-m", "hftransfer.cli", "run", str(tmp_path / "recipe.yaml"), "--resume", "--out"]
-    command += [str(tmp_path / "killed")]
+    command = ["run", str(tmp_path / "recipe.yaml"), "--resume", "--out", str(tmp_path / "killed")]
     partial = tmp_path / "killed.partial"
     assert _kill_when(command, partial, "work/tried/int8-static.partial/*") == -9
     before = {name: (partial / "work" / "tried" / f"{name}.json").read_text() for name in ("fp32", "optimized", "int8")}
     assert not (partial / "work" / "tried" / "int8-static").exists() and not (tmp_path / "killed").exists()
-    subprocess.run(command, check=True, capture_output=True)
+    assert processes.finish(*command) == 0
     tried = RunResult.load(tmp_path / "killed" / "result.json").tried
     assert all(tried[name].p50_ms == json.loads(it)["p50_ms"] for name, it in before.items())
 
@@ -96,18 +94,6 @@ class _Torn:
         return self.real if fit else self.broken
 
 
-class _Turned:
-    """A model whose answers are turned round."""
-
-    def __init__(self, model):
-        self.model = model
-
-    def __call__(self, **inputs):
-        answer = self.model(**inputs)
-        answer.logits = -answer.logits
-        return answer
-
-
 def test_nodes_are_spared_until_the_promise_is_kept(folder, tmp_path, monkeypatch):
     text = _text(folder, quantization="auto", max_drop=0.01)
     text = text.replace("num_train_epochs: 2", "num_train_epochs: 12, learning_rate: 1.0e-2")
@@ -115,7 +101,7 @@ def test_nodes_are_spared_until_the_promise_is_kept(folder, tmp_path, monkeypatc
 
     def searched(self):
         model = self.job.shipped()
-        torn.append(_Torn(model, _Turned(model)))
+        torn.append(_Torn(model, tiny.Turned(model)))
         best, tried = real(searching.Search(self.job, torn[0], self.source, self.wishes))
         return None, tried
 

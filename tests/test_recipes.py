@@ -19,6 +19,7 @@ TINY = [
     "training.max_steps=2",
     "training.use_cpu=true",
     "evaluation.resamples=10",
+    "data.max_rows=300",
     "data.splits.validation=20",
     "data.splits.test=20",
     "export.max_drop=1.0" if tiny.EXPORTS else "export=null",
@@ -26,7 +27,7 @@ TINY = [
 
 
 # Of the fields of tasks.
-SMALL = {"max_length": 32, "max_new_tokens": 2}
+SMALL = {"max_length": 32, "max_new_tokens": 2, "max_target_length": 4}
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
@@ -52,6 +53,7 @@ def test_a_recipe_runs(path, tmp_path):
     recipe = load_recipe(path)
     cheap = [name for name in recipe.evaluation.baselines if name == "majority"]
     overrides = [*TINY, f"evaluation.baselines={cheap}", *["export=null"] * bool(recipe.task.pretraining)]
+    overrides += ["data.shots=4"] * (getattr(recipe.task, "problem_type", "regression") != "regression")
     overrides += [f"task.{key}={size}" for key, size in SMALL.items() if key in type(recipe.task).model_fields]
     if recipe.model.id and recipe.model.id.startswith("runs/"):
         overrides.append(f"model.id={tiny.checkpoint(recipe.task, tmp_path / 'checkpoint')}")
@@ -60,7 +62,7 @@ def test_a_recipe_runs(path, tmp_path):
     if recipe.strategy.name == "multi_task":
         for name, other in recipe.strategy.others.items():
             text = re.sub(r"max_length: \d+", "max_length: 32", (ROOT / other).read_text())
-            text = re.sub("splits: .*", "splits: {validation: 20, test: 20}", text)
+            text = re.sub("splits: .*", "splits: {validation: 20, test: 20}\n  max_rows: 300", text)
             (tmp_path / f"{name}.yaml").write_text(text)
             overrides.append(f"strategy.others.{name}={tmp_path / name}.yaml")
     try:

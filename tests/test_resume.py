@@ -1,11 +1,10 @@
 """A run that is killed, at whatever point, and resumed ends as one that was left alone."""
 
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
+import processes
 import pytest
 import tiny
 
@@ -27,13 +26,14 @@ def _recipe(folder):
 
 def _kill_when(command, path, pattern):
     """Start the command and kill it as soon as a file of the pattern is there."""
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    while process.poll() is None:
+    process = processes.start(*command)
+    while process.is_alive():
         if list(path.glob(pattern)):
-            process.send_signal(signal.SIGKILL)
+            process.kill()
             break
         time.sleep(0.002)
-    return process.wait()
+    process.join()
+    return process.exitcode
 
 
 def _assert_same(one, other):
@@ -47,10 +47,9 @@ def _assert_same(one, other):
 @pytest.mark.onnx
 def test_three_kills_change_no_prediction(tmp_path):
     text = _recipe(tmp_path)
-    run(parse_recipe(text), tmp_path / "whole")
     (tmp_path / "recipe.yaml").write_text(text)
-    command = [sys.executable, "-m", "hftransfer.cli", "run", str(tmp_path / "recipe.yaml"), "--out"]
-    command += [str(tmp_path / "killed"), "--resume"]
+    assert processes.finish("run", str(tmp_path / "recipe.yaml"), "--out", str(tmp_path / "whole")) == 0
+    command = ["run", str(tmp_path / "recipe.yaml"), "--out", str(tmp_path / "killed"), "--resume"]
     partial = tmp_path / "killed.partial"
     for pattern in (
         "work/linear_probe/kept/*.arrow",
@@ -58,7 +57,7 @@ def test_three_kills_change_no_prediction(tmp_path):
         "onnx.partial",
     ):
         assert _kill_when(command, partial, pattern) == -signal.SIGKILL
-    subprocess.run(command, check=True, capture_output=True)
+    assert processes.finish(*command) == 0
     _assert_same(tmp_path / "whole", tmp_path / "killed")
     assert not partial.exists()
 
@@ -66,10 +65,9 @@ def test_three_kills_change_no_prediction(tmp_path):
 def _assert_a_kill_changes_nothing(text, tmp_path, pattern):
     run(parse_recipe(text), tmp_path / "whole")
     (tmp_path / "recipe.yaml").write_text(text)
-    command = [sys.executable, "-m", "hftransfer.cli", "run", str(tmp_path / "recipe.yaml"), "--out"]
-    command += [str(tmp_path / "killed"), "--resume"]
+    command = ["run", str(tmp_path / "recipe.yaml"), "--out", str(tmp_path / "killed"), "--resume"]
     assert _kill_when(command, tmp_path / "killed.partial", pattern) == -signal.SIGKILL
-    subprocess.run(command, check=True, capture_output=True)
+    assert processes.finish(*command) == 0
     _assert_same(tmp_path / "whole", tmp_path / "killed")
 
 
@@ -77,7 +75,7 @@ def _assert_a_kill_changes_nothing(text, tmp_path, pattern):
 def test_a_kill_changes_nothing_of_what_is_hidden(task, tmp_path):
     # Packed into blocks of 128 tokens, the few rows would be one.
     text = tiny.recipe(plugins.load("tasks", task)(), tmp_path)
-    text = text.replace("{name: text-generation}", "{name: text-generation, max_length: 4}")
+    text = text.replace("{name: text-generation,", "{name: text-generation, max_length: 4,")
     _assert_a_kill_changes_nothing(text, tmp_path, "work/tuned/checkpoints/checkpoint-[34]/complete")
 
 
@@ -143,7 +141,7 @@ def test_two_runs_into_one_directory(tmp_path):
         ("layer_decay", "work/tuned/checkpoints/checkpoint-4/complete"),
         ("{name: l2_sp, alpha: 1000}", "work/tuned/checkpoints/checkpoint-4/complete"),
         ("{name: prune, width: 0.5, weights: 0.3}", "work/tuned/checkpoints/checkpoint-4/complete"),
-        ("few_shot", "work/tuned-1/history.json"),
+        ("{name: few_shot, head_epochs: 3}", "work/tuned-1/history.json"),
         ("{name: multi_task, others: {second: OTHER}}", "work/tuned/checkpoints/checkpoint-7/complete"),
     ],
     ids=lambda value: value.partition(",")[0].removeprefix("{name: ").partition("/")[0],

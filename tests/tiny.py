@@ -137,6 +137,18 @@ _BY_MODEL = {
 _BY_PROCESSOR = {"AutoTokenizer": _text, "AutoImageProcessor": _image, "AutoFeatureExtractor": _audio}
 
 
+class Turned:
+    """A model whose answers are turned round."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def __call__(self, **inputs):
+        answer = self.model(**inputs)
+        answer.logits = -answer.logits
+        return answer
+
+
 def checkpoint(task, folder: Path) -> Path:
     """A checkpoint that the task's processor and model classes load."""
     import torch
@@ -190,7 +202,8 @@ def source(task, folder: Path, labels: str = "classes", count: int = 48) -> str:
 def recipe(task, folder: Path, *, strategy: str = "full", labels: str = "classes", more: str = "") -> str:
     """The text of a recipe that runs in seconds."""
     # Random weights never end a text: two tokens show as much as a hundred.
-    short = ", max_target_length: 2" if "max_target_length" in type(task).model_fields else ""
+    lengths = {"max_target_length", "max_new_tokens"} & type(task).model_fields.keys()
+    short = "".join(f", {name}: 2" for name in lengths)
     return f"""
 task: {{name: {task.name}{short}}}
 model: {{id: {checkpoint(task, folder / "checkpoint" / task.name)}}}

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -34,9 +34,6 @@ class Wishes:
 
 class Exporter(Plugin):
     """Base of the exporters; the first variant has its name, the others `name-scheme`."""
-
-    targets: ClassVar[tuple[str, ...]] = ()
-    """Processors that a model can be made for."""
 
     def check(self, kind: str, config: Any, scheme: str | None) -> None:
         """Look at the model's Auto class and config before anything is trained.
@@ -70,7 +67,7 @@ class Exporter(Plugin):
         raise NotImplementedError
 
     def load(self, task: Task, folder: Path, threads: int = 0) -> Any:
-        """The exported model, called as the PyTorch model is, on so many threads; 0 lets the runtime choose."""
+        """The exported model, called as the PyTorch model is, on so many threads; 0: on as many as PyTorch."""
         raise NotImplementedError
 
     def files(self, folder: Path) -> list[str]:

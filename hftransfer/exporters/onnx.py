@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 from tqdm.auto import tqdm
 
+from hftransfer import machine
 from hftransfer.errors import ExportError, MissingExtraError
 from hftransfer.exporters import Exporter, Inputs, Wishes
 from hftransfer.tasks import Task
@@ -33,7 +34,6 @@ class Onnx(Exporter):
     """`model.onnx` in fp32; optimized; in int8, its activations scaled as they come or by calibration; in int4."""
 
     requires: ClassVar[dict[str, str]] = {"onnxruntime": "onnx", "optimum": "onnx"}
-    targets: ClassVar[tuple[str, ...]] = ("arm64", "avx2", "avx512", "avx512_vnni")
 
     def check_installed(self) -> None:
         installed = version("transformers")
@@ -119,16 +119,13 @@ class Onnx(Exporter):
         return [groups[name] for name in sorted(effects, key=lambda name: -effects[name])]
 
     def load(self, task: Task, folder: Path, threads: int = 0) -> Any:
-        import onnxruntime
         import optimum.onnxruntime as runtimes
         from transformers import AutoConfig
 
         name = task.model_class(AutoConfig.from_pretrained(folder)).replace("Auto", "ORT", 1)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
         kind = getattr(runtimes, name, runtimes.ORTModelForCustomTasks)
         with _upstream(f"the runtime cannot load '{folder.name}'"):
-            return kind.from_pretrained(folder, session_options=options)
+            return kind.from_pretrained(folder, session_options=_options(threads))
 
     def files(self, folder: Path) -> list[str]:
         return sorted(file.name for file in folder.glob("*.onnx*"))
@@ -225,7 +222,7 @@ def _quantize(
     from optimum.onnxruntime.configuration import AutoQuantizationConfig
 
     # Signed weights are twice as fast where the processor has VNNI, and overflow on AVX2 without it.
-    target = wishes.target or ("avx512_vnni" if _has_vnni() else "avx2")
+    target = wishes.target or ("avx512_vnni" if machine.has_flag("_vnni") else "avx2")
     config = getattr(AutoQuantizationConfig, target)(
         is_static=static, per_channel=True, operators_to_quantize=operators, **nodes
     )
@@ -243,7 +240,9 @@ def _ranges(file: Path, quantizer: Any, wishes: Wishes, config: Any) -> Any:
 
     key = (str(file), *(config.operators_to_quantize or ()))
     if key not in wishes.known:
-        rows = _taken(file, wishes.rows())
+        _, taken = _opened(file, wishes.rows())
+        # Optimum makes batches of the rows itself.
+        rows = [{name: array[0] for name, array in row.items()} for row in taken]
         calibration = CalibrationConfig("training rows", "", "train", len(rows), CalibrationMethod.MinMax)
         with tempfile.TemporaryDirectory() as place:
             wishes.known[key] = quantizer.fit(
@@ -255,23 +254,26 @@ def _ranges(file: Path, quantizer: Any, wishes: Wishes, config: Any) -> Any:
     return wishes.known[key]
 
 
-def _taken(file: Path, rows: list[Inputs]) -> list[dict[str, np.ndarray]]:
-    """Of rows, each a batch of one, what the model in a file takes, without the batch's axis."""
+def _options(threads: int = 0) -> Any:
+    """How a session runs: on as many threads as PyTorch, beside which it is measured, unless told otherwise."""
+    import onnxruntime
+    import torch
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or torch.get_num_threads()
+    return options
+
+
+def _opened(file: Path, rows: list[Inputs]) -> tuple[Any, list[Inputs]]:
+    """The model in a file, and of the rows what it takes."""
     import onnxruntime
 
-    names = {it.name for it in onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"]).get_inputs()}
-    return [{name: array[0] for name, array in row.items() if name in names} for row in rows]
+    session = onnxruntime.InferenceSession(str(file), _options(), providers=["CPUExecutionProvider"])
+    names = {it.name for it in session.get_inputs()}
+    return session, [{name: array for name, array in row.items() if name in names} for row in rows]
 
 
 def _run(file: Path, rows: list[Inputs]) -> list[np.ndarray]:
     """The first output of each row."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    names = {it.name for it in session.get_inputs()}
-    return [np.asarray(session.run(None, {n: it for n, it in row.items() if n in names})[0]) for row in rows]
-
-
-def _has_vnni() -> bool:
-    info = Path("/proc/cpuinfo")
-    return info.is_file() and "_vnni" in info.read_text()
+    session, taken = _opened(file, rows)
+    return [np.asarray(session.run(None, row)[0]) for row in taken]

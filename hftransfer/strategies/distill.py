@@ -15,12 +15,10 @@ from hftransfer.modeling import find, logits_layer, open_processor, read
 from hftransfer.plugins import nearest
 from hftransfer.shrinking import drop_layers
 from hftransfer.strategies import Ground, Strategy, check_one_class, unhooked
-from hftransfer.tasks import Task
+from hftransfer.tasks import IGNORED, Task
 from hftransfer.weights import reload
 
 _TOLD = "teacher"
-# The label of a row that has none, as PyTorch's losses know it.
-_NONE = -100
 
 
 class Distill(Strategy):
@@ -71,7 +69,7 @@ class Distill(Strategy):
         rows = {split: _beside(ground.encoded.splits[split], told[split]) for split in ("train", "validation")}
         if "unlabelled" in told:
             unlabelled = _beside(ground.encoded.splits["unlabelled"], told["unlabelled"])
-            labels = np.full(len(unlabelled), _NONE)
+            labels = np.full(len(unlabelled), IGNORED)
             unlabelled = unlabelled.add_column("labels", labels, feature=rows["train"].features["labels"])
             style = rows["train"].format
             both = concatenate_datasets([rows["train"].with_format(None), unlabelled.with_format(None)])
@@ -143,8 +141,8 @@ class Distill(Strategy):
             reduction="batchmean",
             log_target=True,
         )
-        known = (labels != _NONE).sum()
-        hard = functional.cross_entropy(mine, labels, ignore_index=_NONE, reduction="sum") / known.clamp(min=1)
+        known = (labels != IGNORED).sum()
+        hard = functional.cross_entropy(mine, labels, ignore_index=IGNORED, reduction="sum") / known.clamp(min=1)
         share = (1 - self.alpha) * known / len(labels)
         return (1 - share) * self.temperature**2 * soft + share * hard
 

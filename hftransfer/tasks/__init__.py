@@ -10,6 +10,9 @@ from hftransfer.cells import Kind
 from hftransfer.errors import ModelError, RecipeError
 from hftransfer.plugins import Plugin
 
+IGNORED = -100
+"""The label of what is not to be told, as PyTorch's losses know it."""
+
 Batch = dict[str, Any]
 Outputs = dict[str, np.ndarray]
 """What a model says of rows: arrays by name, one entry a row, padded with NaN or -1 where rows differ in shape."""

@@ -77,6 +77,16 @@ def unpadded(model: Any, batch: Batch, name: str) -> list[np.ndarray]:
     return [found[row] for row in range(len(lengths))]
 
 
+def given(path: str) -> dict[str, Any]:
+    """A row out of the path of a recording.
+
+    Raises:
+        DataError: it is none.
+    """
+    cells.open_audio(path)
+    return {"audio": {"bytes": None, "path": path}}
+
+
 def shown(cell: Any) -> dict[str, Any]:
     """A spectrogram and a player for the first ten seconds of a recording."""
     from matplotlib import colormaps

@@ -11,9 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from hftransfer.cells import Kind
-from hftransfer.tasks import Batch, Outputs, Task
-
-IGNORED = -100
+from hftransfer.tasks import IGNORED, Batch, Outputs, Task
 
 
 class _Text2Text(Task):

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from hftransfer.cells import Kind, open_audio
+from hftransfer.cells import Kind
 from hftransfer.errors import ModelError
 from hftransfer.tasks import Batch, Outputs, _audio
 from hftransfer.tasks._classification import _Classification
@@ -83,8 +83,7 @@ class AudioClassification(_Classification):
         )
 
     def read(self, text: str) -> dict[str, Any]:
-        open_audio(text)
-        return {"audio": {"bytes": None, "path": text}}
+        return _audio.given(text)
 
     def show(self, row: dict[str, Any], prediction: Any, reference: Any) -> dict[str, Any]:
         return _audio.shown(row["audio"])

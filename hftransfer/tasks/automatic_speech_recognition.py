@@ -13,11 +13,11 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from hftransfer.cells import Kind, open_audio, seconds
+from hftransfer.cells import Kind, seconds
 from hftransfer.errors import DataError, ModelError
 from hftransfer.plugins import nearest
-from hftransfer.tasks import Batch, Outputs, Task, _audio
-from hftransfer.tasks._text2text import IGNORED, changes, generated
+from hftransfer.tasks import IGNORED, Batch, Outputs, Task, _audio
+from hftransfer.tasks._text2text import changes, generated
 
 _DELIMITER, _BLANK, _UNKNOWN = "|", "<pad>", "<unk>"
 
@@ -204,8 +204,7 @@ class AutomaticSpeechRecognition(Task):
         return np.array([jiwer.wer(r, p) for r, p in zip(references, self.decide(outputs), strict=True)])
 
     def read(self, text: str) -> dict[str, Any]:
-        open_audio(text)
-        return {"audio": {"bytes": None, "path": text}}
+        return _audio.given(text)
 
     def show(self, row: dict[str, Any], prediction: Any, reference: Any) -> dict[str, Any]:
         return _audio.shown(row["audio"]) | {"changes": changes(reference, prediction)}

@@ -12,12 +12,9 @@ from pydantic import Field
 
 from hftransfer.cells import Kind
 from hftransfer.errors import ModelError
-from hftransfer.tasks import Batch, Outputs
+from hftransfer.tasks import IGNORED, Batch, Outputs
 from hftransfer.tasks._hidden import _Hidden, own_draw
 from hftransfer.tasks._text import check_positions, longest
-
-# The label of a token that is not to be guessed, as PyTorch's losses know it.
-_SEEN = -100
 
 
 class FillMask(_Hidden):
@@ -71,7 +68,7 @@ class FillMask(_Hidden):
 
     def _masked(self, whole: np.ndarray, draw: np.random.Generator) -> dict[str, Any]:
         tokenizer = self.processor
-        labels = np.full(len(whole), _SEEN)
+        labels = np.full(len(whole), IGNORED)
         if (whole == tokenizer.mask_token_id).any():
             # A text that somebody has masked himself.
             labels[whole == tokenizer.mask_token_id] = tokenizer.mask_token_id
@@ -94,7 +91,7 @@ class FillMask(_Hidden):
         def collate(rows: list[dict[str, Any]]) -> Batch:
             cells = [row if "labels" in row else self._of_text(row) for row in rows]
             length = max(len(row["input_ids"]) for row in cells)
-            fills = {"input_ids": self.processor.pad_token_id, "labels": _SEEN}
+            fills = {"input_ids": self.processor.pad_token_id, "labels": IGNORED}
             batch = {
                 name: np.stack([np.pad(row[name], (0, length - len(row[name])), constant_values=fill) for row in cells])
                 for name, fill in fills.items()
@@ -117,7 +114,7 @@ class FillMask(_Hidden):
         logits = model(**inputs).logits.float()
         losses, right, guesses = [], [], []
         for row, labels in zip(logits, batch["labels"], strict=True):
-            at = torch.nonzero(labels != _SEEN)[:, 0]
+            at = torch.nonzero(labels != IGNORED)[:, 0]
             losses.append(torch.nn.functional.cross_entropy(row[at], labels[at], reduction="none").cpu().numpy())
             best = row[at].topk(5).indices
             right.append((best[:, 0] == labels[at]).long().cpu().numpy())

@@ -11,12 +11,9 @@ from pydantic import Field
 
 from hftransfer.cells import Kind
 from hftransfer.errors import ModelError
-from hftransfer.tasks import Batch, Outputs
+from hftransfer.tasks import IGNORED, Batch, Outputs
 from hftransfer.tasks._hidden import _Hidden
 from hftransfer.tasks._text import check_positions, longest
-
-# The label of a token that is not to be guessed, as PyTorch's losses know it.
-_SEEN = -100
 
 
 class TextGeneration(_Hidden):
@@ -114,7 +111,7 @@ class TextGeneration(_Hidden):
             length = max(map(len, texts))
             seen = np.stack([np.arange(length) < len(text) for text in texts])
             ids = np.stack([np.pad(text, (0, length - len(text)), constant_values=pad) for text in texts])
-            batch = {"input_ids": ids, "attention_mask": seen, "labels": np.where(seen, ids, _SEEN)}
+            batch = {"input_ids": ids, "attention_mask": seen, "labels": np.where(seen, ids, IGNORED)}
             if "prompt" in rows[0]:
                 batch["prompt"] = np.array([min(int(row["prompt"]), size) for row in rows])
             return {name: torch.from_numpy(array.astype(np.int64)) for name, array in batch.items()}
@@ -128,7 +125,7 @@ class TextGeneration(_Hidden):
         logits = model(input_ids=ids, attention_mask=mask).logits.float()[:, :-1]
         losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), labels, reduction="none")
         right = (logits.argmax(dim=-1) == labels).long()
-        hidden = labels == _SEEN
+        hidden = labels == IGNORED
         return {
             "losses": losses.masked_fill(hidden, float("nan")).cpu().numpy(),
             "right": right.masked_fill(hidden, -1).cpu().numpy(),

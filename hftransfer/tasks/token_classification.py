@@ -11,10 +11,8 @@ from pydantic import Field
 
 from hftransfer.cells import Kind
 from hftransfer.errors import DataError
-from hftransfer.tasks import Batch, Outputs, Task
+from hftransfer.tasks import IGNORED, Batch, Outputs, Task
 from hftransfer.tasks._text import check_positions, longest
-
-_IGNORED = -100
 
 
 class TokenClassification(Task):
@@ -58,8 +56,9 @@ class TokenClassification(Task):
     def index(self, rows: Any) -> Any:
         from datasets import List, Value
 
-        ids = {str(name): i for i, name in enumerate(_names(rows) or self.labels)}
-        column = [[t if isinstance(t, int) and _names(rows) else ids[str(t)] for t in tags] for tags in rows["tags"]]
+        named = _names(rows)
+        ids = {str(name): i for i, name in enumerate(named or self.labels)}
+        column = [[t if named and isinstance(t, int) else ids[str(t)] for t in tags] for tags in rows["tags"]]
         return rows.remove_columns("tags").add_column("tags", column, feature=List(Value("int64")))
 
     def check(self, splits: dict[str, Any], config: Any) -> list[str]:
@@ -75,7 +74,7 @@ class TokenClassification(Task):
             encoded["labels"] = []
             for tags, first, length in zip(rows["tags"], encoded["first"], encoded["length"], strict=True):
                 at = dict(zip(first, tags, strict=False))
-                encoded["labels"].append([at.get(position, _IGNORED) for position in range(length)])
+                encoded["labels"].append([at.get(position, IGNORED) for position in range(length)])
         return encoded
 
     def _tokenized(self, texts: list[list[str]]) -> Any:
@@ -92,7 +91,7 @@ class TokenClassification(Task):
     def collator(self) -> Callable[[list[dict[str, Any]]], Batch]:
         from transformers import DataCollatorForTokenClassification
 
-        pad = DataCollatorForTokenClassification(self.processor, label_pad_token_id=_IGNORED)
+        pad = DataCollatorForTokenClassification(self.processor, label_pad_token_id=IGNORED)
 
         def collate(rows: list[dict[str, Any]]) -> Batch:
             batch = dict(pad([{k: v for k, v in row.items() if k not in ("length", "first")} for row in rows]))
@@ -104,7 +103,7 @@ class TokenClassification(Task):
         inputs = {name: tensor for name, tensor in batch.items() if name not in ("labels", "first")}
         logits = model(**inputs).logits.float().cpu().numpy()
         first = (
-            batch["first"] if "first" in batch else [np.flatnonzero(row != _IGNORED) for row in batch["labels"].cpu()]
+            batch["first"] if "first" in batch else [np.flatnonzero(row != IGNORED) for row in batch["labels"].cpu()]
         )
         words = np.full((len(logits), max(map(len, first)), logits.shape[-1]), np.nan, dtype=np.float32)
         for row, positions in enumerate(first):
