@@ -181,21 +181,23 @@ def _usage(result: RunResult, repo: str | None) -> str:
         with_file = f'samples, rate = soundfile.read("{example}")\nanswer = pipe({resampled})'
     code = f'{before}from transformers import pipeline\n\n{place}\npipe = pipeline("{result.task}", model=repo)\n'
     text = f"## How to use it\n\n```python\n{code}{with_file}\nprint(answer)\n```"
-    shipped = [name for name in result.exports if name.startswith("onnx") and name not in result.rejected()]
+    shipped = [name for name in result.exports if name not in result.rejected()]
     if not shipped:
         return text
+    runtime = shipped[-1].partition("-")[0]
+    exporter = plugins.load("exporters", runtime)
     facts, arguments = result.exports[shipped[-1]], ", ".join(f"{it}=repo" for it in _ARGUMENTS[task.auto_processor])
     files = [(it, on_hub(shipped[-1], name)) for name in facts.files for it in _file_arguments(name)]
-    named = "".join(f', {argument}="{name}"' for argument, name in files if "_data" not in name)
+    named = "".join(f', {argument}="{name}"' for argument, name in files if name.endswith((".onnx", ".xml")))
     # Optimum's class lacks what the pipeline asks of it.
     patched = 'model.main_input_name = "input_values"\n' if facts.loader == "ORTModelForCTC" else ""
-    onnx = (
-        f"from optimum.onnxruntime import {facts.loader}\n\n"
-        f'model = {facts.loader}.from_pretrained(repo, subfolder="onnx"{named})\n'
+    code = (
+        f"from {exporter.module} import {facts.loader}\n\n"
+        f'model = {facts.loader}.from_pretrained(repo, subfolder="{runtime}"{named})\n'
         f'{patched}pipe = pipeline("{result.task}", model=model, {arguments})\n{with_file}\nprint(answer)'
     )
-    told = f"{text}\n\nThen with the ONNX runtime (`pip install optimum-onnx[onnxruntime]`):\n\n```python\n{onnx}\n```"
-    return told + _plain_usage(result, shipped[-1], facts.files, repo)
+    told = f"{text}\n\nThen with what was exported (`pip install {exporter.package}`):\n\n```python\n{code}\n```"
+    return told if runtime != "onnx" else told + _plain_usage(result, shipped[-1], facts.files, repo)
 
 
 def _plain_usage(result: RunResult, variant: str, files: list[str], repo: str | None) -> str:
@@ -223,8 +225,8 @@ def _checkpoint_usage(auto: str, place: str) -> str:
 
 
 def on_hub(variant: str, file: str) -> str:
-    """What an exported file is called in the repository's folder `onnx`; transformers.js looks for these names."""
-    scheme, (stem, dot, ending) = variant.partition("-")[2], file.partition(".onnx")
+    """What an exported file is called in the repository's folder of its runtime; transformers.js looks for these."""
+    scheme, (stem, dot, ending) = variant.partition("-")[2], file.rpartition(".")
     named = {"": "", "int8": "_quantized", "int4": "_q4"}
     # Of the schemes in int8 one ships at a time.
     suffix = named.get(scheme.partition("-")[0], f"_{scheme}")
@@ -234,7 +236,8 @@ def on_hub(variant: str, file: str) -> str:
 def _file_arguments(file: str) -> list[str]:
     """What Optimum calls a file: a whole model, an encoder, or a merged decoder, which serves with and without past."""
     parts = {"encoder_": ["encoder_file_name"], "decoder_": ["decoder_file_name", "decoder_with_past_file_name"]}
-    return next((names for start, names in parts.items() if file.startswith(start)), ["file_name"])
+    bare = file.removeprefix("openvino_")
+    return next((names for start, names in parts.items() if bare.startswith(start)), ["file_name"])
 
 
 def _adapter_usage(result: RunResult, repo: str | None) -> str:

@@ -1,6 +1,7 @@
 """Predict and score, one path for pretrained, tuned, exported and quantized models."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -196,6 +197,30 @@ def runtime(task: Task, model: Any, encoded: Encoded, size: int, what: str, spli
                     break
     (p50, p95), (p50_8, p95_8) = (np.percentile(milliseconds[n][_WARM:], [50, 95]).tolist() for n in (1, 8))
     return RuntimeFacts(bytes=size, p50_ms=p50, p95_ms=p95, p50_ms_batch8=p50_8, p95_ms_batch8=p95_8)
+
+
+def in_turns(task: Task, models: Sequence[Any], encoded: Encoded, split: str) -> list[float]:
+    """Median milliseconds of a call of each model on one row of a split.
+
+    The models take turns of five calls, of which the first is not counted: what else the machine does, and what the
+    one before leaves in the caches, is the same for all.
+    """
+    import torch
+
+    rows = encoded.splits[split]
+    times: list[list[float]] = [[] for _ in models]
+    with torch.inference_mode():
+        for turn in range(max(2, _TIMED[1] // 5)):
+            batch = encoded.collate([rows[turn % len(rows)]])
+            for model, own in zip(models, times, strict=True):
+                for call in range(5):
+                    start = time.perf_counter()
+                    task.predict(model, batch)
+                    if call:
+                        own.append(1000 * (time.perf_counter() - start))
+            if sum(map(sum, times)) > 1000 * _ENOUGH * len(models):
+                break
+    return [float(np.median(own)) for own in times]
 
 
 def gate(metric: str, drop: Score, max_drop: float) -> str | None:

@@ -60,7 +60,7 @@ class ExportFacts(RuntimeFacts):
     agreement: float
     """Share of rows with the same prediction; numbers are the same within a hundredth of their deviation."""
     loader: str
-    """The class that loads it, of `optimum.onnxruntime`."""
+    """Optimum's class that loads it."""
     files: list[str] = []
     """The model files in the variant's folder."""
     drop: Score | None = None

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from hftransfer.errors import ExportError
-from hftransfer.evaluation import load_metric, runtime
+from hftransfer.evaluation import in_turns, load_metric
 from hftransfer.exporters import Exporter, Wishes
 from hftransfer.metrics import LOWER_IS_BETTER
 from hftransfer.planning import Plan, promised_by
@@ -63,7 +63,7 @@ class Search:
         """
         tried: dict[str, Tried] = {}
         for candidate in self._candidates(tried):
-            found = self.job.workspace.record(f"tried/{candidate.name}", partial(self._try, candidate))
+            found = self.job.workspace.record(f"tried/{candidate.name}", partial(self._try, candidate, tried))
             tried[candidate.name] = Tried.model_validate(found)
         fit = {name: it.p50_ms * it.bytes for name, it in tried.items() if it.why is None}
         best = min(fit, key=lambda name: fit[name], default="fp32")
@@ -107,7 +107,16 @@ class Search:
     def _folder(self, candidate: Candidate) -> Path:
         return self.job.workspace.kept / "tried" / candidate.name if candidate.scheme else self.source
 
-    def _try(self, candidate: Candidate) -> dict[str, Any]:
+    def _time(self, model: Any, tried: dict[str, Tried]) -> float:
+        """Median milliseconds of a row, in proportion to the export as it is, which is called in turns with it."""
+        plan, encoded = self.job.plan, self.job.encoded
+        if "fp32" not in tried:
+            return in_turns(plan.task, [model], encoded, "validation")[0]
+        plain = self.exporter.load(plan.task, self.source)
+        mine, beside = in_turns(plan.task, [model, plain], encoded, "validation")
+        return tried["fp32"].p50_ms * mine / beside
+
+    def _try(self, candidate: Candidate, tried: dict[str, Tried]) -> dict[str, Any]:
         """Make, score on the validation rows, time; an upstream limit is an outcome too."""
         plan, workspace, folder = self.job.plan, self.job.workspace, self._folder(candidate)
         if why := workspace.record(f"tried/{candidate.name}-made", partial(self._make, candidate)):
@@ -122,9 +131,9 @@ class Search:
         metric, lost = promised(plan), drop(plan, mine, theirs, references).value
         score = load_metric(metric, plan.task.metric_config())(plan.task.decide(theirs), references)[metric]
         size = sum((folder / file).stat().st_size for file in self.exporter.files(folder))
-        facts = runtime(plan.task, model, self.job.encoded, size, candidate.name, "validation")
+        p50_ms = self._time(model, tried)
         assert plan.recipe.export is not None
         most = plan.recipe.export.max_drop
         why = None if lost <= most else f"it loses {lost:.4f} of {metric} on the validation rows, over {most}"
         spared = len(candidate.spared)
-        return Tried(score=score, drop=lost, bytes=size, p50_ms=facts.p50_ms, spared=spared, why=why).model_dump()
+        return Tried(score=score, drop=lost, bytes=size, p50_ms=p50_ms, spared=spared, why=why).model_dump()

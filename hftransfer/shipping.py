@@ -52,8 +52,9 @@ def _files(folder: Path) -> dict[str, Path]:
 
 
 def _exported(folder: Path, variant: str, files: list[str]) -> dict[str, Path]:
-    made = {f"onnx/{card.on_hub(variant, name)}": folder / variant / name for name in files}
-    return made | {f"onnx/{name}": folder / variant / name for name in _BESIDE if (folder / variant / name).is_file()}
+    place, runtime = folder / variant, variant.partition("-")[0]
+    made = {f"{runtime}/{card.on_hub(variant, name)}": place / name for name in files}
+    return made | {f"{runtime}/{name}": place / name for name in _BESIDE if (place / name).is_file()}
 
 
 def _adapter(folder: Path, result: RunResult) -> dict[str, Path | bytes]:

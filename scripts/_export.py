@@ -59,11 +59,12 @@ def export() -> bool:
     PAGE.write_text(
         "# What ships beside PyTorch, and what it keeps\n\n"
         "Written by `scripts/bench export`: real runs on samples that install with pip, most of them trained for a "
-        "minute, since what is exported need not be good to be equal. Articles are cut to 128 tokens. The search was timed on one "
-        "core beside another run.\n\n"
+        "minute, since what is exported need not be good to be equal. Articles are cut to 128 tokens. In the "
+        "search a candidate is called in turns with the export as it is, on one core.\n\n"
         f"{told}\n\n## Every task\n\nThe exported model beside PyTorch, on the test rows.\n\n{_equal(found).markdown()}"
         "\n\n## What the search tries\n\n`export.quantization: auto`, by validation rows.\n\n" + "\n\n".join(searches)
-        + "\n\n## How fast it is\n\n`hftransfer bench`, all variants called in turns, batches of one row, nothing else running.\n\n"
+        + "\n\n## How fast it is\n\n`hftransfer bench`, all variants called in turns, batches of one row, nothing "
+        "else running.\n\n"
         + "\n\n".join(times) + "\n"
     )  # fmt: skip
     for line, holds in claims:

@@ -1,9 +1,10 @@
 """Runtimes that a finished model is shipped for."""
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -34,6 +35,13 @@ class Wishes:
 
 class Exporter(Plugin):
     """Base of the exporters; the first variant has its name, the others `name-scheme`."""
+
+    module: ClassVar[str]
+    """Where Optimum's classes that load a variant are imported from."""
+    package: ClassVar[str]
+    """What pip installs to have them."""
+    keys: ClassVar[frozenset[str]] = frozenset()
+    """Of the keys `optimize`, `operators` and `target` of a recipe's `export`, those that mean something here."""
 
     def check(self, kind: str, config: Any, scheme: str | None) -> None:
         """Look at the model's Auto class and config before anything is trained.
@@ -73,3 +81,35 @@ class Exporter(Plugin):
     def files(self, folder: Path) -> list[str]:
         """The files in a variant's folder that hold the model."""
         raise NotImplementedError
+
+
+def writes(source: Path) -> bool:
+    """Whether the model in a folder writes: it has a decoder, or keeps what it has read."""
+    from transformers import AutoConfig
+
+    if any(source.glob("*decoder*")):
+        return True
+    names = AutoConfig.from_pretrained(source).architectures or []
+    return any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in names)
+
+
+def taken(rows: list[Inputs], names: Collection[str]) -> list[Inputs]:
+    """Of the rows what a graph takes; where it asks for segments and rows have none, all is of the first."""
+    if "token_type_ids" in names:
+        rows = [{"token_type_ids": np.zeros_like(row["input_ids"])} | row for row in rows]
+    return [{name: array for name, array in row.items() if name in names} for row in rows]
+
+
+def folded(model: Any) -> Any:
+    """The model with every weight that is computed from others (the weight norm of wav2vec2) as a plain one."""
+    import torch
+
+    normed = [name for name, it in model.named_modules() if torch.nn.utils.parametrize.is_parametrized(it)]
+    if not normed:
+        return model
+    model = copy.deepcopy(model)
+    for name in normed:
+        module = model.get_submodule(name)
+        for weight in list(module.parametrizations):
+            torch.nn.utils.parametrize.remove_parametrizations(module, weight)
+    return model

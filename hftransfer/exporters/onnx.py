@@ -1,6 +1,5 @@
 """ONNX through Optimum and the ONNX runtime (https://huggingface.co/docs/optimum-onnx)."""
 
-import copy
 import os
 import re
 import shutil
@@ -18,7 +17,7 @@ from tqdm.auto import tqdm
 
 from hftransfer import machine
 from hftransfer.errors import ExportError, MissingExtraError
-from hftransfer.exporters import Exporter, Inputs, Wishes
+from hftransfer.exporters import Exporter, Inputs, Wishes, folded, taken, writes
 from hftransfer.tasks import Task
 
 # What integers suit. Of all that Optimum would turn into integers by default, LayerNorm, Softmax and residual sums
@@ -34,6 +33,9 @@ class Onnx(Exporter):
     """`model.onnx` in fp32; optimized; in int8, its activations scaled as they come or by calibration; in int4."""
 
     requires: ClassVar[dict[str, str]] = {"onnxruntime": "onnx", "optimum": "onnx"}
+    module: ClassVar[str] = "optimum.onnxruntime"
+    package: ClassVar[str] = "optimum-onnx[onnxruntime]"
+    keys: ClassVar[frozenset[str]] = frozenset({"optimize", "operators", "target"})
 
     def check_installed(self) -> None:
         installed = version("transformers")
@@ -61,7 +63,7 @@ class Onnx(Exporter):
         from optimum.exporters.onnx import onnx_export_from_model
         from optimum.exporters.tasks import TasksManager
 
-        model = _folded(model)
+        model = folded(model)
         kind = TasksManager.infer_task_from_model(type(model), library_name="transformers")
         if model.can_generate():
             kind += "-with-past"
@@ -80,7 +82,7 @@ class Onnx(Exporter):
         processor.save_pretrained(folder)
 
     def schemes(self, source: Path) -> list[str]:
-        return ["int8", "int4"] if _writes(source) else ["optimized", "int8", "int8-static"]
+        return ["int8", "int4"] if writes(source) else ["optimized", "int8", "int8-static"]
 
     def make(self, scheme: str, source: Path, folder: Path, wishes: Wishes, spared: frozenset[str]) -> None:
         for file in source.iterdir():
@@ -149,31 +151,6 @@ def _upstream(what: str) -> Iterator[None]:
         raise ExportError(f"{what}: {' '.join(str(error).split())[:300]}") from error
 
 
-def _writes(source: Path) -> bool:
-    """Whether the model in a folder writes: it has a decoder, or keeps what it has read."""
-    from transformers import AutoConfig
-
-    if not (source / "model.onnx").is_file():
-        return True
-    names = AutoConfig.from_pretrained(source).architectures or []
-    return any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in names)
-
-
-def _folded(model: Any) -> Any:
-    """The model with every weight that is computed from others (the weight norm of wav2vec2) as a plain one."""
-    import torch
-
-    normed = [name for name, it in model.named_modules() if torch.nn.utils.parametrize.is_parametrized(it)]
-    if not normed:
-        return model
-    model = copy.deepcopy(model)
-    for name in normed:
-        module = model.get_submodule(name)
-        for weight in list(module.parametrizations):
-            torch.nn.utils.parametrize.remove_parametrizations(module, weight)
-    return model
-
-
 def _optimize(source: Path, folder: Path, level: str) -> None:
     from optimum.onnxruntime import AutoOptimizationConfig, ORTOptimizer
 
@@ -240,9 +217,9 @@ def _ranges(file: Path, quantizer: Any, wishes: Wishes, config: Any) -> Any:
 
     key = (str(file), *(config.operators_to_quantize or ()))
     if key not in wishes.known:
-        _, taken = _opened(file, wishes.rows())
+        _, given = _opened(file, wishes.rows())
         # Optimum makes batches of the rows itself.
-        rows = [{name: array[0] for name, array in row.items()} for row in taken]
+        rows = [{name: array[0] for name, array in row.items()} for row in given]
         calibration = CalibrationConfig("training rows", "", "train", len(rows), CalibrationMethod.MinMax)
         with tempfile.TemporaryDirectory() as place:
             wishes.known[key] = quantizer.fit(
@@ -269,11 +246,10 @@ def _opened(file: Path, rows: list[Inputs]) -> tuple[Any, list[Inputs]]:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(file), _options(), providers=["CPUExecutionProvider"])
-    names = {it.name for it in session.get_inputs()}
-    return session, [{name: array for name, array in row.items() if name in names} for row in rows]
+    return session, taken(rows, {it.name for it in session.get_inputs()})
 
 
 def _run(file: Path, rows: list[Inputs]) -> list[np.ndarray]:
     """The first output of each row."""
-    session, taken = _opened(file, rows)
-    return [np.asarray(session.run(None, row)[0]) for row in taken]
+    session, given = _opened(file, rows)
+    return [np.asarray(session.run(None, row)[0]) for row in given]

@@ -1,0 +1,158 @@
+"""OpenVINO through Optimum Intel and NNCF (https://huggingface.co/docs/optimum-intel/openvino/inference)."""
+
+import logging
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from hftransfer.errors import ExportError
+from hftransfer.exporters import Exporter, Inputs, Wishes, folded, taken, writes
+from hftransfer.tasks import Task
+
+# What becomes integers, as OpenVINO calls it.
+_KINDS = ("MatMul", "Convolution", "GroupConvolution")
+# Rows by which a group of nodes is found sensitive.
+_PROBES = 16
+
+
+class OpenVino(Exporter):
+    """`openvino_model.xml` in fp32; weights in int8 or int4; weights and activations in int8 by calibration."""
+
+    requires: ClassVar[dict[str, str]] = {"openvino": "openvino", "nncf": "openvino", "optimum": "openvino"}
+    module: ClassVar[str] = "optimum.intel"
+    package: ClassVar[str] = "optimum-intel[openvino]"
+
+    def check(self, kind: str, config: Any, scheme: str | None) -> None:
+        if scheme == "int8-static" and kind in ("AutoModelForSeq2SeqLM", "AutoModelForSpeechSeq2Seq"):
+            raise ExportError("export: a model of several graphs is not calibrated; use dynamic-int8 or weight-int4")
+        if scheme == "int8-static" and kind == "AutoModelForCausalLM":
+            raise ExportError("export: a model that keeps what it has read is not calibrated; use weight-int4")
+
+    def export(self, task: Task, model: Any, processor: Any, folder: Path) -> None:
+        from optimum.exporters.openvino import export_from_model
+        from optimum.exporters.tasks import TasksManager
+
+        model = folded(model)
+        kind = TasksManager.infer_task_from_model(type(model), library_name="transformers")
+        if model.can_generate():
+            kind += "-with-past"
+        with _upstream(f"Optimum cannot export {type(model).__name__} to OpenVINO"):
+            export_from_model(model, folder, task=kind)
+        processor.save_pretrained(folder)
+
+    def schemes(self, source: Path) -> list[str]:
+        return ["int8", "int4"] if writes(source) else ["int8", "int8-static", "int4"]
+
+    def make(self, scheme: str, source: Path, folder: Path, wishes: Wishes, spared: frozenset[str]) -> None:
+        import openvino
+
+        for file in source.iterdir():
+            if file.is_file() and file.suffix not in (".xml", ".bin"):
+                shutil.copy2(file, folder)
+        for file in sorted(source.glob("*.xml")):
+            with _upstream(f"{file.name} cannot be made smaller"):
+                graph = openvino.Core().read_model(file)
+                made = _calibrated(graph, wishes, spared) if scheme == "int8-static" else _compressed(graph, scheme)
+                openvino.save_model(made, folder / file.name, compress_to_fp16=False)
+
+    def sensitive(self, source: Path, wishes: Wishes) -> list[list[str]]:
+        """Nodes of one place in every block are a group.
+
+        The effect of a group is how far the outputs are from the decimal ones when it alone becomes integers.
+        """
+        import openvino
+
+        file = source / "openvino_model.xml"
+        graph = openvino.Core().read_model(file)
+        groups: dict[str, list[str]] = {}
+        for node in graph.get_ordered_ops():
+            if node.get_type_name() in _KINDS:
+                groups.setdefault(re.sub(r"\d+", "#", node.get_friendly_name()), []).append(node.get_friendly_name())
+        rows = wishes.rows()[:_PROBES]
+        expected = _run(graph, rows)
+        effects: dict[str, float] = {}
+        for name in tqdm(groups, desc="finding sensitive nodes", unit="group"):
+            others = frozenset(node for other, nodes in groups.items() if other != name for node in nodes)
+            found = _run(_calibrated(openvino.Core().read_model(file), wishes, others), rows)
+            pairs = zip(found, expected, strict=True)
+            effects[name] = float(np.mean([np.abs(one - other).mean() for one, other in pairs]))
+        return [groups[name] for name in sorted(effects, key=lambda name: -effects[name])]
+
+    def load(self, task: Task, folder: Path, threads: int = 0) -> Any:
+        import optimum.intel as runtimes
+        import torch
+        from transformers import AutoConfig
+
+        name = task.model_class(AutoConfig.from_pretrained(folder)).replace("Auto", "OV", 1)
+        kind = getattr(runtimes, name, runtimes.OVModelForCustomTasks)
+        settings = {"INFERENCE_NUM_THREADS": threads or torch.get_num_threads(), "INFERENCE_PRECISION_HINT": "f32"}
+        with _upstream(f"OpenVINO cannot load '{folder.name}'"):
+            return kind.from_pretrained(folder, device="CPU", ov_config=settings)
+
+    def files(self, folder: Path) -> list[str]:
+        return sorted(file.name for file in folder.iterdir() if file.suffix in (".xml", ".bin"))
+
+
+@contextmanager
+def _upstream(what: str) -> Iterator[None]:
+    """What Optimum, OpenVINO and NNCF raise, as a sentence of ours that begins with what could not be done."""
+    import nncf
+
+    # Its tables of what it compressed would stand between the progress bars.
+    nncf.set_log_level(logging.ERROR)
+    own = (
+        nncf.ValidationError,
+        nncf.InternalError,
+        nncf.InvalidGroupSizeError,
+        nncf.UnsupportedModelError,
+        nncf.ParameterNotSupportedError,
+    )
+    try:
+        yield
+    except (KeyError, ValueError, TypeError, RuntimeError, NotImplementedError, *own) as error:
+        raise ExportError(f"{what}: {' '.join(str(error).split())[:300]}") from error
+
+
+def _compressed(graph: Any, scheme: str) -> Any:
+    """Weights in int8 by channel, or in int4 in blocks of 32; activations stay decimal."""
+    import nncf
+
+    if scheme == "int8":
+        return nncf.compress_weights(graph, mode=nncf.CompressWeightsMode.INT8_ASYM)
+    # A matrix that 32 does not divide stays in int8.
+    fallback = nncf.AdvancedCompressionParameters(group_size_fallback_mode=nncf.GroupSizeFallbackMode.IGNORE)
+    return nncf.compress_weights(
+        graph,
+        mode=nncf.CompressWeightsMode.INT4_SYM,
+        group_size=32,
+        all_layers=True,
+        advanced_parameters=fallback,
+    )
+
+
+def _calibrated(graph: Any, wishes: Wishes, spared: frozenset[str]) -> Any:
+    import nncf
+
+    rows = _taken(graph, wishes.rows())
+    scope = nncf.IgnoredScope(names=sorted(spared)) if spared else None
+    return nncf.quantize(
+        graph, nncf.Dataset(rows), subset_size=len(rows), model_type=nncf.ModelType.TRANSFORMER, ignored_scope=scope
+    )
+
+
+def _taken(graph: Any, rows: list[Inputs]) -> list[Inputs]:
+    return taken(rows, {port.get_any_name() for port in graph.inputs})
+
+
+def _run(graph: Any, rows: list[Inputs]) -> list[np.ndarray]:
+    """The first output of each row."""
+    import openvino
+
+    compiled = openvino.compile_model(graph, "CPU")
+    return [np.asarray(compiled(row)[0]) for row in _taken(graph, rows)]

@@ -1,0 +1,76 @@
+"""OpenVINO beside PyTorch: what is exported answers alike, and lies on the Hub as Optimum reads it."""
+
+import re
+
+import numpy as np
+import pytest
+import tiny
+
+from hftransfer import plugins
+from hftransfer.errors import ExportError, RecipeError
+from hftransfer.pipeline import run
+from hftransfer.planning import check
+from hftransfer.reading import parse_recipe
+from hftransfer.shipping import contents
+
+pytestmark = pytest.mark.onnx
+
+
+def _text(folder, task="text-classification", **export):
+    fields = ", ".join(f"{key}: {value}" for key, value in ({"format": "openvino", "max_drop": 1.0} | export).items())
+    return tiny.recipe(plugins.load("tasks", task)(), folder, more=f"export: {{{fields}}}")
+
+
+@pytest.mark.parametrize(
+    ("task", "quantization"),
+    [("object-detection", "none"), ("translation", "dynamic-int8"), ("text-generation", "weight-int4")],
+)
+def test_it_answers_as_pytorch(task, quantization, tmp_path):
+    result = run(parse_recipe(_text(tmp_path, task, quantization=quantization)), tmp_path / "run")
+    assert result.exports["openvino"].agreement == 1 and result.exports["openvino"].max_abs_diff < 1e-3
+    assert len(result.exports) == (1 if quantization == "none" else 2)
+
+
+def test_the_search_and_the_snippet_of_the_card(tmp_path, capsys):
+    result = run(parse_recipe(_text(tmp_path, quantization="auto", calibration=8)), tmp_path / "run")
+    assert list(result.tried) == ["fp32", "int8", "int8-static", "int4"]
+    assert all(it.drop == pytest.approx(0) for it in result.tried.values())
+    repo = tmp_path / "repo"
+    made = contents(tmp_path / "run", result, "someone/tiny", adapter=False)
+    assert {"openvino/openvino_model.xml", "openvino/openvino_model.bin", "openvino/config.json"} <= set(made)
+    for name, content in made.items():
+        (repo / name).parent.mkdir(parents=True, exist_ok=True)
+        (repo / name).write_bytes(content if isinstance(content, bytes) else content.read_bytes())
+    text = (repo / "README.md").read_text().replace('"someone/tiny"', repr(str(repo)))
+    names = {}
+    capsys.readouterr()
+    for snippet in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(snippet, names)
+    plain, exported = capsys.readouterr().out.strip().splitlines()
+    (mine,), (theirs,) = eval(plain), eval(exported)
+    assert mine["label"] == theirs["label"] and mine["score"] == pytest.approx(theirs["score"], abs=1e-3)
+
+
+def test_the_sensitive_nodes_are_found_by_measuring(tmp_path):
+    from hftransfer.exporters import Wishes
+    from hftransfer.exporters.openvino import OpenVino
+
+    run(parse_recipe(_text(tmp_path, quantization="none")), tmp_path / "run")
+    rows = [{"input_ids": np.array([[2, 5 + i, 9, 3]]), "attention_mask": np.ones((1, 4), int)} for i in range(4)]
+    source, wishes = tmp_path / "run" / "openvino", Wishes(rows=lambda: rows)
+    groups = OpenVino().sensitive(source, wishes)
+    assert len(groups) > 5 and sum(map(len, groups)) == len({name for group in groups for name in group})
+    # Each node by itself is spared by its name.
+    for spared in (frozenset(groups[0]), frozenset()):
+        (tmp_path / f"{len(spared)}").mkdir()
+        OpenVino().make("int8-static", source, tmp_path / f"{len(spared)}", wishes, spared)
+    made = [(tmp_path / f"{count}" / "openvino_model.xml").read_text() for count in (len(groups[0]), 0)]
+    assert made[0].count("FakeQuantize") < made[1].count("FakeQuantize")
+
+
+def test_what_it_cannot_is_said_before_training(tmp_path):
+    for task in ("translation", "text-generation"):
+        with pytest.raises(ExportError, match="is not calibrated; use"):
+            check(parse_recipe(_text(tmp_path, task, quantization="static-int8")))
+    with pytest.raises(RecipeError, match="export.optimize: nothing that 'openvino' knows of"):
+        check(parse_recipe(_text(tmp_path, optimize="O2")))
