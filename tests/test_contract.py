@@ -135,6 +135,20 @@ def test_the_snippets_of_the_card_run_on_what_is_pushed(task, folder, tmp_path, 
     json.dumps(answer)
 
 
+def test_heads_of_several_tasks_leave_the_encoder_as_it_was_trained(folder, tmp_path):
+    from safetensors.numpy import load_file
+
+    task = _task("text-classification")
+    (tmp_path / "other.yaml").write_text(tiny.recipe(task, folder, labels="numbers"))
+    strategy = f"{{name: multi_task, others: {{second: {tmp_path / 'other.yaml'}}}}}"
+    run(parse_recipe(tiny.recipe(task, folder, strategy=strategy)), tmp_path / "run")
+    main, head = (load_file(tmp_path / "run" / p / "model.safetensors") for p in ("model", "heads/second/model"))
+    start = load_file(folder / "checkpoint" / task.name / "model.safetensors")
+    for name in (name for name in main if name.startswith("bert.")):
+        np.testing.assert_array_equal(main[name], head[name])
+        assert np.abs(main[name] - start[name]).max() < 0.01
+
+
 @pytest.mark.parametrize(
     ("labels", "metric"), [("numbers", "r_squared"), ("lists", "f1")], ids=["regression", "multi_label"]
 )

@@ -176,15 +176,13 @@ def _several(main: Any, others: dict[str, Any], weighting: str) -> Any:
             self.main = main
 
         def forward(self, labels: Any = None, **batches: Any) -> Any:
-            """The mean loss of the rows of all tasks."""
-            total, count = 0.0, len(labels)
+            """The mean of the losses of the tasks that have rows in the batch."""
+            losses = []
             for number, (name, model) in enumerate([("", self.main), *self.others.items()]):
-                if (batch := batches.get(f"batch_{name}")) is None:
-                    continue
-                loss, spread = model(**batch).loss, self.log_variances[number]
-                rows = len(next(iter(batch.values())))
-                total = total + rows / count * (loss * torch.exp(-spread) + spread)
-            return ModelOutput(loss=total)
+                if (batch := batches.get(f"batch_{name}")) is not None:
+                    spread = self.log_variances[number]
+                    losses.append(model(**batch).loss * torch.exp(-spread) + spread)
+            return ModelOutput(loss=sum(losses) / len(losses))
 
     return Several()
 
@@ -195,6 +193,7 @@ def _share(model: Any, base: Any, *, registered: bool) -> None:
     model._modules.pop(prefix, None)
     model.__dict__.pop(prefix, None)
     if registered:
-        setattr(model, prefix, base)
+        # Before the head, as it was: a task looks for its own last layer from the end.
+        model._modules = {prefix: base} | model._modules
     else:
         model.__dict__[prefix] = base
