@@ -135,7 +135,7 @@ def _check_promise(task: Task, config: Any, export: Export, metrics: list[str]) 
         near = plugins.nearest(export.metric, ["headline", *metrics])
         raise RecipeError(f"export.metric: the run is not scored by '{export.metric}'; {near}")
     exporter = plugins.load("exporters", export.format)()
-    for key in {"optimize", "operators", "target"} - exporter.keys:
+    for key in sorted({"optimize", "operators", "target"} - exporter.keys):
         if getattr(export, key) != type(export).model_fields[key].default:
             raise RecipeError(f"export.{key}: nothing that '{export.format}' knows of; leave it out")
     for scheme in ("optimized" if export.optimize else None, SCHEMES.get(export.quantization)):

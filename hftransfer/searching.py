@@ -6,7 +6,7 @@ What was tried lies in `work/tried` of the run until it is finished: an interrup
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -107,13 +107,17 @@ class Search:
     def _folder(self, candidate: Candidate) -> Path:
         return self.job.workspace.kept / "tried" / candidate.name if candidate.scheme else self.source
 
+    @cached_property
+    def _plain(self) -> Any:
+        """The export as it is, beside which the others are timed."""
+        return self.exporter.load(self.job.plan.task, self.source)
+
     def _time(self, model: Any, tried: dict[str, Tried]) -> float:
         """Median milliseconds of a row, in proportion to the export as it is, which is called in turns with it."""
         plan, encoded = self.job.plan, self.job.encoded
         if "fp32" not in tried:
             return in_turns(plan.task, [model], encoded, "validation")[0]
-        plain = self.exporter.load(plan.task, self.source)
-        mine, beside = in_turns(plan.task, [model, plain], encoded, "validation")
+        mine, beside = in_turns(plan.task, [model, self._plain], encoded, "validation")
         return tried["fp32"].p50_ms * mine / beside
 
     def _try(self, candidate: Candidate, tried: dict[str, Tried]) -> dict[str, Any]:

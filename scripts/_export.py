@@ -11,7 +11,7 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from _strategies import MNIST, ROOT, pretrain
+from _strategies import MNIST, ONE_CORE, ROOT, pretrain
 
 from hftransfer.results import RunResult
 from hftransfer.tables import Table, amount, interval, number, tried_table
@@ -85,7 +85,7 @@ def _result(name: str, recipe: str, overrides: list[str]) -> RunResult:
     if not (out / "result.json").is_file():
         command = ["hftransfer", "run", str(ROOT / "recipes" / recipe), *overrides, "--out", str(out), "--overwrite"]
         # 3: a variant was rejected, which is what the page is to tell.
-        code = subprocess.run(command, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"}).returncode
+        code = subprocess.run(command, check=False, env=ONE_CORE).returncode
         assert code in (0, 3), code
     return RunResult.load(out / "result.json")
 
@@ -138,6 +138,5 @@ def _kept(name: str, result: RunResult) -> tuple[str, bool]:
     lost = {variant: facts.drop.value for variant, facts in result.exports.items() if facts.drop}
     told = ", ".join(f"{variant} {value:.4f}" for variant, value in lost.items())
     wanted = f", to be {ENDS[name]}" if name in ENDS else ""
-    return f"{name}: ends in {best}{wanted}; lost on test: {told}", not result.rejected() and ENDS.get(
-        name, best
-    ) == best
+    holds = not result.rejected() and ENDS.get(name, best) == best
+    return f"{name}: ends in {best}{wanted}; lost on test: {told}", holds

@@ -20,6 +20,7 @@ PAGE = ROOT / "docs" / "strategies.md"
 PLAIN = ["export=null", "training.save_strategy=no", "training.eval_strategy=no"]
 TEXT = [*PLAIN, "task.max_length=96"]
 SHORT = [*PLAIN, "task.max_length=64"]
+ONE_CORE = os.environ | {"OMP_NUM_THREADS": "1"}
 MNIST = ROOT / "runs" / "mnist_sample-vit_tiny-scratch"
 
 
@@ -42,8 +43,7 @@ class Run:
         if not (out / "result.json").is_file():
             more = [it.replace("{seed}", str(seed)).replace("{runs}", str(RUNS)) for it in self.overrides]
             command = ["hftransfer", "run", str(ROOT / "recipes" / self.recipe), *more, f"seed={seed}"]
-            one = os.environ | {"OMP_NUM_THREADS": "1"}
-            subprocess.run([*command, "--out", str(out), "--overwrite"], check=True, env=one)
+            subprocess.run([*command, "--out", str(out), "--overwrite"], check=True, env=ONE_CORE)
         return json.loads((out / "result.json").read_text())
 
 

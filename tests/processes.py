@@ -7,6 +7,8 @@ from nothing.
 import multiprocessing
 import os
 import sys
+import time
+from pathlib import Path
 
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(
@@ -25,6 +27,18 @@ def start(*arguments: str) -> multiprocessing.Process:
 def finish(*arguments: str) -> int:
     """The exit code of `hftransfer ARGUMENTS`."""
     process = start(*arguments)
+    process.join()
+    return process.exitcode
+
+
+def kill_when(command: list[str], path: Path, pattern: str) -> int:
+    """Start the command and kill it as soon as a file of the pattern is there."""
+    process = start(*command)
+    while process.is_alive():
+        if list(path.glob(pattern)):
+            process.kill()
+            break
+        time.sleep(0.002)
     process.join()
     return process.exitcode
 

@@ -13,7 +13,6 @@ from hftransfer.pipeline import run
 from hftransfer.planning import check
 from hftransfer.reading import parse_recipe
 from hftransfer.results import RunResult
-from hftransfer.shipping import contents
 from hftransfer.strategies import Strategy
 from hftransfer.trying import answers
 
@@ -110,14 +109,10 @@ def test_the_snippets_of_the_card_run_on_what_is_pushed(task, folder, tmp_path, 
     """With Transformers and Optimum alone, on the files as they lie in a repository of the Hub."""
     alone = _task(task).pretraining
     result = run(parse_recipe(tiny.recipe(_task(task), folder, more="" if alone else tiny.EXPORT)), tmp_path / "run")
-    repo = tmp_path / "repo"
-    for name, content in contents(tmp_path / "run", result, "someone/tiny", adapter=False).items():
-        path = repo / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
+    repo = tiny.pushed(tmp_path / "run", result, tmp_path / "repo")
     rows = [json.loads(line) for line in (folder / "rows" / "classes.json").read_text().splitlines()]
     given = next(cell for role, cell in rows[0].items() if role not in _task(task).targets)
-    text = (repo / "README.md").read_text().replace('"someone/tiny"', repr(str(repo)))
+    text = (repo / "README.md").read_text()
     if task == "fill-mask":
         given = f"{given} [MASK]"
     text = text.replace('Path(".")', f"Path({str(repo)!r})").replace("A text.", str(given))

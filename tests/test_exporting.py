@@ -6,7 +6,6 @@ import numpy as np
 import processes
 import pytest
 import tiny
-from test_resume import _kill_when
 
 from hftransfer import plugins, searching
 from hftransfer.cli import main
@@ -60,7 +59,7 @@ def test_a_killed_search_goes_on_behind_what_it_tried(folder, tmp_path):
     (tmp_path / "recipe.yaml").write_text(text)
     command = ["run", str(tmp_path / "recipe.yaml"), "--resume", "--out", str(tmp_path / "killed")]
     partial = tmp_path / "killed.partial"
-    assert _kill_when(command, partial, "work/tried/int8-static.partial/*") == -9
+    assert processes.kill_when(command, partial, "work/tried/int8-static.partial/*") == -9
     before = {name: (partial / "work" / "tried" / f"{name}.json").read_text() for name in ("fp32", "optimized", "int8")}
     assert not (partial / "work" / "tried" / "int8-static").exists() and not (tmp_path / "killed").exists()
     assert processes.finish(*command) == 0

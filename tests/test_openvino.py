@@ -11,7 +11,6 @@ from hftransfer.errors import ExportError, RecipeError
 from hftransfer.pipeline import run
 from hftransfer.planning import check
 from hftransfer.reading import parse_recipe
-from hftransfer.shipping import contents
 
 pytestmark = pytest.mark.onnx
 
@@ -35,13 +34,10 @@ def test_the_search_and_the_snippet_of_the_card(tmp_path, capsys):
     result = run(parse_recipe(_text(tmp_path, quantization="auto", calibration=8)), tmp_path / "run")
     assert list(result.tried) == ["fp32", "int8", "int8-static", "int4"]
     assert all(it.drop == pytest.approx(0) for it in result.tried.values())
-    repo = tmp_path / "repo"
-    made = contents(tmp_path / "run", result, "someone/tiny", adapter=False)
-    assert {"openvino/openvino_model.xml", "openvino/openvino_model.bin", "openvino/config.json"} <= set(made)
-    for name, content in made.items():
-        (repo / name).parent.mkdir(parents=True, exist_ok=True)
-        (repo / name).write_bytes(content if isinstance(content, bytes) else content.read_bytes())
-    text = (repo / "README.md").read_text().replace('"someone/tiny"', repr(str(repo)))
+    repo = tiny.pushed(tmp_path / "run", result, tmp_path / "repo")
+    shipped = {file.name for file in (repo / "openvino").iterdir()}
+    assert {"openvino_model.xml", "openvino_model.bin", "config.json"} <= shipped
+    text = (repo / "README.md").read_text()
     names = {}
     capsys.readouterr()
     for snippet in re.findall(r"```python\n(.*?)```", text, re.DOTALL):

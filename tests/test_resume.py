@@ -1,7 +1,6 @@
 """A run that is killed, at whatever point, and resumed ends as one that was left alone."""
 
 import signal
-import time
 
 import numpy as np
 import processes
@@ -24,18 +23,6 @@ def _recipe(folder):
     )
 
 
-def _kill_when(command, path, pattern):
-    """Start the command and kill it as soon as a file of the pattern is there."""
-    process = processes.start(*command)
-    while process.is_alive():
-        if list(path.glob(pattern)):
-            process.kill()
-            break
-        time.sleep(0.002)
-    process.join()
-    return process.exitcode
-
-
 def _assert_same(one, other):
     for split in ("validation", "test"):
         mine, theirs = (np.load(run / "predictions" / f"{split}.npz") for run in (one, other))
@@ -56,7 +43,7 @@ def test_three_kills_change_no_prediction(tmp_path):
         "work/tuned/checkpoints/checkpoint-8/trainer_state.json",
         "onnx.partial",
     ):
-        assert _kill_when(command, partial, pattern) == -signal.SIGKILL
+        assert processes.kill_when(command, partial, pattern) == -signal.SIGKILL
     assert processes.finish(*command) == 0
     _assert_same(tmp_path / "whole", tmp_path / "killed")
     assert not partial.exists()
@@ -66,7 +53,7 @@ def _assert_a_kill_changes_nothing(text, tmp_path, pattern):
     run(parse_recipe(text), tmp_path / "whole")
     (tmp_path / "recipe.yaml").write_text(text)
     command = ["run", str(tmp_path / "recipe.yaml"), "--out", str(tmp_path / "killed"), "--resume"]
-    assert _kill_when(command, tmp_path / "killed.partial", pattern) == -signal.SIGKILL
+    assert processes.kill_when(command, tmp_path / "killed.partial", pattern) == -signal.SIGKILL
     assert processes.finish(*command) == 0
     _assert_same(tmp_path / "whole", tmp_path / "killed")
 

@@ -1,12 +1,14 @@
 """Runtimes that a finished model is shipped for."""
 
 import copy
-from collections.abc import Callable, Collection
+import re
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from tqdm.auto import tqdm
 
 from hftransfer.plugins import Plugin
 from hftransfer.tasks import Task
@@ -15,6 +17,10 @@ Inputs = dict[str, np.ndarray]
 
 # Quantization as a recipe names it -> the end of the variant's name.
 SCHEMES = {"dynamic-int8": "int8", "static-int8": "int8-static", "weight-int4": "int4"}
+
+
+# Rows by which a group of nodes is found sensitive.
+PROBES = 16
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,32 @@ def writes(source: Path) -> bool:
         return True
     names = AutoConfig.from_pretrained(source).architectures or []
     return any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in names)
+
+
+def optimum_task(model: Any) -> str:
+    """What Optimum's exporters call what a model does; one that writes keeps what it has read."""
+    from optimum.exporters.tasks import TasksManager
+
+    kind: str = TasksManager.infer_task_from_model(type(model), library_name="transformers")
+    return f"{kind}-with-past" if model.can_generate() else kind
+
+
+def by_effect(
+    nodes: Iterable[str], expected: list[np.ndarray], alone: Callable[[list[str]], list[np.ndarray]]
+) -> list[list[str]]:
+    """Nodes of one place in every block (`layer.#/attention/self/query/MatMul`) as groups, the most sensitive first.
+
+    The effect of a group is how far the outputs are from the expected ones, those of the decimal graph, when it
+    `alone` becomes integers.
+    """
+    groups: dict[str, list[str]] = {}
+    for node in nodes:
+        groups.setdefault(re.sub(r"\d+", "#", node), []).append(node)
+    effects: dict[str, float] = {}
+    for name, group in tqdm(groups.items(), desc="finding sensitive nodes", unit="group"):
+        pairs = zip(alone(group), expected, strict=True)
+        effects[name] = float(np.mean([np.abs(one - other).mean() for one, other in pairs]))
+    return [groups[name] for name in sorted(effects, key=lambda name: -effects[name])]
 
 
 def taken(rows: list[Inputs], names: Collection[str]) -> list[Inputs]:

@@ -1,7 +1,6 @@
 """ONNX through Optimum and the ONNX runtime (https://huggingface.co/docs/optimum-onnx)."""
 
 import os
-import re
 import shutil
 import tempfile
 import warnings
@@ -13,19 +12,16 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from hftransfer import machine
 from hftransfer.errors import ExportError, MissingExtraError
-from hftransfer.exporters import Exporter, Inputs, Wishes, folded, taken, writes
+from hftransfer.exporters import PROBES, Exporter, Inputs, Wishes, by_effect, folded, optimum_task, taken, writes
 from hftransfer.tasks import Task
 
 # What integers suit. Of all that Optimum would turn into integers by default, LayerNorm, Softmax and residual sums
 # lose a transformer's accuracy.
 _LINEAR = ["MatMul", "Gemm", "Gather"]
 _FITTING = [*_LINEAR, "Conv"]
-# Rows by which a group of nodes is found sensitive.
-_PROBES = 16
 _WRITERS = ("AutoModelForCausalLM", "AutoModelForSeq2SeqLM", "AutoModelForSpeechSeq2Seq")
 
 
@@ -61,12 +57,8 @@ class Onnx(Exporter):
 
     def export(self, task: Task, model: Any, processor: Any, folder: Path) -> None:
         from optimum.exporters.onnx import onnx_export_from_model
-        from optimum.exporters.tasks import TasksManager
 
         model = folded(model)
-        kind = TasksManager.infer_task_from_model(type(model), library_name="transformers")
-        if model.can_generate():
-            kind += "-with-past"
         # Whisper takes recordings of one length alone; the exporter supposes that of the published checkpoints.
         positions = getattr(model.config, "max_source_positions", None)
         shapes = {"nb_max_frames": 2 * positions} if positions else {}
@@ -74,7 +66,7 @@ class Onnx(Exporter):
             # The tracer warns of every Python branch; whether that matters is seen on the test rows, all of which
             # are compared afterwards, so the exporter's own validation on made-up inputs is left out too.
             warnings.simplefilter("ignore")
-            onnx_export_from_model(model, folder, task=kind, do_validation=False, **shapes)
+            onnx_export_from_model(model, folder, task=optimum_task(model), do_validation=False, **shapes)
         if (folder / "decoder_model_merged.onnx").is_file():
             # The merged decoder does what these two do.
             for name in ("decoder_model.onnx", "decoder_with_past_model.onnx"):
@@ -99,26 +91,18 @@ class Onnx(Exporter):
             _quantize(source, folder, wishes, operators, {"nodes_to_exclude": sorted(spared)}, static=True)
 
     def sensitive(self, source: Path, wishes: Wishes) -> list[list[str]]:
-        """Nodes of one place in every block (`layer.#/attention/self/query/MatMul`) are a group.
-
-        The effect of a group is how far the outputs are from the decimal ones when it alone becomes integers.
-        """
         import onnx
 
-        groups: dict[str, list[str]] = {}
-        for node in onnx.load(source / "model.onnx", load_external_data=False).graph.node:
-            if node.op_type in ("MatMul", "Gemm", "Conv"):
-                groups.setdefault(re.sub(r"\d+", "#", node.name), []).append(node.name)
-        rows = wishes.rows()[:_PROBES]
-        expected = _run(source / "model.onnx", rows)
-        effects: dict[str, float] = {}
-        for name, nodes in tqdm(groups.items(), desc="finding sensitive nodes", unit="group"):
+        rows = wishes.rows()[:PROBES]
+
+        def alone(nodes: list[str]) -> list[np.ndarray]:
             with tempfile.TemporaryDirectory() as place:
                 _quantize(source, Path(place), wishes, _FITTING, {"nodes_to_quantize": nodes}, static=True)
-                found = _run(Path(place) / "model.onnx", rows)
-            pairs = zip(found, expected, strict=True)
-            effects[name] = float(np.mean([np.abs(one - other).mean() for one, other in pairs]))
-        return [groups[name] for name in sorted(effects, key=lambda name: -effects[name])]
+                return _run(Path(place) / "model.onnx", rows)
+
+        graph = onnx.load(source / "model.onnx", load_external_data=False).graph
+        nodes = [node.name for node in graph.node if node.op_type in ("MatMul", "Gemm", "Conv")]
+        return by_effect(nodes, _run(source / "model.onnx", rows), alone)
 
     def load(self, task: Task, folder: Path, threads: int = 0) -> Any:
         import optimum.onnxruntime as runtimes

@@ -1,7 +1,6 @@
 """OpenVINO through Optimum Intel and NNCF (https://huggingface.co/docs/optimum-intel/openvino/inference)."""
 
 import logging
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,16 +8,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from hftransfer.errors import ExportError
-from hftransfer.exporters import Exporter, Inputs, Wishes, folded, taken, writes
+from hftransfer.exporters import PROBES, Exporter, Inputs, Wishes, by_effect, folded, optimum_task, taken, writes
 from hftransfer.tasks import Task
 
 # What becomes integers, as OpenVINO calls it.
 _KINDS = ("MatMul", "Convolution", "GroupConvolution")
-# Rows by which a group of nodes is found sensitive.
-_PROBES = 16
 
 
 class OpenVino(Exporter):
@@ -36,14 +32,10 @@ class OpenVino(Exporter):
 
     def export(self, task: Task, model: Any, processor: Any, folder: Path) -> None:
         from optimum.exporters.openvino import export_from_model
-        from optimum.exporters.tasks import TasksManager
 
         model = folded(model)
-        kind = TasksManager.infer_task_from_model(type(model), library_name="transformers")
-        if model.can_generate():
-            kind += "-with-past"
         with _upstream(f"Optimum cannot export {type(model).__name__} to OpenVINO"):
-            export_from_model(model, folder, task=kind)
+            export_from_model(model, folder, task=optimum_task(model))
         processor.save_pretrained(folder)
 
     def schemes(self, source: Path) -> list[str]:
@@ -62,27 +54,17 @@ class OpenVino(Exporter):
                 openvino.save_model(made, folder / file.name, compress_to_fp16=False)
 
     def sensitive(self, source: Path, wishes: Wishes) -> list[list[str]]:
-        """Nodes of one place in every block are a group.
-
-        The effect of a group is how far the outputs are from the decimal ones when it alone becomes integers.
-        """
         import openvino
 
-        file = source / "openvino_model.xml"
+        file, rows = source / "openvino_model.xml", wishes.rows()[:PROBES]
         graph = openvino.Core().read_model(file)
-        groups: dict[str, list[str]] = {}
-        for node in graph.get_ordered_ops():
-            if node.get_type_name() in _KINDS:
-                groups.setdefault(re.sub(r"\d+", "#", node.get_friendly_name()), []).append(node.get_friendly_name())
-        rows = wishes.rows()[:_PROBES]
-        expected = _run(graph, rows)
-        effects: dict[str, float] = {}
-        for name in tqdm(groups, desc="finding sensitive nodes", unit="group"):
-            others = frozenset(node for other, nodes in groups.items() if other != name for node in nodes)
-            found = _run(_calibrated(openvino.Core().read_model(file), wishes, others), rows)
-            pairs = zip(found, expected, strict=True)
-            effects[name] = float(np.mean([np.abs(one - other).mean() for one, other in pairs]))
-        return [groups[name] for name in sorted(effects, key=lambda name: -effects[name])]
+        nodes = [node.get_friendly_name() for node in graph.get_ordered_ops() if node.get_type_name() in _KINDS]
+
+        def alone(group: list[str]) -> list[np.ndarray]:
+            others = frozenset(nodes) - frozenset(group)
+            return _run(_calibrated(openvino.Core().read_model(file), wishes, others), rows)
+
+        return by_effect(nodes, _run(graph, rows), alone)
 
     def load(self, task: Task, folder: Path, threads: int = 0) -> Any:
         import optimum.intel as runtimes
@@ -104,8 +86,6 @@ def _upstream(what: str) -> Iterator[None]:
     """What Optimum, OpenVINO and NNCF raise, as a sentence of ours that begins with what could not be done."""
     import nncf
 
-    # Its tables of what it compressed would stand between the progress bars.
-    nncf.set_log_level(logging.ERROR)
     own = (
         nncf.ValidationError,
         nncf.InternalError,
@@ -119,9 +99,17 @@ def _upstream(what: str) -> Iterator[None]:
         raise ExportError(f"{what}: {' '.join(str(error).split())[:300]}") from error
 
 
+def _nncf() -> Any:
+    """NNCF without its tables of what it compressed, which would stand between the progress bars."""
+    import nncf
+
+    nncf.set_log_level(logging.ERROR)
+    return nncf
+
+
 def _compressed(graph: Any, scheme: str) -> Any:
     """Weights in int8 by channel, or in int4 in blocks of 32; activations stay decimal."""
-    import nncf
+    nncf = _nncf()
 
     if scheme == "int8":
         return nncf.compress_weights(graph, mode=nncf.CompressWeightsMode.INT8_ASYM)
@@ -137,7 +125,7 @@ def _compressed(graph: Any, scheme: str) -> Any:
 
 
 def _calibrated(graph: Any, wishes: Wishes, spared: frozenset[str]) -> Any:
-    import nncf
+    nncf = _nncf()
 
     rows = _taken(graph, wishes.rows())
     scope = nncf.IgnoredScope(names=sorted(spared)) if spared else None
