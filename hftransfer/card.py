@@ -255,7 +255,7 @@ def _reproduction(result: RunResult, repo: str | None) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in result.versions.items())
     commits = "".join(f"- {in_markdown(name)} at `{commit}`\n" for name, commit in result.revisions.items())
     minutes = sum(result.seconds.values()) / 60
-    energy = f", about {amount(result.watts * minutes / 60)} Wh by nominal power" if result.watts else ""
+    energy = f", about {amount(sum(result.energy.values()))} Wh as CodeCarbon estimates it" if result.energy else ""
     command = f"hftransfer reproduce {repo}" if repo else "hftransfer run recipe.yaml"
     return (
         f"## How to reproduce it\n\n`{command}`, with this recipe (all defaults written out; local "

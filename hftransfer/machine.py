@@ -42,13 +42,6 @@ def has_flag(*flags: str) -> bool:
     return info.is_file() and any(flag in info.read_text() for flag in flags)
 
 
-def watts() -> float:
-    """Nominal power of what a run uses: 10 W for a core, 300 W for an accelerator; an order of magnitude, no more."""
-    import torch
-
-    return 10.0 * (os.cpu_count() or 1) + 300.0 * int(torch.cuda.device_count())
-
-
 def versions() -> dict[str, str]:
     """Package -> version, of those that are installed and shape a result."""
     found = {"python": platform.python_version()}

@@ -82,6 +82,7 @@ def collect(job: Job, recipe: dict[str, Any], histories: dict[str, Any], shipped
     decided = plan.task.decide(job.outputs["test"]["tuned"])
     references = plan.task.references(plan.rows.splits["test"])
     model, source = recipe["model"], recipe["data"]["source"]
+    costs = {kind: {stage: round(it, 3) for stage, it in of.items()} for kind, of in job.workspace.costs().items()}
     revisions = {part["id"]: part["revision"] for part in (model, source) if part.get("id") and part.get("revision")}
     return RunResult(
         schema=1,
@@ -92,7 +93,8 @@ def collect(job: Job, recipe: dict[str, Any], histories: dict[str, Any], shipped
         recipe=recipe,
         **found,
         parameters=plan.parameters,
-        seconds={stage: round(seconds, 2) for stage, seconds in job.workspace.seconds().items()},
+        seconds=costs["seconds"],
+        energy=costs["energy"],
         peak_memory_bytes=machine.peak_memory(),
         exports=shipped.exports,
         tried=shipped.tried,
@@ -106,7 +108,6 @@ def collect(job: Job, recipe: dict[str, Any], histories: dict[str, Any], shipped
         worst=_worst(plan, job.outputs["test"]["tuned"], decided, references),
         examples=_examples(plan),
         cards=hub.cards(revisions),
-        watts=machine.watts(),
         warnings=plan.warnings + _warnings(plan.metrics[0], found["scores"]["test"], found["transfer_gain"]),
     )
 

@@ -32,7 +32,8 @@ def run(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool = Fa
         with workspace.timed("encode"), workspace.state.main_process_first():
             more = shifted(plan.task, plan.rows.splits["test"], plan.recipe.evaluation.shifts, plan.recipe.seed)
             changed = augmented(plan.task, plan.recipe.data.augment)
-            encoded = encode(plan.task, plan.rows.splits | more, workspace.kept / "encoded", changed)
+            splits = {name: rows for name, rows in plan.rows.splits.items() if name != "unlabelled"}
+            encoded = encode(plan.task, splits | more, workspace.kept / "encoded", changed)
         job = stages.Job(plan, encoded, workspace, outputs={})
         if "majority" in plan.recipe.evaluation.baselines:
             stages.majority(job)

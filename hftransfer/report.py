@@ -108,10 +108,9 @@ def _facts(result: RunResult) -> list[Table]:
         "hardware": result.hardware,
         "fingerprint of the data": result.data.fingerprint,
     }
-    seconds = {stage: amount(value) for stage, value in result.seconds.items()}
-    pairs = {"Run": run, "Seconds": seconds, "Versions": result.versions, "Revisions": result.revisions}
+    pairs = {"Run": run, "Versions": result.versions, "Revisions": result.revisions}
     tables = [Table(title, ("what", "value"), list(facts.items())) for title, facts in pairs.items() if facts]
-    return [words.data_table(result), *tables]
+    return [words.data_table(result), words.cost_table(result), *tables]
 
 
 def _comparison(results: Sequence[RunResult]) -> Table:

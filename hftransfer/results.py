@@ -161,6 +161,8 @@ class RunResult(Section):
     """`all` and `trainable`."""
     seconds: dict[str, float]
     """Stage -> seconds."""
+    energy: dict[str, float] = {}
+    """Stage -> estimate in Wh; empty where CodeCarbon is not installed."""
     peak_memory_bytes: int
     """Largest resident memory of the process."""
     exports: dict[str, ExportFacts]
@@ -185,8 +187,6 @@ class RunResult(Section):
     """A few test inputs, where they are texts."""
     cards: dict[str, dict[str, Any]] = {}
     """Hub id -> `license` and `language` (codes), as the cards of checkpoint and data tell them."""
-    watts: float = 0.0
-    """What the machine draws by its nominal power, for an estimate of the energy."""
     warnings: list[str]
     """What a reader should not overlook."""
 

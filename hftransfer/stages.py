@@ -36,7 +36,7 @@ class Job:
     @property
     def scored(self) -> tuple[str, ...]:
         """Validation, test, and the test rows under shifts."""
-        return tuple(name for name in self.encoded.splits if name not in ("train", "unlabelled"))
+        return tuple(name for name in self.encoded.splits if name != "train")
 
     def predict(self, model: Any, encoded: Encoded, variant: str, splits: tuple[str, ...]) -> dict[str, np.ndarray]:
         """The outputs of the splits, packed."""

@@ -192,6 +192,15 @@ def data_table(result: RunResult) -> Table:
     return Table("Data", ("split", "rows used", "duplicates of another split removed", "unreadable, skipped"), rows)
 
 
+def cost_table(result: RunResult) -> Table:
+    """Time and energy of each stage."""
+    rows = []
+    for stage, seconds in result.seconds.items():
+        energy = result.energy.get(stage)
+        rows.append((stage, amount(seconds), *([amount(energy or 0.0)] if result.energy else [])))
+    return Table("Cost", ("stage", "seconds", *(["Wh"] if result.energy else [])), rows)
+
+
 def checkpoint(result: RunResult) -> str:
     """The checkpoint as another machine knows it: Hub id, sample, or the last component of a local directory."""
     model = result.recipe["model"]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from hftransfer.energy import metered
 from hftransfer.errors import HFTransferError, RecipeError
 
 _LOCK = "lock"
@@ -150,19 +151,24 @@ class Workspace:
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
-        """Add the block's seconds to the stage's; what a killed process spent on an unfinished block is not in it."""
-        start = time.monotonic()
-        yield
+        """Add what the block costs to the stage's; what a killed process spent on an unfinished block is not in it."""
+        with metered() as energy:
+            start = time.monotonic()
+            yield
+            spent = {"seconds": time.monotonic() - start}
+        if energy.watt_hours is not None:
+            spent["energy"] = energy.watt_hours
         if self.state.is_main_process:
-            seconds = self.seconds()
-            seconds[stage] = seconds.get(stage, 0.0) + time.monotonic() - start
+            costs = self.costs()
+            for kind, value in spent.items():
+                costs[kind][stage] = costs[kind].get(stage, 0.0) + value
             self.kept.mkdir(parents=True, exist_ok=True)
-            write(self.kept / "seconds.json", json.dumps(seconds))
+            write(self.kept / "costs.json", json.dumps(costs))
 
-    def seconds(self) -> dict[str, float]:
-        """Stage -> seconds, over all the times that the run was continued."""
-        path = self.kept / "seconds.json"
-        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    def costs(self) -> dict[str, dict[str, float]]:
+        """`seconds` and `energy` (Wh) of every stage, over all the times that the run was continued."""
+        path = self.kept / "costs.json"
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {"seconds": {}, "energy": {}}
 
     def finish(self) -> Path:
         """Drop what was only work, and give the run its name."""

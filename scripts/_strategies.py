@@ -150,10 +150,10 @@ SECTIONS = [
     ),
     Section(
         "BBC News, 2 labels a class, after continued pretraining",
-        "`few_shot` from MiniLM as it is, and from MiniLM after 60 steps of guessing masked words in the training "
+        "`few_shot` from MiniLM as it is, and from MiniLM after 40 steps of guessing masked words in the training "
         "texts of the same seed, whose labels it did not see. Articles are cut to 64 tokens.",
         [
-            Run("pretrain", PRETRAIN, [*SHORT, "training.max_steps=60", "evaluation.resamples=100"]),
+            Run("pretrain", PRETRAIN, [*SHORT, "training.max_steps=40", "evaluation.resamples=100"]),
             Run("two", NEWS, [*SHORT, _baselines(), "data.shots=2"], {"few_shot": "tuned"}),
             Run(
                 "two-pretrained",
@@ -165,13 +165,13 @@ SECTIONS = [
     ),
     Section(
         "Three tasks on one encoder",
-        "Topic (accuracy), length (R squared) and tags (F1 of entities) learnt at once in 100 steps of 16 rows, and "
+        "Topic (accuracy), length (R squared) and tags (F1 of entities) learnt at once in 150 steps of 16 rows, and "
         "each by itself in 50; one seed.",
         [
             Run(
                 "multi",
                 "text/bbc_news-minilm-multi_task.yaml",
-                [*PLAIN, _baselines(), "training.max_steps=100"],
+                [*PLAIN, _baselines(), "training.max_steps=150"],
                 {
                     "topic: multi_task": "tuned",
                     "length: multi_task": "head:length",
@@ -247,14 +247,16 @@ def _facts(result: dict, variant: str) -> dict:
     if kind == "head":
         head = result["heads"][name]
         score = head["scores"][head["headline"]]["value"]
-        return {"score": score, "seconds": None, "trainable": None, "bytes": None, "ms": None}
+        return {"score": score} | dict.fromkeys(_COSTS)
     scores, tuned = result["scores"], variant == "tuned"
     headline = result["headline"]
     return {
         "score": scores["test"][variant][headline]["value"],
         "seconds": result["seconds"][f"train {variant}"],
+        "energy": result["energy"][f"train {variant}"],
+        "memory": result["peak_memory_bytes"] / 1e6 if tuned else None,
         "trainable": result["parameters"]["trainable"] if tuned else None,
-        "bytes": result["pytorch"]["bytes"] if tuned else None,
+        "bytes": result["pytorch"]["bytes"] / 1e6 if tuned else None,
         "ms": result["pytorch"]["p50_ms"] if tuned else None,
         **{
             split.partition("-")[2]: of[variant][headline]["value"]
@@ -262,6 +264,18 @@ def _facts(result: dict, variant: str) -> dict:
             if split.startswith("test-")
         },
     }
+
+
+# What is told of the cost of a training: fact -> head of its column.
+_COSTS = {
+    "seconds": "training, s",
+    "energy": "training, Wh",
+    "memory": "peak memory of the run, MB",
+    "trainable": "parameters trained",
+    "bytes": "model, MB",
+    "ms": "a row, ms",
+}
+_DIGITS = {"seconds": 1, "energy": 2, "bytes": 1, "ms": 1}
 
 
 def _mean(row: Sequence[dict], key: str) -> float | None:
@@ -275,26 +289,19 @@ def _table(rows: dict[str, list[dict]], shifts: tuple[str, ...]) -> str:
         "score: mean ± deviation",
         "lowest",
         *shifts,
-        "training, s",
-        "parameters trained",
-        "MB",
-        "ms",
+        *_COSTS.values(),
     ]
     lines = [head, ["---"] * len(head)]
     for label, row in sorted(rows.items(), key=lambda item: -(_mean(item[1], "score") or 0)):
         values = [facts["score"] for facts in row]
-        numbers = (_mean(row, "trainable"), _mean(row, "bytes"), _mean(row, "ms"))
-        trained, size, time = numbers
+        costs = {key: _mean(row, key) for key in _COSTS}
         lines.append(
             [
                 label,
                 f"{statistics.mean(values):.3f}" + (f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""),
                 f"{min(values):.3f}",
                 *(f"{_mean(row, shift):.3f}" for shift in shifts),
-                f"{seconds:.1f}" if (seconds := _mean(row, "seconds")) else "",
-                f"{trained:,.0f}" if trained else "",
-                f"{size / 1e6:.1f}" if size else "",
-                f"{time:.1f}" if time else "",
+                *(f"{cost:,.{_DIGITS.get(key, 0)}f}" if cost else "" for key, cost in costs.items()),
             ]
         )
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -339,7 +346,7 @@ def _write(tables: list[str], claims: list[tuple[str, bool]]) -> None:
         "# What each way of adapting gains\n\n"
         "Written by `scripts/bench strategies`: real runs of the recipes on samples that install with pip, five seeds, "
         "each with its own labels, splits and heads; the headline metric on the test split. Times are of one CPU "
-        "core. Cut down to end in 90 minutes: articles to 96 or 64 tokens, no checkpoints or validation while "
-        "training.\n\n"
+        "core, energies what CodeCarbon estimates from nominal power and load. Cut down to end in 90 minutes: articles "
+        "to 96 or 64 tokens, no checkpoints or validation while training.\n\n"
         f"{told}\n\n" + "\n\n".join(tables) + "\n"
     )

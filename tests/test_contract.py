@@ -44,7 +44,8 @@ FIELDS = {
 LABELS = "one class a row"
 REFUSALS = {
     "multi_task": "cannot share the encoder",
-    "linear_probe": "no head of its own", "lp_ft": "no head of its own", "few_shot": LABELS, "distill": LABELS,
+    "linear_probe": "no head of its own", "lp_ft": "no head of its own", "few_shot": LABELS,
+    "distill": "cannot be another's labels",
     "prune": "layers cannot be taken out of|no feed-forward",
 }  # fmt: skip
 

@@ -1,6 +1,7 @@
 """Scores, their intervals, and the gate."""
 
 from dataclasses import replace
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -98,3 +99,15 @@ def test_the_calibration_error_is_how_far_confidence_is_from_accuracy():
     chances[50:] = [0.6, 0.4]
     references = np.concatenate([np.arange(50) >= 25, np.zeros(50)]).astype(int)
     assert calibration_error(chances, references) == pytest.approx(0.35)
+
+
+def test_a_block_tells_what_it_draws(monkeypatch):
+    from hftransfer import energy
+
+    with energy.metered() as told:
+        sum(range(10**7))
+    assert told.watt_hours is None if find_spec("codecarbon") is None else 0 < told.watt_hours < 1
+    monkeypatch.setattr(energy, "_meter", lambda: None)
+    with energy.metered() as told:
+        pass
+    assert told.watt_hours is None

@@ -3,7 +3,9 @@
 import re
 
 import _peft
+import numpy as np
 import pytest
+import tiny
 import torch
 import transformers
 from datasets import Dataset
@@ -12,6 +14,8 @@ from hftransfer import plugins
 from hftransfer.encoding import Encoded
 from hftransfer.errors import ModelError, RecipeError
 from hftransfer.modeling import depths
+from hftransfer.pipeline import run
+from hftransfer.reading import parse_recipe
 from hftransfer.strategies import Ground
 
 
@@ -160,19 +164,51 @@ def test_the_contrastive_loss_is_that_of_the_paper():
     torch.testing.assert_close(found, torch.stack(expected).mean())
 
 
-def test_a_row_without_a_label_is_learnt_from_the_teacher_alone():
-    distill = plugins.load("strategies", "distill")(teacher="anyone", temperature=2, alpha=0.5)
+def test_soft_targets_are_those_of_the_paper():
+    distill = plugins.load("strategies", "distill")(teacher="anyone", temperature=2)
     torch.manual_seed(0)
     mine, theirs = torch.randn(2, 3, requires_grad=True), torch.randn(2, 3)
-    soft = distill._loss(torch, mine, theirs, torch.tensor([-100, -100]))
+    config = transformers.BertConfig(problem_type="single_label_classification")
     chances = (theirs / 2).softmax(dim=1)
     expected = 4 * (chances * (chances.log() - (mine / 2).log_softmax(dim=1))).sum(dim=1).mean()
-    torch.testing.assert_close(soft, expected)
-    both = distill._loss(torch, mine, theirs, torch.tensor([0, 1]))
-    hard = torch.nn.functional.cross_entropy(mine, torch.tensor([0, 1]))
-    torch.testing.assert_close(both, 0.5 * expected + 0.5 * hard)
-    distill._loss(torch, mine, theirs, torch.tensor([-100, -100])).backward()
-    assert mine.grad.isfinite().all()
+    torch.testing.assert_close(distill._soft(torch, mine, theirs, config), expected)
+    for kind in ("single_label_classification", "multi_label_classification", "regression"):
+        config = transformers.BertConfig(problem_type=kind)
+        same = distill._soft(torch, theirs, theirs, config)
+        assert abs(same) < 1e-6 < distill._soft(torch, mine, theirs, config), kind
+
+
+def test_words_are_compared_as_far_as_both_have_read():
+    from hftransfer.strategies.distill import _pairs
+
+    mine = torch.arange(10.0).reshape(1, 5, 2)
+    theirs = torch.tensor([[[0.0, 1], [2, 3], [float("nan")] * 2]])
+    own, told = _pairs(mine, theirs, torch.tensor([[-100, 0, -100, 1, 0]]))
+    assert own.tolist() == [[2, 3], [6, 7]] and told.tolist() == [[0, 1], [2, 3]]
+
+
+@pytest.mark.parametrize(
+    ("task", "labels"),
+    [("text-classification", "numbers"), ("text-classification", "lists"), ("token-classification", "classes")],
+)
+def test_a_student_says_what_its_teacher_says(task, labels, tmp_path):
+    task = plugins.load("tasks", task)()
+    text = tiny.recipe(task, tmp_path, labels=labels)
+    (tmp_path / "more.json").write_text(
+        "".join(f'{{"text": "bad {i}", "tokens": ["bad", "{i}"]}}\n' for i in range(99, 120))
+    )
+    long = ["training.num_train_epochs=20", "training.learning_rate=0.01", "training.save_strategy=no"]
+    run(parse_recipe(text, overrides=long), tmp_path / "teacher")
+    more = [
+        f"strategy={{name: distill, teacher: {tmp_path / 'teacher'}, layers: 1, alpha: 1}}",
+        "data.unlabelled=unlabelled",
+    ]
+    source = text.replace(".json}", f".json, unlabelled: {tmp_path / 'more.json'}}}")
+    run(parse_recipe(source, overrides=[*long, *more]), tmp_path / "student")
+    said = [np.load(tmp_path / name / "predictions" / "test.npz") for name in ("teacher", "student")]
+    teacher, student = (it["tuned.logits"] for it in said)
+    other = said[1]["pretrained.logits"]
+    assert np.nanmean(abs(teacher - student)) < 0.3 * np.nanmean(abs(teacher - other))
 
 
 @pytest.mark.parametrize(

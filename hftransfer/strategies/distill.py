@@ -14,8 +14,8 @@ from hftransfer.errors import RecipeError
 from hftransfer.modeling import find, logits_layer, open_processor, read
 from hftransfer.plugins import nearest
 from hftransfer.shrinking import drop_layers
-from hftransfer.strategies import Ground, Strategy, check_one_class, unhooked
-from hftransfer.tasks import IGNORED, Task
+from hftransfer.strategies import Ground, Strategy, unhooked
+from hftransfer.tasks import IGNORED, Outputs, Task
 from hftransfer.weights import reload
 
 _TOLD = "teacher"
@@ -33,7 +33,7 @@ class Distill(Strategy):
     temperature: float = Field(default=2.0, gt=0)
     """By which the logits of both are divided."""
     alpha: float = Field(default=0.9, ge=0, le=1)
-    """Share of the teacher in the loss of a labelled row; the rest is that of the label."""
+    """Share of the softened outputs in the loss; the rest is that of the label, or of the teacher's answer as one."""
     hidden: float = Field(default=1.0, ge=0)
     """Weight of the distance (1 - cosine) between the vectors that the two heads read, where their sizes are equal."""
     layers: int | None = Field(default=None, ge=1)
@@ -42,11 +42,17 @@ class Distill(Strategy):
     def check(self, task: Task, model: Any) -> None:
         import transformers
 
-        check_one_class(self, task, model)
+        if type(task).answers is Task.answers:
+            task.answers({})
+        logits_layer(model)
         if self.teacher is None:
             return
         config = read(transformers.AutoConfig, find(self.teacher))
         theirs = set((config.id2label or {}).values())
+        if not task.labels and len(theirs) != 1:
+            raise RecipeError(
+                f"strategy.teacher: '{self.teacher}' answers with {len(theirs)} labels, not with a number"
+            )
         if unknown := set(task.labels) - theirs:
             raise RecipeError(
                 f"strategy.teacher: '{self.teacher}' does not know the label '{min(unknown)}'; "
@@ -62,27 +68,29 @@ class Distill(Strategy):
         return model
 
     def keep(self, model: Any, ground: Ground) -> Encoded:
-        """The rows with what the teacher says of them, the unlabelled ones behind the others."""
+        """The rows with what the teacher says of them; the unlabelled ones, with its answers as labels, are behind."""
         from datasets import concatenate_datasets
 
-        told = self._asked(ground)
-        rows = {split: _beside(ground.encoded.splits[split], told[split]) for split in ("train", "validation")}
+        outputs, size = self._asked(ground)
+        told = _padded({name: _as_trained(ground.task, it["logits"], size) for name, it in outputs.items()})
+        rows = {name: _beside(ground.encoded.splits[name], told[name]) for name in ("train", "validation")}
         if "unlabelled" in told:
-            unlabelled = _beside(ground.encoded.splits["unlabelled"], told["unlabelled"])
-            labels = np.full(len(unlabelled), IGNORED)
-            unlabelled = unlabelled.add_column("labels", labels, feature=rows["train"].features["labels"])
-            style = rows["train"].format
-            both = concatenate_datasets([rows["train"].with_format(None), unlabelled.with_format(None)])
-            rows["train"] = both.with_format(style["type"])
+            more = _beside(_answered(ground, outputs["unlabelled"], size), told["unlabelled"])
+            both = concatenate_datasets([rows["train"].with_format(None), more.with_format(None)])
+            rows["train"] = both.with_format(rows["train"].format["type"])
         vary = ground.encoded.vary
         if vary is not None:
             numbers = np.arange(len(rows["train"]))
             rows["train"] = rows["train"].remove_columns("row").add_column("row", numbers)
-        self._listen(model, len(ground.task.labels))
-        return Encoded(rows, _collator(ground.encoded), vary)
+        self._listen(model, size)
+        return Encoded(rows, _collator(ground.encoded, told["train"].shape[1:]), vary)
 
-    def _asked(self, ground: Ground) -> dict[str, np.ndarray]:
-        """Split -> (rows, labels + size): the teacher's logits in the order of the task's labels, then the vectors."""
+    def _asked(self, ground: Ground) -> tuple[dict[str, Outputs], int]:
+        """Split -> what the teacher says of its rows, and how many of the last axis of `logits` are logits.
+
+        They are in the order of the task's labels; behind them, where a row has one vector, the vector that the head
+        reads.
+        """
         import torch
         from transformers import AutoConfig
 
@@ -92,20 +100,22 @@ class Distill(Strategy):
         task = ground.task.know(processor=processor)
         teacher = reload(task, place)
         ids = {name: i for i, name in teacher.config.id2label.items()}
-        order = [ids[label] for label in task.labels]
+        order = [ids[label] for label in task.labels] or [0]
         seen: list[Any] = []
         logits_layer(teacher).register_forward_pre_hook(lambda _layer, args: seen.append(args[0]))
 
         def widen(_module: Any, _args: Any, output: Any) -> Any:
-            output.logits = torch.cat([output.logits[:, order], seen.pop().flatten(1)], dim=1)
+            vectors, output.logits = seen.pop(), output.logits[..., order]
+            if output.logits.ndim == 2:
+                output.logits = torch.cat([output.logits, vectors.flatten(1)], dim=1)
             return output
 
         teacher.register_forward_hook(widen)
         splits = {name: rows for name, rows in ground.rows.items() if name != "test"}
         encoded = encode(task, splits, ground.folder / "teacher")
-        return {split: ground.predict(task, teacher, encoded, split)["logits"] for split in splits}
+        return {split: ground.predict(task, teacher, encoded, split) for split in splits}, len(order)
 
-    def _listen(self, model: Any, labels: int) -> None:
+    def _listen(self, model: Any, size: int) -> None:
         """Make the loss of the student's batches, those that hold what the teacher says, that of a distillation."""
         import torch
 
@@ -118,8 +128,9 @@ class Distill(Strategy):
 
         def replace(_module: Any, _args: Any, kwargs: dict[str, Any], output: Any) -> Any:
             if told:
-                logits, vectors = told[0][:, :labels], told[0][:, labels:]
-                output.loss = self._loss(torch, output.logits, logits, kwargs["labels"])
+                logits, vectors = told[0][..., :size], told[0][..., size:]
+                soft = self._soft(torch, *_pairs(output.logits, logits, kwargs["labels"]), model.config)
+                output.loss = self.alpha * soft + (1 - self.alpha) * output.loss
                 mine = seen[0].flatten(1)
                 if self.hidden and mine.shape == vectors.shape:
                     apart = 1 - torch.nn.functional.cosine_similarity(mine, vectors)
@@ -132,37 +143,78 @@ class Distill(Strategy):
             model.register_forward_hook(replace, with_kwargs=True),
         ]
 
-    def _loss(self, torch: Any, mine: Any, theirs: Any, labels: Any) -> Any:
-        """Equation of Hinton et al., section 2: alpha * T^2 * KL(teacher, student) + (1 - alpha) * cross-entropy."""
-        functional = torch.nn.functional
-        soft = functional.kl_div(
-            functional.log_softmax(mine / self.temperature, dim=1),
-            functional.log_softmax(theirs / self.temperature, dim=1),
-            reduction="batchmean",
-            log_target=True,
-        )
-        known = (labels != IGNORED).sum()
-        hard = functional.cross_entropy(mine, labels, ignore_index=IGNORED, reduction="sum") / known.clamp(min=1)
-        share = (1 - self.alpha) * known / len(labels)
-        return (1 - share) * self.temperature**2 * soft + share * hard
+    def _soft(self, torch: Any, mine: Any, theirs: Any, config: Any) -> Any:
+        """T^2 * KL(teacher, student), section 2 of Hinton et al.: over classes, or for each label by itself.
+
+        Of numbers, the squared distance.
+        """
+        functional, heat = torch.nn.functional, self.temperature
+        if config.problem_type == "regression":
+            return functional.mse_loss(mine, theirs)
+        if config.problem_type == "multi_label_classification":
+            chances = (theirs / heat).sigmoid()
+            own = functional.binary_cross_entropy_with_logits(theirs / heat, chances)
+            return heat**2 * (functional.binary_cross_entropy_with_logits(mine / heat, chances) - own)
+        both = [functional.log_softmax(logits / heat, dim=-1) for logits in (mine, theirs)]
+        return heat**2 * functional.kl_div(*both, reduction="batchmean", log_target=True)
 
     def merge(self, model: Any) -> Any:
         return unhooked(model)
+
+
+def _as_trained(task: Task, logits: np.ndarray, size: int) -> np.ndarray:
+    """The logits as a training compares them with labels; the vectors behind them as they are."""
+    return np.concatenate([task.as_trained(logits[..., :size]), logits[..., size:]], axis=-1)
+
+
+def _padded(told: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Rows of as many words in every split; those that are not there are NaN."""
+    if next(iter(told.values())).ndim == 2:
+        return told
+    words = max(it.shape[1] for it in told.values())
+    return {
+        name: np.pad(it, ((0, 0), (0, words - it.shape[1]), (0, 0)), constant_values=np.nan)
+        for name, it in told.items()
+    }
+
+
+def _answered(ground: Ground, outputs: Outputs, size: int) -> Any:
+    """The unlabelled rows, encoded with the teacher's answers as their labels."""
+    (role,) = ground.task.targets
+    rows, labelled = ground.rows["unlabelled"], ground.rows["train"]
+    answers = ground.task.answers(outputs | {"logits": outputs["logits"][..., :size]})
+    rows = rows.select_columns([name for name in rows.column_names if name != role])
+    rows = rows.add_column(role, answers, feature=labelled.features[role])
+    return encode(ground.task, {"train": rows}, ground.folder / "unlabelled", ground.encoded.vary).splits["train"]
+
+
+def _pairs(mine: Any, theirs: Any, labels: Any) -> tuple[Any, Any]:
+    """The logits of both where both have some: of the rows, or of the first tokens of words that both have read."""
+    if mine.ndim == 2:
+        return mine, theirs
+    first = labels != IGNORED
+    word = first.cumsum(dim=1) - 1
+    first &= word < theirs.shape[1]
+    theirs = theirs[first.nonzero()[:, 0], word[first]]
+    read = ~theirs.isnan().any(dim=1)
+    return mine[first][read], theirs[read]
 
 
 def _beside(rows: Any, told: np.ndarray) -> Any:
     """The rows with what the teacher says in a column of its own."""
     from datasets import List, Value
 
-    return rows.add_column(_TOLD, list(told.astype(np.float32)), feature=List(Value("float32")))
+    flat = told.reshape(len(told), -1).astype(np.float32)
+    return rows.add_column(_TOLD, list(flat), feature=List(Value("float32")))
 
 
-def _collator(encoded: Encoded) -> Any:
-    """The collator of the rows, and what the teacher says of them as it is."""
+def _collator(encoded: Encoded, shape: tuple[int, ...]) -> Any:
+    """The collator of the rows, and what the teacher says of them as it is; a row of it has this shape."""
     import torch
 
     def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:
         batch = encoded.collate([{name: cell for name, cell in row.items() if name != _TOLD} for row in rows])
-        return batch | {_TOLD: torch.from_numpy(np.stack([np.asarray(row[_TOLD], dtype=np.float32) for row in rows]))}
+        told = np.stack([np.asarray(row[_TOLD], dtype=np.float32) for row in rows])
+        return batch | {_TOLD: torch.from_numpy(told).unflatten(1, shape)}
 
     return collate

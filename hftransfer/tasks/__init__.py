@@ -192,6 +192,18 @@ class Task(Plugin):
         """What the metrics hold the predictions against."""
         raise NotImplementedError
 
+    def as_trained(self, logits: np.ndarray) -> np.ndarray:
+        """What a model says as it said it before `finish`, when its loss compared it with labels."""
+        return logits
+
+    def answers(self, outputs: Outputs) -> list[Any]:
+        """What a model says of rows, as the label column of `index` would hold it: a teacher's labels for a student.
+
+        Raises:
+            RecipeError: such outputs are no labels.
+        """
+        raise RecipeError(f"strategy distill: what a model says in '{self.name}' cannot be another's labels")
+
     def same(self, mine: np.ndarray, theirs: np.ndarray, references: np.ndarray) -> np.ndarray:
         """Which rows have the same prediction in both."""
         return np.array([np.array_equal(one, other) for one, other in zip(mine, theirs, strict=True)])

@@ -196,6 +196,14 @@ class _Classification(Task):
             return np.asarray(np.abs(mine - theirs) <= 0.01 * references.std())
         return super().same(mine, theirs, references)
 
+    def as_trained(self, logits: np.ndarray) -> np.ndarray:
+        return np.asarray(self._targets(list(logits))) if self.problem_type == "regression" else logits
+
+    def answers(self, outputs: Outputs) -> list[Any]:
+        decided = self.decide(outputs)
+        several = self.problem_type == "multi_label_classification"
+        return list((decided.astype(float) if several else decided).tolist())
+
     def losses(self, outputs: Outputs, references: np.ndarray) -> np.ndarray:
         logits = outputs["logits"]
         if self.problem_type == "regression":

@@ -37,6 +37,8 @@ class TokenClassification(Task):
         return read(self.auto_processor, add_prefix_space=True)
 
     def fault(self, row: dict[str, Any]) -> str | None:
+        if "tags" not in row:
+            return None
         words, tags = row["tokens"], row["tags"]
         if not isinstance(tags, list) or len(tags) != len(words):
             return f"there are {len(words)} tokens and {len(tags) if isinstance(tags, list) else 'no'} tags"
@@ -121,6 +123,9 @@ class TokenClassification(Task):
 
     def same(self, mine: np.ndarray, theirs: np.ndarray, references: np.ndarray) -> np.ndarray:
         return np.array([one == other for one, other in zip(mine, theirs, strict=True)])
+
+    def answers(self, outputs: Outputs) -> list[Any]:
+        return [[self.labels.index(tag) for tag in tags] for tags in self.decide(outputs)]
 
     def losses(self, outputs: Outputs, references: np.ndarray) -> np.ndarray:
         """Share of a row's words that are wrong."""
