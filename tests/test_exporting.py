@@ -204,3 +204,29 @@ def test_what_compress_may_say(steps, sentence, folder):
         parse_recipe(_chained(folder, steps))
     with pytest.raises(RecipeError, match="strategy 'distill' needs 'teacher'"):
         parse_recipe(_text(folder).replace("strategy: full", "strategy: {name: distill, layers: 1}"))
+
+
+@pytest.mark.parametrize(("task", "reads"), [("text-classification", 2), ("token-classification", 0)])
+def test_what_only_the_first_token_is_read_of_is_computed_of_it_alone(task, reads, tmp_path):
+    import onnx
+
+    task = plugins.load("tasks", task)()
+    result = run(parse_recipe(tiny.recipe(task, tmp_path, more="export: {format: onnx}")), tmp_path / "run")
+    graph = onnx.load(tmp_path / "run" / "onnx" / "model.onnx").graph
+    assert sum("first_token" in node.input for node in graph.node) == reads
+    assert result.exports["onnx"].agreement == 1 and result.exports["onnx"].max_abs_diff < 1e-4
+
+
+def test_padding_is_the_convolutions_own(tmp_path):
+    import onnx
+    from transformers import MobileNetV2Config, MobileNetV2ForImageClassification, MobileNetV2ImageProcessor
+
+    model = MobileNetV2ForImageClassification(MobileNetV2Config(image_size=32, depth_multiplier=0.35)).eval()
+    exporter = plugins.load("exporters", "onnx")()
+    exporter.export(plugins.load("tasks", "image-classification")(), model, MobileNetV2ImageProcessor(), tmp_path)
+    graph = onnx.load(tmp_path / "model.onnx").graph
+    assert {node.op_type for node in graph.node} >= {"Conv", "Clip"} and "Pad" not in {n.op_type for n in graph.node}
+    assert (
+        all(not tensor.name.endswith("partial") for tensor in graph.initializer)
+        and len([*tmp_path.glob("*.onnx*")]) == 1
+    )

@@ -7,6 +7,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,12 +17,13 @@ import numpy as np
 from hftransfer import machine
 from hftransfer.errors import ExportError, MissingExtraError
 from hftransfer.exporters import PROBES, Exporter, Inputs, Wishes, by_effect, folded, optimum_task, taken, writes
+from hftransfer.exporters._graph import tidy
 from hftransfer.tasks import Task
 
 # What integers suit. Of all that Optimum would turn into integers by default, LayerNorm, Softmax and residual sums
 # lose a transformer's accuracy.
 _LINEAR = ["MatMul", "Gemm", "Gather"]
-_FITTING = [*_LINEAR, "Conv"]
+_FITTING = [*_LINEAR, "Conv", "Clip", "Relu"]
 _WRITERS = ("AutoModelForCausalLM", "AutoModelForSeq2SeqLM", "AutoModelForSpeechSeq2Seq")
 
 
@@ -71,6 +73,9 @@ class Onnx(Exporter):
             # The merged decoder does what these two do.
             for name in ("decoder_model.onnx", "decoder_with_past_model.onnx"):
                 (folder / name).unlink()
+        if not writes(folder):
+            for file in folder.glob("*.onnx"):
+                tidy(file)
         processor.save_pretrained(folder)
 
     def schemes(self, source: Path) -> list[str]:
@@ -179,14 +184,18 @@ def _dynamic_operators(source: Path, wishes: Wishes) -> list[str] | None:
 def _quantize(
     source: Path, folder: Path, wishes: Wishes, operators: list[str] | None, nodes: dict[str, Any], static: bool = False
 ) -> None:
+    from onnxruntime.quantization import QuantType
     from optimum.onnxruntime import ORTQuantizer
     from optimum.onnxruntime.configuration import AutoQuantizationConfig
 
-    # Signed weights are twice as fast where the processor has VNNI, and overflow on AVX2 without it.
     target = wishes.target or ("avx512_vnni" if machine.has_flag("_vnni") else "avx2")
     config = getattr(AutoQuantizationConfig, target)(
         is_static=static, per_channel=True, operators_to_quantize=operators, **nodes
     )
+    if target in ("avx2", "avx512"):
+        # Signed weights are faster than unsigned ones; of eight bits they overflow where there is no VNNI.
+        # https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
+        config = replace(config, weights_dtype=QuantType.QInt8, reduce_range=True)
     for file in sorted(source.glob("*.onnx")):
         quantizer = ORTQuantizer.from_pretrained(source, file_name=file.name)
         with _upstream(f"{file.name} cannot be quantized"):
