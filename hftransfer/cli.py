@@ -61,7 +61,9 @@ def _parser() -> argparse.ArgumentParser:
 
     export = commands.add_parser("export", help="export a finished run anew")
     export.add_argument("run", type=Path, help="directory of a finished run")
-    export.add_argument("fields", nargs="*", metavar="key=value", help="fields of `export:`, such as quantization=auto")
+    export.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="fields of `export:`, such as quantization=auto"
+    )
     for name in ("format", "quantization", "max-drop"):
         export.add_argument(f"--{name}", help=f"the same as {name.replace('-', '_')}=...")
     export.set_defaults(command=_export)
@@ -177,8 +179,9 @@ def _export(args: argparse.Namespace) -> int:
     from hftransfer.reading import parse_export
 
     _record(args.run)
-    named = {name: getattr(args, name) for name in ("format", "quantization", "max_drop")}
-    settings = parse_export([*(f"{name}={value}" for name, value in named.items() if value is not None), *args.fields])
+    given = {name: getattr(args, name) for name in ("format", "quantization", "max_drop")}
+    named = [f"{name}={value}" for name, value in given.items() if value is not None]
+    settings = parse_export([*named, *args.overrides])
     from hftransfer.pipeline import export
 
     return _finished(export(args.run, settings), args.run)

@@ -78,7 +78,7 @@ def test_predict_answers_alike_in_pytorch_and_exported(finished, capsys):
 @pytest.mark.onnx
 def test_export_replaces_the_exports_of_a_run(finished, capsys):
     before = json.loads((finished / "result.json").read_text())
-    assert main(["export", str(finished), "--quantization", "none", "--max-drop", "1"]) == 0
+    assert main(["export", str(finished), "--quantization", "none", "max_drop=1"]) == 0
     after = json.loads((finished / "result.json").read_text())
     assert set(after["exports"]) == {"onnx"} and not (finished / "onnx-int8").exists()
     assert after["scores"]["test"]["tuned"] == before["scores"]["test"]["tuned"]

@@ -20,3 +20,17 @@ def check_positions(max_length: int, tokenizer: Any, config: Any) -> None:
     relative = getattr(config, "position_biased_input", True) is False
     if isinstance(positions, int) and not relative and longest(max_length, tokenizer) > positions:
         raise ModelError(f"task.max_length: {max_length} is more than the {positions} tokens that the checkpoint takes")
+
+
+def plain_inputs(max_length: int, encode: str) -> str:
+    """For `plain`: the lines that make `inputs` with tokenizers alone; `encode` are those that make `made`."""
+    return (
+        "from tokenizers import Tokenizer\n\n"
+        'tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))\n'
+        "tokenizer.no_padding()\n"
+        'most = json.loads((folder / "tokenizer_config.json").read_text())["model_max_length"]\n'
+        f"tokenizer.enable_truncation(min({max_length}, int(most)))\n"
+        f"{encode}\n"
+        'cells = {"input_ids": made.ids, "attention_mask": made.attention_mask, "token_type_ids": made.type_ids}\n'
+        "inputs = {it.name: np.array([cells[it.name]]) for it in session.get_inputs()}\n"
+    )

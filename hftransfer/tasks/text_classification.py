@@ -11,7 +11,7 @@ from pydantic import Field
 from hftransfer.cells import Kind
 from hftransfer.tasks import Batch
 from hftransfer.tasks._classification import _Classification
-from hftransfer.tasks._text import check_positions, longest
+from hftransfer.tasks._text import check_positions, longest, plain_inputs
 
 
 class TextClassification(_Classification):
@@ -48,16 +48,7 @@ class TextClassification(_Classification):
         return collate
 
     def plain(self) -> str:
-        return self._plain(
-            "from tokenizers import Tokenizer\n\n"
-            'tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))\n'
-            "tokenizer.no_padding()\n"
-            'most = json.loads((folder / "tokenizer_config.json").read_text())["model_max_length"]\n'
-            f"tokenizer.enable_truncation(min({self.max_length}, int(most)))\n"
-            'made = tokenizer.encode("A text.")\n'
-            'cells = {"input_ids": made.ids, "attention_mask": made.attention_mask, "token_type_ids": made.type_ids}\n'
-            "inputs = {it.name: np.array([cells[it.name]]) for it in session.get_inputs()}\n"
-        )
+        return self._plain(plain_inputs(self.max_length, 'made = tokenizer.encode("A text.")'))
 
     def read(self, text: str) -> dict[str, Any]:
         return {"text": text}

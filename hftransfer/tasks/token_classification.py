@@ -12,7 +12,7 @@ from pydantic import Field
 from hftransfer.cells import Kind
 from hftransfer.errors import DataError
 from hftransfer.tasks import IGNORED, Batch, Outputs, Task
-from hftransfer.tasks._text import check_positions, longest
+from hftransfer.tasks._text import check_positions, longest, plain_inputs
 
 
 class TokenClassification(Task):
@@ -136,6 +136,15 @@ class TokenClassification(Task):
 
     def describe(self, value: Any) -> str:
         return " ".join(value)
+
+    def plain(self) -> str:
+        encode = 'words = "A text.".split()\nmade = tokenizer.encode(words, is_pretokenized=True)'
+        return plain_inputs(self.max_length, encode) + (
+            'names = json.loads((folder / "config.json").read_text())["id2label"]\n'
+            "tags = session.run(None, inputs)[0][0].argmax(axis=1)\n"
+            "first = [made.word_ids.index(word) for word in range(len(words)) if word in made.word_ids]\n"
+            "print([names[str(tags[at])] for at in first])"
+        )
 
     def read(self, text: str) -> dict[str, Any]:
         return {"tokens": text.split()}
