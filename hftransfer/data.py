@@ -27,6 +27,11 @@ class Rows:
     splits: dict[str, Any]
     facts: DataFacts
 
+    @property
+    def labelled(self) -> dict[str, Any]:
+        """The splits without the rows that have no labels."""
+        return {name: rows for name, rows in self.splits.items() if name != "unlabelled"}
+
 
 def load_rows(task: Task, data: Data, seed: int) -> Rows:
     """Load, rename, check, split, remove duplicates from the training side, draw the shots.
@@ -64,6 +69,7 @@ def load_rows(task: Task, data: Data, seed: int) -> Rows:
             drawn = {hashes[origin][row] for row in places["train"][1]}
             places["unlabelled"] = (origin, [row for row in numbers if hashes[origin][row] not in drawn])
     unlabelled = _unlabelled(task, raw, places)
+    _refuse_empty(unlabelled, removed)
     task = task.learn(splits["train"])
     task = task.know(labels=task.find_labels(splits))
     classes = {name: _count(task, rows) for name, rows in splits.items()}
@@ -95,7 +101,10 @@ def _unlabelled(task: Task, raw: dict[str, Any], places: dict[str, tuple[str, li
         return {}
     origin, numbers = places["unlabelled"]
     rows = raw[origin].select(numbers)
-    return {"unlabelled": rows.remove_columns([role for role in rows.column_names if role in task.targets])}
+    inputs = [role for role in raw[places["train"][0]].column_names if role not in {*task.targets, GROUP}]
+    if missing := sorted(set(inputs) - set(rows.column_names)):
+        raise DataError(f"split '{origin}' has no column for '{missing[0]}', which the training rows have")
+    return {"unlabelled": rows.select_columns(inputs)}
 
 
 def _kind(task: Task, role: str) -> cells.Kind:

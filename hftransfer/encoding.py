@@ -57,19 +57,25 @@ def _plain(collate: Callable[[list[dict[str, Any]]], Batch]) -> Callable[[list[d
 
 
 def keep(rows: Any, function: Callable[[dict[str, list[Any]]], dict[str, list[Any]]], file: Path, what: str) -> Any:
-    """`function` of all rows, computed once into an Arrow file that is there whole or not at all."""
+    """`function` of all rows, computed once into an Arrow file that is there whole or not at all.
+
+    Under several processes the main one computes; all of them have to call this.
+    """
+    from accelerate import PartialState
+
     first = function(rows[:2])
     features = _array_features(first)
-    mapped = rows.map(
-        function,
-        batched=True,
-        batch_size=64,
-        remove_columns=rows.column_names,
-        features=features,
-        cache_file_name=str(file),
-        new_fingerprint=file.stem,
-        desc=what,
-    )
+    with PartialState().main_process_first():
+        mapped = rows.map(
+            function,
+            batched=True,
+            batch_size=64,
+            remove_columns=rows.column_names,
+            features=features,
+            cache_file_name=str(file),
+            new_fingerprint=file.stem,
+            desc=what,
+        )
     return mapped.with_format("numpy") if features else mapped
 
 

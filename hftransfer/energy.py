@@ -32,7 +32,8 @@ def metered() -> Iterator[Energy]:
     try:
         yield found
     finally:
-        found.watt_hours = 1000 * meter.stop_task().energy_consumed
+        spent = meter.stop_task()
+        found.watt_hours = 1000 * spent.energy_consumed if spent else None
 
 
 @functools.cache
@@ -44,11 +45,17 @@ def _meter() -> Any:
     logging.getLogger("codecarbon").disabled = True
     from codecarbon import OfflineEmissionsTracker
 
-    # The country is for CO2 alone, which is not told here.
-    return OfflineEmissionsTracker(
+    # What is said here goes before a configuration file of the user's: nothing is written or sent.
+    tracker = OfflineEmissionsTracker(
         country_iso_code="USA",
+        force_carbon_intensity_g_co2e_kwh=0,
         tracking_mode="process",
         output_methods=[],
+        output_dir=".",
+        emissions_endpoint=None,
+        api_call_interval=-1,
         allow_multiple_runs=True,
         log_level="critical",
     )
+    # It keeps to itself that it could not be made.
+    return tracker if hasattr(tracker, "run_id") else None

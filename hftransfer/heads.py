@@ -41,7 +41,7 @@ def _publish(job: stages.Job, name: str, plan: Plan, out: Path, history: stages.
         kept = job.workspace.kept / "heads" / name
         workspace.directory("model", lambda folder: shutil.copytree(kept, folder, dirs_exist_ok=True))
         with workspace.timed("encode"):
-            encoded = encode(plan.task, plan.rows.splits, workspace.kept / "encoded")
+            encoded = encode(plan.task, plan.rows.labelled, workspace.kept / "encoded")
         own = stages.Job(plan, encoded, workspace, outputs={})
         stages.pretrained(own)
         stages.score_tuned(own)

@@ -42,6 +42,13 @@ def has_flag(*flags: str) -> bool:
     return info.is_file() and any(flag in info.read_text() for flag in flags)
 
 
+def instructions() -> str:
+    """The instructions that integers are multiplied with here, as `export.target` names them."""
+    if platform.machine() in ("arm64", "aarch64"):
+        return "arm64"
+    return "avx512_vnni" if has_flag("_vnni") else "avx2"
+
+
 def versions() -> dict[str, str]:
     """Package -> version, of those that are installed and shape a result."""
     found = {"python": platform.python_version()}

@@ -29,11 +29,10 @@ def run(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool = Fa
         return RunResult.load(done)
     plan = check(recipe)
     with workspace.open(dump_yaml(resolved(recipe)), overwrite=overwrite):
-        with workspace.timed("encode"), workspace.state.main_process_first():
+        with workspace.timed("encode"):
             more = shifted(plan.task, plan.rows.splits["test"], plan.recipe.evaluation.shifts, plan.recipe.seed)
             changed = augmented(plan.task, plan.recipe.data.augment)
-            splits = {name: rows for name, rows in plan.rows.splits.items() if name != "unlabelled"}
-            encoded = encode(plan.task, splits | more, workspace.kept / "encoded", changed)
+            encoded = encode(plan.task, plan.rows.labelled | more, workspace.kept / "encoded", changed)
         job = stages.Job(plan, encoded, workspace, outputs={})
         if "majority" in plan.recipe.evaluation.baselines:
             stages.majority(job)
@@ -67,7 +66,7 @@ def export(folder: Path, settings: Export) -> RunResult:
         replaced = shutil.ignore_patterns("recipe.yaml", *before.exports)
         # Links cost no space, and every file is replaced by renaming, never written in place.
         shutil.copytree(folder, workspace.folder, dirs_exist_ok=True, copy_function=os.link, ignore=replaced)
-        encoded = encode(plan.task, plan.rows.splits, workspace.kept / "encoded")
+        encoded = encode(plan.task, plan.rows.labelled, workspace.kept / "encoded")
         job = stages.Job(plan, encoded, workspace, outputs={})
         for file in sorted((folder / "predictions").glob("*.npz")):
             with np.load(file, allow_pickle=False) as arrays:

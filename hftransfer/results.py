@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hftransfer.plugins import Section
 
@@ -189,6 +189,12 @@ class RunResult(Section):
     """Hub id -> `license` and `language` (codes), as the cards of checkpoint and data tell them."""
     warnings: list[str]
     """What a reader should not overlook."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_an_earlier_version(cls, record: Any) -> Any:
+        """Records held the nominal power of the machine where `energy` is now."""
+        return {key: value for key, value in record.items() if key != "watts"} if isinstance(record, dict) else record
 
     def rejected(self) -> dict[str, str]:
         """Variant -> why it is not shipped."""

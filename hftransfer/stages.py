@@ -243,9 +243,7 @@ def _train(
     if plan.task.own_loss:
         plan.task.weigh(model, plan.task.references(plan.rows.splits["train"]))
     mix(plan.task, model, plan.recipe.data.augment)
-    with job.workspace.state.main_process_first():
-        ground = Ground(plan.task, plan.rows.splits, job.encoded, folder / "kept", job.outputs_of)
-        encoded = strategy.keep(model, ground)
+    encoded = strategy.keep(model, Ground(plan.task, plan.rows.splits, job.encoded, folder / "kept", job.outputs_of))
     by_length = "length" in (encoded.splits["train"].column_names or [])
     args = arguments(training, folder / "checkpoints", plan.recipe.seed, by_length)
     args.label_names = [plan.task.loss_input]

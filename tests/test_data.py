@@ -145,3 +145,13 @@ def test_a_split_without_labels_is_read_without_them(tmp_path):
     rows = _load("text-classification", source, more)
     # `good 3` stands among the labelled rows.
     assert rows.splits["unlabelled"]["text"] == ["new"] and rows.facts.duplicates_removed["unlabelled"] == 1
+    (tmp_path / "train.csv").write_text(
+        "\n".join(["body,topic,other", *(f"good {i},{'xy'[i % 2]},b" for i in range(20))])
+    )
+    pairs = more.replace("label: topic", "label: topic, text_pair: other")
+    with pytest.raises(DataError, match="split 'unlabelled' has no column"):
+        _load("text-classification", source, pairs)
+    (tmp_path / "more.csv").write_text("body\ngood 3\n")
+    (tmp_path / "train.csv").write_text("\n".join(files["train"]) + "\n")
+    with pytest.raises(DataError, match="split 'unlabelled' is empty once duplicates are removed"):
+        _load("text-classification", source, more)

@@ -230,3 +230,29 @@ def test_padding_is_the_convolutions_own(tmp_path):
         all(not tensor.name.endswith("partial") for tensor in graph.initializer)
         and len([*tmp_path.glob("*.onnx*")]) == 1
     )
+
+
+def test_a_first_token_is_read_past_an_input_that_is_left_out():
+    import onnx
+    from onnx import TensorProto, helper
+
+    from hftransfer.exporters._graph import read_first_alone
+
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["m"]),
+        helper.make_node("Clip", ["m", "", "most"], ["c"]),
+        helper.make_node("Gather", ["c", "zero"], ["y"], axis=1),
+    ]
+    weights = [
+        helper.make_tensor("w", TensorProto.FLOAT, [2, 2], [1, 2, 3, 4]),
+        helper.make_tensor("most", TensorProto.FLOAT, [], [5]),
+        helper.make_tensor("zero", TensorProto.INT64, [], [0]),
+    ]
+    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in (("x", ["b", "t", 2]), ("y", ["b", 2]))]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], weights)
+    model = onnx.shape_inference.infer_shapes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]))
+    read_first_alone(model.graph)
+    onnx.checker.check_model(model)
+    assert [node.op_type for node in model.graph.node] == ["Gather", "MatMul", "Clip"]
+    (answer,) = onnx.reference.ReferenceEvaluator(model).run(None, {"x": np.array([[[1, 0], [9, 9]]], "float32")})
+    assert answer.tolist() == [[1, 2]]

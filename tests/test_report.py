@@ -8,7 +8,7 @@ from PIL import Image
 from results_builder import recipe, regression, result, score
 
 from hftransfer import report
-from hftransfer.results import Example
+from hftransfer.results import Example, RunResult
 
 
 class _Page(HTMLParser):
@@ -98,6 +98,11 @@ def test_what_comes_from_data_or_recipe_is_escaped(changes):
     page = report.html([result(**changes), result()])
     assert "<script" not in page
     assert "&lt;script&gt;" in page
+
+
+def test_a_record_of_an_earlier_version_is_read():
+    record = result().model_dump(mode="json", by_alias=True)
+    assert RunResult.model_validate(record | {"watts": 20.0}).energy == {}
 
 
 def test_a_regression_leaves_out_what_it_has_not():

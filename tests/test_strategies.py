@@ -168,14 +168,12 @@ def test_soft_targets_are_those_of_the_paper():
     distill = plugins.load("strategies", "distill")(teacher="anyone", temperature=2)
     torch.manual_seed(0)
     mine, theirs = torch.randn(2, 3, requires_grad=True), torch.randn(2, 3)
-    config = transformers.BertConfig(problem_type="single_label_classification")
     chances = (theirs / 2).softmax(dim=1)
     expected = 4 * (chances * (chances.log() - (mine / 2).log_softmax(dim=1))).sum(dim=1).mean()
-    torch.testing.assert_close(distill._soft(torch, mine, theirs, config), expected)
+    torch.testing.assert_close(distill._soft(torch, mine, theirs, None), expected)
     for kind in ("single_label_classification", "multi_label_classification", "regression"):
-        config = transformers.BertConfig(problem_type=kind)
-        same = distill._soft(torch, theirs, theirs, config)
-        assert abs(same) < 1e-6 < distill._soft(torch, mine, theirs, config), kind
+        same = distill._soft(torch, theirs, theirs, kind)
+        assert abs(same) < 1e-6 < distill._soft(torch, mine, theirs, kind), kind
 
 
 def test_words_are_compared_as_far_as_both_have_read():
@@ -195,7 +193,7 @@ def test_a_student_says_what_its_teacher_says(task, labels, tmp_path):
     task = plugins.load("tasks", task)()
     text = tiny.recipe(task, tmp_path, labels=labels)
     (tmp_path / "more.json").write_text(
-        "".join(f'{{"text": "bad {i}", "tokens": ["bad", "{i}"]}}\n' for i in range(99, 120))
+        "".join(f'{{"text": "bad {i}", "text_pair": "bad {i}", "tokens": ["bad", "{i}"]}}\n' for i in range(99, 120))
     )
     long = ["training.num_train_epochs=20", "training.learning_rate=0.01", "training.save_strategy=no"]
     run(parse_recipe(text, overrides=long), tmp_path / "teacher")
@@ -209,6 +207,42 @@ def test_a_student_says_what_its_teacher_says(task, labels, tmp_path):
     teacher, student = (it["tuned.logits"] for it in said)
     other = said[1]["pretrained.logits"]
     assert np.nanmean(abs(teacher - student)) < 0.3 * np.nanmean(abs(teacher - other))
+
+
+def test_a_teacher_that_is_a_step_of_the_run_speaks_as_it_was_trained(tmp_path):
+    text = tiny.recipe(plugins.load("tasks", "text-classification")(), tmp_path, labels="numbers")
+    rows = tmp_path / "rows" / "numbers.json"
+    rows.write_text(re.sub(r"[01]\.5", lambda number: f"1{number.group()}", rows.read_text()))
+    more = ["training.num_train_epochs=20", "training.learning_rate=0.01", "compress=[{name: distill, alpha: 1}]"]
+    run(parse_recipe(text, overrides=more), tmp_path / "run")
+    said = np.load(tmp_path / "run" / "predictions" / "test.npz")
+    teacher, student = said["1-full.logits"], said["tuned.logits"]
+    assert abs(teacher - 11).mean() < 0.6 and abs(teacher - student).mean() < 0.3
+
+
+def test_answered_rows_are_varied_and_encoded_like_the_others(tmp_path):
+    task = plugins.load("tasks", "text-classification")()
+    text = tiny.recipe(task, tmp_path)
+    run(parse_recipe(text), tmp_path / "teacher")
+    (tmp_path / "more.json").write_text(
+        "".join(f'{{"text": "bad {i}", "text_pair": "bad {i}"}}\n' for i in range(99, 120))
+    )
+    source = text.replace(".json}", f".json, unlabelled: {tmp_path / 'more.json'}}}")
+    strategy = f"strategy={{name: distill, teacher: {tmp_path / 'teacher'}}}"
+    more = ["data.unlabelled=unlabelled", "data.augment=light", strategy]
+    result = run(parse_recipe(source, overrides=more), tmp_path / "student")
+    steps = max(entry["step"] for entry in result.history["tuned"])
+    assert result.data.rows["unlabelled"] == 21 and steps == 2 * -(-(28 + 21) // 8)
+
+
+def test_rows_that_are_encoded_when_read_hold_what_the_teacher_says():
+    from hftransfer.strategies.distill import _beside
+
+    lazy = Dataset.from_dict({"text": ["a", "bb"]}).with_transform(
+        lambda batch: {"size": [len(t) for t in batch["text"]]}
+    )
+    row = _beside(lazy, np.array([[1.0, 2], [3, 4]]))[1]
+    assert row["size"] == 2 and list(row["teacher"]) == [3, 4]
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,12 @@ from typing import Any
 # What each token goes through by itself.
 _BY_TOKEN = {"Add", "Sub", "Mul", "Div", "Pow", "Sqrt", "Erf", "Tanh", "Sigmoid", "Relu", "Gelu", "Clip", "Cast"}
 _FIRST = "first_token"
+# protobuf writes no more than 2 GiB, and what is computed beforehand may make a file larger.
+_MOST_BYTES = 2**30
 
 
 def tidy(file: Path) -> None:
-    """Simplify the graph in a file; one whose weights lie in another file stays as it is.
+    """Simplify the graph in a file; a large one, or one whose weights lie in another file, stays as it is.
 
     The runtime's basic optimizations compute what is constant, and put padding into the convolution behind it, without
     which a quantized net pads decimals (https://onnxruntime.ai/docs/performance/model-optimizations/graph-optimizations.html).
@@ -23,7 +25,7 @@ def tidy(file: Path) -> None:
     import onnx
     import onnxruntime
 
-    if file.with_name(file.name + "_data").exists():
+    if file.with_name(file.name + "_data").exists() or file.stat().st_size > _MOST_BYTES:
         return
     partial = file.with_name(file.name + ".partial")
     options = onnxruntime.SessionOptions()
@@ -31,12 +33,14 @@ def tidy(file: Path) -> None:
     options.optimized_model_filepath = str(partial)
     onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     model = onnx.shape_inference.infer_shapes(onnx.load(partial), data_prop=True)
-    read_first_alone(model.graph)
-    # The runtime names all domains that it knows, which other runtimes need not.
-    needed = {node.domain for node in model.graph.node}
-    kept = [it for it in model.opset_import if it.domain in needed]
-    del model.opset_import[:]
-    model.opset_import.extend(kept)
+    if not any(it.HasField("g") or it.graphs for node in model.graph.node for it in node.attribute):
+        # Of subgraphs it would have to be known what they read.
+        read_first_alone(model.graph)
+        # The runtime names all domains that it knows, which other runtimes need not.
+        needed = {node.domain for node in model.graph.node}
+        kept = [it for it in model.opset_import if it.domain in needed]
+        del model.opset_import[:]
+        model.opset_import.extend(kept)
     onnx.save(model, partial)
     partial.replace(file)
 
@@ -45,7 +49,7 @@ def read_first_alone(graph: Any) -> None:
     """Where a head reads the first token alone (`[CLS]`), compute that alone, as far up as tokens do not meet.
 
     In the last block of a transformer these are the feed-forward and the projection behind the attention. Changes the
-    graph, whose tensors have shapes in `value_info`, in place.
+    graph, which has no subgraphs and the shapes of its tensors in `value_info`, in place.
     """
     from onnx import helper
 
@@ -61,9 +65,10 @@ def read_first_alone(graph: Any) -> None:
         if made in read.values():
             continue
         if made in own:
-            outside = [at for at, name in enumerate(node.input) if name not in own and name not in known.constants]
-            for at in outside:
-                name = node.input[at]
+            outside = {name for name in known.values(node) if name not in own}
+            for at, name in enumerate(node.input):
+                if name not in outside:
+                    continue
                 if name not in taken:
                     taken[name] = f"{name}/{_FIRST}"
                     nodes.append(helper.make_node("Gather", [name, _FIRST], [taken[name]], taken[name], axis=1))
@@ -114,10 +119,11 @@ class _Graph:
             if len(node.output) == 1 and node.output[0] in wanted and self._is_by_token(node):
                 own.add(node.output[0])
                 met.update(node.input)
-                wanted.update(name for name in self._values(node) if met[name] == self.uses[name])
+                wanted.update(name for name in self.values(node) if met[name] == self.uses[name])
         return own
 
-    def _values(self, node: Any) -> Iterator[str]:
+    def values(self, node: Any) -> Iterator[str]:
+        """What a node reads that is not constant."""
         return (name for name in node.input if name and name not in self.constants)
 
     def _reads_first(self, node: Any) -> bool:
@@ -130,7 +136,7 @@ class _Graph:
 
     def _is_by_token(self, node: Any) -> bool:
         """Whether a token of the node's output follows from the same token of its inputs of three axes."""
-        values = [self.ranks.get(name) for name in self._values(node)]
+        values = [self.ranks.get(name) for name in self.values(node)]
         weights = [self.ranks[name] for name in node.input if name in self.constants]
         if not values or set(values) != {3}:
             return False

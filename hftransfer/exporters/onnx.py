@@ -75,7 +75,8 @@ class Onnx(Exporter):
                 (folder / name).unlink()
         if not writes(folder):
             for file in folder.glob("*.onnx"):
-                tidy(file)
+                with _upstream(f"{file.name} cannot be simplified"):
+                    tidy(file)
         processor.save_pretrained(folder)
 
     def schemes(self, source: Path) -> list[str]:
@@ -188,7 +189,7 @@ def _quantize(
     from optimum.onnxruntime import ORTQuantizer
     from optimum.onnxruntime.configuration import AutoQuantizationConfig
 
-    target = wishes.target or ("avx512_vnni" if machine.has_flag("_vnni") else "avx2")
+    target = wishes.target or machine.instructions()
     config = getattr(AutoQuantizationConfig, target)(
         is_static=static, per_channel=True, operators_to_quantize=operators, **nodes
     )

@@ -7,7 +7,7 @@ row once, with a processor of its own; what it says is kept. Rows of `data.unlab
 from typing import Any, ClassVar
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from hftransfer.encoding import Encoded, encode
 from hftransfer.errors import RecipeError
@@ -39,6 +39,9 @@ class Distill(Strategy):
     layers: int | None = Field(default=None, ge=1)
     """Keep this many layers of the student's checkpoint, evenly spaced; left out, all."""
 
+    _unfinished: bool = PrivateAttr(default=False)
+    """Whether the teacher is a step of this training, whose outputs the task has not put into its own terms yet."""
+
     def check(self, task: Task, model: Any) -> None:
         import transformers
 
@@ -60,7 +63,11 @@ class Distill(Strategy):
             )
 
     def behind(self, model: str) -> Strategy:
-        return self if self.teacher else self.model_copy(update={"teacher": model})
+        if self.teacher:
+            return self
+        follower = self.model_copy(update={"teacher": model})
+        follower._unfinished = True
+        return follower
 
     def prepare(self, model: Any) -> Any:
         if self.layers:
@@ -73,23 +80,20 @@ class Distill(Strategy):
 
         outputs, size = self._asked(ground)
         told = _padded({name: _as_trained(ground.task, it["logits"], size) for name, it in outputs.items()})
-        rows = {name: _beside(ground.encoded.splits[name], told[name]) for name in ("train", "validation")}
+        encoded, rows = ground.encoded, ground.encoded.splits
         if "unlabelled" in told:
-            more = _beside(_answered(ground, outputs["unlabelled"], size), told["unlabelled"])
-            both = concatenate_datasets([rows["train"].with_format(None), more.with_format(None)])
-            rows["train"] = both.with_format(rows["train"].format["type"])
-        vary = ground.encoded.vary
-        if vary is not None:
-            numbers = np.arange(len(rows["train"]))
-            rows["train"] = rows["train"].remove_columns("row").add_column("row", numbers)
-        self._listen(model, size)
-        return Encoded(rows, _collator(ground.encoded, told["train"].shape[1:]), vary)
+            both = concatenate_datasets([ground.rows["train"], _answered(ground, outputs["unlabelled"], size)])
+            rows = rows | encode(ground.task, {"train": both}, ground.folder / "answered", encoded.vary).splits
+            told["train"] = np.concatenate([told["train"], told["unlabelled"]])
+        self._listen(model, size, getattr(ground.task, "problem_type", None))
+        heard = {name: _beside(rows[name], told[name]) for name in ("train", "validation")}
+        return Encoded(heard, _collator(encoded, told["train"].shape[1:]), encoded.vary)
 
     def _asked(self, ground: Ground) -> tuple[dict[str, Outputs], int]:
         """Split -> what the teacher says of its rows, and how many of the last axis of `logits` are logits.
 
-        They are in the order of the task's labels; behind them, where a row has one vector, the vector that the head
-        reads.
+        They are in the order of the task's labels; behind them, where the last layer of the head reads one vector of
+        each row, that vector.
         """
         import torch
         from transformers import AutoConfig
@@ -99,6 +103,8 @@ class Distill(Strategy):
         processor = open_processor(ground.task, place, read(AutoConfig, place), ground.rows["train"])
         task = ground.task.know(processor=processor)
         teacher = reload(task, place)
+        if self._unfinished:
+            task.finish(teacher)
         ids = {name: i for i, name in teacher.config.id2label.items()}
         order = [ids[label] for label in task.labels] or [0]
         seen: list[Any] = []
@@ -106,8 +112,8 @@ class Distill(Strategy):
 
         def widen(_module: Any, _args: Any, output: Any) -> Any:
             vectors, output.logits = seen.pop(), output.logits[..., order]
-            if output.logits.ndim == 2:
-                output.logits = torch.cat([output.logits, vectors.flatten(1)], dim=1)
+            if vectors.ndim == output.logits.ndim == 2:
+                output.logits = torch.cat([output.logits, vectors], dim=1)
             return output
 
         teacher.register_forward_hook(widen)
@@ -115,7 +121,7 @@ class Distill(Strategy):
         encoded = encode(task, splits, ground.folder / "teacher")
         return {split: ground.predict(task, teacher, encoded, split) for split in splits}, len(order)
 
-    def _listen(self, model: Any, size: int) -> None:
+    def _listen(self, model: Any, size: int, problem: str | None) -> None:
         """Make the loss of the student's batches, those that hold what the teacher says, that of a distillation."""
         import torch
 
@@ -129,9 +135,9 @@ class Distill(Strategy):
         def replace(_module: Any, _args: Any, kwargs: dict[str, Any], output: Any) -> Any:
             if told:
                 logits, vectors = told[0][..., :size], told[0][..., size:]
-                soft = self._soft(torch, *_pairs(output.logits, logits, kwargs["labels"]), model.config)
+                soft = self._soft(torch, *_pairs(output.logits, logits, kwargs["labels"]), problem)
                 output.loss = self.alpha * soft + (1 - self.alpha) * output.loss
-                mine = seen[0].flatten(1)
+                mine = seen[0]
                 if self.hidden and mine.shape == vectors.shape:
                     apart = 1 - torch.nn.functional.cosine_similarity(mine, vectors)
                     output.loss = output.loss + self.hidden * apart.mean()
@@ -143,15 +149,15 @@ class Distill(Strategy):
             model.register_forward_hook(replace, with_kwargs=True),
         ]
 
-    def _soft(self, torch: Any, mine: Any, theirs: Any, config: Any) -> Any:
+    def _soft(self, torch: Any, mine: Any, theirs: Any, problem: str | None) -> Any:
         """T^2 * KL(teacher, student), section 2 of Hinton et al.: over classes, or for each label by itself.
 
         Of numbers, the squared distance.
         """
         functional, heat = torch.nn.functional, self.temperature
-        if config.problem_type == "regression":
+        if problem == "regression":
             return functional.mse_loss(mine, theirs)
-        if config.problem_type == "multi_label_classification":
+        if problem == "multi_label_classification":
             chances = (theirs / heat).sigmoid()
             own = functional.binary_cross_entropy_with_logits(theirs / heat, chances)
             return heat**2 * (functional.binary_cross_entropy_with_logits(mine / heat, chances) - own)
@@ -179,13 +185,12 @@ def _padded(told: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _answered(ground: Ground, outputs: Outputs, size: int) -> Any:
-    """The unlabelled rows, encoded with the teacher's answers as their labels."""
+    """The unlabelled rows, with the teacher's answers as their labels."""
     (role,) = ground.task.targets
     rows, labelled = ground.rows["unlabelled"], ground.rows["train"]
     answers = ground.task.answers(outputs | {"logits": outputs["logits"][..., :size]})
     rows = rows.select_columns([name for name in rows.column_names if name != role])
-    rows = rows.add_column(role, answers, feature=labelled.features[role])
-    return encode(ground.task, {"train": rows}, ground.folder / "unlabelled", ground.encoded.vary).splits["train"]
+    return rows.add_column(role, answers, feature=labelled.features[role])
 
 
 def _pairs(mine: Any, theirs: Any, labels: Any) -> tuple[Any, Any]:
@@ -204,8 +209,13 @@ def _beside(rows: Any, told: np.ndarray) -> Any:
     """The rows with what the teacher says in a column of its own."""
     from datasets import List, Value
 
-    flat = told.reshape(len(told), -1).astype(np.float32)
-    return rows.add_column(_TOLD, list(flat), feature=List(Value("float32")))
+    flat, feature = list(told.reshape(len(told), -1).astype(np.float32)), List(Value("float32"))
+    transform = rows.format["format_kwargs"].get("transform")
+    if transform is None:
+        return rows.add_column(_TOLD, flat, feature=feature)
+    # Rows that are encoded when they are read.
+    wider = rows.with_format(None).add_column(_TOLD, flat, feature=feature)
+    return wider.with_transform(lambda batch: transform(batch) | {_TOLD: batch[_TOLD]})
 
 
 def _collator(encoded: Encoded, shape: tuple[int, ...]) -> Any:

@@ -80,7 +80,7 @@ class MultiTask(Strategy):
         """Rows of all tasks, drawn anew for each so many rows as there are."""
         parts = {"": ground.encoded}
         for name, plan in self.plans().items():
-            parts[name] = encode(plan.task, plan.rows.splits, ground.folder / name)
+            parts[name] = encode(plan.task, plan.rows.labelled, ground.folder / name)
         generator = np.random.default_rng(0)
         splits = {}
         for split, temperature in (("train", self.temperature), ("validation", 1.0)):
