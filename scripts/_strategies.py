@@ -23,7 +23,7 @@ FEWER = "data.splits={validation: 50, test: 300}"
 TEXT = [*PLAIN, FEWER, "task.max_length=64"]
 SHORT = [*PLAIN, FEWER, "task.max_length=48"]
 ONE_CORE = os.environ | {"OMP_NUM_THREADS": "1"}
-MNIST = ROOT / "runs" / "mnist"
+MNIST = ROOT / "runs" / "mnist_sample-vit_tiny-scratch"
 
 
 @dataclass(frozen=True)

@@ -49,8 +49,13 @@ socket.getaddrinfo = _guarded
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch):
-    """Few calls are timed, a probe as a baseline is short, and no training searches the large libraries for garbage."""
+def _quick(monkeypatch, request):
+    """Few calls are timed, a probe as a baseline is short, and no training searches the large libraries for garbage.
+
+    The pictures of a run, a third of the time of a tiny one, are drawn where they are looked at.
+    """
+    if request.module.__name__ not in ("test_cli", "test_hub", "test_report"):
+        monkeypatch.setattr("hftransfer.pictures.Plot.png", lambda self: b"")
     from hftransfer.strategies.linear_probe import LinearProbe
 
     monkeypatch.setattr("hftransfer.evaluation._TIMED", {1: 3, 8: 2})

@@ -24,12 +24,6 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("tiny")
 
 
-@pytest.fixture(autouse=True)
-def _undrawn(monkeypatch):
-    """The pictures of a run are looked at elsewhere; here they are a third of the time."""
-    monkeypatch.setattr("hftransfer.pictures.Plot.png", lambda self: b"")
-
-
 def _task(name):
     return plugins.load("tasks", name)()
 
