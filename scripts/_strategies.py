@@ -217,7 +217,7 @@ def pretrain() -> None:
     with _PRETRAINING:
         if not (MNIST / "result.json").is_file():
             recipe = ROOT / "recipes/vision/mnist_sample-vit_tiny-scratch.yaml"
-            command = ["hftransfer", "run", str(recipe), "training.num_train_epochs=30", "--out", str(MNIST)]
+            command = ["hftransfer", "run", str(recipe), "--out", str(MNIST)]
             subprocess.run(command, check=True, env=ONE_CORE)
 
 
@@ -359,7 +359,7 @@ def _write(tables: list[str], claims: list[tuple[str, bool]]) -> None:
         "Written by `scripts/bench strategies`: real runs of the recipes on samples that install with pip, five seeds, "
         "each with its own labels, splits and heads; the headline metric on the test split. Times are of one CPU "
         "core, energies what CodeCarbon estimates from nominal power and load. Cut down to end in 90 minutes: articles "
-        "to 64 or 48 tokens, 300 test articles a seed, half the epochs on MNIST, no checkpoints or validation while "
+        "to 64 or 48 tokens, 300 test articles a seed, no checkpoints or validation while "
         "training.\n\n"
         f"{told}\n\n" + "\n\n".join(tables) + "\n"
     )
