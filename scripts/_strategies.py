@@ -94,9 +94,9 @@ DISTILL = "text/bbc_news-minilm-distill.yaml"
 TEACHER = [*SHORT, "data.shots=64", "strategy=full", "training.num_train_epochs=3", _baselines()]
 
 
-def _peft(method: str, rate: str) -> Run:
+def _peft(method: str, rate: str, epochs: int = 20) -> Run:
     strategy = f"strategy={{name: peft, method: {method}}}"
-    more = ["training.num_train_epochs=30", f"training.learning_rate={rate}"]
+    more = [f"training.num_train_epochs={epochs}", f"training.learning_rate={rate}"]
     return Run(f"news-{method}", NEWS, [*TEXT, _baselines(), strategy, *more], {f"peft: {method}": "tuned"})
 
 
@@ -106,8 +106,8 @@ SECTIONS = [
         "Five topics, articles cut to their first 64 tokens.",
         [
             Run("news", NEWS, [*TEXT, _baselines(*BESIDE)], {**_own(*BESIDE), "few_shot": "tuned"}),
-            _peft("lora", "1.5e-3"),
-            _peft("oft", "1.5e-3"),
+            _peft("lora", "3.0e-3"),
+            _peft("oft", "1.5e-3", 30),
             _peft("ia3", "1.0e-2"),
         ],
     ),
