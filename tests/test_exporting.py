@@ -30,8 +30,9 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def searched(folder):
-    """A finished run whose variant was searched for."""
+def searched(tmp_path_factory):
+    """A finished run whose variant was searched for, on rows that no other test writes."""
+    folder = tmp_path_factory.mktemp("searched")
     run(parse_recipe(_text(folder, quantization="auto", calibration=8)), folder / "searched")
     return folder / "searched"
 
