@@ -194,11 +194,10 @@ def data_table(result: RunResult) -> Table:
 
 def cost_table(result: RunResult) -> Table:
     """Time and energy of each stage."""
-    rows = []
-    for stage, seconds in result.seconds.items():
-        energy = result.energy.get(stage)
-        rows.append((stage, amount(seconds), *([amount(energy or 0.0)] if result.energy else [])))
-    return Table("Cost", ("stage", "seconds", *(["Wh"] if result.energy else [])), rows)
+    if not result.energy:
+        return Table("Cost", ("stage", "seconds"), [(stage, amount(it)) for stage, it in result.seconds.items()])
+    rows = [(stage, amount(it), amount(result.energy.get(stage, 0.0))) for stage, it in result.seconds.items()]
+    return Table("Cost", ("stage", "seconds", "Wh"), rows)
 
 
 def checkpoint(result: RunResult) -> str:

@@ -166,9 +166,8 @@ def _rejected(name: str, result: RunResult) -> tuple[str, bool]:
     (facts,) = (facts for variant, facts in result.exports.items() if variant != "onnx")
     assert facts.drop is not None
     verdict = "rejected, exit code 3" if facts.rejected else "ships"
-    return f"{name}: loses {facts.drop.value:.4f} of {result.headline}, {verdict}", (facts.drop.value > 0.01) == bool(
-        facts.rejected
-    )
+    holds = (facts.drop.value > 0.01) == bool(facts.rejected)
+    return f"{name}: loses {facts.drop.value:.4f} of {result.headline}, {verdict}", holds
 
 
 def _kept(name: str, result: RunResult) -> tuple[str, bool]:

@@ -1,5 +1,6 @@
 """What a strategy keeps and changes, on tiny models of several families."""
 
+import json
 import re
 
 import _peft
@@ -185,6 +186,13 @@ def test_words_are_compared_as_far_as_both_have_read():
     assert own.tolist() == [[2, 3], [6, 7]] and told.tolist() == [[0, 1], [2, 3]]
 
 
+def _with_more(text, folder):
+    """The recipe with 21 rows more, which have no labels."""
+    cells = ({"text": f"bad {i}", "text_pair": f"bad {i}", "tokens": ["bad", str(i)]} for i in range(99, 120))
+    (folder / "more.json").write_text("".join(f"{json.dumps(row)}\n" for row in cells))
+    return text.replace(".json}", f".json, unlabelled: {folder / 'more.json'}}}")
+
+
 @pytest.mark.parametrize(
     ("task", "labels"),
     [("text-classification", "numbers"), ("text-classification", "lists"), ("token-classification", "classes")],
@@ -192,17 +200,13 @@ def test_words_are_compared_as_far_as_both_have_read():
 def test_a_student_says_what_its_teacher_says(task, labels, tmp_path):
     task = plugins.load("tasks", task)()
     text = tiny.recipe(task, tmp_path, labels=labels)
-    (tmp_path / "more.json").write_text(
-        "".join(f'{{"text": "bad {i}", "text_pair": "bad {i}", "tokens": ["bad", "{i}"]}}\n' for i in range(99, 120))
-    )
     long = ["training.num_train_epochs=20", "training.learning_rate=0.01", "training.save_strategy=no"]
     run(parse_recipe(text, overrides=long), tmp_path / "teacher")
     more = [
         f"strategy={{name: distill, teacher: {tmp_path / 'teacher'}, layers: 1, alpha: 1}}",
         "data.unlabelled=unlabelled",
     ]
-    source = text.replace(".json}", f".json, unlabelled: {tmp_path / 'more.json'}}}")
-    run(parse_recipe(source, overrides=[*long, *more]), tmp_path / "student")
+    run(parse_recipe(_with_more(text, tmp_path), overrides=[*long, *more]), tmp_path / "student")
     said = [np.load(tmp_path / name / "predictions" / "test.npz") for name in ("teacher", "student")]
     teacher, student = (it["tuned.logits"] for it in said)
     other = said[1]["pretrained.logits"]
@@ -224,13 +228,9 @@ def test_answered_rows_are_varied_and_encoded_like_the_others(tmp_path):
     task = plugins.load("tasks", "text-classification")()
     text = tiny.recipe(task, tmp_path)
     run(parse_recipe(text), tmp_path / "teacher")
-    (tmp_path / "more.json").write_text(
-        "".join(f'{{"text": "bad {i}", "text_pair": "bad {i}"}}\n' for i in range(99, 120))
-    )
-    source = text.replace(".json}", f".json, unlabelled: {tmp_path / 'more.json'}}}")
     strategy = f"strategy={{name: distill, teacher: {tmp_path / 'teacher'}}}"
     more = ["data.unlabelled=unlabelled", "data.augment=light", strategy]
-    result = run(parse_recipe(source, overrides=more), tmp_path / "student")
+    result = run(parse_recipe(_with_more(text, tmp_path), overrides=more), tmp_path / "student")
     steps = max(entry["step"] for entry in result.history["tuned"])
     assert result.data.rows["unlabelled"] == 21 and steps == 2 * -(-(28 + 21) // 8)
 

@@ -2,7 +2,8 @@
 
 import copy
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from tqdm.auto import tqdm
 
+from hftransfer.errors import ExportError
 from hftransfer.plugins import Plugin
 from hftransfer.tasks import Task
 
@@ -97,6 +99,16 @@ def writes(source: Path) -> bool:
         return True
     names = AutoConfig.from_pretrained(source).architectures or []
     return any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in names)
+
+
+@contextmanager
+def upstream(what: str, *own: type[Exception]) -> Iterator[None]:
+    """What Optimum raises, and a runtime's own exceptions, as a sentence that begins with what could not be done."""
+    known: tuple[type[Exception], ...] = (KeyError, ValueError, TypeError, RuntimeError, NotImplementedError, *own)
+    try:
+        yield
+    except known as error:
+        raise ExportError(f"{what}: {' '.join(str(error).split())[:300]}") from error
 
 
 def optimum_task(model: Any) -> str:

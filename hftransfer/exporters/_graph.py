@@ -59,20 +59,17 @@ def read_first_alone(graph: Any) -> None:
     if not read:
         return
     nodes: list[Any] = []
-    taken: dict[str, str] = {}
+    taken: set[str] = set()
     for node in graph.node:
         made = node.output[0]
         if made in read.values():
             continue
         if made in own:
-            outside = {name for name in known.values(node) if name not in own}
-            for at, name in enumerate(node.input):
-                if name not in outside:
-                    continue
-                if name not in taken:
-                    taken[name] = f"{name}/{_FIRST}"
-                    nodes.append(helper.make_node("Gather", [name, _FIRST], [taken[name]], taken[name], axis=1))
-                node.input[at] = taken[name]
+            outside = {name: f"{name}/{_FIRST}" for name in known.values(node) if name not in own}
+            for name in sorted(outside.keys() - taken):
+                nodes.append(helper.make_node("Gather", [name, _FIRST], [outside[name]], outside[name], axis=1))
+            taken |= outside.keys()
+            node.input[:] = [outside.get(name, name) for name in node.input]
             node.output[0] = read.get(made, made)
         nodes.append(node)
     graph.initializer.append(helper.make_tensor(_FIRST, 7, [], [0]))

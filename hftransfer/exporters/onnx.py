@@ -5,8 +5,7 @@ import shutil
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +15,18 @@ import numpy as np
 
 from hftransfer import machine
 from hftransfer.errors import ExportError, MissingExtraError
-from hftransfer.exporters import PROBES, Exporter, Inputs, Wishes, by_effect, folded, optimum_task, taken, writes
+from hftransfer.exporters import (
+    PROBES,
+    Exporter,
+    Inputs,
+    Wishes,
+    by_effect,
+    folded,
+    optimum_task,
+    taken,
+    upstream,
+    writes,
+)
 from hftransfer.exporters._graph import tidy
 from hftransfer.tasks import Task
 
@@ -123,22 +133,17 @@ class Onnx(Exporter):
         return sorted(file.name for file in folder.glob("*.onnx*"))
 
 
-@contextmanager
-def _upstream(what: str) -> Iterator[None]:
-    """What Optimum and the runtime raise, as a sentence of ours that begins with what could not be done."""
+def _upstream(what: str) -> AbstractContextManager[None]:
     from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
-    own = (
+    return upstream(
+        what,
         runtime.Fail,
         runtime.InvalidArgument,
         runtime.InvalidGraph,
         runtime.NotImplemented,
         runtime.RuntimeException,
     )
-    try:
-        yield
-    except (KeyError, ValueError, TypeError, RuntimeError, NotImplementedError, *own) as error:
-        raise ExportError(f"{what}: {' '.join(str(error).split())[:300]}") from error
 
 
 def _optimize(source: Path, folder: Path, level: str) -> None:

@@ -2,15 +2,25 @@
 
 import logging
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from hftransfer.errors import ExportError
-from hftransfer.exporters import PROBES, Exporter, Inputs, Wishes, by_effect, folded, optimum_task, taken, writes
+from hftransfer.exporters import (
+    PROBES,
+    Exporter,
+    Inputs,
+    Wishes,
+    by_effect,
+    folded,
+    optimum_task,
+    taken,
+    upstream,
+    writes,
+)
 from hftransfer.tasks import Task
 
 # What becomes integers, as OpenVINO calls it.
@@ -81,22 +91,17 @@ class OpenVino(Exporter):
         return sorted(file.name for file in folder.iterdir() if file.suffix in (".xml", ".bin"))
 
 
-@contextmanager
-def _upstream(what: str) -> Iterator[None]:
-    """What Optimum, OpenVINO and NNCF raise, as a sentence of ours that begins with what could not be done."""
+def _upstream(what: str) -> AbstractContextManager[None]:
     import nncf
 
-    own = (
+    return upstream(
+        what,
         nncf.ValidationError,
         nncf.InternalError,
         nncf.InvalidGroupSizeError,
         nncf.UnsupportedModelError,
         nncf.ParameterNotSupportedError,
     )
-    try:
-        yield
-    except (KeyError, ValueError, TypeError, RuntimeError, NotImplementedError, *own) as error:
-        raise ExportError(f"{what}: {' '.join(str(error).split())[:300]}") from error
 
 
 def _nncf() -> Any:

@@ -187,10 +187,9 @@ def _padded(told: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 def _answered(ground: Ground, outputs: Outputs, size: int) -> Any:
     """The unlabelled rows, with the teacher's answers as their labels."""
     (role,) = ground.task.targets
-    rows, labelled = ground.rows["unlabelled"], ground.rows["train"]
+    labelled = ground.rows["train"]
     answers = ground.task.answers(outputs | {"logits": outputs["logits"][..., :size]})
-    rows = rows.select_columns([name for name in rows.column_names if name != role])
-    return rows.add_column(role, answers, feature=labelled.features[role])
+    return ground.rows["unlabelled"].add_column(role, answers, feature=labelled.features[role])
 
 
 def _pairs(mine: Any, theirs: Any, labels: Any) -> tuple[Any, Any]:
