@@ -164,8 +164,14 @@ def _place(result: RunResult, repo: str | None) -> str:
     return f'repo = "{name}"  # the id on the Hub, or a local copy'
 
 
+def _task(result: RunResult) -> Any:
+    """The task with the fields that the run found."""
+    kind = plugins.load("tasks", result.task)
+    return kind.model_validate({key: it for key, it in result.recipe["task"].items() if key in kind.model_fields})
+
+
 def _usage(result: RunResult, repo: str | None) -> str:
-    task = plugins.load("tasks", result.task)
+    task = _task(result)
     if task.pretraining:
         return _checkpoint_usage(task.auto_model, _place(result, repo))
     example = next(_EXAMPLES[kind] for kind in task.columns.values() if kind in _EXAMPLES)
@@ -202,9 +208,7 @@ def _usage(result: RunResult, repo: str | None) -> str:
 
 def _plain_usage(result: RunResult, variant: str, files: list[str], repo: str | None) -> str:
     """The same with the runtime alone; a local run has the model's files in one folder, the Hub has not."""
-    task = plugins.load("tasks", result.task)
-    fields = {key: value for key, value in result.recipe["task"].items() if key in task.model_fields}
-    plain = task.model_validate(fields).plain()
+    plain = _task(result).plain()
     if not plain:
         return ""
     imported, _, lines = plain.partition("\n\n")

@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
 
     predict = commands.add_parser("predict", help="try a finished run on a line of text or a file")
     predict.add_argument("run", type=Path, help="directory of a finished run")
-    predict.add_argument("input", nargs="+", help="a text, or the path of a file")
+    predict.add_argument("input", nargs="+", help="a text (of a pair: both, a tab between), or a file's path")
     predict.add_argument("--variant", default="tuned", help="tuned, or an exported one such as onnx-int8")
     predict.set_defaults(command=_predict)
 

@@ -10,12 +10,14 @@ import tiny
 import torch
 import transformers
 from datasets import Dataset
+from safetensors.torch import load_file
 
 from hftransfer import plugins
 from hftransfer.encoding import Encoded
 from hftransfer.errors import ModelError, RecipeError
 from hftransfer.modeling import depths
 from hftransfer.pipeline import run
+from hftransfer.planning import check
 from hftransfer.reading import parse_recipe
 from hftransfer.strategies import Ground
 
@@ -63,6 +65,24 @@ def test_adapters_are_found_trained_and_merged(family, fields):
         merged = lora.merge(wrapped)
         torch.testing.assert_close(merged(**batch).logits, trained, atol=1e-5, rtol=1e-4)
     assert type(merged) is type(_peft.model(family))
+
+
+def test_an_adapter_that_starts_from_the_weights_trains_and_loads(tmp_path):
+    """Its parameters are counted on a model that has no weights to start from."""
+    from peft import PeftModel
+
+    from hftransfer.weights import load_model
+
+    text = tiny.recipe(plugins.load("tasks", "image-classification")(), tmp_path)
+    strategy = "strategy={name: peft, method: lora, config: {init_lora_weights: pissa, r: 2}}"
+    recipe = parse_recipe(text, overrides=[strategy])
+    run(recipe, tmp_path / "run")
+    plan = check(recipe)
+    start = load_model(plan.task, plan.origin)
+    model = PeftModel.from_pretrained(start, tmp_path / "run" / "adapter").merge_and_unload()
+    tuned = load_file(tmp_path / "run" / "model" / "model.safetensors")
+    for name, tensor in model.state_dict().items():
+        torch.testing.assert_close(tensor, tuned[name], atol=1e-5, rtol=1e-4)
 
 
 def test_lora_says_where_it_finds_nothing():

@@ -129,3 +129,15 @@ def test_rows_need_no_labels_to_learn_from(tmp_path):
     source = re.search(r"source: .*", text).group(0)
     plan = check(parse_recipe(text.replace(source, f"source: {{name: csv, train: {tmp_path / 'rows.csv'}}}")))
     assert plan.rows.splits["train"].column_names == ["text"] and plan.rows.facts.classes["train"] == {}
+
+
+def test_a_pair_of_texts_is_told_from_one_text():
+    task = plugins.load("tasks", "text-classification")
+    rows = Dataset.from_dict({"text": ["a", "b"], "label": ["x", "y"]})
+    single, paired = (task().resolve(it) for it in (rows, rows.add_column("text_pair", ["c", "d"])))
+    assert single.read("a\tb") == {"text": "a\tb"} and single.pairs is False
+    assert paired.read("a\tb") == {"text": "a", "text_pair": "b"} and paired.example
+    with pytest.raises(DataError, match="'a b': the model reads two texts"):
+        paired.read("a b")
+    with pytest.raises(DataError, match=r"task.pairs is true, and each row has one text: .*'text_pair'"):
+        task(pairs=True).resolve(rows)

@@ -55,6 +55,9 @@ class Peft(Strategy):
         kind = _config_class(self.method)
         own = {field.name for field in dataclasses.fields(kind)}
         fields = self._targets(model, own) | self.config
+        if next(model.parameters()).is_meta:
+            # Without weights, to be counted alone: nothing to start from those, as PiSSA does.
+            fields = {key: value for key, value in fields.items() if not key.startswith("init_")}
         if "total_step" in own:
             # AdaLoRA's schedule; the number of steps is known when the training begins.
             fields |= {"total_step": 10**6}

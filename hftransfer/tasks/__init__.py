@@ -32,8 +32,6 @@ class Task(Plugin):
     """Roles that a data set need not have."""
     targets: ClassVar[frozenset[str]] = frozenset({"label"})
     """Roles that the model has to find; the others are its inputs, by which duplicates are known."""
-    example: ClassVar[str] = ""
-    """What the card's snippet gives the pipeline `pipe`, as Python; left out, a text or a file of the input's kind."""
     auto_model: ClassVar[str]
     """The Auto class of Transformers that loads a model of the task."""
     auto_processor: ClassVar[str]
@@ -72,6 +70,11 @@ class Task(Plugin):
         copy._processor = processor or self._processor
         copy._architecture = architecture or self._architecture
         return copy
+
+    @property
+    def example(self) -> str:
+        """What the card's snippet gives the pipeline `pipe`, as Python; empty for a text or a file of the input."""
+        return ""
 
     @property
     def may_be_empty(self) -> frozenset[str]:

@@ -14,7 +14,7 @@ from hftransfer.cells import Kind
 from hftransfer.errors import ModelError
 from hftransfer.tasks import IGNORED, Batch, Outputs
 from hftransfer.tasks._hidden import _Hidden, own_draw
-from hftransfer.tasks._text import check_positions, longest
+from hftransfer.tasks._text import check_positions, longest, plain_inputs
 
 
 class FillMask(_Hidden):
@@ -25,7 +25,6 @@ class FillMask(_Hidden):
     """
 
     columns: ClassVar[dict[str, Kind]] = {"text": "text", "label": "label"}
-    example: ClassVar[str] = 'f"Put your {pipe.tokenizer.mask_token} here."'
     auto_model: ClassVar[str] = "AutoModelForMaskedLM"
     auto_processor: ClassVar[str] = "AutoTokenizer"
 
@@ -33,6 +32,10 @@ class FillMask(_Hidden):
     """Tokens of a text that are seen at a time."""
     mlm_probability: float = Field(default=0.15, gt=0, lt=1)
     """Share of the tokens to guess: of ten, eight are masked, one is another word, one stands as it is."""
+
+    @property
+    def example(self) -> str:
+        return 'f"Put your {pipe.tokenizer.mask_token} here."'
 
     def check(self, splits: dict[str, Any], config: Any) -> list[str]:
         check_positions(self.max_length, self.processor, config)
@@ -120,6 +123,18 @@ class FillMask(_Hidden):
             right.append((best[:, 0] == labels[at]).long().cpu().numpy())
             guesses.append(best.cpu().numpy())
         return {"losses": losses, "right": right, "guesses": guesses}  # type: ignore[dict-item]
+
+    def plain(self) -> str:
+        encode = (
+            'mask = json.loads((folder / "tokenizer_config.json").read_text())["mask_token"]\n'
+            'mask = mask["content"] if isinstance(mask, dict) else mask\n'
+            'made = tokenizer.encode(f"Put your {mask} here.")'
+        )
+        return plain_inputs(self.max_length, encode) + (
+            "at = made.ids.index(tokenizer.token_to_id(mask))\n"
+            'best = np.argsort(-session.run(None, inputs)[0][0, at], kind="stable")[:5]\n'
+            "print([tokenizer.decode([token], skip_special_tokens=False) for token in best])"
+        )
 
     def read(self, text: str) -> dict[str, Any]:
         return {"text": text}

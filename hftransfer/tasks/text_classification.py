@@ -4,11 +4,12 @@ https://huggingface.co/docs/transformers/tasks/sequence_classification
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pydantic import Field
 
 from hftransfer.cells import Kind
+from hftransfer.errors import DataError
 from hftransfer.tasks import Batch
 from hftransfer.tasks._classification import _Classification
 from hftransfer.tasks._text import check_positions, longest, plain_inputs
@@ -23,7 +24,20 @@ class TextClassification(_Classification):
     auto_processor: ClassVar[str] = "AutoTokenizer"
 
     max_length: int = Field(default=256, ge=2)
-    """Tokens kept of a text; longer ones are cut."""
+    """Tokens kept of a text, or of both texts of a pair together; longer ones are cut."""
+    pairs: bool | None = None
+    """Whether a row is two texts; left out, it is read off the columns."""
+
+    @property
+    def example(self) -> str:
+        return '{"text": "A text.", "text_pair": "Another."}' if self.pairs else super().example
+
+    def resolve(self, rows: Any) -> Self:
+        found = "text_pair" in rows.column_names
+        if self.pairs not in (None, found):
+            texts = "two texts" if found else "one text: there is no column 'text_pair'"
+            raise DataError(f"task.pairs is {str(self.pairs).lower()}, and each row has {texts}")
+        return super().resolve(rows).model_copy(update={"pairs": found})
 
     def check(self, splits: dict[str, Any], config: Any) -> list[str]:
         check_positions(self.max_length, self.processor, config)
@@ -48,10 +62,17 @@ class TextClassification(_Classification):
         return collate
 
     def plain(self) -> str:
-        return self._plain(plain_inputs(self.max_length, 'made = tokenizer.encode("A text.")'))
+        texts = '"A text.", "Another."' if self.pairs else '"A text."'
+        return self._plain(plain_inputs(self.max_length, f"made = tokenizer.encode({texts})"))
 
     def read(self, text: str) -> dict[str, Any]:
-        return {"text": text}
+        """Two texts have a tab between them."""
+        if not self.pairs:
+            return {"text": text}
+        texts = text.split("\t")
+        if len(texts) != 2:
+            raise DataError(f"'{text[:40]}': the model reads two texts; write both as one argument, a tab between them")
+        return dict(zip(("text", "text_pair"), texts, strict=True))
 
     def show(self, row: dict[str, Any], prediction: Any, reference: Any) -> dict[str, Any]:
         return {"text": " / ".join(row[role] for role in ("text", "text_pair") if role in row)[:400]}
