@@ -28,6 +28,8 @@ RESERVED = {
     "remove_unused_columns": "the task",
     "label_names": "the task",
     "push_to_hub": "the command 'push'",
+    "hub_token": "HF_TOKEN in the environment, or by hf auth login",
+    "push_to_hub_token": "HF_TOKEN in the environment, or by hf auth login",
 }
 
 _SCALARS: dict[str, Any] = {"int": int, "float": float, "bool": bool, "str": str, "dict": dict}

@@ -58,8 +58,8 @@ def _erase(pixels: np.ndarray, draw: Draw) -> np.ndarray:
 
 
 def _gain(samples: np.ndarray, draw: Draw) -> np.ndarray:
-    """Up to 6 dB louder or softer."""
-    return np.asarray(samples * 10 ** (draw.uniform(-6, 6) / 20))
+    """Up to 6 dB louder or softer; a spectrogram has its logarithms, and stays."""
+    return samples if samples.ndim > 1 else np.asarray(samples * 10 ** (draw.uniform(-6, 6) / 20))
 
 
 def _noise(samples: np.ndarray, draw: Draw) -> np.ndarray:
@@ -69,12 +69,13 @@ def _noise(samples: np.ndarray, draw: Draw) -> np.ndarray:
 
 def _time_mask(samples: np.ndarray, draw: Draw) -> np.ndarray:
     """Up to a tenth of the time becomes the mean (SpecAugment, Park et al. 2019, arXiv:1904.08779)."""
-    return _masked(samples, 0, draw)
+    return _masked(samples, int(np.argmax(samples.shape)), draw)
 
 
 def _bin_mask(features: np.ndarray, draw: Draw) -> np.ndarray:
     """Likewise up to a tenth of the bins of a spectrogram; a waveform has none."""
-    return _masked(features, 1, draw) if features.ndim > 1 else features
+    # Whisper's bins come first, AST's last; there are fewer of them than frames.
+    return _masked(features, int(np.argmin(features.shape)), draw) if features.ndim > 1 else features
 
 
 def _masked(array: np.ndarray, axis: int, draw: Draw) -> np.ndarray:
@@ -86,25 +87,24 @@ def _masked(array: np.ndarray, axis: int, draw: Draw) -> np.ndarray:
     return changed
 
 
-def _word_dropout(ids: np.ndarray, draw: Draw) -> np.ndarray:
-    """Every tenth token goes, but for the first and the last (Iyyer et al. 2015, aclanthology.org/P15-1162)."""
-    kept = draw.random(len(ids)) >= 0.1
-    kept[[0, -1]] = True
-    return ids[kept]
+def _word_dropout(free: np.ndarray, draw: Draw) -> np.ndarray:
+    """Every tenth token goes (Iyyer et al. 2015, aclanthology.org/P15-1162)."""
+    return np.flatnonzero(~free | (draw.random(len(free)) >= 0.1))
 
 
-def _swap(ids: np.ndarray, draw: Draw) -> np.ndarray:
+def _swap(free: np.ndarray, draw: Draw) -> np.ndarray:
     """Two neighbouring tokens change places, one pair of twenty (EDA, Wei and Zou 2019, arXiv:1901.11196)."""
-    changed = ids.copy()
-    for place in range(1, len(ids) - 2):
+    places = np.arange(len(free))
+    for place in np.flatnonzero(free[:-1] & free[1:]):
         if draw.random() < 0.05:
-            changed[[place, place + 1]] = changed[[place + 1, place]]
-    return changed
+            places[[place, place + 1]] = places[[place + 1, place]]
+    return places
 
 
 _COLOURS: dict[str, Change] = {"brightness": _brightness, "contrast": _contrast}
 _PLACES: dict[str, Change] = {"shift": _shift, "rotate": _rotate, "erase": _erase}
 _SOUNDS: dict[str, Change] = {"gain": _gain, "noise": _noise, "time_mask": _time_mask, "bin_mask": _bin_mask}
+# These take which tokens are words, and give the places of what stays in its order.
 _WORDS: dict[str, Change] = {"word_dropout": _word_dropout, "swap": _swap}
 # Task -> operation; boxes would have to move with what moves, and tags with their words.
 _OPERATIONS: dict[str, dict[str, Change]] = {
@@ -115,7 +115,6 @@ _OPERATIONS: dict[str, dict[str, Change]] = {
     "text-classification": _WORDS,
 }
 _LIGHT = {"brightness", "contrast", "shift", "gain", "time_mask", "word_dropout"}
-_INPUTS = (*INPUTS, "input_ids")
 
 
 def operations(task: Task, wanted: str | list[str]) -> list[str]:
@@ -147,14 +146,24 @@ def augmented(task: Task, wanted: str | list[str]) -> Vary | None:
 
     def vary(row: dict[str, Any], draw: Draw) -> dict[str, Any]:
         row = task.vary(row, draw) if task.varies else row
-        key = next(name for name in _INPUTS if name in row)
-        array = np.asarray(row[key])
+        change = _of_tokens if "input_ids" in row else _of_array
         for name in names:
             if draw.random() < 0.5:
-                array = _OPERATIONS[task.name][name](array, draw)
-        if key != "input_ids":
-            return row | {key: array.astype(np.float32)}
-        masks = {name: row[name][: len(array)] for name in ("attention_mask", "token_type_ids") if name in row}
-        return row | {key: array.tolist()} | masks
+                row = row | change(task, row, _OPERATIONS[task.name][name], draw)
+        return row
 
     return vary
+
+
+def _of_array(_task: Task, row: dict[str, Any], change: Change, draw: Draw) -> dict[str, Any]:
+    """The image or the recording of a row, changed."""
+    key = next(name for name in INPUTS if name in row)
+    return {key: change(np.asarray(row[key]), draw).astype(np.float32)}
+
+
+def _of_tokens(task: Task, row: dict[str, Any], change: Change, draw: Draw) -> dict[str, Any]:
+    """What a row has for each token; those that begin, part and end texts stay where they are."""
+    free = ~np.isin(row["input_ids"], task.processor.all_special_ids)
+    places = change(free, draw)
+    columns = [name for name in ("input_ids", "attention_mask", "token_type_ids") if name in row]
+    return {name: np.asarray(row[name])[places].tolist() for name in columns} if free[places].any() else {}

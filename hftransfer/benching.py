@@ -18,7 +18,7 @@ from hftransfer import machine, plugins
 from hftransfer.encoding import encode
 from hftransfer.modeling import Checkpoint
 from hftransfer.planning import check
-from hftransfer.recipe import Recipe
+from hftransfer.reading import recorded
 from hftransfer.results import RunResult, Speed
 from hftransfer.tables import Table, amount
 from hftransfer.tasks import Task
@@ -40,7 +40,7 @@ def bench(
         HFTransferError: the rows of the run are not to be had.
     """
     result = RunResult.load(folder / "result.json")
-    plan = check(Recipe.model_validate(result.recipe | {"hub": None}))
+    plan = check(recorded(result.recipe))
     rows = plan.rows.splits["test"].select(range(min(max(batches), len(plan.rows.splits["test"]))))
     with tempfile.TemporaryDirectory() as place:
         encoded = encode(plan.task, {"test": rows}, Path(place))

@@ -175,16 +175,15 @@ def _usage(result: RunResult, repo: str | None) -> str:
     if task.pretraining:
         return _checkpoint_usage(task.auto_model, _place(result, repo))
     example = next(_EXAMPLES[kind] for kind in task.columns.values() if kind in _EXAMPLES)
-    # The pipeline would search with four beams, and write on.
     told = result.recipe["task"]
-    more = f", num_beams={told['num_beams']}, max_new_tokens={told['max_target_length']}" if "num_beams" in told else ""
+    more = "".join(f", {key}={value!r}" for key, value in _call(told).items())
     given = task.example or f'"{example}"'
     place, before, with_file = _place(result, repo), "", f"answer = pipe({given}{more})"
     if "audio" in task.columns.values():
         # Transformers itself would read the file with ffmpeg and resample it with torchaudio.
         before = "import soundfile\nimport soxr\n"
         resampled = "soxr.resample(samples.astype('float32'), rate, pipe.feature_extractor.sampling_rate)"
-        with_file = f'samples, rate = soundfile.read("{example}")\nanswer = pipe({resampled})'
+        with_file = f'samples, rate = soundfile.read("{example}")\nanswer = pipe({resampled}{more})'
     code = f'{before}from transformers import pipeline\n\n{place}\npipe = pipeline("{result.task}", model=repo)\n'
     text = f"## How to use it\n\n```python\n{code}{with_file}\nprint(answer)\n```"
     shipped = [name for name in result.exports if name not in result.rejected()]
@@ -206,9 +205,20 @@ def _usage(result: RunResult, repo: str | None) -> str:
     return told if runtime != "onnx" else told + _plain_usage(result, shipped[-1], facts.files, repo)
 
 
+def _call(task: dict[str, Any]) -> dict[str, Any]:
+    """What a pipeline has to be told beside its input, to answer as the run does."""
+    outputs = {"regression": "none", "multi_label_classification": "sigmoid"}.get(task.get("problem_type") or "")
+    told: dict[str, Any] = {"function_to_apply": outputs} if outputs else {}
+    if "num_beams" in task:
+        # It would search with four beams, and write on.
+        told |= {"num_beams": task["num_beams"], "max_new_tokens": task["max_target_length"]}
+    langs = {"src_lang": task.get("source_lang"), "tgt_lang": task.get("target_lang")}
+    return told | {key: lang for key, lang in langs.items() if lang}
+
+
 def _plain_usage(result: RunResult, variant: str, files: list[str], repo: str | None) -> str:
     """The same with the runtime alone; a local run has the model's files in one folder, the Hub has not."""
-    plain = _task(result).plain()
+    plain = result.plain
     if not plain:
         return ""
     imported, _, lines = plain.partition("\n\n")
@@ -230,6 +240,9 @@ def _checkpoint_usage(auto: str, place: str) -> str:
 
 def on_hub(variant: str, file: str) -> str:
     """What an exported file is called in the repository's folder of its runtime; transformers.js looks for these."""
+    if file.endswith(("_data", ".data")):
+        # The graph beside it names it so.
+        return file
     scheme, (stem, dot, ending) = variant.partition("-")[2], file.rpartition(".")
     named = {"": "", "int8": "_quantized", "int4": "_q4"}
     # Of the schemes in int8 one ships at a time.
@@ -246,7 +259,8 @@ def _file_arguments(file: str) -> list[str]:
 
 def _adapter_usage(result: RunResult, repo: str | None) -> str:
     auto, base = plugins.load("tasks", result.task).auto_model, result.recipe["model"]["id"]
-    labels = f", num_labels={len(result.data.labels)}, ignore_mismatched_sizes=True" if result.data.labels else ""
+    count = 1 if result.recipe["task"].get("problem_type") == "regression" else len(result.data.labels)
+    labels = f", num_labels={count}, ignore_mismatched_sizes=True" if count else ""
     code = (
         f"from peft import PeftModel\nfrom transformers import {auto}\n\n{_place(result, repo)}\n"
         f'base = {auto}.from_pretrained("{base}", revision="{result.revisions[base]}"{labels})\n'

@@ -113,7 +113,7 @@ def _run(args: argparse.Namespace) -> int:
     from hftransfer.pipeline import run
 
     code = _finished(run(recipe, out, resume=args.resume, overwrite=args.overwrite), out)
-    if recipe.hub is not None:
+    if recipe.hub is not None and int(os.environ.get("RANK", "0")) == 0:
         from hftransfer.shipping import push
 
         print(f"pushed: {push(out, recipe.hub.repo)}")
@@ -165,7 +165,10 @@ def _list(args: argparse.Namespace) -> int:
 def _record(folder: Path) -> "RunResult":  # type: ignore[name-defined]  # noqa: F821
     """The result of a finished run."""
     from hftransfer.results import RunResult
+    from hftransfer.workspace import settle
 
+    if folder.name:
+        settle(folder)
     if not (folder / "result.json").is_file():
         runs = [str(p.parent) for p in folder.parent.glob("*/result.json")] if folder.parent.is_dir() else []
         raise RecipeError(f"'{folder}' is no finished run; {plugins.nearest(folder, runs)}")
@@ -178,10 +181,10 @@ def _record(folder: Path) -> "RunResult":  # type: ignore[name-defined]  # noqa:
 def _export(args: argparse.Namespace) -> int:
     from hftransfer.reading import parse_export
 
-    _record(args.run)
+    before = _record(args.run).recipe["export"]
     given = {name: getattr(args, name) for name in ("format", "quantization", "max_drop")}
     named = [f"{name}={value}" for name, value in given.items() if value is not None]
-    settings = parse_export([*named, *args.overrides])
+    settings = parse_export([*named, *args.overrides], before)
     from hftransfer.pipeline import export
 
     return _finished(export(args.run, settings), args.run)
@@ -236,6 +239,7 @@ def _report(args: argparse.Namespace) -> int:
     from hftransfer import report
     from hftransfer.workspace import write
 
+    args.out.parent.mkdir(parents=True, exist_ok=True)
     write(args.out, report.html(results))
     print(report.markdown(results))
     print(f"{args.out} written")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hftransfer.encoding import Encoded
-from hftransfer.modeling import blocks
+from hftransfer.layers import blocks
 from hftransfer.tasks import Task
 
 ROWS = 64

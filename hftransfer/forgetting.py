@@ -38,8 +38,10 @@ class SourceRows:
         return reload(self.task, self.checkpoint)
 
     def after(self, tuned: Any) -> Any:
-        """The same with the encoder of a tuned model; None where that has another shape."""
+        """The same with the encoder of a tuned model; None where it has another shape, or no name."""
         model = self.before()
+        if model.base_model is model:
+            return None
         theirs, own = tuned.base_model.state_dict(), model.base_model.state_dict()
         if any(name not in theirs or theirs[name].shape != it.shape for name, it in own.items()):
             return None

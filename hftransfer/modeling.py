@@ -1,4 +1,4 @@
-"""Processor and model from a checkpoint; what a model is made of: its head, its repeated blocks, its parameters."""
+"""Config and processor from a checkpoint, and a model of them without weights."""
 
 import copy
 import inspect
@@ -12,6 +12,9 @@ from hftransfer.errors import HubError, ModelError
 from hftransfer.plugins import nearest
 from hftransfer.recipe import Model
 from hftransfer.tasks import Task
+
+# The fields of a config by which a trained head is known to be for the same labels.
+_OF_THE_HEAD = ("num_labels", "id2label", "label2id", "problem_type", "vocab_size")
 
 
 @dataclass(frozen=True)
@@ -86,22 +89,24 @@ def open_origin(task: Task, model: Model, rows: Any) -> Origin:
     if weights is not None:
         _refuse_pickles(weights)
     if weights is None or model.config is not None:
-        config = _new_config(model.config or {}, task.config())
-        _check_class(task, config)
+        config = _of_labels(task, _new_config(model.config or {}, task.config()))
         if model.processor is None:
             processor = _used_to(task.new_processor(config, rows), weights)
         else:
             processor = open_processor(task, find(model.processor), config, rows)
         config.update(task.know(processor=processor, architecture=config).config())
         return Origin(config, weights, processor, keeps_head=False)
-    before = read(transformers.AutoConfig, weights)
-    _check_class(task, before)
+    before = _of_labels(task, read(transformers.AutoConfig, weights))
     processor = open_processor(task, find(model.processor) if model.processor else weights, before, rows)
     fields = task.know(processor=processor, architecture=before).config()
-    after = read(transformers.AutoConfig, weights, **fields)
+    after = _of_labels(task, read(transformers.AutoConfig, weights, **fields))
     # Numbers have no names by which a head could be known to be for the same ones.
     unnamed = "num_labels" in fields and "id2label" not in fields
-    keeps = not unnamed and all(getattr(before, name, None) == value for name, value in fields.items())
+    told = {name: value for name, value in fields.items() if name in _OF_THE_HEAD}
+    if getattr(before, "problem_type", None) is None:
+        # Most checkpoints leave it to the labels that they are given.
+        told.pop("problem_type", None)
+    keeps = not unnamed and all(getattr(before, name, None) == value for name, value in told.items())
     return Origin(after, weights, processor, keeps_head=keeps)
 
 
@@ -174,13 +179,22 @@ def _close(word: str, allowed: Any) -> str:
     return nearest(word, allowed).partition("Allowed:")[0].strip() or "see the model types of transformers"
 
 
-def _check_class(task: Task, config: Any) -> None:
+def _of_labels(task: Task, config: Any) -> Any:
+    """The config of a checkpoint that serves the task, for a model that learns from labels.
+
+    Of several classes of an architecture, DeiT and LeViT checkpoints name that for a teacher, which takes none.
+    """
     import transformers
 
     name = task.model_class(config)
     auto = getattr(transformers, name)
     if type(config) not in auto._model_mapping and name not in getattr(config, "auto_map", {}):
         raise ModelError(f"a {config.model_type} checkpoint cannot do '{task.name}': no such model in {name}")
+    kinds = auto._model_mapping.get(type(config), None)
+    if isinstance(kinds, tuple):
+        named = [it.removesuffix("WithTeacher") for it in config.architectures or [kinds[0].__name__]]
+        config.architectures = named
+    return config
 
 
 def empty_model(task: Task, origin: Origin) -> Any:
@@ -194,101 +208,3 @@ def empty_model(task: Task, origin: Origin) -> Any:
     except (TypeError, ValueError, ArithmeticError, RuntimeError, ImportError) as error:
         kind, reason = origin.config.model_type, " ".join(str(error).split())[:300]
         raise ModelError(f"no {kind} can be made of its config: {reason}") from None
-
-
-def head_names(model: Any) -> list[str]:
-    """The children outside the base model that hold weights of their own: what a new task trains anew.
-
-    Output layers that share the base's embeddings are none of them.
-    """
-    base = model.base_model
-    shared = {id(parameter) for parameter in base.parameters()}
-    return [
-        name
-        for name, child in model.named_children()
-        if child is not base and any(id(parameter) not in shared for parameter in child.parameters())
-    ]
-
-
-def block_linears(model: Any) -> list[str]:
-    """Full names of the Linear layers in the base model's repeated blocks (the members of its ModuleLists).
-
-    GPT-2's `Conv1D` is one, its weights the other way round.
-    """
-    import torch
-    from transformers.pytorch_utils import Conv1D
-
-    lists = [name for name, module in model.named_modules() if isinstance(module, torch.nn.ModuleList)]
-    heads = tuple(f"{name}." for name in head_names(model))
-    return [
-        name
-        for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear | Conv1D)
-        and any(name.startswith(f"{block}.") for block in lists)
-        and not name.startswith(heads)
-    ]
-
-
-def parameters(model: Any) -> tuple[int, int]:
-    """Number of all parameters, and of those that train."""
-    counted = [(p.numel(), p.requires_grad) for p in model.parameters()]
-    return sum(n for n, _ in counted), sum(n for n, trains in counted if trains)
-
-
-def blocks(model: Any) -> list[str]:
-    """Full names of the repeated blocks in the order in which they are registered, from the input to the head.
-
-    They are the members of the outermost ModuleLists of the base model that hold weights.
-    """
-    import torch
-
-    lists: list[str] = []
-    for name, module in model.named_modules():
-        inner = any(name.startswith(f"{outer}.") for outer in lists)
-        if isinstance(module, torch.nn.ModuleList) and not inner and any(True for _ in module.parameters()):
-            lists.append(name)
-    heads = tuple(f"{name}." for name in head_names(model))
-    return [
-        f"{name}.{number}"
-        for name in lists
-        if not f"{name}.".startswith(heads)
-        for number in range(len(model.get_submodule(name)))
-    ]
-
-
-def depths(model: Any) -> dict[str, int]:
-    """Parameter -> how many blocks stand at or before it: 0 for embeddings, the most for the last block.
-
-    What follows the last block (a final norm, a pooler) and the head are one deeper than the last block.
-
-    Raises:
-        ModelError: the model has no repeated blocks.
-    """
-    places = {f"{block}.": depth for depth, block in enumerate(blocks(model), 1)}
-    if not places:
-        raise ModelError(f"{type(model).__name__} has no repeated blocks by which its depth could be told")
-    heads = tuple(f"{name}." for name in head_names(model))
-    found: dict[str, int] = {}
-    passed = 0
-    for name, _ in model.named_parameters():
-        own = next((depth for place, depth in places.items() if name.startswith(place)), None)
-        passed = max(passed, own or 0)
-        behind = own is None and passed == len(places)
-        found[name] = len(places) + 1 if behind or name.startswith(heads) else own or passed
-    return found
-
-
-def logits_layer(model: Any) -> Any:
-    """The Linear layer of the head that makes the logits of a classification.
-
-    Raises:
-        ModelError: there is none.
-    """
-    import torch
-
-    heads = [model.get_submodule(name) for name in head_names(model)]
-    linears = [module for head in heads for module in head.modules() if isinstance(module, torch.nn.Linear)]
-    fits = [module for module in linears if module.out_features == model.config.num_labels]
-    if not fits:
-        raise ModelError(f"{type(model).__name__} has no layer in its head that makes the logits of its labels")
-    return fits[-1]

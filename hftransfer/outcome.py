@@ -14,13 +14,13 @@ from hftransfer import card, hub, machine, report
 from hftransfer.data import GROUP
 from hftransfer.evaluation import Scorer, calibration_error, confusion
 from hftransfer.exporting import Shipped
-from hftransfer.metrics import LOWER_IS_BETTER
+from hftransfer.metrics import lower_is_better
 from hftransfer.planning import Plan, is_export, links
 from hftransfer.results import Example, RunResult, Score
-from hftransfer.stages import Job, packed, scorer
+from hftransfer.stages import Job, scorer
 from hftransfer.tables import interval
 from hftransfer.tasks import Outputs
-from hftransfer.workspace import dump_yaml, save_arrays, write
+from hftransfer.workspace import dump_yaml, packed, save_arrays, write
 
 _WORST, _GROUPS = 12, 100
 
@@ -39,12 +39,12 @@ def scored(plan: Plan, outputs: dict[str, dict[str, Outputs]]) -> dict[str, Any]
         if split == "test":
             values[variant] = resampled
     headline = plan.metrics[0]
-    sign = -1 if headline in LOWER_IS_BETTER else 1
+    sign = -1 if lower_is_better(headline) else 1
     own = {"tuned", *links(plan.recipe)}
     others = [name for name in values if name not in own and not is_export(plan.recipe, name)]
     count = len(plan.rows.splits["test"])
     gains = {name: made.interval(sign * (values["tuned"][headline] - values[name][headline]), count) for name in others}
-    chances = {name: plan.task.chances(it) for name, it in outputs["test"].items()}
+    chances = {name: plan.task.chances(it) for name, it in outputs["test"].items() if name != "majority"}
     apart = {name: calibration_error(it, _references(plan, "test")) for name, it in chances.items() if it is not None}
     groups = _by_group(plan, replace(made, metrics=made.metrics[:1]), outputs["test"])
     return {"scores": found, "transfer_gain": gains, "calibration_error": apart, "groups": groups}
@@ -106,6 +106,7 @@ def collect(job: Job, recipe: dict[str, Any], histories: dict[str, Any], shipped
         history=histories,
         confusion=confusion(decided, references, plan.task.labels),
         worst=_worst(plan, job.outputs["test"]["tuned"], decided, references),
+        plain=plan.task.plain(),
         examples=_examples(plan),
         cards=hub.cards(revisions),
         warnings=plan.warnings + _warnings(plan.metrics[0], found["scores"]["test"], found["transfer_gain"]),

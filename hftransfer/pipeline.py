@@ -9,11 +9,13 @@ import numpy as np
 from hftransfer import chain, exporting, heads, outcome, stages
 from hftransfer.augment import augmented
 from hftransfer.encoding import encode
+from hftransfer.errors import DataError
 from hftransfer.planning import baselines, check, resolved
+from hftransfer.reading import recorded
 from hftransfer.recipe import Export, Recipe
 from hftransfer.results import RunResult
 from hftransfer.shifts import shifted
-from hftransfer.workspace import Workspace, dump_yaml
+from hftransfer.workspace import Workspace, dump_yaml, unpacked
 
 
 def run(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool = False) -> RunResult:
@@ -60,24 +62,33 @@ def export(folder: Path, settings: Export) -> RunResult:
     from accelerate import PartialState
 
     before = RunResult.load(folder / "result.json")
-    plan = check(Recipe.model_validate(before.recipe | {"export": settings}))
+    plan = check(recorded(before.recipe | {"export": settings}))
+    if plan.rows.facts.fingerprint != before.data.fingerprint:
+        raise DataError(f"the rows are no longer those that '{folder}' was scored on, which its exports are held to")
     workspace = Workspace(folder, PartialState())
     with workspace.open(dump_yaml(before.recipe), overwrite=True):
-        replaced = shutil.ignore_patterns("recipe.yaml", *before.exports)
+        replaced = {"recipe.yaml", "result.json", *before.exports}
         # Links cost no space, and every file is replaced by renaming, never written in place.
-        shutil.copytree(folder, workspace.folder, dirs_exist_ok=True, copy_function=os.link, ignore=replaced)
+        shutil.copytree(
+            folder,
+            workspace.folder,
+            dirs_exist_ok=True,
+            copy_function=os.link,
+            ignore=lambda place, _names: replaced if Path(place) == folder else set(),
+        )
         encoded = encode(plan.task, plan.rows.labelled, workspace.kept / "encoded")
         job = stages.Job(plan, encoded, workspace, outputs={})
         for file in sorted((folder / "predictions").glob("*.npz")):
             with np.load(file, allow_pickle=False) as arrays:
-                made = stages.unpacked(arrays)
+                made = unpacked(arrays)
             job.outputs[file.stem] = {name: outputs for name, outputs in made.items() if name not in before.exports}
         shipped = exporting.ship(job)
         changed = {
-            "recipe": resolved(plan.recipe),
+            "recipe": before.recipe | {"export": settings.model_dump()},
             "pytorch": shipped.pytorch,
             "exports": shipped.exports,
             "tried": shipped.tried,
+            "plain": plan.task.plain(),
             **outcome.scored(plan, job.outputs),
         }
         result = before.model_copy(update=changed)

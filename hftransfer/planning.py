@@ -14,8 +14,9 @@ from hftransfer.errors import RecipeError
 from hftransfer.evaluation import check_fit, check_metrics
 from hftransfer.exporters import SCHEMES
 from hftransfer.forgetting import SourceRows, source_rows
+from hftransfer.layers import parameters
 from hftransfer.mixing import check_mixing
-from hftransfer.modeling import Origin, empty_model, find, open_origin, parameters
+from hftransfer.modeling import Origin, empty_model, find, open_origin
 from hftransfer.recipe import Export, Recipe
 from hftransfer.results import RunResult
 from hftransfer.shifts import check_shifts
@@ -80,9 +81,7 @@ def check(recipe: Recipe) -> Plan:
     recipe = recipe.model_copy(update={"task": rows.task})
     origin = open_origin(rows.task, recipe.model, rows.splits["train"])
     rows = replace(rows, task=rows.task.know(processor=origin.processor, architecture=origin.config))
-    check_shifts(rows.task, recipe.evaluation.shifts)
-    operations(rows.task, recipe.data.augment)
-    mixes = check_mixing(rows.task, recipe.data.augment)
+    mixes = _check_changes(rows.task, recipe)
     for fitting in fittings:
         _refuse_two_losses(rows.task, fitting, mixes)
     if "majority" in recipe.evaluation.baselines:
@@ -200,14 +199,29 @@ def describe(plan: Plan) -> str:
     )
 
 
+def _check_changes(task: Task, recipe: Recipe) -> list[str]:
+    """That the rows can be changed as the recipe asks, to train and to score; the mixes of two rows among it."""
+    check_shifts(task, recipe.evaluation.shifts)
+    operations(task, recipe.data.augment)
+    if recipe.data.augment != "none" and getattr(recipe.strategy, "keep_features", False):
+        raise RecipeError(
+            f"data.augment: strategy {recipe.strategy.name} keeps the features of the rows as they are; leave it out, "
+            "or set strategy.keep_features to false"
+        )
+    return check_mixing(task, recipe.data.augment)
+
+
 def _refuse_two_losses(task: Task, fitting: Fitting, mixes: list[str]) -> None:
     """Trainer takes the labels away from the model to smooth them, and with them what has a loss of its own."""
     own = {
         "task.class_weights or focal_gamma": task.own_loss,
         f"strategy {fitting.strategy.name}": any(step.own_loss for step, _ in fitting.strategy.steps()),
     }
+    smooth = fitting.training.get("label_smoothing_factor")
+    if smooth and not task.one_class:
+        raise RecipeError(f"training.label_smoothing_factor: '{task.name}' has no rows or words of one class each here")
     of = next((name for name, has in own.items() if has), f"data.augment {mixes[0]}" if mixes else None)
-    if of and fitting.training.get("label_smoothing_factor"):
+    if of and smooth:
         raise RecipeError(f"training.label_smoothing_factor: it would undo the loss of {of}; leave out one of them")
     if mixes and any(own.values()):
         raise RecipeError(f"data.augment: {mixes[0]} would undo the loss of {of}; leave out one of them")

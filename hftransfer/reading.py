@@ -75,13 +75,27 @@ def parse_recipe(text: str, origin: str = "recipe", overrides: Sequence[str] = (
         raise RecipeError("\n".join(_sentence(e, raw, lines, origin) for e in error.errors())) from None
 
 
-def parse_export(fields: Sequence[str]) -> Export:
-    """The section `export` out of `key=value`.
+def recorded(recipe: dict[str, Any]) -> Recipe:
+    """The recipe of a finished run, to do something with it that is neither training nor a push.
+
+    Raises:
+        RecipeError: another version wrote it, and this one knows some of it no more.
+    """
+    raw = recipe | {"hub": None, "training": {}}
+    try:
+        return Recipe.model_validate(raw)
+    except ValidationError as error:
+        raise RecipeError("\n".join(_sentence(e, raw, {}, "result.json") for e in error.errors())) from None
+
+
+def parse_export(fields: Sequence[str], before: dict[str, Any] | None = None) -> Export:
+    """The section `export` out of `key=value`; the promise stays that of `before`, unless another is given.
 
     Raises:
         RecipeError: as `load_recipe`.
     """
-    raw: dict[str, Any] = {"export": {}}
+    promise = ("max_drop", "metric", "calibration")
+    raw: dict[str, Any] = {"export": {key: before[key] for key in promise if key in before} if before else {}}
     for field in fields:
         raw = _override(raw, f"export.{field}")
     try:

@@ -183,6 +183,8 @@ class RunResult(Section):
     """Rows: references, columns: predictions of the tuned model on the test split; empty without classes."""
     worst: list[Example]
     """The worst test errors of the tuned model."""
+    plain: str = ""
+    """Python that answers without Transformers, for the card; empty where there is none."""
     examples: list[str] = []
     """A few test inputs, where they are texts."""
     cards: dict[str, dict[str, Any]] = {}

@@ -15,12 +15,12 @@ import numpy as np
 from hftransfer.errors import ExportError
 from hftransfer.evaluation import in_turns, load_metric
 from hftransfer.exporters import Exporter, Wishes
-from hftransfer.metrics import LOWER_IS_BETTER
+from hftransfer.metrics import lower_is_better
 from hftransfer.planning import Plan, promised_by
 from hftransfer.results import Score, Tried
-from hftransfer.stages import Job, scorer, unpacked
+from hftransfer.stages import Job, scorer
 from hftransfer.tasks import Outputs
-from hftransfer.workspace import whole
+from hftransfer.workspace import unpacked, whole
 
 
 def promised(plan: Plan) -> str:
@@ -34,7 +34,7 @@ def drop(plan: Plan, mine: Outputs, theirs: Outputs, references: np.ndarray) -> 
     metric = promised(plan)
     judge = replace(scorer(plan), metrics=[load_metric(metric, plan.task.metric_config())])
     before, after = (judge.resample(plan.task.decide(it), references)[metric] for it in (mine, theirs))
-    return judge.interval(after - before if metric in LOWER_IS_BETTER else before - after, len(references))
+    return judge.interval(after - before if lower_is_better(metric) else before - after, len(references))
 
 
 @dataclass(frozen=True)

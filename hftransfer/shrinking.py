@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from hftransfer.errors import ModelError
-from hftransfer.modeling import blocks
+from hftransfer.layers import blocks
 
 # What the families call the number of their layers, and the width of their feed-forward.
 _LAYERS = ("num_hidden_layers", "n_layers", "num_layers", "encoder_layers")
-_WIDTHS = ("intermediate_size", "hidden_dim", "d_ff", "encoder_ffn_dim")
+_WIDTHS = ("intermediate_size", "hidden_dim", "d_ff", "encoder_ffn_dim", "decoder_ffn_dim")
 
 
 def drop_layers(model: Any, count: int) -> None:
@@ -23,6 +23,10 @@ def drop_layers(model: Any, count: int) -> None:
 
     if model.config.is_encoder_decoder:
         raise ModelError(f"layers cannot be taken out of a {type(model).__name__}, which has an encoder and a decoder")
+    if hasattr(model.config, "global_attn_every_n_layers"):
+        raise ModelError(
+            f"layers cannot be taken out of a {type(model).__name__}: what one does follows from its place"
+        )
     lists = {block.rpartition(".")[0] for block in blocks(model)}
     for key in _LAYERS:
         for name in sorted(lists):
@@ -36,7 +40,8 @@ def drop_layers(model: Any, count: int) -> None:
             setattr(model.get_submodule(parent), last, torch.nn.ModuleList([layers[i] for i in kept]))
             _renumber(model.get_submodule(name))
             setattr(model.config, key, count)
-            _refuse_misfits(model)
+            _keep_told(model.config, kept)
+            _refuse_misfits(model, "layers")
             return
     raise ModelError(f"{type(model).__name__} has no list of layers whose number stands in its config")
 
@@ -49,15 +54,29 @@ def _renumber(layers: Any) -> None:
                 module.layer_idx = number
 
 
-def _refuse_misfits(model: Any) -> None:
-    """Raise for weights that follow from the number of layers, yet do not stand in one (YOLOS's middle positions)."""
+def _keep_told(config: Any, kept: list[int]) -> None:
+    """Let what the config says layer by layer be that of the layers which stay."""
+    if kinds := getattr(config, "layer_types", None):
+        config.layer_types = [kinds[layer] for layer in kept]
+    if heads := getattr(config, "pruned_heads", None):
+        config.pruned_heads = {new: heads[layer] for new, layer in enumerate(kept) if layer in heads}
+
+
+def _refuse_misfits(model: Any, what: str) -> None:
+    """Raise where the changed config makes another model than this one: it could not be read again.
+
+    So it is where weights follow from the number of layers, yet do not stand in one (YOLOS's middle positions).
+    """
     import torch
 
+    if getattr(model.config, "pruned_heads", None):
+        # Such a model cannot be made without weights.
+        return
     with torch.device("meta"):
         fresh = dict(type(model)._from_config(copy.deepcopy(model.config)).named_parameters())
     for name, weights in model.named_parameters():
         if name not in fresh or fresh[name].shape != weights.shape:
-            raise ModelError(f"layers cannot be taken out of a {type(model).__name__}: '{name}' is for their number")
+            raise ModelError(f"{what} cannot be taken out of a {type(model).__name__}: '{name}' is not made for it")
 
 
 def narrow(model: Any, share: float) -> None:
@@ -83,7 +102,10 @@ def narrow(model: Any, share: float) -> None:
             _select(layer, kept, 0)
         for layer in outs:
             _select(layer, kept, 1)
-    setattr(model.config, key, left)
+    for name in _WIDTHS:
+        if getattr(model.config, name, None) == width:
+            setattr(model.config, name, left)
+    _refuse_misfits(model, "units of the feed-forward")
 
 
 def _feed_forwards(model: Any, width: int) -> list[tuple[list[Any], list[Any]]]:
@@ -108,12 +130,12 @@ def drop_heads(model: Any, share: float) -> None:
     Raises:
         ModelError: Transformers cannot take heads out of such a model.
     """
-    base = model.base_model
-    if not callable(getattr(base, "_prune_heads", None)):
-        raise ModelError(
-            f"Transformers cannot take attention heads out of a {type(model).__name__}: set strategy.heads to 0"
-        )
-    number = model.config.num_attention_heads
+    number = getattr(model.config, "num_attention_heads", None)
+    refusal = ModelError(
+        f"Transformers cannot take attention heads out of a {type(model).__name__}: set strategy.heads to 0"
+    )
+    if not callable(getattr(model.base_model, "_prune_heads", None)) or not isinstance(number, int):
+        raise refusal
     drop = min(number - 1, round(number * share))
     chosen = {}
     for layer, block in enumerate(blocks(model)):
@@ -122,7 +144,10 @@ def drop_heads(model: Any, share: float) -> None:
         kept = set(_largest(by_head, number - drop).tolist())
         chosen[layer] = sorted(set(range(number)) - kept)
     if drop:
-        model.prune_heads(chosen)
+        try:
+            model.prune_heads(chosen)
+        except NotImplementedError:
+            raise refusal from None
 
 
 def _attention(block: Any, size: int) -> tuple[Any, Any]:

@@ -1,6 +1,6 @@
 """The stages of a run: train, score, time. Each is done once in the life of the run, however often it is resumed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from hftransfer.strategies import Ground, Strategy
 from hftransfer.tasks import Outputs, Task
 from hftransfer.training import arguments, train
 from hftransfer.weights import load_model, reload, save
-from hftransfer.workspace import Workspace
+from hftransfer.workspace import Workspace, packed, unpacked
 
 History = list[dict[str, float]]
 
@@ -79,7 +79,12 @@ def weights_size(folder: Path) -> int:
 def majority(job: Job) -> None:
     """Outputs of the best model that looks at no input."""
     plan = job.plan
-    constant = plan.task.constant(plan.task.references(plan.rows.splits["train"]))
+    references = plan.task.references(plan.rows.splits["train"])
+    if plan.recipe.data.sampling == "balanced":
+        # As the rows are, not as they are drawn.
+        counts = plan.rows.facts.classes["train"]
+        references = np.repeat(np.arange(len(plan.task.labels)), [counts.get(name, 0) for name in plan.task.labels])
+    constant = plan.task.constant(references)
     for split in job.scored:
         repeated = {name: np.stack([row] * len(job.encoded.splits[split])) for name, row in constant.items()}
         job.note("majority", packed({split: repeated}))
@@ -255,20 +260,6 @@ def _followed(first: History, second: History) -> History:
     """Two logs as one, the second's epochs counted on."""
     epochs = max((entry.get("epoch", 0.0) for entry in first), default=0.0)
     return first + [entry | {"epoch": entry["epoch"] + epochs} if "epoch" in entry else entry for entry in second]
-
-
-def packed(outputs: dict[str, Outputs]) -> dict[str, np.ndarray]:
-    """Outputs by split, or by variant, as one file holds them: `split.name` -> array."""
-    return {f"{key}.{name}": array for key, arrays in outputs.items() for name, array in arrays.items()}
-
-
-def unpacked(arrays: Mapping[str, np.ndarray]) -> dict[str, Outputs]:
-    """The same the other way."""
-    found: dict[str, Outputs] = {}
-    for key, array in arrays.items():
-        first, _, name = key.rpartition(".")
-        found.setdefault(first, {})[name] = array
-    return found
 
 
 def scorer(plan: Plan) -> Scorer:

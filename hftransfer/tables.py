@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from hftransfer.metrics import LOWER_IS_BETTER
+from hftransfer.metrics import lower_is_better
 from hftransfer.results import RunResult, Score
 
 _ORDER = ("majority", "scratch", "linear_probe", "pretrained", "tuned", "onnx", "onnx-int8")
@@ -61,7 +61,7 @@ def interval(score: Score) -> str:
 
 def directed(metric: str) -> str:
     """A metric's name, with its direction where that is not the usual one."""
-    return f"{metric} (lower is better)" if metric in LOWER_IS_BETTER else metric
+    return f"{metric} (lower is better)" if lower_is_better(metric) else metric
 
 
 def named(result: RunResult, variant: str) -> str:
@@ -102,7 +102,7 @@ def group_table(result: RunResult) -> Table:
     """The headline of the tuned model and its exports by group of the test rows, the worst group first."""
     variants = [name for name in _ordered(result.scores["test"]) if name == "tuned" or name in result.exports]
     told = {group: [of.get(name) for name in variants] for group, of in result.groups.items()}
-    sign = -1 if result.headline in LOWER_IS_BETTER else 1
+    sign = -1 if lower_is_better(result.headline) else 1
     first = {group: scores[0] for group, scores in told.items() if scores[0] is not None}
     rows = [
         (group, f"{score.count:,}", *(interval(it) if it else "" for it in told[group]))

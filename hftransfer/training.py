@@ -26,6 +26,8 @@ DEFAULTS: dict[str, Any] = {
 }
 
 _COMPLETE = "complete"
+# Checkpointing as torch did it first gives a block no gradient where what comes in has none: frozen embeddings.
+_KEPT_GRADIENTS = {"gradient_checkpointing_kwargs": {"use_reentrant": False}}
 
 
 def arguments(training: dict[str, Any], folder: Path, seed: int, by_length: bool) -> Any:
@@ -47,7 +49,7 @@ def arguments(training: dict[str, Any], folder: Path, seed: int, by_length: bool
     grouped = _by_length() if by_length and whole_epochs else {}
     before = {name: value for name, value in os.environ.items() if name.startswith("ACCELERATE_")}
     try:
-        made = TrainingArguments(**(DEFAULTS | grouped | training | fixed))
+        made = TrainingArguments(**(DEFAULTS | _KEPT_GRADIENTS | grouped | training | fixed))
     except (ValueError, TypeError, ImportError, RuntimeError, ArithmeticError) as error:
         raise RecipeError(f"training: {' '.join(str(error).split())}") from None
     finally:

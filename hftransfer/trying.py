@@ -7,7 +7,7 @@ from typing import Any
 from hftransfer import plugins
 from hftransfer.errors import RecipeError
 from hftransfer.modeling import Checkpoint
-from hftransfer.recipe import Recipe
+from hftransfer.reading import recorded
 from hftransfer.results import RunResult
 from hftransfer.weights import reload
 
@@ -19,10 +19,13 @@ def answers(folder: Path, result: RunResult, inputs: list[str], variant: str = "
         RecipeError: the run has no such variant.
         DataError: an input cannot be read.
     """
-    recipe = Recipe.model_validate(result.recipe)
+    recipe = recorded(result.recipe)
     shipped = ["tuned", *(name for name, facts in result.exports.items() if not facts.rejected)]
     if variant not in shipped:
         raise RecipeError(f"the run has no variant '{variant}'; {plugins.nearest(variant, shipped)}")
+    exporters = [plugins.load("exporters", recipe.export.format)()] if recipe.export and variant != "tuned" else []
+    for plugin in (recipe.task, *exporters):
+        plugin.check_installed()
     task = recipe.task.know(labels=tuple(result.data.labels))
     rows = [task.read(text) for text in inputs]
     import torch
@@ -30,11 +33,7 @@ def answers(folder: Path, result: RunResult, inputs: list[str], variant: str = "
 
     transformers.utils.logging.set_verbosity_error()
     place = folder / ("model" if variant == "tuned" else variant)
-    if variant == "tuned":
-        model = reload(task, Checkpoint(str(place))).eval()
-    else:
-        assert recipe.export is not None
-        model = plugins.load("exporters", recipe.export.format)().load(task, place)
+    model = exporters[0].load(task, place) if exporters else reload(task, Checkpoint(str(place))).eval()
 
     def read(name: str, **more: Any) -> Any:
         return getattr(transformers, name).from_pretrained(place, **more)

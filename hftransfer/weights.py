@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from hftransfer.errors import ModelError
-from hftransfer.modeling import Checkpoint, Origin, head_names, read
+from hftransfer.layers import head_names
+from hftransfer.modeling import Checkpoint, Origin, read
 from hftransfer.tasks import Task
 
 
@@ -62,7 +63,9 @@ def _beside(model: Any, weights: Checkpoint) -> dict[str, Any]:
 
 def new_model(model: Any) -> Any:
     """Another model of the class and config, with random weights that torch's seed draws."""
-    return _spread(type(model)._from_config(model.config))
+    made = _spread(type(model)._from_config(model.config))
+    made.accepts_loss_kwargs = False
+    return made
 
 
 def _spread(model: Any) -> Any:
@@ -126,11 +129,16 @@ def _resize_positions(model: Any, mismatched: set[str], weights: Checkpoint) -> 
     """
     import torch
     from safetensors import safe_open
+    from transformers.utils import SAFE_WEIGHTS_NAME, cached_file
 
-    file = Path(weights.path) / "model.safetensors"
     size, patch = (getattr(model.config, name, None) for name in ("image_size", "patch_size"))
     names = [name for name in mismatched if name.endswith(".position_embeddings")]
-    if not names or not file.is_file() or not isinstance(patch, int) or size is None:
+    if not names or not isinstance(patch, int) or size is None:
+        return
+    try:
+        file = cached_file(weights.path, SAFE_WEIGHTS_NAME, revision=weights.revision)
+    except OSError:
+        # Weights in several files.
         return
     rows, columns = (side // patch for side in ((size, size) if isinstance(size, int) else size))
     with safe_open(file, framework="pt") as tensors, torch.no_grad():

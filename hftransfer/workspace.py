@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ import yaml
 from hftransfer.energy import metered
 from hftransfer.errors import HFTransferError, RecipeError
 
-_LOCK = "lock"
+_LOCK, _WORK = "lock", "work"
+# The ends of the names of what lies beside a run only while it goes on.
+_PARTIAL, _REPLACED, _DROPPED = ".partial", ".replaced", ".dropped"
 
 
 class Workspace:
@@ -31,8 +33,8 @@ class Workspace:
             raise RecipeError(f"--out: '{out}' has no name of its own; give a directory that is yet to be made")
         self.out = out
         self.state = state
-        self.folder = out.with_name(out.name + ".partial")
-        self.kept = self.folder / "work"
+        self.folder = out.with_name(out.name + _PARTIAL)
+        self.kept = self.folder / _WORK
 
     def refuse(self, recipe: dict[str, Any], *, resume: bool, overwrite: bool) -> Path | None:
         """Say before any work what would only be found after it; the `result.json` of a run that is already finished.
@@ -41,6 +43,9 @@ class Workspace:
             RecipeError: the directory is taken, or the run there followed another recipe.
         """
         _refuse_place(self.out)
+        if self.state.is_main_process:
+            settle(self.out)
+        self.state.wait_for_everyone()
         result = self.out / "result.json"
         if self.out.exists() and not result.is_file():
             raise RecipeError(f"'{self.out}' exists and is no run; --out chooses another place")
@@ -172,15 +177,26 @@ class Workspace:
 
     def finish(self) -> Path:
         """Drop what was only work, and give the run its name."""
-        shutil.rmtree(self.kept, ignore_errors=True)
-        (self.folder / _LOCK).unlink()
-        old = self.out.with_name(self.out.name + ".old")
-        shutil.rmtree(old, ignore_errors=True)
-        if self.out.exists():
-            self.out.rename(old)
-        self.folder.rename(self.out)
-        shutil.rmtree(old, ignore_errors=True)
+        dropped = self.out.with_name(self.out.name + _DROPPED)
+        shutil.rmtree(dropped, ignore_errors=True)
+        # From here on the run is finished, whatever happens to this process: `settle` does the rest.
+        self.kept.rename(dropped)
+        settle(self.out)
         return self.out
+
+
+def settle(out: Path) -> None:
+    """Give a finished run its name, where the process that finished it was killed before it could."""
+    folder, replaced, dropped = (out.with_name(out.name + end) for end in (_PARTIAL, _REPLACED, _DROPPED))
+    if (folder / "result.json").is_file() and not (folder / _WORK).exists():
+        (folder / _LOCK).unlink(missing_ok=True)
+        shutil.rmtree(replaced, ignore_errors=True)
+        if out.exists():
+            out.rename(replaced)
+        folder.rename(out)
+    if (out / "result.json").is_file():
+        for rest in (replaced, dropped):
+            shutil.rmtree(rest, ignore_errors=True)
 
 
 def whole(path: Path, make: Callable[[Path], Any]) -> None:
@@ -226,6 +242,20 @@ def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     with partial.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
     partial.replace(path)
+
+
+def packed(outputs: dict[str, dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Outputs by split, or by variant, as one file holds them: `split.name` -> array."""
+    return {f"{key}.{name}": array for key, arrays in outputs.items() for name, array in arrays.items()}
+
+
+def unpacked(arrays: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
+    """The same the other way."""
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for key, array in arrays.items():
+        first, _, name = key.rpartition(".")
+        found.setdefault(first, {})[name] = array
+    return found
 
 
 def dump_yaml(recipe: dict[str, Any]) -> str:

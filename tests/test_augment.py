@@ -28,7 +28,7 @@ ROWS = {
 
 
 def _task(name):
-    facts = {"model_input_names": ["input_values"], "sampling_rate": 8000}
+    facts = {"model_input_names": ["input_values"], "sampling_rate": 8000, "all_special_ids": [101, 102]}
     return plugins.load("tasks", name)().know(processor=type("Processor", (), facts))
 
 
@@ -44,6 +44,29 @@ def test_rows_change_by_the_draw_alone_and_keep_their_labels(name, row):
             assert len(one[key]) == len(one["attention_mask"]) and one[key][0] == 101 and one[key][-1] == 102
         else:
             assert np.shape(one[key]) == np.shape(row[key]) and one[key].dtype == np.float32
+
+
+def test_what_parts_two_texts_stays_between_them():
+    first, second = [*range(1000, 1030)], [*range(2000, 2030)]
+    row = {
+        "input_ids": [101, *first, 102, *second, 102],
+        "attention_mask": [1] * 63,
+        "token_type_ids": [0] * 32 + [1] * 31,
+    }
+    vary = augmented(_task("text-classification"), ["word_dropout", "swap"])
+    seen = [vary(row, np.random.default_rng(i)) for i in range(20)]
+    assert len({len(one["input_ids"]) for one in seen}) > 3
+    for one in seen:
+        ids, types = one["input_ids"], one["token_type_ids"]
+        assert [it for it in ids if it < 1000] == [101, 102, 102] and len(one["attention_mask"]) == len(ids)
+        assert all(kind == (token >= 2000) for token, kind in zip(ids[:-1], types[:-1], strict=True))
+
+
+def test_kept_features_are_of_rows_as_they_are(tmp_path):
+    text = _recipe(tmp_path, "  augment: light\n").replace("strategy: full", "strategy: linear_probe")
+    with pytest.raises(RecipeError, match="linear_probe keeps the features of the rows as they are"):
+        check(parse_recipe(text))
+    check(parse_recipe(text, overrides=["strategy.keep_features=false"]))
 
 
 def test_boxes_stay_where_the_picture_stays():
@@ -77,6 +100,9 @@ def test_classes_are_drawn_alike(tmp_path):
     plan = check(parse_recipe(text))
     assert plan.rows.facts.classes["train"] == {"x": 25, "y": 7}
     assert Counter(plan.rows.splits["train"]["label"]) == {0: 25, 1: 25}
+    told = run(parse_recipe(text, overrides=["evaluation.baselines=[majority]"]), tmp_path / "run").scores["test"]
+    test = Counter(plan.rows.splits["test"]["label"])
+    assert told["majority"]["accuracy"].value == pytest.approx(test[0] / 12) and test[0] > test[1]
     with pytest.raises(DataError, match="no single class"):
         check(parse_recipe(text.replace("{name: text-classification", "{name: fill-mask").replace("label\n", "l\n")
                            .replace(str(tmp_path / "rows.csv"), str(_bare(tmp_path)))))  # fmt: skip

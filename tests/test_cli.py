@@ -67,7 +67,7 @@ def test_check_says_what_would_run(folder, task, capsys):
 def test_predict_answers_alike_in_pytorch_and_exported(finished, capsys):
     answers = []
     for variant in ("tuned", "onnx"):
-        assert main(["predict", str(finished), "good 2", "bad 3", "--variant", variant]) == 0
+        assert main(["predict", str(finished), "good 2\tgood 2", "bad 3\tbad 3", "--variant", variant]) == 0
         answers.append([json.loads(line) for line in capsys.readouterr().out.splitlines()])
     assert len(answers[0]) == 2 and [a["label"] for a in answers[0]] == [a["label"] for a in answers[1]]
     assert sum(answers[0][0]["scores"].values()) == pytest.approx(1)
@@ -88,8 +88,20 @@ def test_export_replaces_the_exports_of_a_run(finished, capsys):
     capsys.readouterr()
 
 
+@pytest.mark.onnx
+def test_an_export_is_not_held_to_scores_of_other_rows(task, tmp_path, capsys):
+    (tmp_path / "first.yaml").write_text(tiny.recipe(task, tmp_path))
+    assert main(["run", str(tmp_path / "first.yaml"), "--out", str(tmp_path / "run")]) == 0
+    before = (tmp_path / "run" / "result.json").read_text()
+    rows = tmp_path / "rows" / "classes.json"
+    rows.write_text(rows.read_text().replace("good 1", "good one"))
+    assert main(["export", str(tmp_path / "run")]) == 2
+    assert "the rows are no longer those" in capsys.readouterr().err
+    assert (tmp_path / "run" / "result.json").read_text() == before and not (tmp_path / "run.partial").exists()
+
+
 def test_report_compares_runs(finished, folder, capsys):
-    out = folder / "both.html"
+    out = folder / "new" / "both.html"
     assert main(["report", str(finished), str(finished), "--out", str(out)]) == 0
     assert out.read_text().startswith("<!doctype html>") and "| first" in capsys.readouterr().out
     assert main(["report", str(folder / "nothing")]) == 2
@@ -127,6 +139,7 @@ MISTAKES = {
     "an unknown metric": (["evaluation.metrics=[acuracy]"], ROWS, "did you mean 'accuracy'"),
     "an unknown baseline": (["evaluation.baselines=[majorty]"], ROWS, "did you mean 'majority'"),
     "an unknown export format": (["export.format=onyx"], ROWS, "did you mean 'onnx'"),
+    "a token in a recipe": (["training.hub_token=hf_x"], ROWS, "is set by HF_TOKEN in the environment"),
     "a missing column": (["data.columns={text: body}"], ROWS, "no column 'body'"),
     "a split that is too large": (["data.splits.test=400"], ROWS, "asks for 400 rows"),
     "a source file that is not there": (["data.source.train=rows.jsn"], ROWS, "no file 'rows.jsn'"),

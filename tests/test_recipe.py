@@ -99,7 +99,7 @@ def test_lora_on_real_weights_trains_little_saves_the_head_and_merges_equal():
     import torch
     from transformers import AutoModelForSequenceClassification
 
-    from hftransfer.modeling import parameters
+    from hftransfer.layers import parameters
 
     folder = plugins.load("samples", "minilm")().checkpoint()
     model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=5).eval()

@@ -1,5 +1,6 @@
 """A run that is killed, at whatever point, and resumed ends as one that was left alone."""
 
+import shutil
 import signal
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import tiny
 
 from hftransfer import plugins
+from hftransfer.cli import main
 from hftransfer.errors import ExportError, RecipeError
 from hftransfer.pipeline import run
 from hftransfer.reading import parse_recipe
@@ -47,6 +49,22 @@ def test_three_kills_change_no_prediction(tmp_path):
     assert processes.finish(*command) == 0
     _assert_same(tmp_path / "whole", tmp_path / "killed")
     assert not partial.exists()
+
+
+def test_a_run_that_was_killed_when_all_was_done_is_done(tmp_path):
+    """Between its last step, which puts the work aside, and its name."""
+    task = plugins.load("tasks", "text-classification")()
+    recipe = parse_recipe(tiny.recipe(task, tmp_path))
+    made = run(recipe, tmp_path / "run")
+    (tmp_path / "run").rename(tmp_path / "run.partial")
+    (tmp_path / "run.dropped").mkdir()
+    assert run(recipe, tmp_path / "run", resume=True).id == made.id
+    assert not [path for path in tmp_path.glob("run.*") if path.suffix != ".yaml"]
+    # An export had put the run aside that it replaces.
+    (tmp_path / "run").rename(tmp_path / "run.replaced")
+    shutil.copytree(tmp_path / "run.replaced", tmp_path / "run.partial")
+    assert main(["predict", str(tmp_path / "run"), "good 1\tgood 1"]) == 0
+    assert not list(tmp_path.glob("run.*"))
 
 
 def _assert_a_kill_changes_nothing(text, tmp_path, pattern):

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from hftransfer import plugins
 from hftransfer.encoding import Encoded
 from hftransfer.errors import ModelError, RecipeError
-from hftransfer.modeling import depths
+from hftransfer.layers import depths
 from hftransfer.pipeline import run
 from hftransfer.planning import check
 from hftransfer.reading import parse_recipe
@@ -65,6 +65,65 @@ def test_adapters_are_found_trained_and_merged(family, fields):
         merged = lora.merge(wrapped)
         torch.testing.assert_close(merged(**batch).logits, trained, atol=1e-5, rtol=1e-4)
     assert type(merged) is type(_peft.model(family))
+
+
+def test_adapters_train_where_activations_are_not_kept(tmp_path):
+    text = tiny.recipe(plugins.load("tasks", "text-classification")(), tmp_path, strategy="lora")
+    run(parse_recipe(text, overrides=["training.gradient_checkpointing=true"]), tmp_path / "run")
+    adapter = load_file(tmp_path / "run" / "adapter" / "adapter_model.safetensors")
+    assert all(it.any() for name, it in adapter.items() if "lora_B" in name)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("bart", {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2,
+                  "decoder_attention_heads": 2, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32}),
+        ("t5", {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2}),
+    ],
+)  # fmt: skip
+def test_a_narrower_encoder_and_decoder_are_read_again(kind, fields, tmp_path):
+    config = transformers.AutoConfig.for_model(kind, vocab_size=50, **fields)
+    model = transformers.AutoModelForSeq2SeqLM.from_config(config).eval()
+    plugins.load("strategies", "prune")(width=0.5).prepare(model)
+    model.save_pretrained(tmp_path)
+    again = transformers.AutoModelForSeq2SeqLM.from_pretrained(tmp_path).eval()
+    ids = torch.arange(4, 10)[None]
+    with torch.no_grad():
+        mine, theirs = (it(input_ids=ids, decoder_input_ids=ids).logits for it in (model, again))
+    torch.testing.assert_close(mine, theirs)
+
+
+def test_what_a_config_says_of_each_layer_goes_with_it(tmp_path):
+    sizes = {"hidden_size": 16, "num_attention_heads": 2, "num_key_value_heads": 2, "intermediate_size": 32}
+    kinds = ["full_attention", "sliding_attention"] * 2
+    config = transformers.Qwen2Config(vocab_size=50, num_hidden_layers=4, layer_types=kinds, **sizes)
+    model = transformers.AutoModelForSequenceClassification.from_config(config)
+    plugins.load("strategies", "prune")(layers=2).prepare(model)
+    model.save_pretrained(tmp_path)
+    assert transformers.AutoConfig.from_pretrained(tmp_path).layer_types == ["full_attention", "sliding_attention"]
+    bert = _peft.model("bert")
+    plugins.load("strategies", "prune")(heads=0.5).prepare(bert)
+    plugins.load("strategies", "prune")(layers=1).prepare(bert)
+    assert set(bert.config.pruned_heads) == {0}
+
+
+@pytest.mark.parametrize(("kind", "what"), [("deberta", "heads"), ("swin", "heads"), ("mobilebert", "width")])
+def test_what_cannot_be_pruned_gets_a_sentence(kind, what):
+    auto = transformers.AutoModelForImageClassification if kind == "swin" else transformers.AutoModelForMaskedLM
+    with torch.device("meta"):
+        model = auto.from_config(transformers.AutoConfig.for_model(kind))
+    with pytest.raises(ModelError, match="cannot|no attention of four"):
+        plugins.load("strategies", "prune")(**{what: 0.5}).prepare(model)
+
+
+def test_rows_of_every_task_are_varied_for_training():
+    from hftransfer.strategies.multi_task import _Mixed, _varied
+
+    parts = {"": Encoded({}, list), "second": Encoded({}, list, lambda row, draw: row | {"x": row["x"] + 1})}
+    rows = _Mixed({"": [{"x": 1}], "second": [{"x": 1, "row": 0}]}, [np.array([0]), np.array([0])])
+    draw = np.random.default_rng(0)
+    assert [_varied(parts, rows[i], draw)["cells"]["x"] for i in range(2)] == [1, 2] and "row" in rows[0]
 
 
 def test_an_adapter_that_starts_from_the_weights_trains_and_loads(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 import tiny
 from datasets import Dataset
 
-from hftransfer import plugins
+from hftransfer import metrics, plugins
 from hftransfer.errors import DataError, RecipeError
 from hftransfer.planning import check
 from hftransfer.reading import parse_recipe
@@ -68,7 +68,7 @@ def test_a_metric_loads_from_disk_and_tells_good_from_bad(name):
         references, wrong = ["a short text of words"] * 2, ["a text of other things", "a short word"]
     good = module.compute(predictions=references, references=references)[name]
     bad = module.compute(predictions=wrong, references=references)[name]
-    assert (good < bad) == (name in metrics.LOWER_IS_BETTER)
+    assert (good < bad) == (metrics.lower_is_better(name))
 
 
 def test_the_majority_answers_alike_for_every_row():
@@ -129,6 +129,11 @@ def test_rows_need_no_labels_to_learn_from(tmp_path):
     source = re.search(r"source: .*", text).group(0)
     plan = check(parse_recipe(text.replace(source, f"source: {{name: csv, train: {tmp_path / 'rows.csv'}}}")))
     assert plan.rows.splits["train"].column_names == ["text"] and plan.rows.facts.classes["train"] == {}
+
+
+def test_a_metric_of_the_hub_has_the_direction_of_its_name():
+    lower = {name: metrics.lower_is_better(name) for name in ("wer", "evaluate-metric/mse", "someone/accuracy", "f1")}
+    assert list(lower.values()) == [True, True, False, False]
 
 
 def test_a_pair_of_texts_is_told_from_one_text():

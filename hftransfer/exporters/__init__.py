@@ -111,6 +111,27 @@ def upstream(what: str, *own: type[Exception]) -> Iterator[None]:
         raise ExportError(f"{what}: {' '.join(str(error).split())[:300]}") from error
 
 
+def check_known(kind: str, config: Any, runtime: str) -> None:
+    """Make sure that Optimum has an export of the architecture for what models of the Auto class do.
+
+    Raises:
+        ExportError: it has none.
+    """
+    import transformers
+    from optimum.exporters.tasks import TasksManager
+
+    wanted = TasksManager.infer_task_from_model(getattr(transformers, kind), library_name="transformers")
+    try:
+        name = config.model_type
+        known = TasksManager.get_supported_tasks_for_model_type(name, runtime, library_name="transformers")
+    except KeyError:
+        known = {}
+    if wanted not in known:
+        raise ExportError(
+            f"export: Optimum has no {runtime} export of a {config.model_type} for '{wanted}'; leave it out"
+        )
+
+
 def optimum_task(model: Any) -> str:
     """What Optimum's exporters call what a model does; one that writes keeps what it has read."""
     from optimum.exporters.tasks import TasksManager

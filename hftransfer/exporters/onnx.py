@@ -21,6 +21,7 @@ from hftransfer.exporters import (
     Inputs,
     Wishes,
     by_effect,
+    check_known,
     folded,
     optimum_task,
     taken,
@@ -56,6 +57,9 @@ class Onnx(Exporter):
         super().check_installed()
 
     def check(self, kind: str, config: Any, scheme: str | None) -> None:
+        import optimum.exporters.onnx.model_configs  # noqa: F401 - which tells TasksManager what it knows
+
+        check_known(kind, config, "onnx")
         if kind in _WRITERS and scheme in ("optimized", "int8-static"):
             raise ExportError(
                 "export: Optimum neither optimizes nor calibrates a model that writes (its decoder has subgraphs); "

@@ -15,6 +15,7 @@ from hftransfer.exporters import (
     Inputs,
     Wishes,
     by_effect,
+    check_known,
     folded,
     optimum_task,
     taken,
@@ -35,6 +36,9 @@ class OpenVino(Exporter):
     package: ClassVar[str] = "optimum-intel[openvino]"
 
     def check(self, kind: str, config: Any, scheme: str | None) -> None:
+        import optimum.exporters.openvino  # noqa: F401 - which tells TasksManager what it knows
+
+        check_known(kind, config, "openvino")
         if scheme == "int8-static" and kind in ("AutoModelForSeq2SeqLM", "AutoModelForSpeechSeq2Seq"):
             raise ExportError("export: a model of several graphs is not calibrated; use dynamic-int8 or weight-int4")
         if scheme == "int8-static" and kind == "AutoModelForCausalLM":

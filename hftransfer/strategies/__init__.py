@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from hftransfer.encoding import Encoded
 from hftransfer.errors import RecipeError
-from hftransfer.modeling import logits_layer
+from hftransfer.layers import logits_layer
 from hftransfer.plugins import Plugin
 from hftransfer.tasks import Task
 

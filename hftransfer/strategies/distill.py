@@ -11,12 +11,14 @@ from pydantic import Field, PrivateAttr
 
 from hftransfer.encoding import Encoded, encode
 from hftransfer.errors import RecipeError
-from hftransfer.modeling import find, logits_layer, open_processor, read
+from hftransfer.layers import logits_layer
+from hftransfer.modeling import find, open_processor, read
 from hftransfer.plugins import nearest
 from hftransfer.shrinking import drop_layers
 from hftransfer.strategies import Ground, Strategy, unhooked
 from hftransfer.tasks import IGNORED, Outputs, Task
 from hftransfer.weights import reload
+from hftransfer.workspace import packed, save_arrays, unpacked
 
 _TOLD = "teacher"
 
@@ -78,7 +80,7 @@ class Distill(Strategy):
         """The rows with what the teacher says of them; the unlabelled ones, with its answers as labels, are behind."""
         from datasets import concatenate_datasets
 
-        outputs, size = self._asked(ground)
+        outputs, size = self._told(ground, model.device), len(ground.task.labels) or 1
         told = _padded({name: _as_trained(ground.task, it["logits"], size) for name, it in outputs.items()})
         encoded, rows = ground.encoded, ground.encoded.splits
         if "unlabelled" in told:
@@ -89,11 +91,25 @@ class Distill(Strategy):
         heard = {name: _beside(rows[name], told[name]) for name in ("train", "validation")}
         return Encoded(heard, _collator(encoded, told["train"].shape[1:]), encoded.vary)
 
-    def _asked(self, ground: Ground) -> tuple[dict[str, Outputs], int]:
-        """Split -> what the teacher says of its rows, and how many of the last axis of `logits` are logits.
+    def _told(self, ground: Ground, device: Any) -> dict[str, Outputs]:
+        """What the teacher says, asked once in the life of the run."""
+        from accelerate import PartialState
 
-        They are in the order of the task's labels; behind them, where the last layer of the head reads one vector of
-        each row, that vector.
+        file, state = ground.folder / "teacher.npz", PartialState()
+        state.wait_for_everyone()
+        if not file.is_file():
+            said = self._asked(ground, device)
+            if state.is_main_process:
+                save_arrays(file, packed(said))
+            state.wait_for_everyone()
+        with np.load(file, allow_pickle=False) as arrays:
+            return unpacked(dict(arrays))
+
+    def _asked(self, ground: Ground, device: Any) -> dict[str, Outputs]:
+        """Split -> what the teacher says of its rows.
+
+        In the last axis of `logits` these are in the order of the task's labels; behind them, where the last layer of
+        the head reads one vector of each row, that vector.
         """
         import torch
         from transformers import AutoConfig
@@ -102,7 +118,7 @@ class Distill(Strategy):
         place = find(self.teacher)
         processor = open_processor(ground.task, place, read(AutoConfig, place), ground.rows["train"])
         task = ground.task.know(processor=processor)
-        teacher = reload(task, place)
+        teacher = reload(task, place).to(device)
         if self._unfinished:
             task.finish(teacher)
         ids = {name: i for i, name in teacher.config.id2label.items()}
@@ -119,7 +135,7 @@ class Distill(Strategy):
         teacher.register_forward_hook(widen)
         splits = {name: rows for name, rows in ground.rows.items() if name != "test"}
         encoded = encode(task, splits, ground.folder / "teacher")
-        return {split: ground.predict(task, teacher, encoded, split) for split in splits}, len(order)
+        return {split: ground.predict(task, teacher, encoded, split) for split in splits}
 
     def _listen(self, model: Any, size: int, problem: str | None) -> None:
         """Make the loss of the student's batches, those that hold what the teacher says, that of a distillation."""

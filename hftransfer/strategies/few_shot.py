@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from hftransfer.modeling import logits_layer
+from hftransfer.errors import ModelError
+from hftransfer.layers import logits_layer
 from hftransfer.strategies import Strategy, check_one_class, unhooked
 from hftransfer.strategies.linear_probe import LinearProbe
 from hftransfer.tasks import Task
@@ -31,9 +32,12 @@ class _Contrastive(Strategy):
         def look(_module: Any, args: Any) -> None:
             seen.append(args[0])
 
-        def replace(_module: Any, _args: Any, kwargs: dict[str, Any], output: Any) -> Any:
+        def replace(module: Any, _args: Any, kwargs: dict[str, Any], output: Any) -> Any:
             vectors, labels = seen.pop(), kwargs.get("labels")
             seen.clear()
+            if vectors.ndim != 2 and type(module).__name__.endswith("ForSequenceClassification"):
+                kind = type(module).__name__
+                raise ModelError(f"few_shot compares one vector a row, and the head of a {kind} reads all tokens of it")
             if labels is not None:
                 output.loss = contrastive_loss(torch, vectors, labels, self.temperature)
             return output

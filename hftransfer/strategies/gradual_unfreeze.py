@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from hftransfer.modeling import depths
+from hftransfer.layers import depths
 from hftransfer.strategies import Strategy
 
 
@@ -17,7 +17,7 @@ class GradualUnfreeze(Strategy):
     training: ClassVar[dict[str, Any]] = {"learning_rate": 3.0e-4, "num_train_epochs": 12}
 
     every: float = Field(default=1.0, gt=0)
-    """Epochs after which the next block joins."""
+    """Epochs after which the next block joins; fewer where the training is too short for all blocks."""
 
     def callbacks(self, model: Any) -> list[Any]:
         from transformers import TrainerCallback
@@ -29,7 +29,8 @@ class GradualUnfreeze(Strategy):
             """Which parameters train follows from the epoch alone, so that a resumed training goes on alike."""
 
             def on_step_begin(self, args: Any, state: Any, control: Any, **_kwargs: Any) -> None:
-                joined = int((state.epoch or 0) / every + 1e-6)
+                pace = min(every, (state.num_train_epochs or float("inf")) / (last + 1))
+                joined = int((state.epoch or 0) / pace + 1e-6)
                 for name, parameter in model.named_parameters():
                     parameter.requires_grad_(depth[name] >= last - joined)
 

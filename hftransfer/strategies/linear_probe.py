@@ -10,7 +10,7 @@ import numpy as np
 
 from hftransfer.encoding import KEEP_BYTES, Encoded, keep
 from hftransfer.errors import ModelError
-from hftransfer.modeling import head_names
+from hftransfer.layers import head_names
 from hftransfer.strategies import Ground, Strategy
 from hftransfer.tasks import Task
 
@@ -37,9 +37,11 @@ class LinearProbe(Strategy):
         Raises:
             ModelError: the model has no head that could be trained alone.
         """
-        if not head_names(model):
+        heads = tuple(f"{name}." for name in head_names(model))
+        if not heads:
             raise ModelError(f"linear_probe finds no head of its own in {type(model).__name__}: use 'lora' or 'full'")
-        model.base_model.requires_grad_(False)
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(name.startswith(heads))
         return model
 
     def keep(self, model: Any, ground: Ground) -> Encoded:
@@ -48,7 +50,7 @@ class LinearProbe(Strategy):
         Unchanged where the head reads whole sequences of different lengths, or more than the disk should hold.
         """
         encoded, folder = ground.encoded, ground.folder
-        if not self.keep_features:
+        if not self.keep_features or model.base_model is model:
             return encoded
         batch = encoded.collate([encoded.splits["train"][row] for row in range(min(2, len(encoded.splits["train"])))])
         read = _fields_read(model, batch)

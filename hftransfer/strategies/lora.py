@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from hftransfer.errors import ModelError
-from hftransfer.modeling import block_linears, head_names
+from hftransfer.layers import block_linears, head_names
 from hftransfer.plugins import nearest
 from hftransfer.strategies import Strategy
 

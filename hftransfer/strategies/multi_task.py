@@ -89,7 +89,7 @@ class MultiTask(Strategy):
             shares = sizes ** (1 / temperature)
             counts = np.maximum(1, np.round(sizes.sum() * shares / shares.sum())).astype(int)
             splits[split] = _Mixed(rows, [_drawn(generator, *pair) for pair in zip(sizes, counts, strict=True)])
-        return Encoded(splits, lambda rows: _collated(parts, rows))
+        return Encoded(splits, lambda rows: _collated(parts, rows), lambda row, draw: _varied(parts, row, draw))
 
     def further(self, model: Any) -> dict[str, Any]:
         """Name -> the trained model of a further task, whole."""
@@ -137,7 +137,13 @@ class _Mixed:
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         name, row = self.places[index]
-        return {"task": name, "cells": self.rows[name][row]}
+        return {"task": name, "cells": self.rows[name][row], "row": index}
+
+
+def _varied(parts: dict[str, Encoded], row: dict[str, Any], draw: np.random.Generator) -> dict[str, Any]:
+    """A row as its own task varies it for training; rows to validate on have no number in their split."""
+    vary = parts[row["task"]].vary
+    return row | {"cells": vary(row["cells"], draw)} if vary and "row" in row["cells"] else row
 
 
 def _collated(parts: dict[str, Encoded], rows: list[dict[str, Any]]) -> dict[str, Any]:

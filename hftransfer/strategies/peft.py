@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from hftransfer.errors import ModelError, RecipeError
-from hftransfer.modeling import block_linears, blocks, head_names
+from hftransfer.layers import block_linears, blocks, head_names
 from hftransfer.plugins import nearest
 from hftransfer.strategies import Strategy
 from hftransfer.tasks import Task

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 
-from hftransfer.modeling import block_linears
+from hftransfer.layers import block_linears
 from hftransfer.shrinking import drop_heads, drop_layers, narrow
 from hftransfer.strategies import Strategy
 
@@ -42,10 +42,10 @@ class Prune(Strategy):
         """
         if self.layers:
             drop_layers(model, self.layers)
-        if self.heads:
-            drop_heads(model, self.heads)
         if self.width:
             narrow(model, self.width)
+        if self.heads:
+            drop_heads(model, self.heads)
         return model
 
     def callbacks(self, model: Any) -> list[Any]:

@@ -121,6 +121,11 @@ class Task(Plugin):
         return self
 
     @property
+    def one_class(self) -> bool:
+        """Whether the labels are a class for each row or token, which Trainer can smooth."""
+        return False
+
+    @property
     def own_loss(self) -> bool:
         """Whether `weigh` changes the model's loss."""
         return False
@@ -242,7 +247,7 @@ class Task(Plugin):
     def plain(self) -> str:
         """Python that answers by numpy and the plain ONNX runtime, with tokenizers or Pillow beside; empty for none.
 
-        It finds `folder`, the place of config and processor, and `session`, the model.
+        It finds `folder`, the place of config and processor, and `session`, the model. The task knows its processor.
         """
         return ""
 

@@ -68,10 +68,16 @@ class _Classification(Task):
     def learn(self, rows: Any) -> Self:
         if self.own_loss and not self._single:
             raise RecipeError("task.class_weights and task.focal_gamma are for rows of one class each")
+        if (self.mean is None) != (self.std is None):
+            raise RecipeError("task.mean and task.std are told together, or neither")
         if self.problem_type != "regression" or self.mean is not None:
             return self
         numbers = np.array([_number(value, row) for row, value in enumerate(rows["label"])])
         return self.model_copy(update={"mean": float(numbers.mean()), "std": float(numbers.std()) or 1.0})
+
+    @property
+    def one_class(self) -> bool:
+        return self._single
 
     @property
     def own_loss(self) -> bool:
@@ -89,7 +95,8 @@ class _Classification(Task):
                 return output
             losses = torch.nn.functional.cross_entropy(output.logits, labels, reduction="none")
             weights = balanced.to(losses)[labels] if self.class_weights else torch.ones_like(losses)
-            focus = (1 - torch.exp(-losses)) ** self.focal_gamma
+            # At 0 a power below 1 has no gradient.
+            focus = (1 - torch.exp(-losses)).clamp(min=1e-6) ** self.focal_gamma
             output.loss = (weights * focus * losses).sum() / weights.sum()
             return output
 
@@ -105,7 +112,8 @@ class _Classification(Task):
         heads = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m.weight.requires_grad]
         with torch.no_grad():
             heads[-1].weight.mul_(self.std)
-            heads[-1].bias.mul_(self.std).add_(self.mean)
+            if heads[-1].bias is not None:
+                heads[-1].bias.mul_(self.std).add_(self.mean)
 
     def _targets(self, labels: list[Any]) -> list[Any]:
         """Labels as the loss takes them."""

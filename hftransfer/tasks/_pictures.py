@@ -61,3 +61,45 @@ def resized_crop(
     part = torch.from_numpy(np.ascontiguousarray(pixels[:, top : top + high, left : left + wide]))
     resized = torch.nn.functional.interpolate(part[None], size=(height, width), mode="bilinear", antialias=True)
     return np.asarray(resized[0]), (left / width, top / height, (left + wide) / width, (top + high) / height)
+
+
+# Processors that do what `plain_inputs` writes down, in this order: resize, crop, rescale, normalize.
+_PLAIN = ("Beit", "Bit", "ConvNext", "DeiT", "MobileNetV1", "MobileNetV2", "ViT")
+
+
+def is_plain(processor: Any) -> bool:
+    """Whether `plain_inputs` makes what an image processor makes."""
+    known = type(processor).__name__.removesuffix("Fast").removesuffix("ImageProcessor") in _PLAIN
+    return known and processor.do_resize and processor.do_rescale and processor.do_normalize
+
+
+def plain_inputs(processor: Any) -> str:
+    """For `plain`: the lines that make `inputs` of an image with Pillow alone, as an image processor does."""
+    how = processor.to_dict()
+    size, crop = how["size"], how["crop_size"] if how.get("do_center_crop") else None
+    if "crop_pct" in how:
+        # ConvNeXt and ResNet: small images are cut out of larger ones, large ones are made square.
+        side = size["shortest_edge"]
+        square = {"height": side, "width": side}
+        size, crop = ({"shortest_edge": int(side / how["crop_pct"])}, square) if side < 384 else (square, None)
+    sides = (
+        f"[int(side * {size['shortest_edge']} / min(image.size)) for side in image.size]"
+        if "shortest_edge" in size
+        else f"({size['width']}, {size['height']})"
+    )
+    cut = ""
+    if crop:
+        height, width = crop["height"], crop["width"]
+        cut = (
+            f"left, top = (image.width - {width}) // 2, (image.height - {height}) // 2\n"
+            f"image = image.crop((left, top, left + {width}, top + {height}))\n"
+        )
+    return (
+        "from PIL import Image, ImageOps\n\n"
+        'image = ImageOps.exif_transpose(Image.open("image.png")).convert("RGB")\n'
+        f"image = image.resize({sides}, {int(how['resample'])})\n"
+        f"{cut}"
+        f"pixels = np.asarray(image, np.float32) * {how['rescale_factor']}\n"
+        f"pixels = (pixels - {how['image_mean']}) / {how['image_std']}\n"
+        'inputs = {"pixel_values": pixels.transpose(2, 0, 1)[None].astype(np.float32)}\n'
+    )

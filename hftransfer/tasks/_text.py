@@ -10,6 +10,19 @@ def longest(max_length: int, tokenizer: Any) -> int:
     return min(max_length, int(tokenizer.model_max_length))
 
 
+def padded(tokenizer: Any) -> Any:
+    """A tokenizer without padding (GPT-2) pads with the end of a text, which the mask then hides.
+
+    Raises:
+        ModelError: it has no end of a text either.
+    """
+    if tokenizer.pad_token is None and tokenizer.eos_token is None:
+        raise ModelError("the tokenizer of the checkpoint has no token for padding, and none for the end of a text")
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
 def check_positions(max_length: int, tokenizer: Any, config: Any) -> None:
     """Refuse texts longer than the model has positions for.
 
@@ -18,18 +31,17 @@ def check_positions(max_length: int, tokenizer: Any, config: Any) -> None:
     """
     positions = getattr(config, "max_position_embeddings", None)
     relative = getattr(config, "position_biased_input", True) is False
-    if isinstance(positions, int) and not relative and longest(max_length, tokenizer) > positions:
+    if isinstance(positions, int) and positions > 0 and not relative and longest(max_length, tokenizer) > positions:
         raise ModelError(f"task.max_length: {max_length} is more than the {positions} tokens that the checkpoint takes")
 
 
-def plain_inputs(max_length: int, encode: str) -> str:
+def plain_inputs(max_length: int, tokenizer: Any, encode: str) -> str:
     """For `plain`: the lines that make `inputs` with tokenizers alone; `encode` are those that make `made`."""
     return (
         "from tokenizers import Tokenizer\n\n"
         'tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))\n'
         "tokenizer.no_padding()\n"
-        'most = json.loads((folder / "tokenizer_config.json").read_text())["model_max_length"]\n'
-        f"tokenizer.enable_truncation(min({max_length}, int(most)))\n"
+        f"tokenizer.enable_truncation({longest(max_length, tokenizer)})\n"
         f"{encode}\n"
         'cells = {"input_ids": made.ids, "attention_mask": made.attention_mask, "token_type_ids": made.type_ids}\n'
         "inputs = {it.name: np.array([cells[it.name]]) for it in session.get_inputs()}\n"

@@ -34,6 +34,10 @@ class FillMask(_Hidden):
     """Share of the tokens to guess: of ten, eight are masked, one is another word, one stands as it is."""
 
     @property
+    def one_class(self) -> bool:
+        return True
+
+    @property
     def example(self) -> str:
         return 'f"Put your {pipe.tokenizer.mask_token} here."'
 
@@ -125,12 +129,14 @@ class FillMask(_Hidden):
         return {"losses": losses, "right": right, "guesses": guesses}  # type: ignore[dict-item]
 
     def plain(self) -> str:
+        if not self.processor.is_fast:
+            return ""
         encode = (
             'mask = json.loads((folder / "tokenizer_config.json").read_text())["mask_token"]\n'
             'mask = mask["content"] if isinstance(mask, dict) else mask\n'
             'made = tokenizer.encode(f"Put your {mask} here.")'
         )
-        return plain_inputs(self.max_length, encode) + (
+        return plain_inputs(self.max_length, self.processor, encode) + (
             "at = made.ids.index(tokenizer.token_to_id(mask))\n"
             'best = np.argsort(-session.run(None, inputs)[0][0, at], kind="stable")[:5]\n'
             "print([tokenizer.decode([token], skip_special_tokens=False) for token in best])"

@@ -10,9 +10,13 @@ import numpy as np
 from pydantic import Field
 
 from hftransfer.cells import Kind, open_image, rgb
+from hftransfer.errors import ModelError
 from hftransfer.tasks import Batch
 from hftransfer.tasks._classification import _Classification
-from hftransfer.tasks._pictures import new_processor, resized_crop, scaled, shown
+from hftransfer.tasks._pictures import is_plain, new_processor, plain_inputs, resized_crop, scaled, shown
+
+# Architectures whose checkpoints have positions for images of one size.
+_ONE_SIZE = ("beit", "clip", "data2vec-vision", "deit", "levit", "pvt", "siglip", "siglip2", "vit_msn")
 
 
 class ImageClassification(_Classification):
@@ -51,6 +55,18 @@ class ImageClassification(_Classification):
     def new_processor(self, config: Any, rows: Any) -> Any:
         return new_processor(config, self.image_size) or super().new_processor(config, rows)
 
+    def config(self) -> dict[str, Any]:
+        """ViT's positions are for one size; they are interpolated for another."""
+        found = getattr(self.architecture, "image_size", None)
+        resized = self.image_size and isinstance(found, int) and self.architecture.model_type == "vit"
+        return super().config() | ({"image_size": self.image_size} if resized else {})
+
+    def check(self, splits: dict[str, Any], config: Any) -> list[str]:
+        size = getattr(config, "image_size", None)
+        if self.image_size and isinstance(size, int) and size != self.image_size and config.model_type in _ONE_SIZE:
+            raise ModelError(f"task.image_size: a {config.model_type} checkpoint takes images of {size} pixels alone")
+        return super().check(splits, config)
+
     def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
         pixels = self.processor([rgb(image) for image in rows["image"]], return_tensors="np")["pixel_values"]
         encoded = {"pixel_values": list(pixels)}
@@ -64,23 +80,7 @@ class ImageClassification(_Classification):
         return lambda rows: dict(default_data_collator(rows))
 
     def plain(self) -> str:
-        return self._plain(
-            "from PIL import Image\n\n"
-            'how = json.loads((folder / "preprocessor_config.json").read_text())\n'
-            'image, size = Image.open("image.png").convert("RGB"), how["size"]\n'
-            'short, box = size.get("shortest_edge"), how.get("crop_size") if how.get("do_center_crop") else None\n'
-            'if how.get("crop_pct"):  # ConvNeXt, ResNet\n'
-            '    short, box = int(short / how["crop_pct"]), {"width": short, "height": short}\n'
-            "sides = [int(side * short / min(image.size)) for side in image.size] if short else "
-            '[size["width"], size["height"]]\n'
-            'image = image.resize(sides, how["resample"])\n'
-            "if box:\n"
-            '    left, top = (image.width - box["width"]) // 2, (image.height - box["height"]) // 2\n'
-            '    image = image.crop((left, top, left + box["width"], top + box["height"]))\n'
-            'pixels = np.asarray(image, np.float32) * how["rescale_factor"]\n'
-            'pixels = (pixels - how["image_mean"]) / how["image_std"]\n'
-            'inputs = {"pixel_values": pixels.transpose(2, 0, 1)[None].astype(np.float32)}\n'
-        )
+        return self._plain(plain_inputs(self.processor)) if is_plain(self.processor) else ""
 
     def read(self, text: str) -> dict[str, Any]:
         return {"image": open_image(text)}

@@ -3,16 +3,17 @@
 https://huggingface.co/docs/transformers/tasks/sequence_classification
 """
 
+import copy
 from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 from pydantic import Field
 
 from hftransfer.cells import Kind
-from hftransfer.errors import DataError
+from hftransfer.errors import DataError, ModelError
 from hftransfer.tasks import Batch
 from hftransfer.tasks._classification import _Classification
-from hftransfer.tasks._text import check_positions, longest, plain_inputs
+from hftransfer.tasks._text import check_positions, longest, padded, plain_inputs
 
 
 class TextClassification(_Classification):
@@ -39,8 +40,28 @@ class TextClassification(_Classification):
             raise DataError(f"task.pairs is {str(self.pairs).lower()}, and each row has {texts}")
         return super().resolve(rows).model_copy(update={"pairs": found})
 
+    def open_processor(self, read: Callable[..., Any], config: Any, rows: Any) -> Any:
+        return padded(super().open_processor(read, config, rows))
+
+    def config(self) -> dict[str, Any]:
+        """Models that write tell where a text ends by its padding, and their configs often name none."""
+        known = self.processor is None or self.architecture is None or self.architecture.pad_token_id is not None
+        return super().config() | ({} if known else {"pad_token_id": self.processor.pad_token_id})
+
     def check(self, splits: dict[str, Any], config: Any) -> list[str]:
+        import torch
+        import transformers
+
         check_positions(self.max_length, self.processor, config)
+        if self.problem_type == "regression" and self.mean:
+            with torch.device("meta"):
+                model = transformers.AutoModelForSequenceClassification.from_config(copy.deepcopy(config))
+            if [it for it in model.modules() if isinstance(it, torch.nn.Linear)][-1].bias is None:
+                spread = (self.mean**2 + (self.std or 0) ** 2) ** 0.5
+                raise ModelError(
+                    f"the head of a {type(model).__name__} has no bias to hold the mean of the numbers: "
+                    f"give task.mean: 0 and task.std: {spread:.4g}"
+                )
         return []
 
     def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
@@ -62,8 +83,10 @@ class TextClassification(_Classification):
         return collate
 
     def plain(self) -> str:
+        if not self.processor.is_fast:
+            return ""
         texts = '"A text.", "Another."' if self.pairs else '"A text."'
-        return self._plain(plain_inputs(self.max_length, f"made = tokenizer.encode({texts})"))
+        return self._plain(plain_inputs(self.max_length, self.processor, f"made = tokenizer.encode({texts})"))
 
     def read(self, text: str) -> dict[str, Any]:
         """Two texts have a tab between them."""

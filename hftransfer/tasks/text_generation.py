@@ -13,7 +13,7 @@ from hftransfer.cells import Kind
 from hftransfer.errors import ModelError
 from hftransfer.tasks import IGNORED, Batch, Outputs
 from hftransfer.tasks._hidden import _Hidden
-from hftransfer.tasks._text import check_positions, longest
+from hftransfer.tasks._text import check_positions, longest, padded
 
 
 class TextGeneration(_Hidden):
@@ -32,14 +32,15 @@ class TextGeneration(_Hidden):
     max_new_tokens: int = Field(default=16, ge=1)
     """Tokens that are written."""
 
+    @property
+    def one_class(self) -> bool:
+        return True
+
     def open_processor(self, read: Callable[..., Any], config: Any, rows: Any) -> Any:
-        """A tokenizer without padding (GPT-2) pads with the end of a text, which the mask then hides."""
         tokenizer = read(self.auto_processor)
         if tokenizer.eos_token is None:
             raise ModelError("the tokenizer of the checkpoint has no token for the end of a text")
-        if tokenizer.pad_token is None:
-            tokenizer.pad_token = tokenizer.eos_token
-        return tokenizer
+        return padded(tokenizer)
 
     def new_processor(self, config: Any, rows: Any) -> Any:
         """A BPE tokenizer of bytes (Radford et al. 2019, as GPT-2's) learnt from the training texts."""

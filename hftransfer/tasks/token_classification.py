@@ -10,9 +10,9 @@ import numpy as np
 from pydantic import Field
 
 from hftransfer.cells import Kind
-from hftransfer.errors import DataError
+from hftransfer.errors import DataError, ModelError
 from hftransfer.tasks import IGNORED, Batch, Outputs, Task
-from hftransfer.tasks._text import check_positions, longest, plain_inputs
+from hftransfer.tasks._text import check_positions, longest, padded, plain_inputs
 
 
 class TokenClassification(Task):
@@ -29,12 +29,20 @@ class TokenClassification(Task):
     outside: str = "O"
     """The tag of words that belong to nothing."""
 
+    @property
+    def one_class(self) -> bool:
+        return True
+
     def metrics(self) -> list[str]:
         return ["seqeval"]
 
     def open_processor(self, read: Callable[..., Any], config: Any, rows: Any) -> Any:
-        # Tokenizers of the GPT-2 family take words only with this; the others ignore it.
-        return read(self.auto_processor, add_prefix_space=True)
+        try:
+            # Tokenizers of the GPT-2 family take words only with this.
+            return padded(read(self.auto_processor, add_prefix_space=True))
+        except ModelError:
+            # Those of T5 and Llama would be made anew for it, out of files that need not be there.
+            return padded(read(self.auto_processor))
 
     def fault(self, row: dict[str, Any]) -> str | None:
         if "tags" not in row:
@@ -138,8 +146,10 @@ class TokenClassification(Task):
         return " ".join(value)
 
     def plain(self) -> str:
+        if not self.processor.is_fast:
+            return ""
         encode = 'words = "A text.".split()\nmade = tokenizer.encode(words, is_pretokenized=True)'
-        return plain_inputs(self.max_length, encode) + (
+        return plain_inputs(self.max_length, self.processor, encode) + (
             'names = json.loads((folder / "config.json").read_text())["id2label"]\n'
             "tags = session.run(None, inputs)[0][0].argmax(axis=1)\n"
             "first = [made.word_ids.index(word) for word in range(len(words)) if word in made.word_ids]\n"

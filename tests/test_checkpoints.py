@@ -1,0 +1,101 @@
+"""Checkpoints as they lie on the Hub: of which class they say they are, what they lack, which sizes they take."""
+
+import json
+
+import pytest
+import tiny
+import torch
+import transformers
+
+from hftransfer import plugins
+from hftransfer.errors import ModelError, RecipeError
+from hftransfer.layers import head_names
+from hftransfer.pipeline import run
+from hftransfer.planning import check
+from hftransfer.reading import parse_recipe
+from hftransfer.weights import load_model
+
+SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+
+
+def _text(task, folder, **more):
+    return tiny.recipe(plugins.load("tasks", task)(), folder, **more)
+
+
+def _from(text, folder, task, place):
+    """The recipe with another checkpoint in the place of the task's own."""
+    return text.replace(str(folder / "checkpoint" / task), str(place))
+
+
+def test_a_head_for_the_same_labels_is_kept_whatever_the_config_leaves_out(tmp_path):
+    text = _text("text-classification", tmp_path)
+    file = tmp_path / "checkpoint" / "text-classification" / "config.json"
+    fields = json.loads(file.read_text()) | {"id2label": {"0": "x", "1": "y"}, "label2id": {"x": 0, "y": 1}}
+    for kind, kept in ((None, True), ("single_label_classification", True), ("multi_label_classification", False)):
+        file.write_text(json.dumps(fields | {"problem_type": kind}))
+        assert check(parse_recipe(text)).origin.keeps_head is kept
+
+
+@pytest.mark.parametrize("task", ["text-classification", "token-classification"])
+def test_a_model_that_writes_can_classify(task, tmp_path):
+    writer = tiny.checkpoint(plugins.load("tasks", "text-generation")(), tmp_path / "writer")
+    text = _from(_text(task, tmp_path), tmp_path, task, writer)
+    result = run(parse_recipe(text), tmp_path / "run")
+    assert result.scores["test"]["tuned"][result.headline].count == 12
+    config = json.loads((tmp_path / "run" / "model" / "config.json").read_text())
+    assert task == "token-classification" or config["pad_token_id"] == 0
+
+
+def test_numbers_need_a_bias_or_no_mean(tmp_path):
+    writer = tiny.checkpoint(plugins.load("tasks", "text-generation")(), tmp_path / "writer")
+    text = _from(_text("text-classification", tmp_path, labels="numbers"), tmp_path, "text-classification", writer)
+    with pytest.raises(ModelError, match=r"no bias to hold the mean of the numbers: give task.mean: 0 and task.std: 1"):
+        check(parse_recipe(text))
+    with pytest.raises(RecipeError, match="told together"):
+        check(parse_recipe(text, overrides=["task.mean=0"]))
+    result = run(parse_recipe(text, overrides=["task.mean=0", "task.std=1.1"]), tmp_path / "run")
+    assert result.headline == "r_squared"
+
+
+def test_a_distilled_checkpoint_learns_from_labels(tmp_path):
+    config = transformers.DeiTConfig(image_size=16, patch_size=8, **SMALL)
+    transformers.DeiTForImageClassificationWithTeacher(config).save_pretrained(tmp_path / "deit")
+    transformers.ViTImageProcessor(size={"height": 16, "width": 16}).save_pretrained(tmp_path / "deit")
+    text = _from(_text("image-classification", tmp_path), tmp_path, "image-classification", tmp_path / "deit")
+    plan = check(parse_recipe(text))
+    assert type(load_model(plan.task, plan.origin)) is transformers.DeiTForImageClassification
+    with pytest.raises(ModelError, match="a deit checkpoint takes images of 16 pixels alone"):
+        check(parse_recipe(text, overrides=["task.image_size=32"]))
+
+
+def test_a_vit_takes_images_of_another_size(tmp_path):
+    text = _text("image-classification", tmp_path)
+    plan = check(parse_recipe(text, overrides=["task.image_size=32"]))
+    model, start = load_model(plan.task, plan.origin), load_model(plan.task, check(parse_recipe(text)).origin)
+    mine, theirs = (it.vit.embeddings.position_embeddings for it in (model, start))
+    assert mine.shape == (1, 17, 16)
+    # The corners of a grid of four are those of the grid of two, and of the class there is one.
+    torch.testing.assert_close(mine[:, 0], theirs[:, 0])
+    assert torch.cosine_similarity(mine[0, 1], theirs[0, 1], dim=0) > 0.9
+    result = run(parse_recipe(text, overrides=["task.image_size=32"]), tmp_path / "run")
+    assert result.scores["test"]["tuned"]["accuracy"].count == 12
+
+
+@pytest.mark.parametrize("strategy", ["linear_probe", "lora"])
+def test_a_classifier_that_does_not_know_its_encoder_trains_its_head(strategy):
+    sizes = {"d_model": 16, "encoder_layers": 1, "encoder_attention_heads": 2, "encoder_ffn_dim": 32}
+    config = transformers.WhisperConfig(num_mel_bins=8, max_source_positions=20, num_labels=3, **sizes)
+    model = transformers.WhisperForAudioClassification(config)
+    assert model.base_model is model and head_names(model) == ["projector", "classifier"]
+    prepared = plugins.load("strategies", strategy)().prepare(model)
+    trained = {name for name, it in prepared.named_parameters() if it.requires_grad}
+    assert any("classifier" in name for name in trained)
+    assert not any("encoder" in name and "lora_" not in name for name in trained)
+
+
+def test_smoothing_is_for_classes(tmp_path):
+    smooth = ["training.label_smoothing_factor=0.1"]
+    with pytest.raises(RecipeError, match="label_smoothing_factor: 'translation' has no rows or words of one class"):
+        check(parse_recipe(_text("translation", tmp_path), overrides=smooth))
+    result = run(parse_recipe(_text("token-classification", tmp_path), overrides=smooth), tmp_path / "run")
+    assert result.history["tuned"]
