@@ -106,7 +106,7 @@ def collect(job: Job, recipe: dict[str, Any], histories: dict[str, Any], shipped
         history=histories,
         confusion=confusion(decided, references, plan.task.labels),
         worst=_worst(plan, job.outputs["test"]["tuned"], decided, references),
-        plain=plan.task.plain(),
+        plain=plan.task.plain() if plan.recipe.export else "",
         examples=_examples(plan),
         cards=hub.cards(revisions),
         warnings=plan.warnings + _warnings(plan.metrics[0], found["scores"]["test"], found["transfer_gain"]),

@@ -45,7 +45,7 @@ class TextClassification(_Classification):
 
     def config(self) -> dict[str, Any]:
         """Models that write tell where a text ends by its padding, and their configs often name none."""
-        known = self.processor is None or self.architecture is None or self.architecture.pad_token_id is not None
+        known = self.processor is None or getattr(self.architecture, "pad_token_id", None) is not None
         return super().config() | ({} if known else {"pad_token_id": self.processor.pad_token_id})
 
     def check(self, splits: dict[str, Any], config: Any) -> list[str]:
