@@ -143,27 +143,30 @@ def augmented(task: Task, wanted: str | list[str]) -> Vary | None:
     names = operations(task, wanted)
     if not names:
         return None
+    known = _OPERATIONS[task.name]
+    words = known is _WORDS
+    fixed = task.processor.all_special_ids if words else []
 
     def vary(row: dict[str, Any], draw: Draw) -> dict[str, Any]:
         row = task.vary(row, draw) if task.varies else row
-        change = _of_tokens if "input_ids" in row else _of_array
         for name in names:
             if draw.random() < 0.5:
-                row = row | change(task, row, _OPERATIONS[task.name][name], draw)
+                change = known[name]
+                row = row | (_of_tokens(row, change, draw, fixed) if words else _of_array(row, change, draw))
         return row
 
     return vary
 
 
-def _of_array(_task: Task, row: dict[str, Any], change: Change, draw: Draw) -> dict[str, Any]:
+def _of_array(row: dict[str, Any], change: Change, draw: Draw) -> dict[str, Any]:
     """The image or the recording of a row, changed."""
     key = next(name for name in INPUTS if name in row)
     return {key: change(np.asarray(row[key]), draw).astype(np.float32)}
 
 
-def _of_tokens(task: Task, row: dict[str, Any], change: Change, draw: Draw) -> dict[str, Any]:
-    """What a row has for each token; those that begin, part and end texts stay where they are."""
-    free = ~np.isin(row["input_ids"], task.processor.all_special_ids)
+def _of_tokens(row: dict[str, Any], change: Change, draw: Draw, fixed: list[int]) -> dict[str, Any]:
+    """What a row has for each token; the fixed ones, which begin, part and end texts, stay where they are."""
+    free = ~np.isin(row["input_ids"], fixed)
     places = change(free, draw)
     columns = [name for name in ("input_ids", "attention_mask", "token_type_ids") if name in row]
     return {name: np.asarray(row[name])[places].tolist() for name in columns} if free[places].any() else {}

@@ -113,7 +113,9 @@ def _run(args: argparse.Namespace) -> int:
     from hftransfer.pipeline import run
 
     code = _finished(run(recipe, out, resume=args.resume, overwrite=args.overwrite), out)
-    if recipe.hub is not None and int(os.environ.get("RANK", "0")) == 0:
+    from accelerate import PartialState
+
+    if recipe.hub is not None and PartialState().is_main_process:
         from hftransfer.shipping import push
 
         print(f"pushed: {push(out, recipe.hub.repo)}")

@@ -10,7 +10,7 @@ def head_names(model: Any) -> list[str]:
 
     Output layers that share the base's embeddings are none of them.
     """
-    base = _encoder(model)
+    base = encoder(model)
     shared = {id(parameter) for parameter in base.parameters()}
     return [
         name
@@ -19,7 +19,7 @@ def head_names(model: Any) -> list[str]:
     ]
 
 
-def _encoder(model: Any) -> Any:
+def encoder(model: Any) -> Any:
     """What the head stands on; where a classifier does not know its own (CLIP, Whisper), its largest part."""
     base = model.base_model
     if base is not model or "Classification" not in type(model).__name__:

@@ -69,10 +69,7 @@ def parse_recipe(text: str, origin: str = "recipe", overrides: Sequence[str] = (
     for override in overrides:
         raw = _override(raw, override)
         lines = {key: line for key, line in lines.items() if key != override.partition("=")[0]}
-    try:
-        return Recipe.model_validate(raw)
-    except ValidationError as error:
-        raise RecipeError("\n".join(_sentence(e, raw, lines, origin) for e in error.errors())) from None
+    return _recipe(raw, lines, origin)
 
 
 def recorded(recipe: dict[str, Any]) -> Recipe:
@@ -81,11 +78,15 @@ def recorded(recipe: dict[str, Any]) -> Recipe:
     Raises:
         RecipeError: another version wrote it, and this one knows some of it no more.
     """
-    raw = recipe | {"hub": None, "training": {}}
+    return _recipe(recipe | {"hub": None, "training": {}}, {}, "result.json")
+
+
+def _recipe(raw: dict[str, Any], lines: dict[str, int], origin: str) -> Recipe:
+    """The recipe that a mapping describes."""
     try:
         return Recipe.model_validate(raw)
     except ValidationError as error:
-        raise RecipeError("\n".join(_sentence(e, raw, {}, "result.json") for e in error.errors())) from None
+        raise RecipeError("\n".join(_sentence(e, raw, lines, origin) for e in error.errors())) from None
 
 
 def parse_export(fields: Sequence[str], before: dict[str, Any] | None = None) -> Export:

@@ -121,16 +121,7 @@ class Workspace:
 
     def arrays(self, name: str, make: Callable[[], dict[str, np.ndarray]] | None = None) -> dict[str, np.ndarray]:
         """Arrays that are computed once in the life of the run; `make` may need all processes."""
-        path = self.kept / f"{name}.npz"
-        self.state.wait_for_everyone()
-        if make is not None and not path.is_file():
-            made = make()
-            if self.state.is_main_process:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                save_arrays(path, made)
-            self.state.wait_for_everyone()
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
+        return arrays_once(self.kept / f"{name}.npz", make, self.state)
 
     def record(self, name: str, make: Callable[[], Any]) -> Any:
         """What JSON can hold, made once in the life of the run; `make` may be a training of many processes."""
@@ -242,6 +233,19 @@ def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     with partial.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
     partial.replace(path)
+
+
+def arrays_once(path: Path, make: Callable[[], dict[str, np.ndarray]] | None, state: Any) -> dict[str, np.ndarray]:
+    """The arrays in a file, which is made where it is not there; all processes call this, and the main one writes."""
+    state.wait_for_everyone()
+    if make is not None and not path.is_file():
+        made = make()
+        if state.is_main_process:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_arrays(path, made)
+        state.wait_for_everyone()
+    with np.load(path, allow_pickle=False) as file:
+        return dict(file)
 
 
 def packed(outputs: dict[str, dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -68,7 +68,7 @@ def test_a_metric_loads_from_disk_and_tells_good_from_bad(name):
         references, wrong = ["a short text of words"] * 2, ["a text of other things", "a short word"]
     good = module.compute(predictions=references, references=references)[name]
     bad = module.compute(predictions=wrong, references=references)[name]
-    assert (good < bad) == (metrics.lower_is_better(name))
+    assert (good < bad) == metrics.lower_is_better(name)
 
 
 def test_the_majority_answers_alike_for_every_row():

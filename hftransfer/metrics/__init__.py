@@ -1,11 +1,7 @@
 """`evaluate` modules that load from disk, so that scoring needs no network; one file each, with the Hub's name."""
 
-_LOWER = frozenset(
-    {
-        *("brier_score", "cer", "character", "mae", "mape", "mase", "masked_error", "mse", "perplexity", "rmse"),
-        *("smape", "ter", "wer"),
-    }
-)
+_LOWER = {"brier_score", "cer", "character", "mae", "mape", "mase", "masked_error", "mse", "perplexity", "rmse"}
+_LOWER |= {"smape", "ter", "wer"}
 
 
 def lower_is_better(metric: str) -> bool:

@@ -18,7 +18,7 @@ from hftransfer.shrinking import drop_layers
 from hftransfer.strategies import Ground, Strategy, unhooked
 from hftransfer.tasks import IGNORED, Outputs, Task
 from hftransfer.weights import reload
-from hftransfer.workspace import packed, save_arrays, unpacked
+from hftransfer.workspace import arrays_once, packed, unpacked
 
 _TOLD = "teacher"
 
@@ -95,15 +95,8 @@ class Distill(Strategy):
         """What the teacher says, asked once in the life of the run."""
         from accelerate import PartialState
 
-        file, state = ground.folder / "teacher.npz", PartialState()
-        state.wait_for_everyone()
-        if not file.is_file():
-            said = self._asked(ground, device)
-            if state.is_main_process:
-                save_arrays(file, packed(said))
-            state.wait_for_everyone()
-        with np.load(file, allow_pickle=False) as arrays:
-            return unpacked(dict(arrays))
+        file = ground.folder / "teacher.npz"
+        return unpacked(arrays_once(file, lambda: packed(self._asked(ground, device)), PartialState()))
 
     def _asked(self, ground: Ground, device: Any) -> dict[str, Outputs]:
         """Split -> what the teacher says of its rows.

@@ -10,7 +10,7 @@ import numpy as np
 
 from hftransfer.encoding import KEEP_BYTES, Encoded, keep
 from hftransfer.errors import ModelError
-from hftransfer.layers import head_names
+from hftransfer.layers import encoder, head_names
 from hftransfer.strategies import Ground, Strategy
 from hftransfer.tasks import Task
 
@@ -37,11 +37,9 @@ class LinearProbe(Strategy):
         Raises:
             ModelError: the model has no head that could be trained alone.
         """
-        heads = tuple(f"{name}." for name in head_names(model))
-        if not heads:
+        if not head_names(model):
             raise ModelError(f"linear_probe finds no head of its own in {type(model).__name__}: use 'lora' or 'full'")
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad_(name.startswith(heads))
+        encoder(model).requires_grad_(False)
         return model
 
     def keep(self, model: Any, ground: Ground) -> Encoded:
