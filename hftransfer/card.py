@@ -174,18 +174,9 @@ def _usage(result: RunResult, repo: str | None) -> str:
     task = _task(result)
     if task.pretraining:
         return _checkpoint_usage(task.auto_model, _place(result, repo))
-    example = next(_EXAMPLES[kind] for kind in task.columns.values() if kind in _EXAMPLES)
-    told = result.recipe["task"]
-    more = "".join(f", {key}={value!r}" for key, value in _call(told).items())
-    given = task.example or f'"{example}"'
-    place, before, with_file = _place(result, repo), "", f"answer = pipe({given}{more})"
-    if "audio" in task.columns.values():
-        # Transformers itself would read the file with ffmpeg and resample it with torchaudio.
-        before = "import soundfile\nimport soxr\n"
-        resampled = "soxr.resample(samples.astype('float32'), rate, pipe.feature_extractor.sampling_rate)"
-        with_file = f'samples, rate = soundfile.read("{example}")\nanswer = pipe({resampled}{more})'
-    code = f'{before}from transformers import pipeline\n\n{place}\npipe = pipeline("{result.task}", model=repo)\n'
-    text = f"## How to use it\n\n```python\n{code}{with_file}\nprint(answer)\n```"
+    imports, opened, asked = task.usage or _piped(result, task)
+    code = f"{imports}\n\n{_place(result, repo)}\n{opened}\n{asked}\nprint(answer)"
+    text = f"## How to use it\n\n```python\n{code}\n```"
     shipped = [name for name in result.exports if name not in result.rejected()]
     if not shipped:
         return text
@@ -196,24 +187,30 @@ def _usage(result: RunResult, repo: str | None) -> str:
     named = "".join(f', {argument}="{name}"' for argument, name in files if name.endswith((".onnx", ".xml")))
     # Optimum's class lacks what the pipeline asks of it.
     patched = 'model.main_input_name = "input_values"\n' if facts.loader == "ORTModelForCTC" else ""
+    piped = "" if task.usage else f'{patched}pipe = pipeline("{result.task}", model=model, {arguments})\n'
     code = (
         f"from {exporter.module} import {facts.loader}\n\n"
-        f'model = {facts.loader}.from_pretrained(repo, subfolder="{runtime}"{named})\n'
-        f'{patched}pipe = pipeline("{result.task}", model=model, {arguments})\n{with_file}\nprint(answer)'
+        f'model = {facts.loader}.from_pretrained(repo, subfolder="{runtime}"{named})\n{piped}{asked}\nprint(answer)'
     )
     told = f"{text}\n\nThen with what was exported (`pip install {exporter.package}`):\n\n```python\n{code}\n```"
     return told if runtime != "onnx" else told + _plain_usage(result, shipped[-1], facts.files, repo)
 
 
-def _call(task: dict[str, Any]) -> dict[str, Any]:
-    """What a pipeline has to be told beside its input, to answer as the run does."""
-    outputs = {"regression": "none", "multi_label_classification": "sigmoid"}.get(task.get("problem_type") or "")
-    told: dict[str, Any] = {"function_to_apply": outputs} if outputs else {}
-    if "num_beams" in task:
-        # It would search with four beams, and write on.
-        told |= {"num_beams": task["num_beams"], "max_new_tokens": task["max_target_length"]}
-    langs = {"src_lang": task.get("source_lang"), "tgt_lang": task.get("target_lang")}
-    return told | {key: lang for key, lang in langs.items() if lang}
+def _piped(result: RunResult, task: Any) -> tuple[str, str, str]:
+    """How a snippet imports, opens and asks a pipeline."""
+    example = next(_EXAMPLES[kind] for kind in task.columns.values() if kind in _EXAMPLES)
+    imports, opened = "from transformers import pipeline", f'pipe = pipeline("{result.task}", model=repo)'
+    if "audio" in task.columns.values():
+        # Transformers itself would read the file with ffmpeg and resample it with torchaudio.
+        resampled = "soxr.resample(samples.astype('float32'), rate, pipe.feature_extractor.sampling_rate)"
+        asked = f'samples, rate = soundfile.read("{example}")\nanswer = pipe({resampled})'
+        return f"import soundfile\nimport soxr\n{imports}", opened, asked
+    outputs = {"regression": "none", "multi_label_classification": "sigmoid"}
+    # It would guess otherwise what is done with the logits.
+    function = outputs.get(result.recipe["task"].get("problem_type") or "")
+    told = f', function_to_apply="{function}"' if function else ""
+    given = task.example or f'"{example}"'
+    return imports, opened, f"answer = pipe({given}{told})"
 
 
 def _plain_usage(result: RunResult, variant: str, files: list[str], repo: str | None) -> str:

@@ -183,6 +183,9 @@ MISTAKES = {
         ["model.processor='sample:minilm'", "task={name: text-classification, max_length: 99}"], ROWS, "64 tokens"
     ),
     "a module that is not there": (["strategy={name: lora, target_modules: [querry]}"], ROWS, "did you mean 'query'"),
+    "a module to save that is not there": (
+        ["strategy={name: peft, method: lora, config: {modules_to_save: [pooller]}}"], ROWS, "did you mean 'pooler'"
+    ),
     "a seed that is too large": (["seed=9999999999"], ROWS, "less than"),
     "a column in two roles": (["data.columns={text: text, text_pair: text}"], ROWS, "two roles"),
     "several columns of text": (["data.columns={text: [text, label]}"], ROWS, "only labels"),

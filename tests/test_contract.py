@@ -130,6 +130,21 @@ def test_the_snippets_of_the_card_run_on_what_is_pushed(task, folder, tmp_path, 
     json.dumps(answer)
 
 
+@pytest.mark.parametrize("task", ["summarization", "translation"])
+def test_the_snippet_writes_what_predict_writes(task, folder, tmp_path, capsys):
+    """Transformers 5 has no pipeline for these."""
+    recipe = tiny.recipe(_task(task), folder).replace(f"name: {task}", f"name: {task}, prefix: '\"s\": '")
+    longer = ["training.num_train_epochs=20", "training.learning_rate=1.0e-2"]
+    result = run(parse_recipe(recipe, overrides=longer), tmp_path / "run")
+    repo = tiny.pushed(tmp_path / "run", result, tmp_path / "repo")
+    (snippet,) = re.findall(r"```python\n(.*?)```", (repo / "README.md").read_text(), re.DOTALL)
+    capsys.readouterr()
+    exec(snippet, {})
+    (said,) = answers(tmp_path / "run", result, ["A text."])
+    assert capsys.readouterr().out.strip() == said["text"] != ""
+    print(said)
+
+
 def test_heads_of_several_tasks_leave_the_encoder_as_it_was_trained(folder, tmp_path):
     from safetensors.numpy import load_file
 

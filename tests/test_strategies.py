@@ -144,6 +144,20 @@ def test_an_adapter_that_starts_from_the_weights_trains_and_loads(tmp_path):
         torch.testing.assert_close(tensor, tuned[name], atol=1e-5, rtol=1e-4)
 
 
+def test_what_is_saved_whole_beside_an_adapter_trains_and_is_merged(tmp_path):
+    """BERT's pooler, which stands behind the blocks that adapters are put into."""
+    text = tiny.recipe(plugins.load("tasks", "text-classification")(), tmp_path)
+    strategy = "strategy={name: peft, method: ia3, config: {modules_to_save: [pooler.dense]}}"
+    run(parse_recipe(text, overrides=[strategy, "training.num_train_epochs=1"]), tmp_path / "run")
+    adapter = load_file(tmp_path / "run" / "adapter" / "adapter_model.safetensors")
+    tuned = load_file(tmp_path / "run" / "model" / "model.safetensors")
+    start = load_file(next((tmp_path / "checkpoint").glob("*/model.safetensors")))
+    (saved,) = (name for name in adapter if name.endswith("pooler.dense.weight"))
+    torch.testing.assert_close(adapter[saved], tuned["bert.pooler.dense.weight"])
+    (before,) = (it for name, it in start.items() if name.endswith("pooler.dense.weight"))
+    assert not torch.equal(before, tuned["bert.pooler.dense.weight"])
+
+
 def test_lora_says_where_it_finds_nothing():
     with pytest.raises(ModelError, match="no Linear layer"):
         plugins.load("strategies", "lora")().prepare(_peft.model("resnet"))

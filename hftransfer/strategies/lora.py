@@ -5,12 +5,11 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from hftransfer.errors import ModelError
-from hftransfer.layers import block_linears, head_names
-from hftransfer.plugins import nearest
-from hftransfer.strategies import Strategy
+from hftransfer.layers import block_linears
+from hftransfer.strategies._adapted import _Adapted, check_modules
 
 
-class Lora(Strategy):
+class Lora(_Adapted):
     """Train small matrices beside frozen ones; they are merged into the model that ships."""
 
     training: ClassVar[dict[str, Any]] = {"learning_rate": 3.0e-3, "num_train_epochs": 8}
@@ -32,26 +31,12 @@ class Lora(Strategy):
         """The model wrapped by PEFT, its head trained in full.
 
         Raises:
-            ModelError: no Linear layer stands in a repeated block.
+            ModelError: no Linear layer stands in a repeated block, or a named module is not there.
         """
-        from peft import LoraConfig, get_peft_model
+        from peft import LoraConfig
 
         targets = self.target_modules or block_linears(model)
         if not targets:
             raise ModelError(f"lora finds no Linear layer in the repeated blocks of {type(model).__name__}")
-        for target in self.target_modules or []:
-            linears = {name.rpartition(".")[2] for name in block_linears(model)}
-            if not any(name == target or name.endswith(f".{target}") for name, _ in model.named_modules()):
-                raise ModelError(f"strategy.target_modules: there is no module '{target}'; {nearest(target, linears)}")
-        fields = self.model_dump(exclude={"target_modules"})
-        adapted = get_peft_model(model, LoraConfig(**fields, target_modules=targets, modules_to_save=head_names(model)))
-        # PEFT would look the base up at every checkpoint, and save embeddings where it finds another vocabulary there.
-        adapted.peft_config["default"].base_model_name_or_path = ""
-        return adapted
-
-    def adapter(self, model: Any) -> Any:
-        return model
-
-    def merge(self, model: Any) -> Any:
-        """The plain model with the update added to its weights."""
-        return model.merge_and_unload()
+        check_modules(model, "target_modules", targets)
+        return self.attach(model, LoraConfig, self.model_dump() | {"target_modules": targets})

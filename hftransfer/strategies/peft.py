@@ -9,18 +9,18 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from hftransfer.errors import ModelError, RecipeError
-from hftransfer.layers import block_linears, blocks, head_names
+from hftransfer.layers import block_linears, blocks
 from hftransfer.plugins import nearest
-from hftransfer.strategies import Strategy
+from hftransfer.strategies._adapted import _Adapted
 from hftransfer.tasks import Task
 
 # Fields that follow from the model or from the training.
-_OURS = {"peft_type", "task_type", "modules_to_save", "inference_mode", "total_step", "base_model_name_or_path"}
+_OURS = {"peft_type", "task_type", "inference_mode", "total_step", "base_model_name_or_path"}
 # They have the method and refuse it, or need what no recipe tells (several tasks, adapters, tokens).
 _UNMERGED = {"lily", "poly", "shadow", "trainable_tokens", "xlora"}
 
 
-class Peft(Strategy):
+class Peft(_Adapted):
     """Train what the method adds to a frozen checkpoint, and the head; merged into the model that ships."""
 
     training: ClassVar[dict[str, Any]] = {"learning_rate": 3.0e-3, "num_train_epochs": 8}
@@ -28,7 +28,7 @@ class Peft(Strategy):
     method: str = "lora"
     """As PEFT writes it: lora, ia3, adalora, vera, boft, oft, loha, lokr, ln_tuning, fourierft, ..."""
     config: dict[str, Any] = Field(default={})
-    """Fields of the method's own config."""
+    """Fields of the method's own config; what `modules_to_save` names trains in full, as the head does."""
 
     def check(self, task: Task, model: Any) -> None:
         known = {str(kind.value).lower() for kind in _configs()}
@@ -50,8 +50,6 @@ class Peft(Strategy):
         Raises:
             ModelError: the method finds nothing in the model, or refuses its layers.
         """
-        from peft import get_peft_model
-
         kind = _config_class(self.method)
         own = {field.name for field in dataclasses.fields(kind)}
         fields = self._targets(model, own) | self.config
@@ -61,13 +59,7 @@ class Peft(Strategy):
         if "total_step" in own:
             # AdaLoRA's schedule; the number of steps is known when the training begins.
             fields |= {"total_step": 10**6}
-        try:
-            adapted = get_peft_model(model, kind(**fields, modules_to_save=_head(model) or None))
-        except (TypeError, ValueError, AssertionError, AttributeError, RuntimeError) as error:
-            raise _refused(self.method, model, error) from None
-        # PEFT would look the base up at every checkpoint, and save embeddings where it finds another vocabulary there.
-        adapted.peft_config["default"].base_model_name_or_path = ""
-        return adapted
+        return self.attach(model, kind, fields)
 
     def _targets(self, model: Any, own: set[str]) -> dict[str, Any]:
         if "target_modules" not in own or "target_modules" in self.config:
@@ -94,41 +86,6 @@ class Peft(Strategy):
                 model.base_model.update_and_allocate(state.global_step)
 
         return [Allocate()] if hasattr(model.base_model, "update_and_allocate") else []
-
-    def adapter(self, model: Any) -> Any:
-        return model
-
-    def merge(self, model: Any) -> Any:
-        """The plain model with the update in its weights.
-
-        Raises:
-            ModelError: the method cannot write its update into such layers.
-        """
-        try:
-            return model.merge_and_unload()
-        except (ValueError, NotImplementedError) as error:
-            raise _refused(self.method, model.get_base_model(), error) from None
-
-
-def _refused(method: str, model: Any, error: Exception) -> ModelError:
-    return ModelError(f"{method} refuses a {type(model).__name__}: {' '.join(str(error).split())[:300]}")
-
-
-def _head(model: Any) -> list[str]:
-    """The layers of the head; PEFT looks for weights in what it is told to save, and a head may be made of parts.
-
-    A layer that shares the embeddings of the base stays with them.
-    """
-    shared = {id(parameter) for parameter in model.base_model.parameters()}
-    return [
-        name
-        for head in head_names(model)
-        for name, module in model.named_modules()
-        if f"{name}.".startswith(f"{head}.")
-        and not any(True for _ in module.children())
-        and any(True for _ in module.parameters())
-        and not any(id(parameter) in shared for parameter in module.parameters())
-    ]
 
 
 def mergeable() -> set[str]:

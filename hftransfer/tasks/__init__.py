@@ -77,6 +77,11 @@ class Task(Plugin):
         return ""
 
     @property
+    def usage(self) -> tuple[str, str, str] | None:
+        """How the card's snippet imports, opens and asks the model `repo`, where Transformers has no pipeline."""
+        return None
+
+    @property
     def may_be_empty(self) -> frozenset[str]:
         """Roles whose cells may be empty."""
         return frozenset()

@@ -4,6 +4,7 @@ https://huggingface.co/docs/transformers/tasks/translation
 """
 
 import difflib
+import json
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -33,6 +34,18 @@ class _Text2Text(Task):
     """What stands before every input, such as 'summarize: ' for T5."""
     num_beams: int = Field(default=1, ge=1)
     """Beams of the search in scoring; 1 is greedy."""
+
+    @property
+    def usage(self) -> tuple[str, str, str]:
+        """Transformers 4 has pipelines for it, which search with four beams; Transformers 5 has none."""
+        text = json.dumps(f"{self.prefix}A text.", ensure_ascii=False)
+        return (
+            f"from transformers import {self.auto_model}, {self.auto_processor}",
+            f"tokenizer = {self.auto_processor}.from_pretrained(repo)\nmodel = {self.auto_model}.from_pretrained(repo)",
+            f'inputs = tokenizer({text}, truncation=True, max_length={self.max_source_length}, return_tensors="pt")\n'
+            f"(ids,) = model.generate(**inputs, num_beams={self.num_beams}, max_new_tokens={self.max_target_length})\n"
+            "answer = tokenizer.decode(ids, skip_special_tokens=True)",
+        )
 
     def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
         texts = [self.prefix + text for text in rows["source"]]
