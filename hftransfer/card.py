@@ -17,6 +17,7 @@ from hftransfer.tables import (
     in_markdown,
     interval,
     portable,
+    public,
     recipe_yaml,
     runtime_table,
     score_table,
@@ -78,7 +79,7 @@ def _metadata(result: RunResult, adapter: bool) -> Any:
         tags=["hftransfer", strategy, *([] if adapter else shipped)],
         base_model=model if derived else None,
         base_model_relation=("adapter" if adapter else "finetune") if derived else None,
-        widget=[{"text": text} for text in result.examples] or None,
+        widget=[{"text": text} for text in result.examples if public(result)] or None,
         datasets=[data_id] if data["source"]["name"] == "hub" else None,
         metrics=list(scores),
         model_name=result.name,
@@ -255,7 +256,7 @@ def _file_arguments(file: str) -> list[str]:
 
 
 def _adapter_usage(result: RunResult, repo: str | None) -> str:
-    auto, base = plugins.load("tasks", result.task).auto_model, result.recipe["model"]["id"]
+    auto, base = result.auto_model or plugins.load("tasks", result.task).auto_model, result.recipe["model"]["id"]
     count = 1 if result.recipe["task"].get("problem_type") == "regression" else len(result.data.labels)
     labels = f", num_labels={count}, ignore_mismatched_sizes=True" if count else ""
     code = (

@@ -116,21 +116,37 @@ def _run(args: argparse.Namespace) -> int:
     from accelerate import PartialState
 
     if recipe.hub is not None and PartialState().is_main_process:
+        from hftransfer.errors import HubError
         from hftransfer.shipping import push
 
-        print(f"pushed: {push(out, recipe.hub.repo)}")
+        try:
+            print(f"pushed: {push(out, recipe.hub.repo)}")
+        except HubError as error:
+            raise HubError(f"{error} (the run is finished: `hftransfer push {out}`)") from None
     return code
 
 
 def _read(args: argparse.Namespace) -> "Recipe":  # type: ignore[name-defined]  # noqa: F821
-    """The recipe of a file, or of a pushed run, which is not pushed again."""
+    """The recipe of a file, or of a pushed run, which is not pushed again and runs no code of its own accord.
+
+    Raises:
+        RecipeError: a pushed recipe names a metric whose code lies on the Hub.
+    """
     from hftransfer.reading import load_recipe, parse_recipe
 
     if not args.recipe.startswith("hub:"):
         return load_recipe(args.recipe, args.overrides)
     from hftransfer import hub
 
-    return parse_recipe(hub.recipe(args.recipe.removeprefix("hub:")), args.recipe, ["hub=null", *args.overrides])
+    harmless = ["hub=null", "model.trust_remote_code=false", *args.overrides]
+    recipe = parse_recipe(hub.recipe(args.recipe.removeprefix("hub:")), args.recipe, harmless)
+    foreign = sorted(set(recipe.evaluation.metrics or []) - set(plugins.names("metrics")))
+    if foreign and not any(it.startswith("evaluation.metrics=") for it in args.overrides):
+        raise RecipeError(
+            f"{args.recipe}: the metric '{foreign[0]}' is code of a repository, which somebody else's recipe may not "
+            "run; give evaluation.metrics=[...] yourself"
+        )
+    return recipe
 
 
 def _finished(result: "RunResult", out: Path) -> int:  # type: ignore[name-defined]  # noqa: F821

@@ -12,7 +12,7 @@ from hftransfer.errors import DataError
 from hftransfer.plugins import nearest
 from hftransfer.recipe import Data
 from hftransfer.results import DataFacts
-from hftransfer.splitting import balanced, draw, named, remove_duplicates, some, split
+from hftransfer.splitting import balanced, draw, named, parts, remove_duplicates, some, split
 from hftransfer.tasks import Task
 
 GROUP = "group"
@@ -26,6 +26,8 @@ class Rows:
     task: Task
     splits: dict[str, Any]
     facts: DataFacts
+    parts: dict[str, str | int | float]
+    """What `test` and `validation` are: splits of the source, or sizes of parts of its training rows."""
 
     @property
     def labelled(self) -> dict[str, Any]:
@@ -86,7 +88,8 @@ def load_rows(task: Task, data: Data, seed: int) -> Rows:
         labels=list(task.labels),
         classes=classes,
     )
-    return Rows(task, {name: task.index(rows) for name, rows in splits.items()} | unlabelled, facts)
+    indexed = {name: task.index(rows) for name, rows in splits.items()}
+    return Rows(task, indexed | unlabelled, facts, parts(data, source))
 
 
 def _refuse_empty(splits: dict[str, Any], removed: dict[str, int]) -> None:

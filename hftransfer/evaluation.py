@@ -103,15 +103,16 @@ def check_fit(name: str, task: Task, rows: Any) -> None:
     Raises:
         RecipeError: it cannot.
     """
-    if name in plugins.names("metrics"):
-        few = task.references(rows.select(range(min(8, len(rows)))))
-        try:
-            load_metric(name, task.metric_config())(few, few)
-        except (TypeError, ValueError, KeyError, IndexError, AttributeError):
-            known = ", ".join(task.metrics())
-            raise RecipeError(
-                f"evaluation.metrics: '{name}' does not fit the task '{task.name}' (its own: {known})"
-            ) from None
+    # One of the Hub may look at how many classes there are.
+    most = 8 if name in plugins.names("metrics") else len(rows)
+    few = task.references(rows.select(range(min(most, len(rows)))))
+    try:
+        load_metric(name, task.metric_config())(few, few)
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError, ImportError) as error:
+        known, why = ", ".join(task.metrics()), " ".join(str(error).split())[:200]
+        raise RecipeError(
+            f"evaluation.metrics: '{name}' does not fit the task '{task.name}' (its own: {known}): {why}"
+        ) from None
 
 
 def load_metric(name: str, config: str | None) -> Metric:

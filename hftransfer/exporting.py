@@ -33,6 +33,9 @@ def ship(job: Job) -> Shipped:
     """Export the tuned model, score each variant on the test rows, and hold it to the recipe's promise."""
     plan, workspace = job.plan, job.workspace
     model = job.shipped()
+    if plan.recipe.export is not None:
+        # The exported variants answer on the CPU: so does the one that stands beside them.
+        model = model.cpu()
     pytorch = measured(job, "tuned", lambda: model, weights_size(workspace.folder / "model"))
     if plan.recipe.export is None:
         return Shipped(pytorch, {}, {})
@@ -41,7 +44,7 @@ def ship(job: Job) -> Shipped:
     first = exporter.name
     with workspace.timed("export"):
         folder = workspace.directory(
-            first, lambda place: exporter.export(plan.task, model.cpu(), plan.origin.processor, place)
+            first, lambda place: exporter.export(plan.task, model, plan.origin.processor, place)
         )
     wishes = Wishes(
         optimize=export.optimize or "O2",

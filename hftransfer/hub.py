@@ -14,6 +14,8 @@ from hftransfer.results import RunResult
 _SECONDS = 10
 # What a repository may hold without being somebody's work.
 _EMPTY = {".gitattributes", "README.md"}
+# What a push writes: the rest of a repository (a licence, a handler) somebody has added.
+_OURS = re.compile(r"(onnx|openvino|report)/.+|[^/]+\.(safetensors|json|jinja|model)|(vocab|merges)\.txt|recipe\.yaml")
 
 
 def resolve(repo: str, revision: str | None = None, repo_type: str = "model") -> str:
@@ -114,7 +116,7 @@ def _cached(repo: str, revision: str | None, repo_type: str) -> tuple[str, list[
 
 
 def cards(revisions: dict[str, str]) -> dict[str, dict[str, Any]]:
-    """Hub id -> `license` and `language` (a list of codes), as far as the cards of models and data sets tell them.
+    """Hub id -> `private`, and `license` and `language` (codes) as far as the cards of models and data sets tell them.
 
     Nothing where the Hub cannot be asked.
     """
@@ -132,7 +134,8 @@ def cards(revisions: dict[str, str]) -> dict[str, dict[str, Any]]:
             told = vars(info.card_data) if info.card_data else {}
             license, language = told.get("license"), told.get("language") or []
             codes = [language] if isinstance(language, str) else [str(code) for code in language]
-            found[repo] = {"license": license if isinstance(license, str) else None, "language": codes}
+            told = {"license": license if isinstance(license, str) else None, "language": codes}
+            found[repo] = told | {"private": bool(info.private)}
     return found
 
 
@@ -151,7 +154,10 @@ def record(repo: str, revision: str | None = None) -> RunResult:
     Raises:
         HubError: the repository holds none, or as `resolve`.
     """
-    return RunResult.model_validate_json(_file(repo, "result.json", revision))
+    try:
+        return RunResult.model_validate_json(_file(repo, "result.json", revision))
+    except ValueError:
+        raise HubError(f"result.json of '{repo}' is no record of a run, or that of another version") from None
 
 
 def _file(repo: str, name: str, revision: str | None) -> str:
@@ -213,7 +219,7 @@ def push(repo: str, contents: dict[str, Path | bytes], run: str, *, private: boo
         repo: user/name; made if it is not there.
         contents: path in the repository -> a local file, or bytes.
         run: the run's id, by which the repository is known to be its own.
-        private: a new repository is seen by its owner alone.
+        private: a new repository is seen by its owner alone; a public one is refused.
         force: replace what another run, or somebody, has put there.
 
     Returns:
@@ -229,11 +235,13 @@ def push(repo: str, contents: dict[str, Path | bytes], run: str, *, private: boo
     try:
         with _refusals("model", repo):
             api.create_repo(repo, private=private or None, exist_ok=True)
+            if private and not api.repo_info(repo).private:
+                raise HubError(f"'{repo}' exists and is public, so what is pushed there would be, too")
             there = set(api.list_repo_files(repo))
             if not force:
                 _refuse_another(repo, there, run)
-            # What an earlier push of the run, or a forced one of another, has left.
-            old = sorted(there - contents.keys() - _EMPTY)
+            # What an earlier push of the run has left; who forces it replaces whatever is there.
+            old = sorted(it for it in there - contents.keys() - _EMPTY if force or _OURS.fullmatch(it))
             added = [CommitOperationAdd(path, content) for path, content in sorted(contents.items())]
             removed = [CommitOperationDelete(path) for path in old]
             made = api.create_commit(
@@ -242,17 +250,26 @@ def push(repo: str, contents: dict[str, Path | bytes], run: str, *, private: boo
             return str(made.commit_url)
     except _unreachable():
         raise HubError(
-            f"the connection to the Hub was cut while '{repo}' was pushed; the same command sends what is missing"
+            f"the connection to the Hub was cut while '{repo}' was pushed; `hftransfer push` sends what is missing"
         ) from None
 
 
 def _refuse_another(repo: str, there: set[str], run: str) -> None:
     if not there - _EMPTY:
         return
-    owner = json.loads(_file(repo, "result.json", None)).get("id") if "result.json" in there else None
+    owner = _owner(_file(repo, "result.json", None)) if "result.json" in there else None
     if owner != run:
         what = "another run's" if owner else "not from hftransfer"
         raise HubError(f"'{repo}' exists and is {what}; --force replaces it, --repo chooses another place")
+
+
+def _owner(record: str) -> str | None:
+    """The id of the run that has written a record; None where no run has."""
+    try:
+        told = json.loads(record)
+    except ValueError:
+        return None
+    return told.get("id") if isinstance(told, dict) else None
 
 
 def unpickled(names: list[str], place: str) -> str | None:

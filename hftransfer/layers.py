@@ -1,5 +1,6 @@
 """What a model is made of: its head, its repeated blocks, its parameters."""
 
+from functools import partial
 from typing import Any
 
 from hftransfer.errors import ModelError
@@ -46,6 +47,28 @@ def block_linears(model: Any) -> list[str]:
     ]
 
 
+def hold_statistics(model: Any) -> None:
+    """Keep the BatchNorms of what is frozen as they are: their running means are no parameters, and would follow."""
+    import torch
+
+    for module in model.modules():
+        norm = isinstance(module, torch.nn.modules.batchnorm._BatchNorm)
+        if norm and not any(parameter.requires_grad for parameter in module.parameters()):
+            module.eval()
+            module.train = partial(_stay, module)
+
+
+def _stay(module: Any, _mode: bool = True) -> Any:
+    """In the place of a module's `train`."""
+    return module
+
+
+def free_statistics(model: Any) -> None:
+    """Undo `hold_statistics`."""
+    for module in model.modules():
+        module.__dict__.pop("train", None)
+
+
 def parameters(model: Any) -> tuple[int, int]:
     """Number of all parameters, and of those that train."""
     counted = [(p.numel(), p.requires_grad) for p in model.parameters()]
@@ -57,6 +80,11 @@ def blocks(model: Any) -> list[str]:
 
     They are the members of the outermost ModuleLists of the base model that hold weights.
     """
+    return [f"{name}.{number}" for name, length in _lists(model).items() for number in range(length)]
+
+
+def _lists(model: Any) -> dict[str, int]:
+    """Full name -> length of the lists of blocks."""
     import torch
 
     lists: list[str] = []
@@ -65,33 +93,52 @@ def blocks(model: Any) -> list[str]:
         if isinstance(module, torch.nn.ModuleList) and not inner and any(True for _ in module.parameters()):
             lists.append(name)
     heads = tuple(f"{name}." for name in head_names(model))
-    return [
-        f"{name}.{number}"
-        for name in lists
-        if not f"{name}.".startswith(heads)
-        for number in range(len(model.get_submodule(name)))
-    ]
+    return {name: len(model.get_submodule(name)) for name in lists if not f"{name}.".startswith(heads)}
+
+
+def _places(model: Any) -> dict[str, int]:
+    """Block -> its place from the input, from 1 on.
+
+    Lists of one length beside each other are parts of the same blocks (SegFormer's embeddings, blocks and norms).
+    """
+    beside: dict[tuple[str, int], list[str]] = {}
+    for name, length in _lists(model).items():
+        beside.setdefault((name.rpartition(".")[0], length), []).append(name)
+    found: dict[str, int] = {}
+    passed = 0
+    for (_, length), names in beside.items():
+        found |= {f"{name}.{number}": passed + number + 1 for name in names for number in range(length)}
+        passed += length
+    return found
 
 
 def depths(model: Any) -> dict[str, int]:
     """Parameter -> how many blocks stand at or before it: 0 for embeddings, the most for the last block.
 
-    What follows the last block (a final norm, a pooler) and the head are one deeper than the last block.
+    What follows the last block (a final norm, a pooler) and the head are one deeper than the last block; embeddings
+    that are registered there (DeBERTa's relative positions) are read by all blocks, and count as the others.
 
     Raises:
         ModelError: the model has no repeated blocks.
     """
-    places = {f"{block}.": depth for depth, block in enumerate(blocks(model), 1)}
+    import torch
+
+    places = {f"{block}.": depth for block, depth in _places(model).items()}
     if not places:
         raise ModelError(f"{type(model).__name__} has no repeated blocks by which its depth could be told")
+    last = max(places.values())
+    tables = tuple(f"{name}." for name, module in model.named_modules() if isinstance(module, torch.nn.Embedding))
     heads = tuple(f"{name}." for name in head_names(model))
     found: dict[str, int] = {}
     passed = 0
     for name, _ in model.named_parameters():
         own = next((depth for place, depth in places.items() if name.startswith(place)), None)
         passed = max(passed, own or 0)
-        behind = own is None and passed == len(places)
-        found[name] = len(places) + 1 if behind or name.startswith(heads) else own or passed
+        behind = own is None and passed == last
+        if own is None and name.startswith(tables) and not name.startswith(heads):
+            found[name] = 0
+        else:
+            found[name] = last + 1 if behind or name.startswith(heads) else own or passed
     return found
 
 

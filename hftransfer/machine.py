@@ -4,6 +4,7 @@ import ctypes
 import importlib.metadata
 import os
 import platform
+import re
 import resource
 import sys
 from pathlib import Path
@@ -19,6 +20,9 @@ _PACKAGES = (
     "optimum",
     "optimum-onnx",
     "onnxruntime",
+    "optimum-intel",
+    "openvino",
+    "nncf",
 )
 # The numbers of mallopt's parameters in malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
@@ -61,7 +65,15 @@ def versions() -> dict[str, str]:
 
 
 def peak_memory() -> int:
-    """Largest resident memory of this process so far, in bytes (getrusage: KiB on Linux, bytes on macOS)."""
+    """Largest resident memory of this process so far, in bytes.
+
+    Linux has it in /proc/self/status (proc(5), VmHWM); what getrusage tells there is never less than the peak of the
+    process that started this one. Elsewhere getrusage, in KiB but for macOS.
+    """
+    status = Path("/proc/self/status")
+    found = re.search(r"VmHWM:\s*(\d+) kB", status.read_text()) if status.is_file() else None
+    if found:
+        return int(found[1]) * 1024
     largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return largest if sys.platform == "darwin" else largest * 1024
 

@@ -2,9 +2,11 @@
 
 import csv
 import io
+import json
 import uuid
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +17,10 @@ from hftransfer.data import GROUP
 from hftransfer.evaluation import Scorer, calibration_error, confusion
 from hftransfer.exporting import Shipped
 from hftransfer.metrics import lower_is_better
+from hftransfer.modeling import find
 from hftransfer.planning import Plan, is_export, links
 from hftransfer.results import Example, RunResult, Score
-from hftransfer.stages import Job, scorer
+from hftransfer.stages import DRAWN, Job, scorer
 from hftransfer.tables import interval
 from hftransfer.tasks import Outputs
 from hftransfer.workspace import dump_yaml, packed, save_arrays, write
@@ -84,14 +87,17 @@ def collect(job: Job, recipe: dict[str, Any], histories: dict[str, Any], shipped
     model, source = recipe["model"], recipe["data"]["source"]
     costs = {kind: {stage: round(it, 3) for stage, it in of.items()} for kind, of in job.workspace.costs().items()}
     revisions = {part["id"]: part["revision"] for part in (model, source) if part.get("id") and part.get("revision")}
+    if model["processor"] and (commit := find(model["processor"]).revision):
+        revisions[model["processor"]] = commit
     return RunResult(
         schema=1,
         name=job.workspace.out.name,
-        id=job.workspace.record("id", lambda: uuid.uuid4().hex),
+        id=job.workspace.record("id", lambda: _identity(job.workspace.out)),
         task=plan.task.name,
         headline=plan.metrics[0],
         recipe=recipe,
         **found,
+        auto_model=plan.task.model_class(plan.origin.config),
         parameters=plan.parameters,
         seconds=costs["seconds"],
         energy=costs["energy"],
@@ -109,8 +115,17 @@ def collect(job: Job, recipe: dict[str, Any], histories: dict[str, Any], shipped
         plain=plan.task.plain() if plan.recipe.export else "",
         examples=_examples(plan),
         cards=hub.cards(revisions),
-        warnings=plan.warnings + _warnings(plan.metrics[0], found["scores"]["test"], found["transfer_gain"]),
+        warnings=plan.warnings
+        + _left_random(job)
+        + _warnings(plan.metrics[0], found["scores"]["test"], found["transfer_gain"]),
     )
+
+
+def _identity(out: Path) -> str:
+    """The id of the run that this one replaces, whose repository it may push to; else a new one."""
+    replaced = out / "result.json"
+    told = json.loads(replaced.read_text(encoding="utf-8")) if replaced.is_file() else {}
+    return str(told.get("id") or uuid.uuid4().hex)
 
 
 def _worst(plan: Plan, outputs: Outputs, decided: np.ndarray, references: np.ndarray) -> list[Example]:
@@ -139,6 +154,19 @@ def _examples(plan: Plan) -> list[str]:
         for i, row in enumerate(plan.rows.splits["test"].select(range(min(3, len(references)))))
     )
     return [told["text"][:200] for told in shown if "text" in told]
+
+
+def _left_random(job: Job) -> list[str]:
+    """A warning where the checkpoint lacks weights, and something of the model is frozen."""
+    drawn, counts = job.workspace.record(DRAWN, list), job.plan.parameters
+    if not drawn or counts["trainable"] >= counts["all"]:
+        return []
+    strategy = job.plan.recipe.strategy.name
+    return [
+        f"the checkpoint has no weights for {', '.join(drawn[:4])}{' and others' if drawn[4:] else ''}: they began at "
+        f"random, and where strategy {strategy} freezes them they are so still (an adapter trains what "
+        "strategy.config.modules_to_save names)"
+    ]
 
 
 # What a transfer has to beat; other strategies are other ways of transferring.

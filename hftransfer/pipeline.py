@@ -2,11 +2,13 @@
 
 import os
 import shutil
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from hftransfer import chain, exporting, heads, outcome, stages
+from hftransfer import chain, exporting, heads, machine, outcome, stages
 from hftransfer.augment import augmented
 from hftransfer.encoding import encode
 from hftransfer.errors import DataError
@@ -24,9 +26,7 @@ def run(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool = Fa
     Raises:
         HFTransferError: in a sentence, a mistake in the recipe, the rows, the checkpoint or the place.
     """
-    from accelerate import PartialState
-
-    workspace = Workspace(out, PartialState(cpu=bool(recipe.training.get("use_cpu", False))))
+    workspace = Workspace(out, _processes(recipe.training))
     if done := workspace.refuse(resolved(recipe), resume=resume, overwrite=overwrite):
         return RunResult.load(done)
     plan = check(recipe)
@@ -59,23 +59,23 @@ def export(folder: Path, settings: Export) -> RunResult:
     Raises:
         HFTransferError: as `run`.
     """
-    from accelerate import PartialState
-
     before = RunResult.load(folder / "result.json")
     plan = check(recorded(before.recipe | {"export": settings}))
     if plan.rows.facts.fingerprint != before.data.fingerprint:
         raise DataError(f"the rows are no longer those that '{folder}' was scored on, which its exports are held to")
-    workspace = Workspace(folder, PartialState())
+    workspace = Workspace(folder, _processes({}))
     with workspace.open(dump_yaml(before.recipe), overwrite=True):
         replaced = {"recipe.yaml", "result.json", *before.exports}
         # Links cost no space, and every file is replaced by renaming, never written in place.
-        shutil.copytree(
-            folder,
-            workspace.folder,
-            dirs_exist_ok=True,
-            copy_function=os.link,
-            ignore=lambda place, _names: replaced if Path(place) == folder else set(),
-        )
+        if workspace.state.is_main_process:
+            shutil.copytree(
+                folder,
+                workspace.folder,
+                dirs_exist_ok=True,
+                copy_function=os.link,
+                ignore=lambda place, _names: replaced if Path(place) == folder else set(),
+            )
+        workspace.state.wait_for_everyone()
         encoded = encode(plan.task, plan.rows.labelled, workspace.kept / "encoded")
         job = stages.Job(plan, encoded, workspace, outputs={})
         for file in sorted((folder / "predictions").glob("*.npz")):
@@ -89,8 +89,24 @@ def export(folder: Path, settings: Export) -> RunResult:
             "exports": shipped.exports,
             "tried": shipped.tried,
             "plain": plan.task.plain(),
+            "hardware": _on(before.hardware),
+            "versions": machine.versions() | before.versions,
             **outcome.scored(plan, job.outputs),
         }
         result = before.model_copy(update=changed)
         outcome.publish(result, job)
     return result
+
+
+def _processes(training: dict[str, Any]) -> Any:
+    """The processes of this run. They wait for the main one while it encodes or exports, which may take hours."""
+    from accelerate import PartialState
+
+    waits = timedelta(seconds=training.get("ddp_timeout", 6 * 3600))
+    return PartialState(cpu=bool(training.get("use_cpu", False)), timeout=waits)
+
+
+def _on(trained: str) -> str:
+    """The hardware of a run that is exported here."""
+    trained, here = trained.partition("; exported on ")[0], machine.hardware()
+    return trained if trained == here else f"{trained}; exported on {here}"

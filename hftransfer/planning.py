@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from hftransfer import hub, plugins
 from hftransfer.augment import operations
-from hftransfer.data import Rows, load_rows
+from hftransfer.data import GROUP, Rows, load_rows
 from hftransfer.errors import RecipeError
 from hftransfer.evaluation import check_fit, check_metrics
 from hftransfer.exporters import SCHEMES
@@ -78,7 +78,9 @@ def check(recipe: Recipe) -> Plan:
     for fitting in fittings:
         arguments(fitting.training, Path("unused"), recipe.seed, by_length=False)
     rows = load_rows(recipe.task, recipe.data, recipe.seed)
-    recipe = recipe.model_copy(update={"task": rows.task})
+    splits = recipe.data.splits.model_copy(update=rows.parts)
+    data = recipe.data.model_copy(update={"splits": splits})
+    recipe = recipe.model_copy(update={"task": rows.task, "data": data})
     origin = open_origin(rows.task, recipe.model, rows.splits["train"])
     rows = replace(rows, task=rows.task.know(processor=origin.processor, architecture=origin.config))
     mixes = _check_changes(rows.task, recipe)
@@ -88,8 +90,9 @@ def check(recipe: Recipe) -> Plan:
         rows.task.constant(rows.task.references(rows.splits["train"]))
     for name in recipe.evaluation.metrics:
         check_fit(name, rows.task, rows.splits["test"])
-    warned = [*_few_shots(recipe.data.shots, rows), *rows.task.check(rows.splits, origin.config)]
-    counts = [_parameters(rows.task, origin, fitting.strategy) for fitting in fittings]
+    warned = [*_few_shots(recipe.data.shots, rows), *_known_groups(rows), *rows.task.check(rows.splits, origin.config)]
+    saving = bool(recipe.training.get("gradient_checkpointing"))
+    counts = [_parameters(rows.task, origin, fitting.strategy, saving) for fitting in fittings]
     metrics = list(recipe.evaluation.metrics or rows.task.metrics())
     if recipe.export is not None:
         _check_promise(rows.task, origin.config, recipe.export, metrics)
@@ -109,7 +112,10 @@ def tuned(recipe: Recipe) -> Fitting:
 
 
 def baselines(recipe: Recipe) -> Iterator[Fitting]:
-    """The trainings beside it, each with its strategy's own learning rate and at least as many epochs."""
+    """The trainings beside it, each with its strategy's own learning rate and at least as many epochs.
+
+    `max_steps` bounds them all alike.
+    """
     for name in recipe.evaluation.baselines:
         if name != "majority":
             strategy = _bare(name)
@@ -234,6 +240,17 @@ def _few_shots(shots: int | None, rows: Rows) -> list[str]:
     return [f"data.shots asks for {shots} rows a class, and fewer are there of: {told}"] if few else []
 
 
+def _known_groups(rows: Rows) -> list[str]:
+    """A warning where groups of the test rows were trained on."""
+    train, test = (rows.splits[name] for name in ("train", "test"))
+    if GROUP not in test.column_names or GROUP not in train.column_names:
+        return []
+    groups = set(test[GROUP]) - {None}
+    known = len(groups & set(train[GROUP]))
+    told = f"{known} of the {len(groups)} groups of the test rows have training rows too: on others it may do worse"
+    return [told] if known else []
+
+
 def _pinned(recipe: Recipe) -> Recipe:
     """The recipe with branches and tags of the Hub replaced by the commits that they stand at."""
     model = recipe.model
@@ -248,11 +265,13 @@ def _pinned(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"model": model, "data": data, "evaluation": evaluation})
 
 
-def _parameters(task: Task, origin: Origin, strategy: Strategy) -> dict[str, int]:
+def _parameters(task: Task, origin: Origin, strategy: Strategy, checkpointing: bool) -> dict[str, int]:
     """Of the model that ships, and the most that train at a time."""
     model = empty_model(task, origin)
     strategy.check(task, model)
     everything, trainable = [], []
+    if checkpointing and not model.supports_gradient_checkpointing:
+        raise RecipeError(f"training.gradient_checkpointing: a {type(model).__name__} has none; leave it out")
     for step, _ in strategy.steps():
         before, _ = parameters(model)
         prepared = step.prepare(model.requires_grad_(True))

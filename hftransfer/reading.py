@@ -15,6 +15,7 @@ from hftransfer.plugins import Plugin
 from hftransfer.recipe import Export, Recipe
 
 _KINDS = {"task": "tasks", "strategy": "strategies", "data.source": "sources", "evaluation.source.source": "sources"}
+_STEP = re.compile(r"compress\.\d+")
 
 
 class _Yaml12(yaml.SafeLoader):
@@ -25,7 +26,7 @@ _Yaml12.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in rules if not tag.endswith((":bool", ":float", ":timestamp"))]
     for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Yaml12.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
+_Yaml12.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:[Tt]rue|TRUE|[Ff]alse|FALSE)$"), list("tTfF"))
 _Yaml12.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?$"),
@@ -90,12 +91,12 @@ def _recipe(raw: dict[str, Any], lines: dict[str, int], origin: str) -> Recipe:
 
 
 def parse_export(fields: Sequence[str], before: dict[str, Any] | None = None) -> Export:
-    """The section `export` out of `key=value`; the promise stays that of `before`, unless another is given.
+    """The section `export` out of `key=value`; format and promise stay those of `before`, unless others are given.
 
     Raises:
         RecipeError: as `load_recipe`.
     """
-    promise = ("max_drop", "metric", "calibration")
+    promise = ("format", "max_drop", "metric", "calibration")
     raw: dict[str, Any] = {"export": {key: before[key] for key in promise if key in before} if before else {}}
     for field in fields:
         raw = _override(raw, f"export.{field}")
@@ -150,11 +151,13 @@ def _section(place: tuple[int | str, ...], raw: dict[str, Any]) -> list[str]:
     model: Any = Recipe
     value: Any = raw
     for depth, key in enumerate(place):
+        if isinstance(value, list):
+            value = dict(enumerate(value))
         value = value.get(key) if isinstance(value, dict) else None
         dotted = ".".join(str(k) for k in place[: depth + 1])
-        if dotted in _KINDS:
+        if kind := "strategies" if _STEP.fullmatch(dotted) else _KINDS.get(dotted):
             name = value.get("name") if isinstance(value, dict) else value
-            model = plugins.load(_KINDS[dotted], str(name))
+            model = plugins.load(kind, str(name))
             continue
         annotation = model.model_fields[str(key)].annotation
         model = next((a for a in getattr(annotation, "__args__", ()) if hasattr(a, "model_fields")), annotation)

@@ -161,7 +161,8 @@ class Export(Section):
     quantization: Literal["auto", "none", "dynamic-int8", "static-int8", "weight-int4"] = "dynamic-int8"
     """The smaller variant: `auto` tries what suits the model on the validation rows and ships the best."""
     max_drop: float = Field(default=0.01, ge=0)
-    """How much of the metric an exported variant may lose on the test rows; more, and it is rejected."""
+    """How much of the metric an exported variant may lose on the test rows, in the metric's own unit (BLEU and chrF
+    count to 100, a perplexity has no bound); more, and it is rejected."""
     metric: str = "headline"
     """The metric of the promise: `headline` or one of those that the run is scored by."""
     calibration: int = Field(default=128, ge=1)

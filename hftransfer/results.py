@@ -188,7 +188,9 @@ class RunResult(Section):
     examples: list[str] = []
     """A few test inputs, where they are texts."""
     cards: dict[str, dict[str, Any]] = {}
-    """Hub id -> `license` and `language` (codes), as the cards of checkpoint and data tell them."""
+    """Hub id -> `private`, and `license` and `language` (codes) as the cards of checkpoint and data tell them."""
+    auto_model: str = ""
+    """The Auto class of Transformers that loads the model."""
     warnings: list[str]
     """What a reader should not overlook."""
 

@@ -63,6 +63,8 @@ def _adapter(folder: Path, result: RunResult) -> dict[str, Path | bytes]:
         raise HubError(f"strategy '{result.recipe['strategy']['name']}' leaves no adapter to push alone (hub.adapter)")
     if base not in result.revisions:
         raise HubError(f"an adapter alone needs its checkpoint on the Hub, and '{base}' is none: push the merged model")
+    if result.recipe["model"]["config"] or result.recipe["task"].get("vocabulary") == "new":
+        raise HubError(f"an adapter alone does not fit '{base}', which the recipe changes: push the merged model")
     made: dict[str, Path | bytes] = dict(_files(folder / "adapter"))
     config = json.loads((folder / "adapter" / "adapter_config.json").read_text(encoding="utf-8"))
     config |= {"base_model_name_or_path": base, "revision": result.revisions[base]}

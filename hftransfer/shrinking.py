@@ -8,6 +8,8 @@ import numpy as np
 from hftransfer.errors import ModelError
 from hftransfer.layers import blocks
 
+# Lists of configs with an entry for each layer.
+_BY_LAYER = ("layer_types", "mlp_layer_types", "no_rope_layers", "attention_window", "attention_layers")
 # What the families call the number of their layers, and the width of their feed-forward.
 _LAYERS = ("num_hidden_layers", "n_layers", "num_layers", "encoder_layers")
 _WIDTHS = ("intermediate_size", "hidden_dim", "d_ff", "encoder_ffn_dim", "decoder_ffn_dim")
@@ -50,14 +52,18 @@ def _renumber(layers: Any) -> None:
     """Give the layers of a decoder the numbers by which they find their place in its cache."""
     for number, layer in enumerate(layers):
         for module in layer.modules():
-            if hasattr(module, "layer_idx"):
-                module.layer_idx = number
+            for name in {"layer_idx", "layer_id"} & vars(module).keys():
+                setattr(module, name, number)
 
 
 def _keep_told(config: Any, kept: list[int]) -> None:
     """Let what the config says layer by layer be that of the layers which stay."""
-    if kinds := getattr(config, "layer_types", None):
-        config.layer_types = [kinds[layer] for layer in kept]
+    for key in _BY_LAYER:
+        if isinstance(told := getattr(config, key, None), list | tuple):
+            setattr(config, key, [told[layer] for layer in kept])
+    if hasattr(config, "attention_types"):
+        # GPT-Neo reads its `attention_layers` out of these: kinds, and how often.
+        config.attention_types = [[[kind], 1] for kind in config.attention_layers]
     if heads := getattr(config, "pruned_heads", None):
         config.pruned_heads = {new: heads[layer] for new, layer in enumerate(kept) if layer in heads}
 
@@ -72,8 +78,12 @@ def _refuse_misfits(model: Any, what: str) -> None:
     if getattr(model.config, "pruned_heads", None):
         # Such a model cannot be made without weights.
         return
-    with torch.device("meta"):
-        fresh = dict(type(model)._from_config(copy.deepcopy(model.config)).named_parameters())
+    try:
+        with torch.device("meta"):
+            fresh = dict(type(model)._from_config(copy.deepcopy(model.config)).named_parameters())
+    except (AssertionError, ValueError, IndexError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise ModelError(f"{what} cannot be taken out of a {type(model).__name__}: {why}") from None
     for name, weights in model.named_parameters():
         if name not in fresh or fresh[name].shape != weights.shape:
             raise ModelError(f"{what} cannot be taken out of a {type(model).__name__}: '{name}' is not made for it")

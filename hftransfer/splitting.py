@@ -19,6 +19,12 @@ def named(data: Data, source: dict[str, Any]) -> dict[str, str | None]:
     }
 
 
+def parts(data: Data, source: dict[str, Any]) -> dict[str, str | int | float]:
+    """`test` and `validation`: the source's split that each is, or how much of the training rows becomes it."""
+    given, sizes = named(data, source), {"test": data.splits.test or 0.2, "validation": data.splits.validation or 0.1}
+    return {name: given[name] or size for name, size in sizes.items()}
+
+
 def some(rows: Any, most: int | None, seed: int) -> Any:
     """The rows, or as many of them as asked for, drawn by the seed, in their order."""
     if most is None or most >= len(rows):
@@ -42,27 +48,28 @@ def split(
     task: Task, data: Data, source: dict[str, Any], raw: dict[str, Any], seed: int
 ) -> dict[str, tuple[str, list[int]]]:
     """Split -> the source's split and the row numbers in it."""
-    given = named(data, source)
     train = data.splits.train
     pool = list(range(len(raw[train])))
     groups = task.groups(raw[train])
     places: dict[str, tuple[str, list[int]]] = {}
-    parts = {"test": data.splits.test or 0.2, "validation": data.splits.validation or 0.1}
-    for name, size in parts.items():
-        origin = given[name]
-        if origin is not None:
-            places[name] = (origin, list(range(len(raw[origin]))))
+    for name, size in parts(data, source).items():
+        if isinstance(size, str):
+            places[name] = (size, list(range(len(raw[size]))))
             continue
-        assert not isinstance(size, str)
         count = size if isinstance(size, int) else max(1, round(size * len(raw[train])))
-        pool, part = _take(pool, groups, count, name, seed)
+        pool, part = _take(pool, groups, count, name, seed, "label" in task.targets - task.optional)
         places[name] = (train, part)
     places["train"] = (train, pool)
     return places
 
 
-def _take(pool: list[int], groups: list[Any] | None, count: int, name: str, seed: int) -> tuple[list[int], list[int]]:
-    """What is left of a pool of rows, and `count` of them, of every class in proportion."""
+def _take(
+    pool: list[int], groups: list[Any] | None, count: int, name: str, seed: int, classes: bool
+) -> tuple[list[int], list[int]]:
+    """What is left of a pool of rows, and `count` of them, of every class in proportion.
+
+    Where the `classes` are not what is learnt, they may be too rare for that.
+    """
     from sklearn.model_selection import train_test_split
 
     if count >= len(pool):
@@ -70,6 +77,8 @@ def _take(pool: list[int], groups: list[Any] | None, count: int, name: str, seed
     strata = [groups[i] for i in pool] if groups else None
     sizes = Counter(strata or [])
     if sizes and (min(sizes.values()) < 2 or count < len(sizes) or len(pool) - count < len(sizes)):
+        if not classes:
+            return _take(pool, None, count, name, seed, classes)
         rare, rows = min(sizes.items(), key=lambda item: item[1])
         raise DataError(
             f"data.splits.{name}: {count} of {len(pool)} rows cannot hold all {len(sizes)} classes "

@@ -21,6 +21,8 @@ from hftransfer.weights import load_model, reload, save
 from hftransfer.workspace import Workspace, packed, unpacked
 
 History = list[dict[str, float]]
+DRAWN = "drawn"
+"""The record of the weights outside the head that the checkpoint lacks."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ def pretrained(job: Job) -> None:
     def make() -> dict[str, np.ndarray]:
         set_seed(job.plan.recipe.seed)
         model = load_model(job.plan.task, job.plan.origin).to(job.workspace.state.device)
+        job.workspace.record(DRAWN, lambda: model.drawn)
         job.plan.task.finish(model)
         return job.predict(model, job.encoded, "pretrained", ("test",))
 

@@ -215,14 +215,22 @@ def recipe_yaml(result: RunResult) -> str:
 
 
 def portable_record(result: RunResult) -> str:
-    """The record as JSON, likewise."""
+    """The record as JSON, likewise; rows that are nowhere public are left out."""
     record = result.model_dump(mode="json", by_alias=True)
     record["recipe"] = yaml.safe_load(recipe_yaml(result))
+    if not public(result):
+        record["worst"], record["examples"] = [], []
     record["warnings"] = [_FOLDERS.sub("", line) for line in result.warnings]
     for facts, key in [(record["tried"], "why"), (record["exports"], "rejected")]:
         for it in facts.values():
             it[key] = it[key] and _FOLDERS.sub("", it[key])
     return json.dumps(record, indent=1) + "\n"
+
+
+def public(result: RunResult) -> bool:
+    """Whether everybody may read the rows: they come from a sample, or from a data set that the Hub shows to all."""
+    source = result.recipe["data"]["source"]
+    return source["name"] == "sample" or result.cards.get(source.get("id"), {}).get("private") is False
 
 
 def _place(text: str, result: RunResult) -> str:

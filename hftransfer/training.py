@@ -26,8 +26,9 @@ DEFAULTS: dict[str, Any] = {
 }
 
 _COMPLETE = "complete"
-# Checkpointing as torch did it first gives a block no gradient where what comes in has none: frozen embeddings.
-_KEPT_GRADIENTS = {"gradient_checkpointing_kwargs": {"use_reentrant": False}}
+# Checkpointing as torch did it first gives a block no gradient where what comes in has none: frozen embeddings. And
+# Trainer would take it that under checkpointing every parameter has a gradient in every process.
+_KEPT_GRADIENTS = {"gradient_checkpointing_kwargs": {"use_reentrant": False}, "ddp_find_unused_parameters": True}
 
 
 def arguments(training: dict[str, Any], folder: Path, seed: int, by_length: bool) -> Any:
@@ -115,7 +116,8 @@ def train(
         train_dataset=encoded.splits["train"],
         eval_dataset=encoded.splits["validation"],
         data_collator=vary,
-        callbacks=[_follow(what), vary, *callbacks],
+        # A checkpoint is marked as complete when the others have left in it what is theirs.
+        callbacks=[vary, *callbacks, _follow(what)],
     )
     for plain in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(plain)
@@ -170,17 +172,19 @@ def _vary(encoded: Encoded, seed: int) -> Any:
 
     What is drawn depends on seed, epoch and row alone, so that a resumed training draws the same.
     """
+    import torch
     from transformers import TrainerCallback
 
     class Vary(TrainerCallback):
-        epoch = 0
+        # Workers that live longer than an epoch see it change.
+        epoch = torch.zeros(1, dtype=torch.long).share_memory_()
 
         def on_epoch_begin(self, args: Any, state: Any, control: Any, **_kwargs: Any) -> None:
-            self.epoch = int(state.epoch + 1e-6)
+            self.epoch.fill_(int(state.epoch + 1e-6))
 
         def __call__(self, rows: list[dict[str, Any]]) -> Any:
             if encoded.vary is not None and "row" in rows[0]:
-                draws = (np.random.default_rng((seed, self.epoch, int(row["row"]))) for row in rows)
+                draws = (np.random.default_rng((seed, int(self.epoch), int(row["row"]))) for row in rows)
                 rows = [encoded.vary(row, draw) for row, draw in zip(rows, draws, strict=True)]
             return encoded.collate(rows)
 

@@ -16,6 +16,7 @@ def load_model(task: Task, origin: Origin) -> Any:
     Raises:
         ModelError: the weights are not safetensors, or none of them fits the config.
     """
+    import torch
     import transformers
 
     # A copy, since a strategy that makes the model smaller says so in its config.
@@ -24,10 +25,12 @@ def load_model(task: Task, origin: Origin) -> Any:
     if origin.weights is None:
         model = _spread(auto.from_config(config))
     else:
+        # Half precision, in which some checkpoints are saved, would swallow the small steps of a training.
         model, loaded = read(
             auto,
             origin.weights,
             config=config,
+            dtype=torch.float32,
             use_safetensors=True,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
@@ -90,10 +93,11 @@ def save(model: Any, processor: Any, folder: Path) -> None:
 
 def reload(task: Task, checkpoint: Checkpoint) -> Any:
     """A model as it was saved, with the labels that it was saved with."""
+    import torch
     import transformers
 
     config = read(transformers.AutoConfig, checkpoint)
-    model = read(getattr(transformers, task.model_class(config)), checkpoint, use_safetensors=True)
+    model = read(getattr(transformers, task.model_class(config)), checkpoint, dtype=torch.float32, use_safetensors=True)
     model.accepts_loss_kwargs = False
     return model
 
@@ -106,6 +110,9 @@ def _draw_anew(model: Any, new: set[str], origin: Origin) -> None:
     import torch
 
     heads = head_names(model)
+    model.drawn = sorted(
+        name for name, _ in model.named_parameters() if name in new and name.partition(".")[0] not in heads
+    )
     if bare := {name for name in new if name.partition(".")[0] not in heads}:
         drawn = new_model(model).state_dict()
         with torch.no_grad():

@@ -126,8 +126,7 @@ class Workspace:
     def record(self, name: str, make: Callable[[], Any]) -> Any:
         """What JSON can hold, made once in the life of the run; `make` may be a training of many processes."""
         path = self.kept / f"{name}.json"
-        self.state.wait_for_everyone()
-        if path.is_file():
+        if _there(path, self.state):
             return json.loads(path.read_text(encoding="utf-8"))
         made = make()
         if self.state.is_main_process:
@@ -235,10 +234,17 @@ def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     partial.replace(path)
 
 
+def _there(path: Path, state: Any) -> bool:
+    """Whether a file is there, as all processes see it alike: none of them writes it before all have looked."""
+    state.wait_for_everyone()
+    found = path.is_file()
+    state.wait_for_everyone()
+    return found
+
+
 def arrays_once(path: Path, make: Callable[[], dict[str, np.ndarray]] | None, state: Any) -> dict[str, np.ndarray]:
     """The arrays in a file, which is made where it is not there; all processes call this, and the main one writes."""
-    state.wait_for_everyone()
-    if make is not None and not path.is_file():
+    if not _there(path, state) and make is not None:
         made = make()
         if state.is_main_process:
             path.parent.mkdir(parents=True, exist_ok=True)

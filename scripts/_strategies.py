@@ -94,23 +94,23 @@ DISTILL = "text/bbc_news-minilm-distill.yaml"
 TEACHER = [*SHORT, "data.shots=64", "strategy=full", "training.num_train_epochs=3", _baselines()]
 
 
-def _peft(method: str, rate: str) -> Run:
-    strategy = f"strategy={{name: peft, method: {method}, config: {{modules_to_save: [pooler.dense]}}}}"
-    more = ["training.num_train_epochs=30", f"training.learning_rate={rate}"]
+def _peft(method: str, rate: str, epochs: int) -> Run:
+    strategy = f"strategy={{name: peft, method: {method}}}"
+    more = [f"training.num_train_epochs={epochs}", f"training.learning_rate={rate}"]
     return Run(f"news-{method}", NEWS, [*TEXT, _baselines(), strategy, *more], {f"peft: {method}": "tuned"})
 
 
 SECTIONS = [
     Section(
         "BBC News, 8 labels a class, from MiniLM",
-        "Five topics, articles cut to their first 64 tokens. Adapters train for 30 epochs, and BERT's pooler, through "
-        "which the head looks, whole beside them; that, the methods and their rates were chosen on other seeds (10 to "
-        "12), the rate of oft by looking at two of these.",
+        "Five topics, articles cut to their first 64 tokens. Adapters train for 30 epochs, ia3 for 40; method, rate "
+        "and epochs of miss and ia3 were chosen on other seeds (10 to 12), the rate of oft by looking at two of these. "
+        "lora (30 epochs at 1e-3) has 0.909 here.",
         [
             Run("news", NEWS, [*TEXT, _baselines(*BESIDE)], {**_own(*BESIDE), "few_shot": "tuned"}),
-            _peft("lora", "1.0e-3"),
-            _peft("miss", "5.0e-4"),
-            _peft("oft", "1.5e-3"),
+            _peft("miss", "5.0e-4", 30),
+            _peft("oft", "1.5e-3", 30),
+            _peft("ia3", "1.0e-2", 40),
         ],
     ),
     Section(

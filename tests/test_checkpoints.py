@@ -6,6 +6,7 @@ import pytest
 import tiny
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 
 from hftransfer import plugins
 from hftransfer.errors import ModelError, RecipeError
@@ -99,3 +100,15 @@ def test_smoothing_is_for_classes(tmp_path):
         check(parse_recipe(_text("translation", tmp_path), overrides=smooth))
     result = run(parse_recipe(_text("token-classification", tmp_path), overrides=smooth), tmp_path / "run")
     assert result.history["tuned"]
+
+
+def test_what_begins_at_random_and_stays_frozen_is_told(tmp_path):
+    text = _text("text-classification", tmp_path)
+    file = tmp_path / "checkpoint" / "text-classification" / "model.safetensors"
+    weights = {name: it for name, it in load_file(file).items() if "pooler" not in name}
+    save_file(weights, file, metadata={"format": "pt"})
+    told = {}
+    for strategy in ("lora", "full"):
+        result = run(parse_recipe(text, overrides=[f"strategy={strategy}"]), tmp_path / strategy)
+        told[strategy] = [line for line in result.warnings if "no weights for" in line]
+    assert told["full"] == [] and "bert.pooler.dense.bias, bert.pooler.dense.weight: they began" in told["lora"][0]

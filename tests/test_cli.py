@@ -186,6 +186,12 @@ MISTAKES = {
     "a module to save that is not there": (
         ["strategy={name: peft, method: lora, config: {modules_to_save: [pooller]}}"], ROWS, "did you mean 'pooler'"
     ),
+    "an unknown field of a step": (
+        ["compress=[{name: distill, layres: 2}]"], ROWS, "unknown key 'compress.0.layres'; did you mean 'layers'"
+    ),
+    "labels that are lists in a text": (
+        [], [row.replace('"y"', '"[\'x\', \'y\']"') for row in ROWS], "a list that was written as text"
+    ),
     "a seed that is too large": (["seed=9999999999"], ROWS, "less than"),
     "a column in two roles": (["data.columns={text: text, text_pair: text}"], ROWS, "two roles"),
     "several columns of text": (["data.columns={text: [text, label]}"], ROWS, "only labels"),

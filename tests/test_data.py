@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from datasets import Dataset
 from PIL import Image
 
+from hftransfer import tasks
 from hftransfer.data import load_rows
 from hftransfer.errors import DataError, RecipeError
 from hftransfer.reading import parse_recipe
@@ -155,3 +157,39 @@ def test_a_split_without_labels_is_read_without_them(tmp_path):
     (tmp_path / "train.csv").write_text("\n".join(files["train"]) + "\n")
     with pytest.raises(DataError, match="split 'unlabelled' is empty once duplicates are removed"):
         _load("text-classification", source, more)
+
+
+def test_rare_labels_do_not_stop_what_learns_without_them(tmp_path):
+    rows = _csv(tmp_path / "a.csv", [f"text {i},{i}-{'ab'[i % 2]}" for i in range(40)])
+    assert len(_load("fill-mask", rows, "columns: {text: body, label: topic}").splits["test"]) == 8
+
+
+def test_the_splits_that_were_drawn_are_told(tmp_path):
+    rows = _load("text-classification", _csv(tmp_path / "a.csv", GOOD), "columns: {text: body, label: topic}")
+    assert rows.parts == {"test": 0.2, "validation": 0.1}
+    named = _csv(tmp_path / "a.csv", GOOD).replace("}", f", test: {tmp_path / 'b.csv'}}}")
+    (tmp_path / "b.csv").write_text("body,topic\nother,a\nstranger,b\n")
+    rows = _load("text-classification", named, "columns: {text: body, label: topic}")
+    assert rows.parts == {"test": "test", "validation": 0.1}
+
+
+def test_a_row_counts_as_much_disk_as_the_others(tmp_path, monkeypatch):
+    """The first row is the shortest; by it alone, all would seem to fit."""
+    from hftransfer import encoding
+
+    class Task:
+        varies, packed = False, tasks.Task.packed
+
+        def encode(self, rows):
+            return {"ids": [np.arange(len(text)) for text in rows["text"]]}
+
+        def collator(self):
+            return list
+
+    texts = Dataset.from_dict({"text": ["a", *["b" * 1000] * 99]})
+    monkeypatch.setattr(encoding, "KEEP_BYTES", 500_000)
+    encoding.encode(Task(), {"test": texts}, tmp_path / "lazy")
+    assert not list((tmp_path / "lazy").iterdir())
+    monkeypatch.setattr(encoding, "KEEP_BYTES", 900_000)
+    encoding.encode(Task(), {"test": texts}, tmp_path / "kept")
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["test.arrow"]

@@ -149,6 +149,13 @@ def test_what_is_wrong_with_a_coco_folder_is_said(tmp_path):
     (root / "train" / "3.png").unlink()
     with pytest.raises(DataError, match=r"1 of 5 images are not in .*first '3\.png'"):
         _load(root)
+    turned = Image.open(root / "train" / "2.png").copy()
+    exif = turned.getexif()
+    exif[0x0112] = 6
+    Image.open(root / "train" / "4.png").save(root / "train" / "3.png")
+    turned.save(root / "train" / "2.png", exif=exif)
+    with pytest.raises(DataError, match=r"'2\.png' are for 30 x 20 pixels, and the picture has 20 x 30 as its EXIF"):
+        _load(root)
     (root / "train" / "_annotations.coco.json").write_text("[1]")
     with pytest.raises(DataError, match="is not COCO: it has no list 'images'"):
         _load(root)

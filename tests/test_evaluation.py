@@ -115,3 +115,61 @@ def test_a_block_tells_what_it_draws(monkeypatch):
     with energy.metered() as told:
         pass
     assert told.watt_hours is None
+
+
+TAGS = {
+    ("chunks", "O"): [["B-PER", "L-PER", "O", "U-LOC"], ["O", "U-LOC", "U-ORG", "O"]],
+    ("chunks", "_"): [["B-PER", "E-PER", "_", "S-LOC"], ["_", "S-LOC", "S-ORG", "_"]],
+    ("runs", "O"): [["PER", "PER", "O", "LOC"], ["O", "LOC", "ORG", "O"]],
+    ("runs", "0"): [["1", "1", "0", "2"], ["0", "2", "3", "0"]],
+    ("words", "O"): [["IN", "NN", "VB", "NN"], ["NNP", "RB", "IN", "ORD"]],
+}
+
+
+@pytest.mark.parametrize(("scheme", "outside"), TAGS)
+def test_entities_are_found_however_tags_are_written(scheme, outside):
+    found = TAGS[scheme, outside]
+    labels = tuple(sorted({tag for tags in found for tag in tags}))
+    task = plugins.load("tasks", "token-classification")(outside=outside).know(labels=labels)
+    metric = load_metric("seqeval", task.metric_config())
+    assert task.metric_config() == f"{scheme}-{outside}"
+    references = np.array(found, dtype=object)
+    assert metric(references, references)["seqeval"] == 1
+    # One is taken for another.
+    wrong = references.copy()
+    wrong[1, 2] = wrong[0, 3]
+    # Of bare names, the two neighbours become one: three are found, two of them rightly.
+    expected = {"chunks": 3 / 4, "runs": 4 / 7, "words": 7 / 8}[scheme]
+    assert metric(wrong, references)["seqeval"] == pytest.approx(expected)
+
+
+def test_texts_of_any_script_have_words():
+    texts = {
+        "ru": "москва слезам не верит",
+        "hi": "दिल्ली भारत की राजधानी है",
+        "zh": "北京是中国的首都",
+        "th": "กรุงเทพเป็นเมืองหลวง",
+    }
+    for language, text in texts.items():
+        halved = text[: len(text) // 2]
+        for name, most in (("rouge", 1), ("sacrebleu", 100)):
+            metric = load_metric(name, None)
+            same, half = (metric(np.array([said]), np.array([text]))[name] for said in (text, halved))
+            assert same == pytest.approx(most), language
+            assert name == "sacrebleu" or 0.3 < half < 0.9, language
+    assert load_metric("sacrebleu", None)(np.array(["北京是日本的首都"]), np.array([texts["zh"]]))["sacrebleu"] > 20
+
+
+def test_the_words_of_english_are_those_of_rouge():
+    from rouge_score.tokenizers import DefaultTokenizer
+
+    from hftransfer.metrics._scripts import words
+
+    text = "The U.S. teams_won 3-2 at O'Hare's pitch; running,  jumping!\nA 2nd LINE"
+    assert words(text) == DefaultTokenizer(use_stemmer=False).tokenize(text)
+    pair = ["runners were running in the rain", "a runner was running, it rained"]
+    found = load_metric("rouge", None)(np.array(pair[:1]), np.array(pair[1:]))
+    from rouge_score.rouge_scorer import RougeScorer
+
+    theirs = RougeScorer(["rougeL"], use_stemmer=True).score(pair[1], pair[0])["rougeL"].fmeasure
+    assert found["rouge"] == pytest.approx(theirs)

@@ -73,6 +73,7 @@ def test_scores_are_told_for_each_group_of_rows(tmp_path):
     parts = sum(of["tuned"].value * of["tuned"].count for of in result.groups.values())
     assert parts == pytest.approx(result.scores["test"]["tuned"]["accuracy"].value * 12)
     worst = min(result.groups, key=lambda group: result.groups[group]["tuned"].value)
+    assert any("2 of the 2 groups of the test rows have training rows too" in line for line in result.warnings)
     assert f"Worst of 2 groups: {worst}" in card(result) and "accuracy on test by group" in terminal(result)
 
 

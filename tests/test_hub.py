@@ -1,5 +1,6 @@
 """The Hub, both ways: what is pulled, what is pushed, and what is said when it refuses."""
 
+import argparse
 import json
 import os
 import subprocess
@@ -9,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import results_builder
 import tiny
 from conftest import HUB
 
+from hftransfer import cli, plugins, shipping
 from hftransfer import hub as ours
-from hftransfer import plugins
 from hftransfer.cli import main
 from hftransfer.errors import HubError, ModelError
 from hftransfer.modeling import find
@@ -235,7 +237,7 @@ def test_a_push_cut_at_any_request_is_finished_by_the_same_command(kind, hub, fi
         assert cut and code in (0, 2)
         if code == 2:
             said = _sentence(capsys)
-            assert "the same command" in said or "cannot be reached" in said
+            assert "`hftransfer push` sends what is missing" in said or "cannot be reached" in said
             made = hub.repos.get(("models", repo))
             assert made is None or made.files in ({".gitattributes": b""}, whole), "a half commit"
         hub.arm(None)
@@ -300,6 +302,75 @@ def test_what_another_run_has_pushed_is_kept_unless_forced(hub, finished, tmp_pa
     assert "not from hftransfer" in _sentence(capsys)
     assert main(["push", str(other), "--repo", repo, "--adapter"]) == 2
     assert "leaves no adapter" in _sentence(capsys)
+
+
+def test_a_second_push_leaves_what_others_have_added(hub, finished, capsys):
+    repo = _id()
+    assert main(["push", str(finished), "--repo", repo]) == 0
+    there = hub.repos["models", repo]
+    added = {name: (b"mine", False) for name in ("LICENSE", "onnx/old.onnx", "model.gguf")}
+    there.commit("more", there.commits[-1].files | added)
+    assert main(["push", str(finished), "--repo", repo]) == 0
+    assert {"LICENSE", "model.gguf", "config.json"} <= there.files.keys() and "onnx/old.onnx" not in there.files
+    assert main(["push", str(finished), "--repo", repo, "--force"]) == 0
+    assert "LICENSE" not in there.files
+    assert main(["push", str(finished), "--repo", repo, "--private"]) == 2
+    assert "exists and is public" in _sentence(capsys)
+
+
+def test_rows_of_ones_own_are_not_published(hub, finished, pushed):
+    repo = _id()
+    assert main(["push", str(finished), "--repo", repo]) == 0
+    mine, theirs = (hub.repos["models", name].files for name in (repo, pushed[3]))
+    for files, source in ((mine, finished), (theirs, pushed[0])):
+        kept, sent = (json.loads(text) for text in ((source / "result.json").read_text(), files["result.json"]))
+        public = files is theirs
+        assert kept["examples"] and (sent["examples"] == kept["examples"]) is public
+        assert (sent["worst"] == kept["worst"]) is (public or not kept["worst"])
+        assert (b"widget:" in files["README.md"]) is public
+
+
+def test_a_run_that_replaces_another_may_push_to_its_place(hub, finished, tmp_path, capsys):
+    recipe, repo = str(finished.parent / "recipe.yaml"), _id()
+    words = ["run", recipe, "--out", str(tmp_path / "run"), f"hub.repo={repo}", "export=null"]
+    assert main(words) == 0
+    assert main([*words, "seed=1", "--overwrite"]) == 0
+    assert len(hub.repos["models", repo].commits) == 3
+    hub.arm(lambda number, method, path: "cut" if "/commit/" in path else None)
+    assert main([*words, "seed=2", "--overwrite"]) == 2
+    assert f"the run is finished: `hftransfer push {tmp_path / 'run'}`" in _sentence(capsys)
+    hub.arm(None)
+    assert main(["push", str(tmp_path / "run")]) == 0
+
+
+def test_a_recipe_of_somebody_else_runs_no_code_of_its_own_accord(hub, finished, capsys):
+    text = (finished / "recipe.yaml").read_text()
+    assert "trust_remote_code: false" in text
+    trusting = hub.add(_id(), {"recipe.yaml": text.replace("code: false", "code: true").encode()}).id
+    args = argparse.Namespace(recipe=f"hub:{trusting}", overrides=[])
+    assert cli._read(args).model.trust_remote_code is False
+    args.overrides = ["model.trust_remote_code=true"]
+    assert cli._read(args).model.trust_remote_code is True
+    metric = "evaluation: {metrics: [someone/metric]}\n"
+    measuring = hub.add(_id(), {"recipe.yaml": (text.partition("evaluation:")[0] + metric).encode()}).id
+    assert main(["check", f"hub:{measuring}"]) == 2
+    assert "the metric 'someone/metric' is code of a repository" in _sentence(capsys)
+
+
+def test_a_record_of_another_version_gets_a_sentence(hub, capsys):
+    for content in (b"[]", b"no json", b'{"id": "1", "later": 2}'):
+        repo = hub.add(_id(), {"result.json": content, "recipe.yaml": b"task: x"}).id
+        assert main(["reproduce", repo]) == 2
+        assert "is no record of a run, or that of another version" in _sentence(capsys)
+
+
+def test_an_adapter_for_a_changed_checkpoint_is_not_pushed_alone(tmp_path):
+    (tmp_path / "adapter").mkdir()
+    model = {"id": "org/small", "config": {"model_type": "yolos"}, "processor": None}
+    changed = results_builder.recipe(model=model)
+    told = results_builder.result(recipe=changed, revisions={"org/small": "a" * 40})
+    with pytest.raises(HubError, match="does not fit 'org/small', which the recipe changes"):
+        shipping.contents(tmp_path, told, "alice/x", adapter=True)
 
 
 def test_a_download_cut_half_way_goes_on(hub, checkpoint, tmp_path, monkeypatch):

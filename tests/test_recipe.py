@@ -70,6 +70,13 @@ def test_a_mistake_gets_a_sentence_with_place_and_remedy(old, new, said):
         assert part in str(error.value)
 
 
+def test_truth_is_written_as_in_yaml_and_in_python():
+    text = GOOD.replace("r: 8", "use_dora: False, use_rslora: TRUE, r: 8")
+    strategy = parse_recipe(text, overrides=["model.config={model_type: bert, output_attentions: False, label: No}"])
+    assert strategy.strategy.use_dora is False and strategy.strategy.use_rslora is True
+    assert strategy.model.config == {"model_type": "bert", "output_attentions": False, "label": "No"}
+
+
 def test_a_wrong_recipe_costs_no_import_of_torch():
     code = (
         "import sys\nfrom hftransfer.reading import parse_recipe\nfrom hftransfer.errors import RecipeError\n"

@@ -19,11 +19,11 @@ def _wav(path):
 
 
 def test_an_audio_folder_has_its_splits_and_classes(tmp_path):
-    for place in ("train/yes/1.wav", "train/no/1.WAV", "test/yes/2.wav"):
+    for place in ("train/yes/1.wav", "train/no/1.WAV", "test/yes/2.wav", "val/no/3.wav"):
         _wav(tmp_path / place)
     (tmp_path / "train/yes/notes.txt").write_text("no recording")
     rows = plugins.load("sources", "audiofolder")(path=str(tmp_path)).load()
-    assert {split: len(r) for split, r in rows.items()} == {"train": 2, "test": 1}
+    assert {split: len(r) for split, r in rows.items()} == {"train": 2, "test": 1, "validation": 1}
     assert rows["test"].features["label"].names == ["no", "yes"] and rows["test"]["label"] == [1]
     assert rows["train"][0]["audio"]["path"].endswith(".WAV")
 

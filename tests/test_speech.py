@@ -135,3 +135,43 @@ def test_training_hears_a_part_and_scoring_the_whole(tmp_path):
     parts = [_audio.cut(row, "input_values", 0.02, 16000, np.random.default_rng(i))["input_values"] for i in range(5)]
     assert {len(part) for part in parts} == {320} and len({part[0] for part in parts}) > 1
     assert _audio.cut(row, "input_values", 1.0, 16000, np.random.default_rng(0)) is row
+
+
+def test_what_lasts_longer_than_the_model_hears_is_told(tmp_path):
+    from transformers import ASTFeatureExtractor, Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
+
+    _speech(tmp_path / "rows", [(1.5, "long"), (0.5, "short"), (1.0, "just")])
+    rows = Dataset.from_dict({"audio": [str(tmp_path / "rows" / f"{i}.wav") for i in range(3)]})
+    for extractor in (WhisperFeatureExtractor(chunk_length=1), ASTFeatureExtractor(max_length=100)):
+        assert _audio.cut_off({"test": rows}, extractor) == [
+            "1 of 3 recordings of 'test' are cut to the 1 s that the model hears"
+        ]
+    assert _audio.cut_off({"test": rows}, Wav2Vec2FeatureExtractor()) == []
+
+
+def test_texts_longer_than_whisper_writes_are_told(tmp_path):
+    rows = [
+        (seconds, text + " word" * (40 if i == 3 else 8 if i == 5 else 0)) for i, (seconds, text) in enumerate(ROWS)
+    ]
+    task = plugins.load("tasks", "automatic-speech-recognition")(max_target_length=2)
+
+    class Tokenizer:
+        def __call__(self, text):
+            return type("Made", (), {"input_ids": text.split()})
+
+        def convert_tokens_to_ids(self, token):
+            return token
+
+    task = task.know(processor=type("Processor", (), {"tokenizer": Tokenizer()}))
+    texts = [text for _, text in rows]
+    (told,) = task._written_whole({"train": {"text": texts[:3]}, "test": {"text": texts[4:]}}, 20)
+    assert told.startswith("1 of 20 texts of 'test' have more than the 2 tokens")
+    with pytest.raises(DataError, match="row 3 of 'train' has a text of 42 tokens, and the checkpoint takes 20"):
+        task._written_whole({"train": {"text": texts}}, 20)
+
+
+def test_words_without_spaces_are_told_of(tmp_path):
+    rows = [(seconds, "北京是中国的首都"[i % 3 :]) for i, (seconds, _) in enumerate(ROWS)]
+    assert any("evaluation.metrics: [cer]" in line for line in check(_recipe(tmp_path, rows)).warnings)
+    (tmp_path / "spaced").mkdir()
+    assert not check(_recipe(tmp_path / "spaced", ROWS)).warnings

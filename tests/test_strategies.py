@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import _peft
 import numpy as np
@@ -13,13 +14,15 @@ from datasets import Dataset
 from safetensors.torch import load_file
 
 from hftransfer import plugins
-from hftransfer.encoding import Encoded
+from hftransfer.encoding import Encoded, encode
 from hftransfer.errors import ModelError, RecipeError
 from hftransfer.layers import depths
 from hftransfer.pipeline import run
 from hftransfer.planning import check
 from hftransfer.reading import parse_recipe
 from hftransfer.strategies import Ground
+from hftransfer.training import arguments, train
+from hftransfer.weights import load_model
 
 
 def _rows(family, model):
@@ -130,8 +133,6 @@ def test_an_adapter_that_starts_from_the_weights_trains_and_loads(tmp_path):
     """Its parameters are counted on a model that has no weights to start from."""
     from peft import PeftModel
 
-    from hftransfer.weights import load_model
-
     text = tiny.recipe(plugins.load("tasks", "image-classification")(), tmp_path)
     strategy = "strategy={name: peft, method: lora, config: {init_lora_weights: pissa, r: 2}}"
     recipe = parse_recipe(text, overrides=[strategy])
@@ -156,6 +157,45 @@ def test_what_is_saved_whole_beside_an_adapter_trains_and_is_merged(tmp_path):
     torch.testing.assert_close(adapter[saved], tuned["bert.pooler.dense.weight"])
     (before,) = (it for name, it in start.items() if name.endswith("pooler.dense.weight"))
     assert not torch.equal(before, tuned["bert.pooler.dense.weight"])
+
+
+def test_adalora_goes_on_from_a_checkpoint_behind_its_first_cut(tmp_path):
+    text = tiny.recipe(plugins.load("tasks", "text-classification")(), tmp_path)
+    strategy = "strategy={name: peft, method: adalora, config: {init_r: 4, target_r: 2, deltaT: 1}}"
+    plan = check(parse_recipe(text, overrides=[strategy, "training.num_train_epochs=6", "training.learning_rate=0.01"]))
+    encoded = encode(plan.task, plan.rows.labelled, tmp_path / "encoded")
+    args = arguments(plan.recipe.training, tmp_path / "training", 0, by_length=False)
+    trained = []
+    for _ in range(2):
+        transformers.set_seed(0)
+        adapted = plan.recipe.strategy.prepare(load_model(plan.task, plan.origin))
+        train(adapted, encoded, args, plan.recipe.strategy.callbacks(adapted), "adalora", rates={})
+        trained.append({name: it.clone() for name, it in adapted.named_parameters()})
+        # Killed before its last checkpoint, it is begun anew and goes on.
+        (last,) = (tmp_path / "training").glob("checkpoint-24")
+        shutil.rmtree(last)
+    for name, weights in trained[0].items():
+        torch.testing.assert_close(trained[1][name], weights)
+    left = [it.ne(0).sum().item() for name, it in trained[0].items() if ".lora_E." in name]
+    assert sum(left) == 2 * len(left)
+
+
+def test_adalora_keeps_its_matrices_orthogonal():
+    model = _peft.model("bert")
+    adapted = plugins.load("strategies", "peft")(method="adalora").prepare(model)
+    rows = _peft.batch("bert", model)
+    plain = adapted.eval()(**rows).loss.item()
+    optimizer = torch.optim.SGD([it for name, it in adapted.named_parameters() if "lora_A" in name], lr=0.5)
+    seen = []
+    # Nothing is dropped out, so that the two losses differ by the penalty alone.
+    adapted.training = True
+    for _ in range(20):
+        loss = adapted(**rows).loss
+        seen.append(loss.item() - plain)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert seen[0] > seen[-1] > 0
 
 
 def test_lora_says_where_it_finds_nothing():

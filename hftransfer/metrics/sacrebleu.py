@@ -1,11 +1,14 @@
 """BLEU, 0 to 100 (Papineni et al. 2002), with sacrebleu's own tokenization (Post 2018).
 
+That of references without spaces between words (Chinese, Japanese, Thai) is by the letter, sacrebleu's `char`.
+
 https://github.com/mjpost/sacrebleu
 """
 
 import numpy as np
 
 from hftransfer.metrics._additive import Additive
+from hftransfer.metrics._scripts import spaced
 
 
 class Sacrebleu(Additive):
@@ -14,8 +17,10 @@ class Sacrebleu(Additive):
     def statistics(self, predictions, references):
         from sacrebleu.metrics import BLEU
 
+        texts = [str(r) for r in references]
         # What sacrebleu's own bootstrap resamples (sacrebleu/significance.py).
-        counts = BLEU()._extract_corpus_statistics([str(p) for p in predictions], [[str(r) for r in references]])
+        metric = BLEU(tokenize="13a" if spaced(texts) else "char")
+        counts = metric._extract_corpus_statistics([str(p) for p in predictions], [texts])
         return {"sacrebleu": np.array(counts)}
 
     def value(self, sums):

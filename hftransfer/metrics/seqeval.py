@@ -1,6 +1,10 @@
 """F1 of entities that are found whole and rightly named (CoNLL-2003), of all types and of each; by seqeval.
 
 https://github.com/chakki-works/seqeval
+
+The config says what the tags are, and behind a hyphen the tag of words that belong to nothing: `chunks-O` for B-PER and
+its like (IOB, BIOES, BILOU), `runs-O` for bare names, of which equal neighbours are one entity, `words-O` for a tag on
+every word (parts of speech), each of which is one: the F1 of all is then the accuracy.
 """
 
 import numpy as np
@@ -16,7 +20,7 @@ class Seqeval(Additive):
     def statistics(self, predictions, references):
         from seqeval.metrics.sequence_labeling import get_entities
 
-        found = [[set(get_entities(list(tags))) for tags in rows] for rows in (predictions, references)]
+        found = [[set(get_entities(self._chunks(tags))) for tags in rows] for rows in (predictions, references)]
         types = sorted({kind for rows in found for row in rows for kind, _, _ in row})
 
         def counts(kind=None):
@@ -24,6 +28,17 @@ class Seqeval(Additive):
             return np.array([[2 * len(p & r), len(p) + len(r)] for p, r in zip(*pairs, strict=True)])
 
         return {"seqeval": counts()} | {f"seqeval.{kind}": counts(kind) for kind in types}
+
+    def _chunks(self, tags):
+        """The tags as seqeval spells them."""
+        scheme, _, outside = self.config_name.partition("-")
+        if scheme not in ("chunks", "runs", "words"):
+            return list(tags)
+        begin = {"runs": "I-", "words": "S-"}.get(scheme)
+        alike = {"L": "E", "U": "S"}
+        return [
+            "O" if tag == outside else f"{begin}{tag}" if begin else alike.get(tag[0], tag[0]) + tag[1:] for tag in tags
+        ]
 
     def value(self, sums):
         return ratio(sums)

@@ -11,7 +11,11 @@ from hftransfer.errors import DataError
 from hftransfer.sources import Source
 
 _SUFFIXES = {".wav", ".flac", ".ogg", ".mp3", ".aiff", ".opus"}
-_SPLITS = {"train": "train", "validation": "validation", "valid": "validation", "dev": "validation", "test": "test"}
+_SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
+}
 
 
 class Audiofolder(Source):

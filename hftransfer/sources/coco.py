@@ -17,6 +17,8 @@ _FIELDS = {
     "annotations": ("image_id", "category_id", "bbox"),
     "categories": ("id", "name"),
 }
+# Of EXIF: the tag, and those of its values that turn a picture by a quarter.
+_ORIENTATION, _ON_THEIR_SIDE = 0x0112, (5, 6, 7, 8)
 _SPLITS = {"train": ("train",), "validation": ("valid", "val", "dev"), "test": ("test",)}
 
 
@@ -103,8 +105,30 @@ def _rows(file: Path, table: dict[str, Any], root: Path, split: str) -> list[dic
             rows[annotation["image_id"]]["bbox"].append(annotation["bbox"])
             rows[annotation["image_id"]]["category"].append(categories[annotation["category_id"]])
     folder = _folder(file, [image["file_name"] for image in table["images"]], root, split)
+    for image in table["images"]:
+        _refuse_other_size(file, image, folder / image["file_name"])
     images = [{"path": str(folder / image["file_name"]), "bytes": None} for image in table["images"]]
     return [{"image": image, "objects": rows[row["id"]]} for image, row in zip(images, table["images"], strict=True)]
+
+
+def _refuse_other_size(file: Path, image: dict[str, Any], picture: Path) -> None:
+    """Boxes are in the pixels of the size that the JSON names; a picture is seen as its EXIF orientation turns it."""
+    from PIL import Image, UnidentifiedImageError
+
+    told = (image.get("width"), image.get("height"))
+    try:
+        with Image.open(picture) as opened:
+            # Where the head tells of none, a PNG would be read to its end to find one.
+            turned = "exif" in opened.info and opened.getexif().get(_ORIENTATION, 1) in _ON_THEIR_SIDE
+            size = opened.size[::-1] if turned else opened.size
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
+        # What cannot be read is told with its row.
+        return
+    if all(isinstance(side, int) and side > 0 for side in told) and told != size:
+        raise DataError(
+            f"{file}: the boxes of '{image['file_name']}' are for {told[0]} x {told[1]} pixels, and the picture has "
+            f"{size[0]} x {size[1]}" + (" as its EXIF orientation turns it" if turned else "")
+        )
 
 
 def _folder(file: Path, images: list[str], root: Path, split: str) -> Path:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from hftransfer.errors import ModelError
-from hftransfer.layers import head_names
+from hftransfer.layers import encoder, head_names
 from hftransfer.plugins import nearest
 from hftransfer.strategies import Strategy
 
@@ -68,7 +68,7 @@ def _head(model: Any) -> list[str]:
 
     A layer that shares the embeddings of the base stays with them.
     """
-    shared = {id(parameter) for parameter in model.base_model.parameters()}
+    shared = {id(parameter) for parameter in encoder(model).parameters()}
     return [
         name
         for head in head_names(model)

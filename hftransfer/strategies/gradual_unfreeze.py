@@ -29,7 +29,9 @@ class GradualUnfreeze(Strategy):
             """Which parameters train follows from the epoch alone, so that a resumed training goes on alike."""
 
             def on_step_begin(self, args: Any, state: Any, control: Any, **_kwargs: Any) -> None:
-                pace = min(every, (state.num_train_epochs or float("inf")) / (last + 1))
+                # By its steps a training may end within an epoch, the only one that Trainer then tells of.
+                epochs = state.max_steps * state.epoch / state.global_step if state.global_step else float("inf")
+                pace = min(every, epochs / (last + 1))
                 joined = int((state.epoch or 0) / pace + 1e-6)
                 for name, parameter in model.named_parameters():
                     parameter.requires_grad_(depth[name] >= last - joined)

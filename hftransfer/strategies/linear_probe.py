@@ -10,7 +10,7 @@ import numpy as np
 
 from hftransfer.encoding import KEEP_BYTES, Encoded, keep
 from hftransfer.errors import ModelError
-from hftransfer.layers import encoder, head_names
+from hftransfer.layers import encoder, free_statistics, head_names, hold_statistics
 from hftransfer.strategies import Ground, Strategy
 from hftransfer.tasks import Task
 
@@ -40,6 +40,7 @@ class LinearProbe(Strategy):
         if not head_names(model):
             raise ModelError(f"linear_probe finds no head of its own in {type(model).__name__}: use 'lora' or 'full'")
         encoder(model).requires_grad_(False)
+        hold_statistics(model)
         return model
 
     def keep(self, model: Any, ground: Ground) -> Encoded:
@@ -79,6 +80,7 @@ class LinearProbe(Strategy):
         if hasattr(stub, "aside"):
             stub.hook.remove()
             setattr(model, model.base_model_prefix, stub.aside[0])
+        free_statistics(model)
         return model
 
 
@@ -153,6 +155,9 @@ def _put_aside(model: Any, read: _Read) -> None:
 
     class Kept(torch.nn.Module):
         """Stands where the base stood."""
+
+        # What Trainer looks for where activations are not to be kept; here are none.
+        gradient_checkpointing = False
 
         def __init__(self, base: Any) -> None:
             super().__init__()

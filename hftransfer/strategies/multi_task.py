@@ -61,6 +61,11 @@ class MultiTask(Strategy):
                 f"strategy multi_task cannot share the encoder of a {type(model).__name__}: it is its head"
             )
         for name, plan in self.plans().items():
+            if plan.task.own_loss or plan.recipe.data.augment != "none":
+                raise RecipeError(
+                    f"strategy.others.{name}: multi_task takes the rows of its recipe as they are; leave out its "
+                    "data.augment, task.class_weights and task.focal_gamma"
+                )
             other = empty_model(plan.task, plan.origin)
             if _tied(other) or type(other.base_model) is not type(model.base_model):
                 raise RecipeError(
@@ -75,6 +80,10 @@ class MultiTask(Strategy):
         make = empty_model if next(model.parameters()).is_meta else load_model
         others = {name: make(plan.task, plan.origin).to(model.device) for name, plan in self.plans().items()}
         return _several(model, others, self.weighting)
+
+    def rates(self, model: Any) -> dict[str, float]:
+        """The variances would not move at a rate that suits an encoder: AdamW's steps are as long as that."""
+        return {"log_variances": 100.0} if self.weighting == "uncertainty" else {}
 
     def keep(self, model: Any, ground: Ground) -> Encoded:
         """Rows of all tasks, drawn anew for each so many rows as there are."""
@@ -180,6 +189,10 @@ def _several(main: Any, others: dict[str, Any], weighting: str) -> Any:
             self.log_variances = torch.nn.Parameter(torch.zeros(1 + len(others)))
             self.log_variances.requires_grad_(weighting == "uncertainty")
             self.main = main
+
+        def gradient_checkpointing_enable(self, **options: Any) -> None:
+            """As Trainer asks a single model for it; the encoder is the main one's."""
+            self.main.gradient_checkpointing_enable(**options)
 
         def forward(self, labels: Any = None, **batches: Any) -> Any:
             """The mean of the losses of the tasks that have rows in the batch."""

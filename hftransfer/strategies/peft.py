@@ -4,6 +4,7 @@ What it is attached to is found by looking: the Linear layers of the repeated bl
 """
 
 import dataclasses
+from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -18,6 +19,10 @@ from hftransfer.tasks import Task
 _OURS = {"peft_type", "task_type", "inference_mode", "total_step", "base_model_name_or_path"}
 # They have the method and refuse it, or need what no recipe tells (several tasks, adapters, tokens).
 _UNMERGED = {"lily", "poly", "shadow", "trainable_tokens", "xlora"}
+
+
+# The running means of PEFT's RankAllocator.
+_IMPORTANCE = ("exp_avg_ipt", "exp_avg_unc")
 
 
 class Peft(_Adapted):
@@ -59,7 +64,10 @@ class Peft(_Adapted):
         if "total_step" in own:
             # AdaLoRA's schedule; the number of steps is known when the training begins.
             fields |= {"total_step": 10**6}
-        return self.attach(model, kind, fields)
+        adapted = self.attach(model, kind, fields)
+        if self.method == "adalora":
+            adapted.register_forward_hook(_penalized)
+        return adapted
 
     def _targets(self, model: Any, own: set[str]) -> dict[str, Any]:
         if "target_modules" not in own or "target_modules" in self.config:
@@ -70,22 +78,90 @@ class Peft(_Adapted):
         return {"target_modules": found} | ({"feedforward_modules": []} if "feedforward_modules" in own else {})
 
     def callbacks(self, model: Any) -> list[Any]:
-        from transformers import TrainerCallback
+        if self.method == "adalora":
+            return [_allocating(model)]
+        return [_updating(model)] if hasattr(model.base_model, "update_and_allocate") else []
 
-        class Allocate(TrainerCallback):
-            """AdaLoRA spreads its ranks anew after each step, by the gradients of it."""
 
-            def on_train_begin(self, args: Any, state: Any, control: Any, **_kwargs: Any) -> None:
-                config = model.peft_config["default"]
-                config.total_step = state.max_steps
-                config.tinit = min(config.tinit or state.max_steps // 10, state.max_steps // 3)
-                config.tfinal = min(config.tfinal or state.max_steps // 3, state.max_steps // 3)
-                model.base_model.rankallocator.set_total_step(state.max_steps)
+def _ranks(adapted: Any) -> dict[str, list[bool]]:
+    """Which ranks of each layer AdaLoRA has left: it masks the others with zeros."""
+    parameters = adapted.base_model.model.named_parameters()
+    return {name: (it != 0).flatten().tolist() for name, it in parameters if ".lora_E." in name}
 
-            def on_optimizer_step(self, args: Any, state: Any, control: Any, **_kwargs: Any) -> None:
-                model.base_model.update_and_allocate(state.global_step)
 
-        return [Allocate()] if hasattr(model.base_model, "update_and_allocate") else []
+def _allocating(model: Any) -> Any:
+    """A callback by which AdaLoRA spreads its ranks anew after each step, by the gradients of it."""
+    from safetensors.torch import load_file, save_file
+    from transformers import TrainerCallback
+
+    allocator = model.base_model.rankallocator
+
+    def file(args: Any, state: Any) -> Path:
+        """Where a checkpoint holds what was found of the importance of each weight."""
+        return Path(args.output_dir) / f"checkpoint-{state.global_step}" / "importance.safetensors"
+
+    class Allocate(TrainerCallback):
+        """The config knows of the ranks while they are spread, and not when a checkpoint is saved.
+
+        PEFT would cut its matrices down to them, which a training that goes on, its matrices whole, cannot read.
+        """
+
+        ranks: dict[str, list[bool]] | None = None
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_kwargs: Any) -> None:
+            config = model.peft_config["default"]
+            config.total_step = state.max_steps
+            config.tinit = min(config.tinit or state.max_steps // 10, state.max_steps // 3)
+            config.tfinal = min(config.tfinal or state.max_steps // 3, state.max_steps // 3)
+            allocator.set_total_step(state.max_steps)
+            self.ranks = _ranks(model)
+            if (before := file(args, state)).is_file():
+                for name, tensor in load_file(before, device=str(model.device)).items():
+                    kind, _, weight = name.partition(":")
+                    getattr(allocator, kind)[weight] = tensor
+
+        def on_optimizer_step(self, args: Any, state: Any, control: Any, **_kwargs: Any) -> None:
+            config = model.peft_config["default"]
+            config.rank_pattern = self.ranks
+            model.base_model.update_and_allocate(state.global_step)
+            self.ranks, config.rank_pattern = config.rank_pattern, None
+
+        def on_save(self, args: Any, state: Any, control: Any, **_kwargs: Any) -> None:
+            if state.is_world_process_zero:
+                means = {kind: getattr(allocator, kind) for kind in _IMPORTANCE}
+                named = {f"{kind}:{name}": it for kind, of in means.items() for name, it in of.items()}
+                save_file(named, file(args, state))
+
+    return Allocate()
+
+
+def _updating(model: Any) -> Any:
+    """A callback for AdaMSS, which spreads its subspaces where its `use_asa` is set."""
+    from transformers import TrainerCallback
+
+    class Update(TrainerCallback):
+        """It needs no more than the step."""
+
+        def on_optimizer_step(self, args: Any, state: Any, control: Any, **_kwargs: Any) -> None:
+            model.base_model.update_and_allocate(state.global_step)
+
+    return Update()
+
+
+def _penalized(adapted: Any, _args: Any, output: Any) -> Any:
+    """AdaLoRA keeps its matrices orthogonal (Zhang et al. 2023, https://arxiv.org/abs/2303.10512, equation 4).
+
+    PEFT itself adds the penalty only to models that it is told the task of.
+    """
+    import torch
+
+    if not adapted.training or getattr(output, "loss", None) is None:
+        return output
+    found = [(name, it) for name, it in adapted.named_parameters() if "lora_A" in name or "lora_B" in name]
+    squares = [it @ it.T if "lora_A" in name else it.T @ it for name, it in found]
+    apart = [torch.linalg.norm(it - torch.eye(len(it), device=it.device)) for it in squares]
+    output.loss = output.loss + adapted.peft_config["default"].orth_reg_weight * sum(apart) / len(apart)
+    return output
 
 
 def mergeable() -> set[str]:

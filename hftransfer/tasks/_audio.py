@@ -32,6 +32,23 @@ def features(recordings: list[Any], extractor: Any) -> tuple[str, list[np.ndarra
     return name, [array.astype(np.float32) for array in made]
 
 
+def cut_off(splits: dict[str, Any], extractor: Any) -> list[str]:
+    """A warning for each split of recordings that last longer than the model hears (Whisper: 30 s, AST: 10.24 s)."""
+    window = getattr(extractor, "n_samples", 0) / extractor.sampling_rate
+    if not window and hasattr(extractor, "num_mel_bins"):
+        # Frames of 10 ms.
+        window = getattr(extractor, "max_length", 0) / 100
+    told = []
+    for split, rows in splits.items() if window else ():
+        # A frame more or less is none.
+        long = sum(cells.seconds(cell) > window + 0.05 for cell in rows["audio"])
+        if long:
+            told.append(
+                f"{long} of {len(rows)} recordings of '{split}' are cut to the {window:g} s that the model hears"
+            )
+    return told
+
+
 def cut(row: dict[str, Any], name: str, seconds: float, rate: int, draw: np.random.Generator) -> dict[str, Any]:
     """A random part of a waveform that lasts longer; spectrograms have one size and stay whole."""
     samples, longest = np.asarray(row[name]), round(seconds * rate)

@@ -1,5 +1,6 @@
 """What the classification tasks share: one label, several labels or a number for a row, from one vector of logits."""
 
+import re
 from collections import Counter
 from typing import Any, ClassVar, Literal, Self
 
@@ -9,6 +10,9 @@ from pydantic import Field
 from hftransfer.errors import DataError, RecipeError
 from hftransfer.plugins import natural
 from hftransfer.tasks import Batch, Outputs, Task
+
+# A list as Python or JSON writes it.
+_LIST = re.compile(r"\[\s*(['\"].*['\"]|\d+(\s*,\s*\d+)*)?\s*\]")
 
 
 class _Classification(Task):
@@ -51,7 +55,7 @@ class _Classification(Task):
     def resolve(self, rows: Any) -> Self:
         if self.problem_type is not None:
             return self
-        return self.model_copy(update={"problem_type": self._kind(rows.features["label"], rows[:1000]["label"])})
+        return self.model_copy(update={"problem_type": self._kind(rows.features["label"], list(rows["label"][:1000]))})
 
     def _kind(self, feature: Any, label: list[Any]) -> str:
         """Lists, or strings whose parts recur in others: labels. Decimals, or very many whole numbers: numbers."""
@@ -147,6 +151,11 @@ class _Classification(Task):
         """Class -> the first row that has it."""
         first: dict[str, int] = {}
         for row, value in enumerate(rows["label"]):
+            if isinstance(value, str) and _LIST.fullmatch(value):
+                raise DataError(
+                    f"the label {value} (row {row}) is a list that was written as text: give lists (JSON, Parquet), or "
+                    f"the labels alone with '{self.separator}' between them"
+                )
             for name in self._names(value, named):
                 first.setdefault(name, row)
         return first

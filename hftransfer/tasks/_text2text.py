@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from hftransfer.cells import Kind
+from hftransfer.errors import ModelError
 from hftransfer.tasks import IGNORED, Batch, Outputs, Task
 
 
@@ -46,6 +47,15 @@ class _Text2Text(Task):
             f"(ids,) = model.generate(**inputs, num_beams={self.num_beams}, max_new_tokens={self.max_target_length})\n"
             "answer = tokenizer.decode(ids, skip_special_tokens=True)",
         )
+
+    def check(self, splits: dict[str, Any], config: Any) -> list[str]:
+        positions = getattr(config, "max_position_embeddings", None)
+        for key in ("max_source_length", "max_target_length"):
+            if isinstance(positions, int) and 0 < positions < getattr(self, key):
+                raise ModelError(
+                    f"task.{key}: {getattr(self, key)} is more than the {positions} tokens that the checkpoint takes"
+                )
+        return []
 
     def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
         texts = [self.prefix + text for text in rows["source"]]

@@ -25,7 +25,8 @@ class AudioClassification(_Classification):
     requires: ClassVar[dict[str, str]] = {"soundfile": "speech", "soxr": "speech"}
 
     crop_seconds: float = Field(default=8.0, gt=0)
-    """Training hears a random part of this length of a longer recording; scoring hears all of it."""
+    """Training hears a random part of this length of a longer recording; scoring hears all of it that the
+    model can."""
 
     def fault(self, row: dict[str, Any]) -> str | None:
         return _audio.fault(row)
@@ -43,7 +44,7 @@ class AudioClassification(_Classification):
                 f"{kind.__name__} learns one label a row alone, and the rows are a {self.problem_type}: "
                 "take a checkpoint of another kind, such as audio-spectrogram-transformer"
             )
-        return []
+        return _audio.cut_off(splits, self.processor)
 
     def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
         name, arrays = _audio.features(rows["audio"], self.processor)

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from hftransfer.cells import Kind, seconds
 from hftransfer.errors import DataError, ModelError
+from hftransfer.metrics._scripts import spaced
 from hftransfer.plugins import nearest
 from hftransfer.tasks import IGNORED, Batch, Outputs, Task, _audio
 from hftransfer.tasks._text2text import changes, generated
@@ -106,7 +107,8 @@ class AutomaticSpeechRecognition(Task):
             most = getattr(config, "max_target_positions", self.max_target_length + 4) - 4
             if self.max_target_length > most:
                 raise ModelError(f"task.max_target_length: the checkpoint writes at most {most} tokens")
-            return []
+            heard = _audio.cut_off(splits, self.processor.feature_extractor)
+            return heard + self._written_whole(splits, most + 4) + _unspaced(splits)
         from transformers import AutoModelForCTC
 
         kind = AutoModelForCTC._model_mapping[type(config)]
@@ -126,10 +128,30 @@ class AutomaticSpeechRecognition(Task):
                         )
                 else:
                     unknown.update(c for c in written if c not in known)
-        if not unknown:
-            return []
         named = ", ".join(f"{c!r} ({n})" for c, n in unknown.most_common(12))
-        return [f"characters of validation and test that the vocabulary of the training text lacks: {named}"]
+        lacks = [f"characters of validation and test that the vocabulary of the training text lacks: {named}"]
+        return (lacks if unknown else []) + _unspaced(splits)
+
+    def _written_whole(self, splits: dict[str, Any], positions: int) -> list[str]:
+        """A warning for each split with texts that generation ends before their end.
+
+        Raises:
+            DataError: a text to train on has more tokens than the decoder has positions.
+        """
+        told = []
+        for split, rows in splits.items():
+            counts = [len(self._ids(text)) for text in rows["text"]]
+            if max(counts) > positions:
+                row = counts.index(max(counts))
+                raise DataError(
+                    f"row {row} of '{split}' has a text of {counts[row]} tokens, and the checkpoint takes {positions}"
+                )
+            if split != "train" and (cut := sum(count > self.max_target_length + 4 for count in counts)):
+                told.append(
+                    f"{cut} of {len(counts)} texts of '{split}' have more than the {self.max_target_length} tokens "
+                    "that are written: raise task.max_target_length"
+                )
+        return told
 
     def _written(self, text: str) -> str:
         """As the tokenizer spells it: in its case, with its delimiter between words."""
@@ -211,6 +233,13 @@ class AutomaticSpeechRecognition(Task):
 
     def answer(self, outputs: Outputs) -> dict[str, Any]:
         return {"text": self.decide(outputs)[0]}
+
+
+def _unspaced(splits: dict[str, Any]) -> list[str]:
+    """A warning where words cannot be told apart."""
+    if spaced(splits["test"]["text"]):
+        return []
+    return ["the texts have no spaces between words, so that wer counts whole texts: evaluation.metrics: [cer]"]
 
 
 class _Sizes:

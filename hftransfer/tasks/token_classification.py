@@ -3,6 +3,7 @@
 https://huggingface.co/docs/transformers/tasks/token_classification
 """
 
+import re
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -36,13 +37,25 @@ class TokenClassification(Task):
     def metrics(self) -> list[str]:
         return ["seqeval"]
 
+    def metric_config(self) -> str | None:
+        inside = [tag for tag in self.labels if tag != self.outside]
+        if all(re.fullmatch("[BIESLU](-.+)?", tag) for tag in inside):
+            return f"chunks-{self.outside}"
+        return f"{'runs' if self.outside in self.labels else 'words'}-{self.outside}"
+
     def open_processor(self, read: Callable[..., Any], config: Any, rows: Any) -> Any:
         try:
             # Tokenizers of the GPT-2 family take words only with this.
-            return padded(read(self.auto_processor, add_prefix_space=True))
+            made = padded(read(self.auto_processor, add_prefix_space=True))
         except ModelError:
             # Those of T5 and Llama would be made anew for it, out of files that need not be there.
-            return padded(read(self.auto_processor))
+            made = padded(read(self.auto_processor))
+        if not made.is_fast:
+            raise ModelError(
+                f"{type(made).__name__} does not tell which tokens are of which word: take a checkpoint "
+                "with a fast tokenizer (tokenizer.json)"
+            )
+        return made
 
     def fault(self, row: dict[str, Any]) -> str | None:
         if "tags" not in row:
@@ -146,8 +159,6 @@ class TokenClassification(Task):
         return " ".join(value)
 
     def plain(self) -> str:
-        if not self.processor.is_fast:
-            return ""
         encode = 'words = "A text.".split()\nmade = tokenizer.encode(words, is_pretokenized=True)'
         return plain_inputs(self.max_length, self.processor, encode) + (
             'names = json.loads((folder / "config.json").read_text())["id2label"]\n'

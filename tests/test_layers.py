@@ -1,0 +1,162 @@
+"""What a model is made of, in families whose parts lie otherwise; what of it trains, and what stays."""
+
+import _peft
+import numpy as np
+import pytest
+import tiny
+import torch
+import transformers
+
+from hftransfer import plugins
+from hftransfer.errors import ModelError, RecipeError
+from hftransfer.layers import depths
+from hftransfer.pipeline import run
+from hftransfer.planning import check
+from hftransfer.reading import parse_recipe
+from hftransfer.shrinking import drop_layers
+
+SMALL = {"vocab_size": 50, "hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32, "num_labels": 3}
+
+
+def _strategy(name, **fields):
+    return plugins.load("strategies", name)(**fields)
+
+
+def test_positions_that_all_blocks_read_are_no_part_of_the_last():
+    config = transformers.DebertaV2Config(
+        num_hidden_layers=2, relative_attention=True, pos_att_type=["p2c", "c2p"], max_position_embeddings=16, **SMALL
+    )
+    found = depths(transformers.DebertaV2ForSequenceClassification(config))
+    assert found["deberta.encoder.rel_embeddings.weight"] == 0
+    assert found["deberta.encoder.layer.1.output.dense.weight"] == 2 and found["classifier.weight"] == 3
+
+
+def test_lists_beside_each_other_are_parts_of_the_same_blocks():
+    config = transformers.SegformerConfig(
+        hidden_sizes=[8, 8, 16, 16], depths=[1, 1, 1, 1], num_attention_heads=[1, 1, 2, 2], num_labels=3
+    )
+    found = depths(transformers.SegformerForImageClassification(config))
+    for number in range(4):
+        own = {depth for name, depth in found.items() if name.split(".")[3:4] == [str(number)]}
+        assert own == {number + 1}, number
+    assert found["classifier.weight"] == 5
+
+
+@pytest.mark.parametrize("steps", [8, 40])
+def test_all_blocks_join_in_a_training_that_ends_within_an_epoch(steps):
+    """Ten steps make an epoch, of which Trainer tells a whole number."""
+    model = _peft.model("bert")
+    (callback,) = _strategy("gradual_unfreeze", every=1).callbacks(model)
+    state = transformers.TrainerState(max_steps=steps, num_train_epochs=-(-steps // 10))
+    for step in range(steps):
+        state.global_step, state.epoch = step, step / 10
+        callback.on_step_begin(None, state, None)
+        if step == 0:
+            assert not model.bert.encoder.layer[0].output.dense.weight.requires_grad
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("strategy", ["linear_probe", "last_layers"])
+def test_running_means_of_what_is_frozen_stay(strategy):
+    model = _peft.model("resnet")
+    made = _strategy(strategy, **({"layers": 1} if strategy == "last_layers" else {}))
+    before = {name: it.clone() for name, it in model.named_buffers()}
+    model = made.prepare(model).train()
+    for _ in range(3):
+        model(**_peft.batch("resnet", model))
+    frozen = {name for name, it in model.named_buffers() if torch.equal(it, before[name])}
+    assert any("embedder" in name for name in frozen)
+    assert (frozen == set(before)) is (strategy == "linear_probe")
+    model = made.merge(model).train()
+    assert all(module.training for module in model.modules())
+
+
+def test_a_config_tells_of_the_layers_that_stay(tmp_path):
+    sizes = {"vocab_size": 50, "hidden_size": 16, "num_layers": 4, "num_heads": 2, "intermediate_size": 32}
+    config = transformers.GPTNeoConfig(
+        attention_types=[[["global", "local"], 2]], pad_token_id=0, bos_token_id=1, eos_token_id=1, **sizes
+    )
+    model = transformers.GPTNeoForCausalLM(config)
+    drop_layers(model, 2)
+    model.save_pretrained(tmp_path)
+    again = transformers.AutoModelForCausalLM.from_pretrained(tmp_path).eval()
+    assert again.config.attention_layers == ["global", "local"]
+    ids = torch.randint(2, 50, (2, 7))
+    with torch.no_grad():
+        torch.testing.assert_close(again(ids).logits, model.eval()(ids).logits)
+
+
+def test_windows_of_the_layers_that_stay():
+    config = transformers.LongformerConfig(attention_window=[4, 8, 4, 8], num_hidden_layers=4, **SMALL)
+    model = transformers.LongformerForSequenceClassification(config)
+    drop_layers(model, 2)
+    assert model.config.attention_window == [4, 8]
+
+
+def _recipe(task, folder, *overrides, **more):
+    return parse_recipe(tiny.recipe(plugins.load("tasks", task)(), folder, **more), overrides=list(overrides))
+
+
+@pytest.mark.parametrize("strategy", ["linear_probe", "lp_ft", "few_shot", "multi_task", "gradual_unfreeze"])
+def test_activations_need_not_be_kept(strategy, tmp_path):
+    saving = ["training.gradient_checkpointing=true", "training.num_train_epochs=1"]
+    fields = ""
+    if strategy == "multi_task":
+        (tmp_path / "other.yaml").write_text(tiny.recipe(plugins.load("tasks", "text-classification")(), tmp_path))
+        fields = f", others: {{second: {tmp_path / 'other.yaml'}}}"
+    recipe = _recipe("text-classification", tmp_path, *saving, strategy=f"{{name: {strategy}{fields}}}")
+    assert run(recipe, tmp_path / "run").scores["test"]["tuned"]["accuracy"].count == 12
+
+
+def test_a_model_that_keeps_all_activations_is_named(tmp_path):
+    saving = ["training.gradient_checkpointing=true", "strategy=scratch"]
+    model = "model={config: {model_type: mobilenet_v2, image_size: 32}}"
+    with pytest.raises(RecipeError, match="gradient_checkpointing: a MobileNetV2ForImageClassification has none"):
+        check(_recipe("image-classification", tmp_path, *saving, model))
+
+
+def test_a_further_task_is_taken_as_it_is(tmp_path):
+    other = tmp_path / "other.yaml"
+    task = plugins.load("tasks", "text-classification")()
+    for told, said in (("augment: light\n  splits", "data.augment"), ("splits", "")):
+        text = tiny.recipe(task, tmp_path, more="seed: 1").replace("splits", told)
+        other.write_text(
+            text if said else text.replace("name: text-classification", "name: text-classification, focal_gamma: 2")
+        )
+        strategy = f"strategy={{name: multi_task, others: {{second: {other}}}}}"
+        from hftransfer.strategies import multi_task
+
+        multi_task._plan.cache_clear()
+        with pytest.raises(RecipeError, match="strategy.others.second: multi_task takes the rows"):
+            check(_recipe("text-classification", tmp_path, strategy))
+
+
+def test_learnt_variances_move(tmp_path):
+    (tmp_path / "other.yaml").write_text(tiny.recipe(plugins.load("tasks", "text-classification")(), tmp_path))
+    strategy = _strategy("multi_task", others={"second": str(tmp_path / "other.yaml")}, weighting="uncertainty")
+    assert strategy.rates(None) == {"log_variances": 100.0}
+    assert _strategy("multi_task", others={"second": "x"}).rates(None) == {}
+
+
+def test_workers_that_stay_draw_anew_in_each_epoch(tmp_path):
+    """Which rows of an epoch are alike to those of the first, seen by the sums of what the model is given."""
+    from hftransfer import training
+    from hftransfer.encoding import Encoded
+
+    rows = [{"row": i, "x": np.zeros(1)} for i in range(4)]
+    vary = training._vary(Encoded({}, lambda rows: [row["x"][0] for row in rows], _noisy), 0)
+    loader = torch.utils.data.DataLoader(rows, 2, collate_fn=vary, num_workers=1, persistent_workers=True)
+    seen = []
+    for epoch in (0, 1, 1):
+        vary.on_epoch_begin(None, transformers.TrainerState(epoch=epoch), None)
+        seen.append([value for batch in loader for value in batch])
+    assert seen[0] != seen[1] == seen[2]
+
+
+def _noisy(row, draw):
+    return row | {"x": draw.normal(size=1)}
+
+
+def test_a_module_in_full_is_one_that_is_there():
+    with pytest.raises(ModelError, match="strategy.modules_to_save: there is no module 'poler'; did you mean 'pooler'"):
+        _strategy("peft", config={"modules_to_save": "poler"}).prepare(_peft.model("bert"))
