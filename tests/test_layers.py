@@ -18,6 +18,11 @@ from hftransfer.shrinking import drop_layers
 SMALL = {"vocab_size": 50, "hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32, "num_labels": 3}
 
 
+def _first_number(name):
+    """Versions of Transformers name the parts of a stage differently, behind its number or before."""
+    return next((part for part in name.split(".") if part.isdigit()), None)
+
+
 def _strategy(name, **fields):
     return plugins.load("strategies", name)(**fields)
 
@@ -37,7 +42,7 @@ def test_lists_beside_each_other_are_parts_of_the_same_blocks():
     )
     found = depths(transformers.SegformerForImageClassification(config))
     for number in range(4):
-        own = {depth for name, depth in found.items() if name.split(".")[3:4] == [str(number)]}
+        own = {depth for name, depth in found.items() if _first_number(name) == str(number)}
         assert own == {number + 1}, number
     assert found["classifier.weight"] == 5
 
