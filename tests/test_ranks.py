@@ -45,7 +45,6 @@ def test_two_processes_train_what_one_trains_with_twice_the_rows(tmp_path):
         torch.testing.assert_close(second[name], tensor, atol=1e-4, rtol=1e-3)
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("part", range(3))
 def test_every_strategy_trains_in_two_processes(part, tmp_path):
     task, files = plugins.load("tasks", "text-classification")(), []
