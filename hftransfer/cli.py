@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hftransfer import plugins
-from hftransfer.errors import HFTransferError, RecipeError
+from hftransfer.errors import HFTransferError, HubError, RecipeError
 
 _KINDS = ("tasks", "strategies", "sources", "samples", "exporters", "metrics")
 
@@ -116,7 +116,6 @@ def _run(args: argparse.Namespace) -> int:
     from accelerate import PartialState
 
     if recipe.hub is not None and PartialState().is_main_process:
-        from hftransfer.errors import HubError
         from hftransfer.shipping import push
 
         try:

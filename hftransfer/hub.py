@@ -257,13 +257,13 @@ def push(repo: str, contents: dict[str, Path | bytes], run: str, *, private: boo
 def _refuse_another(repo: str, there: set[str], run: str) -> None:
     if not there - _EMPTY:
         return
-    owner = _owner(_file(repo, "result.json", None)) if "result.json" in there else None
-    if owner != run:
-        what = "another run's" if owner else "not from hftransfer"
+    theirs = owner(_file(repo, "result.json", None)) if "result.json" in there else None
+    if theirs != run:
+        what = "another run's" if theirs else "not from hftransfer"
         raise HubError(f"'{repo}' exists and is {what}; --force replaces it, --repo chooses another place")
 
 
-def _owner(record: str) -> str | None:
+def owner(record: str) -> str | None:
     """The id of the run that has written a record; None where no run has."""
     try:
         told = json.loads(record)

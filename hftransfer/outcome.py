@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import uuid
 from collections import Counter
 from dataclasses import replace
@@ -124,8 +123,8 @@ def collect(job: Job, recipe: dict[str, Any], histories: dict[str, Any], shipped
 def _identity(out: Path) -> str:
     """The id of the run that this one replaces, whose repository it may push to; else a new one."""
     replaced = out / "result.json"
-    told = json.loads(replaced.read_text(encoding="utf-8")) if replaced.is_file() else {}
-    return str(told.get("id") or uuid.uuid4().hex)
+    known = hub.owner(replaced.read_text(encoding="utf-8")) if replaced.is_file() else None
+    return known or uuid.uuid4().hex
 
 
 def _worst(plan: Plan, outputs: Outputs, decided: np.ndarray, references: np.ndarray) -> list[Example]:

@@ -91,8 +91,7 @@ def check(recipe: Recipe) -> Plan:
     for name in recipe.evaluation.metrics:
         check_fit(name, rows.task, rows.splits["test"])
     warned = [*_few_shots(recipe.data.shots, rows), *_known_groups(rows), *rows.task.check(rows.splits, origin.config)]
-    saving = bool(recipe.training.get("gradient_checkpointing"))
-    counts = [_parameters(rows.task, origin, fitting.strategy, saving) for fitting in fittings]
+    counts = [_parameters(rows.task, origin, fitting) for fitting in fittings]
     metrics = list(recipe.evaluation.metrics or rows.task.metrics())
     if recipe.export is not None:
         _check_promise(rows.task, origin.config, recipe.export, metrics)
@@ -265,12 +264,12 @@ def _pinned(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"model": model, "data": data, "evaluation": evaluation})
 
 
-def _parameters(task: Task, origin: Origin, strategy: Strategy, checkpointing: bool) -> dict[str, int]:
+def _parameters(task: Task, origin: Origin, fitting: Fitting) -> dict[str, int]:
     """Of the model that ships, and the most that train at a time."""
-    model = empty_model(task, origin)
+    model, strategy = empty_model(task, origin), fitting.strategy
     strategy.check(task, model)
     everything, trainable = [], []
-    if checkpointing and not model.supports_gradient_checkpointing:
+    if fitting.training.get("gradient_checkpointing") and not model.supports_gradient_checkpointing:
         raise RecipeError(f"training.gradient_checkpointing: a {type(model).__name__} has none; leave it out")
     for step, _ in strategy.steps():
         before, _ = parameters(model)

@@ -17,8 +17,8 @@ _FIELDS = {
     "annotations": ("image_id", "category_id", "bbox"),
     "categories": ("id", "name"),
 }
-# Of EXIF: the tag, and those of its values that turn a picture by a quarter.
-_ORIENTATION, _ON_THEIR_SIDE = 0x0112, (5, 6, 7, 8)
+# The orientations of EXIF that turn a picture by a quarter.
+_ON_THEIR_SIDE = (5, 6, 7, 8)
 _SPLITS = {"train": ("train",), "validation": ("valid", "val", "dev"), "test": ("test",)}
 
 
@@ -113,13 +113,13 @@ def _rows(file: Path, table: dict[str, Any], root: Path, split: str) -> list[dic
 
 def _refuse_other_size(file: Path, image: dict[str, Any], picture: Path) -> None:
     """Boxes are in the pixels of the size that the JSON names; a picture is seen as its EXIF orientation turns it."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import ExifTags, Image, UnidentifiedImageError
 
     told = (image.get("width"), image.get("height"))
     try:
         with Image.open(picture) as opened:
             # Where the head tells of none, a PNG would be read to its end to find one.
-            turned = "exif" in opened.info and opened.getexif().get(_ORIENTATION, 1) in _ON_THEIR_SIDE
+            turned = "exif" in opened.info and opened.getexif().get(ExifTags.Base.Orientation) in _ON_THEIR_SIDE
             size = opened.size[::-1] if turned else opened.size
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
         # What cannot be read is told with its row.

@@ -38,5 +38,5 @@ class Lora(_Adapted):
         targets = self.target_modules or block_linears(model)
         if not targets:
             raise ModelError(f"lora finds no Linear layer in the repeated blocks of {type(model).__name__}")
-        check_modules(model, "target_modules", targets)
+        check_modules(model, "target_modules", self.target_modules or [])
         return self.attach(model, LoraConfig, self.model_dump() | {"target_modules": targets})

@@ -19,8 +19,6 @@ from hftransfer.tasks import Task
 _OURS = {"peft_type", "task_type", "inference_mode", "total_step", "base_model_name_or_path"}
 # They have the method and refuse it, or need what no recipe tells (several tasks, adapters, tokens).
 _UNMERGED = {"lily", "poly", "shadow", "trainable_tokens", "xlora"}
-
-
 # The running means of PEFT's RankAllocator.
 _IMPORTANCE = ("exp_avg_ipt", "exp_avg_unc")
 

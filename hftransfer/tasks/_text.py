@@ -27,12 +27,21 @@ def check_positions(max_length: int, tokenizer: Any, config: Any) -> None:
     """Refuse texts longer than the model has positions for.
 
     Raises:
-        ModelError: it has fewer. Models whose positions are relative take any length.
+        ModelError: as `refuse_longer`.
+    """
+    refuse_longer("max_length", max_length, longest(max_length, tokenizer), config)
+
+
+def refuse_longer(key: str, asked: int, kept: int, config: Any) -> None:
+    """Refuse a field of the task that asks for more tokens of a text than the model has positions for.
+
+    Raises:
+        ModelError: so many as would be kept of it. Models whose positions are relative take any length.
     """
     positions = getattr(config, "max_position_embeddings", None)
     relative = getattr(config, "position_biased_input", True) is False
-    if isinstance(positions, int) and positions > 0 and not relative and longest(max_length, tokenizer) > positions:
-        raise ModelError(f"task.max_length: {max_length} is more than the {positions} tokens that the checkpoint takes")
+    if isinstance(positions, int) and 0 < positions < kept and not relative:
+        raise ModelError(f"task.{key}: {asked} is more than the {positions} tokens that the checkpoint takes")
 
 
 def plain_inputs(max_length: int, tokenizer: Any, encode: str) -> str:

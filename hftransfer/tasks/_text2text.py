@@ -12,8 +12,8 @@ import numpy as np
 from pydantic import Field
 
 from hftransfer.cells import Kind
-from hftransfer.errors import ModelError
 from hftransfer.tasks import IGNORED, Batch, Outputs, Task
+from hftransfer.tasks._text import refuse_longer
 
 
 class _Text2Text(Task):
@@ -49,12 +49,8 @@ class _Text2Text(Task):
         )
 
     def check(self, splits: dict[str, Any], config: Any) -> list[str]:
-        positions = getattr(config, "max_position_embeddings", None)
         for key in ("max_source_length", "max_target_length"):
-            if isinstance(positions, int) and 0 < positions < getattr(self, key):
-                raise ModelError(
-                    f"task.{key}: {getattr(self, key)} is more than the {positions} tokens that the checkpoint takes"
-                )
+            refuse_longer(key, getattr(self, key), getattr(self, key), config)
         return []
 
     def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
