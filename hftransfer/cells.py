@@ -39,12 +39,38 @@ def cast(kind: Kind, role: str, rows: Any, decode: bool) -> Any:
         raise DataError(f"the column of the role '{role}' should hold {kind}, and holds {feature}") from None
 
 
+def class_names(feature: Any) -> list[str] | None:
+    """The names that a data set gives to the numbers in a column of classes, or of lists of them."""
+    found: list[str] | None = getattr(feature, "names", None)
+    return class_names(feature.feature) if found is None and hasattr(feature, "feature") else found
+
+
+def nameless(feature: Any, cell: Any) -> int | None:
+    """A number within a cell which the data set names classes for, and not this one: -1, where a label is unknown."""
+    if getattr(feature, "names", None) is not None:
+        return cell if isinstance(cell, int) and not 0 <= cell < len(feature.names) else None
+    if isinstance(feature, dict) and isinstance(cell, dict):
+        parts = [(feature[key], one) for key, one in cell.items()]
+    else:
+        parts = [(feature.feature, one) for one in cell] if hasattr(feature, "feature") and cell else []
+    return next((it for it in (nameless(*part) for part in parts) if it is not None), None)
+
+
 def rgb(picture: Any) -> Any:
-    """A PIL image in mode RGB; 16 bits a channel are scaled to 8, where `convert` alone would cut them off."""
+    """A PIL image in mode RGB; 16 bits a channel are scaled to 8, where `convert` alone would cut them off.
+
+    Raises:
+        ValueError: it holds decimals, of which nobody knows what is white.
+    """
+    if picture.mode == "F":
+        raise ValueError("decimals")
     if picture.mode.startswith("I;16") or picture.mode == "I":
         from PIL import Image
 
-        picture = Image.fromarray((np.asarray(picture, dtype=np.uint32) >> 8).clip(0, 255).astype(np.uint8))
+        whole = np.asarray(picture, dtype=np.uint32)
+        # Eight bits in 32.
+        shift = 0 if picture.mode == "I" and whole.max(initial=0) < 256 else 8
+        picture = Image.fromarray((whole >> shift).clip(0, 255).astype(np.uint8))
     return picture.convert("RGB")
 
 

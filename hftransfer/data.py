@@ -181,7 +181,7 @@ def _clean(task: Task, rows: Any, split: str, on_error: str) -> tuple[Any, list[
     bad: list[tuple[int, str]] = []
     for number, row in enumerate(tqdm(rows, desc=f"reading {split}", unit="row", leave=False)):
         try:
-            hashes.append(_examine(task, row))
+            hashes.append(_examine(task, row, rows.features))
             good.append(number)
         except DataError as error:
             bad.append((number, str(error)))
@@ -197,7 +197,7 @@ def _clean(task: Task, rows: Any, split: str, on_error: str) -> tuple[Any, list[
     return rows.select(good), hashes, len(bad)
 
 
-def _examine(task: Task, row: dict[str, Any]) -> str:
+def _examine(task: Task, row: dict[str, Any], features: Any) -> str:
     """The hash of a row's inputs.
 
     Raises:
@@ -208,6 +208,8 @@ def _examine(task: Task, row: dict[str, Any]) -> str:
     for role, cell in row.items():
         if cell is None and (role in task.may_be_empty or role == GROUP):
             continue
+        if role in task.targets and (unknown := cells.nameless(features[role], cell)) is not None:
+            raise DataError(f"the {role} {unknown} is none of the classes that the data set names")
         values[role], content = cells.read(_kind(task, role), role, cell)
         if role not in task.targets and role != GROUP:
             digest.update(content)

@@ -1,7 +1,7 @@
 """Predict and score, one path for pretrained, tuned, exported and quantized models."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,14 @@ from hftransfer import plugins
 from hftransfer.encoding import Encoded
 from hftransfer.errors import HubError, RecipeError
 from hftransfer.results import RuntimeFacts, Score
-from hftransfer.tasks import Outputs, Task
+from hftransfer.tasks import Outputs, Task, stacked
 
 _FOLDER = Path(__file__).parent / "metrics"
 # Timed calls by batch size, and seconds after which a slow model has been timed often enough.
 _TIMED = {1: 40, 8: 15}
 _WARM, _LEAST, _ENOUGH = 3, 5, 5.0
+# Rows of all resamples in memory together, 8 bytes each.
+_DRAWN_AT_ONCE = 2**25
 
 
 @dataclass(frozen=True)
@@ -36,14 +38,18 @@ class Metric:
         details = {name: float(value) for name, value in found.items() if name.startswith(f"{key}.")}
         return {self.name: float(found.get(key, next(iter(found.values()))))} | details
 
-    def resampled(self, predictions: np.ndarray, references: np.ndarray, draws: np.ndarray) -> dict[str, np.ndarray]:
-        """Name -> a value for each draw of rows; `draws` has the shape (resamples, rows)."""
-        if hasattr(self.module, "resampled"):
-            times = np.stack([np.bincount(draw, minlength=len(references)) for draw in draws])
-            made: dict[str, np.ndarray] = self.module.resampled(predictions, references, times)
-            return made
-        found = [self(predictions[rows], references[rows]) for rows in draws]
-        return {name: np.array([one.get(name, np.nan) for one in found]) for name in self(predictions, references)}
+    def values(
+        self, predictions: np.ndarray, references: np.ndarray, draws: Iterable[np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """Name -> the value on all rows, then on each draw of rows; `draws` are of shape (some resamples, rows)."""
+        if not hasattr(self.module, "weighted"):
+            drawn = (self(predictions[rows], references[rows]) for some in draws for rows in some)
+            found = [self(predictions, references), *drawn]
+            return {name: np.array([one.get(name, np.nan) for one in found]) for name in found[0]}
+        weighted, count = self.module.weighted(predictions, references), len(references)
+        times = (np.stack([np.bincount(rows, minlength=count) for rows in some]) for some in draws)
+        parts = [weighted(np.ones((1, count), dtype=int)), *map(weighted, times)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 @dataclass(frozen=True)
@@ -60,13 +66,15 @@ class Scorer:
 
         Rows are drawn with replacement, the same draws for every variant.
         """
-        draws = np.random.default_rng(self.seed).integers(0, len(references), (self.resamples, len(references)))
-        found = {}
+        found: dict[str, np.ndarray] = {}
         for metric in self.metrics:
-            resampled = metric.resampled(predictions, references, draws)
-            for name, value in metric(predictions, references).items():
-                found[name] = np.concatenate([[value], resampled[name]])
+            found |= metric.values(predictions, references, self._draws(len(references)))
         return found
+
+    def _draws(self, count: int) -> Iterator[np.ndarray]:
+        rng, most = np.random.default_rng(self.seed), max(1, _DRAWN_AT_ONCE // count)
+        for done in range(0, self.resamples, most):
+            yield rng.integers(0, count, (min(most, self.resamples - done), count))
 
     def interval(self, values: np.ndarray, count: int) -> Score:
         """A score out of its values as `resample` gives them, or as the difference of two of them.
@@ -151,19 +159,7 @@ def predict(task: Task, model: Any, encoded: Encoded, split: str, batch_size: in
             bar.update(min(len(batch) * state.num_processes, bar.total - bar.n))
     shared = gather_object(found) if state.num_processes > 1 else found
     outputs = [output for _, output in sorted(shared, key=lambda pair: pair[0])]
-    return {name: _stack([output[name] for output in outputs]) for name in outputs[0]}
-
-
-def _stack(arrays: list[np.ndarray]) -> np.ndarray:
-    """One array of all, filled up to the largest shape with NaN, whole numbers with -1."""
-    shape = tuple(max(sizes) for sizes in zip(*(array.shape for array in arrays), strict=True))
-    fill = np.nan if arrays[0].dtype.kind == "f" else -1
-
-    def whole(array: np.ndarray) -> np.ndarray:
-        missing = [(0, size - own) for size, own in zip(shape, array.shape, strict=True)]
-        return np.pad(array, missing, constant_values=fill)
-
-    return np.stack([array if array.shape == shape else whole(array) for array in arrays])
+    return {name: stacked([output[name] for output in outputs]) for name in outputs[0]}
 
 
 def _by_length(rows: Any) -> list[int]:

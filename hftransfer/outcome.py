@@ -57,8 +57,8 @@ def _by_group(plan: Plan, made: Scorer, outputs: dict[str, Outputs]) -> dict[str
     test = plan.rows.splits["test"]
     if GROUP not in test.column_names:
         return {}
-    known = getattr(test.features[GROUP], "names", None)
-    names = np.array([known[value] if known and value is not None else str(value) for value in test[GROUP]])
+    known = dict(enumerate(getattr(test.features[GROUP], "names", None) or []))
+    names = np.array([known.get(value, str(value)) for value in test[GROUP]])
     references = _references(plan, "test")
     decided = {variant: plan.task.decide(it) for variant, it in outputs.items()}
     found: dict[str, dict[str, Score]] = {}

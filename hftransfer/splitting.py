@@ -58,6 +58,7 @@ def split(
             continue
         count = size if isinstance(size, int) else max(1, round(size * len(raw[train])))
         pool, part = _take(pool, groups, count, name, seed, "label" in task.targets - task.optional)
+        pool, part = _kept(pool, part, task.named(raw[train]))
         places[name] = (train, part)
     places["train"] = (train, pool)
     return places
@@ -86,6 +87,18 @@ def _take(
         )
     left, part = train_test_split(pool, test_size=count, stratify=strata, random_state=seed)
     return sorted(left), sorted(part)
+
+
+def _kept(pool: list[int], part: list[int], names: list[list[str]] | None) -> tuple[list[int], list[int]]:
+    """Both without the rows of the second that alone have a class: those train, with the first."""
+    if names is None:
+        return pool, part
+    known, back = {name for row in pool for name in names[row]}, set()
+    for row in part:
+        if not known.issuperset(names[row]):
+            known.update(names[row])
+            back.add(row)
+    return sorted({*pool, *back}), [row for row in part if row not in back]
 
 
 def remove_duplicates(places: dict[str, tuple[str, list[int]]], hashes: dict[str, list[str]]) -> dict[str, int]:

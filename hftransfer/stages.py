@@ -9,6 +9,7 @@ import numpy as np
 
 from hftransfer.drift import drift
 from hftransfer.encoding import Encoded
+from hftransfer.errors import ModelError
 from hftransfer.evaluation import Scorer, load_metric, predict, runtime
 from hftransfer.mixing import mix
 from hftransfer.modeling import Checkpoint
@@ -116,7 +117,7 @@ def baseline(job: Job, fitting: Fitting) -> History:
             model, encoded, history = _fit(job, fitting)
             job.plan.task.finish(model)
         with workspace.timed(f"score {name}"):
-            workspace.arrays(f"{name}/outputs", lambda: job.predict(model, encoded, name, job.scored))
+            workspace.arrays(f"{name}/outputs", lambda: _sound(job.predict(model, encoded, name, job.scored), name))
         return history
 
     history: History = workspace.record(f"{name}/history", make)
@@ -153,10 +154,25 @@ def score_tuned(job: Job) -> None:
     """Outputs of the tuned model as its folder holds it."""
 
     def make() -> dict[str, np.ndarray]:
-        return job.predict(job.shipped(), job.encoded, "tuned", job.scored)
+        return _sound(job.predict(job.shipped(), job.encoded, "tuned", job.scored), "tuned")
 
     with job.workspace.timed("score tuned"):
         job.note("tuned", job.workspace.arrays("tuned/outputs", make))
+
+
+def _sound(outputs: dict[str, np.ndarray], variant: str) -> dict[str, np.ndarray]:
+    """The outputs of a training that has not diverged.
+
+    Raises:
+        ModelError: it has: all that the model answers is NaN, and a metric would count that as some class.
+    """
+    for array in outputs.values():
+        if array.dtype.kind == "f" and np.isnan(array).all():
+            raise ModelError(
+                f"the training of '{variant}' has diverged, its outputs are no numbers: lower training.learning_rate, "
+                "or train without fp16"
+            )
+    return outputs
 
 
 def drifted(job: Job) -> list[float]:

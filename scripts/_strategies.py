@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 
+from scipy.stats import ttest_rel
+
 ROOT = Path(__file__).parent.parent
 RUNS = ROOT / "runs" / "strategies"
 PAGE = ROOT / "docs" / "strategies.md"
@@ -297,14 +299,17 @@ def _mean(row: Sequence[dict], key: str) -> float | None:
     return statistics.mean(values) if values else None
 
 
+def _apart(row: Sequence[dict], other: Sequence[dict]) -> str:
+    """Mean difference of the scores of two rows with its 95 % interval by Student's t, paired by seed."""
+    mine, theirs = ([facts["score"] for facts in it] for it in (row, other))
+    low, high = ttest_rel(mine, theirs).confidence_interval()
+    return f"{statistics.mean(mine) - statistics.mean(theirs):+.3f} [{low:+.3f}, {high:+.3f}]"
+
+
 def _table(rows: dict[str, list[dict]], shifts: tuple[str, ...]) -> str:
-    head = [
-        "strategy",
-        "score: mean ± deviation",
-        "lowest",
-        *shifts,
-        *_COSTS.values(),
-    ]
+    full = rows.get("full", [])
+    beside = ["against full, 95 % interval over the seeds"] if full else []
+    head = ["strategy", "score: mean ± deviation", "lowest", *beside, *shifts, *_COSTS.values()]
     lines = [head, ["---"] * len(head)]
     for label, row in sorted(rows.items(), key=lambda item: -(_mean(item[1], "score") or 0)):
         values = [facts["score"] for facts in row]
@@ -314,6 +319,7 @@ def _table(rows: dict[str, list[dict]], shifts: tuple[str, ...]) -> str:
                 label,
                 f"{statistics.mean(values):.3f}" + (f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""),
                 f"{min(values):.3f}",
+                *(["" if row is full else _apart(row, full)] if full else []),
                 *(f"{_mean(row, shift):.3f}" for shift in shifts),
                 *(f"{cost:,.{_DIGITS.get(key, 0)}f}" if cost else "" for key, cost in costs.items()),
             ]

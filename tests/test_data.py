@@ -82,6 +82,34 @@ def test_a_row_of_several_labels_may_have_none(tmp_path):
     assert found.task.labels == ("x", "y") and [0.0, 0.0] in found.splits["train"]["label"][:]
 
 
+def test_a_number_without_a_name_is_no_label(tmp_path):
+    from datasets import ClassLabel, Features, Value
+
+    columns = {"text": [f"text {i}" for i in range(40)], "label": [-1 if i == 7 else i % 2 for i in range(40)]}
+    features = Features({"text": Value("string"), "label": ClassLabel(names=["no", "yes"])})
+    Dataset.from_dict(columns, features).to_parquet(tmp_path / "rows.parquet")
+    source = "{name: parquet, train: " + str(tmp_path / "rows.parquet") + "}"
+    with pytest.raises(DataError, match="1 of 40 rows .*first row 7: the label -1 is none of the classes"):
+        _load("text-classification", source)
+    rows = _load("text-classification", source, "on_error: skip")
+    assert rows.facts.skipped["train"] == 1 and rows.task.labels == ("no", "yes")
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_rows_that_alone_have_a_label_train(seed, tmp_path):
+    lists = [f"text {i},{'x;rare' if i == 7 else ['x;y', 'y', 'x'][i % 3]}" for i in range(40)]
+    more = "columns: {text: body, label: topic}\n  splits: {validation: 10, test: 20}\nseed: " + str(seed)
+    task = "{name: text-classification, separator: ';'}"
+    found = _load(task, _csv(tmp_path / "a.csv", lists), more)
+    assert found.task.labels == ("rare", "x", "y") and "text 7" in found.splits["train"]["text"][:]
+    assert sum(found.facts.rows.values()) == 40
+    tagged = [{"tokens": ["a", str(i)], "tags": ["O", "B-RARE" if i == 7 else "B-X"]} for i in range(40)]
+    Dataset.from_list(tagged).to_json(tmp_path / "rows.json")
+    source = "{name: json, train: " + str(tmp_path / "rows.json") + "}"
+    found = _load("token-classification", source, "splits: {validation: 10, test: 20}\nseed: " + str(seed))
+    assert found.task.labels == ("O", "B-RARE", "B-X") and ["a", "7"] in found.splits["train"]["tokens"][:]
+
+
 def test_labels_in_columns_of_their_own_are_read_as_they_are_written(tmp_path):
     head, rows = "body,toxic,rude", [f"text {i},{['yes', 'no'][i % 2]},{i % 3 == 0:d}.0" for i in range(40)]
     (tmp_path / "a.csv").write_text("\n".join([head, *rows]))
@@ -120,6 +148,16 @@ def test_a_corrupt_image_is_named_and_can_be_left_out(tmp_path):
     assert (
         _load("image-classification", source, "splits: {validation: 2}\n  on_error: skip").facts.skipped["train"] == 1
     )
+
+
+def test_pictures_of_more_than_8_bits_keep_what_they_show():
+    from hftransfer import cells
+
+    shades = np.array([[0, 100], [200, 255]])
+    for picture in (Image.fromarray(shades.astype(np.int32)), Image.fromarray((shades * 257).astype(np.uint16))):
+        assert np.asarray(cells.rgb(picture))[..., 0].tolist() == shades.tolist()
+    with pytest.raises(ValueError, match="decimals"):
+        cells.rgb(Image.fromarray(shades.astype(np.float32)))
 
 
 def test_the_rows_that_the_shots_leave_are_unlabelled():

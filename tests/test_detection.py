@@ -57,7 +57,7 @@ def test_resampling_every_row_once_gives_the_metric_and_intervals_hold_it(seed):
     found, truth = _found(seed, count=30)
     metric = load_metric("map", None)
     value = metric(found, truth)
-    once = metric.module.resampled(found, truth, np.ones((1, len(truth)), dtype=int))
+    once = metric.module.weighted(found, truth)(np.ones((1, len(truth)), dtype=int))
     for name, number in value.items():
         assert once[name][0] == pytest.approx(number)
     scorer = Scorer([metric], 0.95, 50, 0)
@@ -65,7 +65,7 @@ def test_resampling_every_row_once_gives_the_metric_and_intervals_hold_it(seed):
     assert score["map"].low <= value["map"] <= score["map"].high
     rows = np.array([0, 0, *range(2, 30)])
     times = np.bincount(rows, minlength=30)[None]
-    twice = metric.module.resampled(found, truth, times)["map"][0]
+    twice = metric.module.weighted(found, truth)(times)["map"][0]
     assert twice == pytest.approx(metric(found[rows], truth[rows])["map"], abs=0.01)
 
 
@@ -137,7 +137,7 @@ def test_a_coco_folder_has_its_splits_categories_and_empty_images(layout, tmp_pa
     rows = _load(_coco(tmp_path, layout))
     assert rows.facts.rows == {"train": 5, "validation": 5, "test": 5}
     assert rows.task.labels == ("cat", "dog")
-    assert rows.splits["train"][1]["objects"] == {"bbox": [[2, 2, 8, 9]], "category": [1]}
+    assert rows.splits["train"][1]["objects"] == {"bbox": [[2, 2, 10, 11]], "category": [1]}
     assert rows.splits["train"][4]["objects"] == {"bbox": [], "category": []}
     assert rows.task.references(rows.splits["test"])[0]["boxes"].tolist() == [[2, 2, 10, 11]]
 

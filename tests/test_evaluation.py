@@ -40,6 +40,18 @@ def test_an_interval_has_the_width_of_the_binomial():
     assert score == scorer.interval(scorer.resample(predictions, references)["accuracy"], 400)
 
 
+def test_resamples_of_many_rows_are_drawn_a_few_at_a_time(monkeypatch):
+    generator = np.random.default_rng(0)
+    classes = generator.integers(0, 3, 50), generator.integers(0, 3, 50)
+    words = tuple(np.array([" ".join(row) for row in generator.choice(["a", "b"], (50, 4))]) for _ in range(2))
+    for name, rows in {"f1": classes, "wer": words}.items():
+        scorer = Scorer([load_metric(name, None)], 0.95, 100, seed=0)
+        whole = scorer.resample(*rows)[name]
+        with monkeypatch.context() as patch:
+            patch.setattr("hftransfer.evaluation._DRAWN_AT_ONCE", 7 * 50)
+            np.testing.assert_array_equal(scorer.resample(*rows)[name], whole)
+
+
 def test_the_interval_of_a_gain_is_paired():
     references = np.zeros(400, dtype=int)
     mine = (np.arange(400) < 80).astype(int)

@@ -8,7 +8,7 @@ from datasets import Dataset
 
 from hftransfer import cells, plugins
 from hftransfer.data import load_rows
-from hftransfer.errors import DataError
+from hftransfer.errors import DataError, ModelError
 from hftransfer.modeling import open_origin
 from hftransfer.pipeline import run
 from hftransfer.planning import check
@@ -79,7 +79,7 @@ def test_the_vocabulary_is_that_of_the_training_text_with_blank_and_delimiter(tm
 def test_a_text_longer_than_its_frames_is_named(tmp_path):
     # 0.1 s are 4 or 5 frames of the tiny model.
     rows = [(0.1, "far too long for so short a sound")] * 1 + ROWS
-    with pytest.raises(DataError, match=r"characters to write in \d+ frames"):
+    with pytest.raises(DataError, match="1 of .* rows of 'train' have more characters than frames"):
         for seed in range(8):
             recipe = _recipe(tmp_path, rows)
             check(recipe.model_copy(update={"seed": seed}))
@@ -99,12 +99,40 @@ def test_characters_that_training_lacks_are_counted_and_named(tmp_path):
     assert f"'ž' ({2 * len(lacking)})" in warning
 
 
+def test_frames_of_no_character_are_blanks(tmp_path):
+    task = check(_recipe(tmp_path, ROWS)).task
+    known = task.processor.tokenizer.get_vocab()
+    ids = np.array([[known[c] for c in ["e", "<unk>", "s", "<pad>", "s", "s", "|", "<unk>", "|", "n"]] + [-1]])
+    assert task.decide({"ids": ids}).tolist() == ["ess n"]
+
+
+def test_what_masks_are_wider_than_is_padded_for_training():
+    import torch
+    from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2ForSequenceClassification
+
+    config = tiny._wav2vec2()
+    config.mask_time_prob = 0.5
+    model = Wav2Vec2ForSequenceClassification(config).train()
+    collate = _audio.collator(Wav2Vec2FeatureExtractor(), config)
+    batch = collate([{"input_values": np.random.default_rng(i).normal(size=1600)} for i in range(2)])
+    assert batch["attention_mask"].sum(dim=1).tolist() == [1600, 1600]
+    assert torch.isfinite(model(**batch).logits).all()
+
+
+def test_spectrograms_of_any_length_are_refused():
+    from transformers import SeamlessM4TFeatureExtractor, WhisperFeatureExtractor
+
+    _audio.check(WhisperFeatureExtractor())
+    with pytest.raises(ModelError, match="SeamlessM4TFeatureExtractor makes spectrograms of any length"):
+        _audio.check(SeamlessM4TFeatureExtractor())
+
+
 def test_an_empty_text_and_a_silent_recording_are_named(tmp_path):
     with pytest.raises(DataError, match="the text is empty"):
         check(_recipe(tmp_path, [*ROWS, (0.5, " ")]))
     soundfile.write(tmp_path / "silence.wav", np.zeros(8000), 16000)
     audio = (np.zeros(8000, np.float32), 16000)
-    assert "silence" in _audio.fault({"audio": audio})
+    assert "silence" in _audio.fault({"audio": audio}, silent=False) and _audio.fault({"audio": audio}) is None
 
 
 def test_whisper_is_made_from_a_config_with_a_tokenizer_of_the_training_text(tmp_path):
@@ -166,7 +194,9 @@ def test_texts_longer_than_whisper_writes_are_told(tmp_path):
     texts = [text for _, text in rows]
     (told,) = task._written_whole({"train": {"text": texts[:3]}, "test": {"text": texts[4:]}}, 20)
     assert told.startswith("1 of 20 texts of 'test' have more than the 2 tokens")
-    with pytest.raises(DataError, match="row 3 of 'train' has a text of 42 tokens, and the checkpoint takes 20"):
+    with pytest.raises(
+        DataError, match="1 of .* rows of 'train' have a text of more than the 20 tokens .* leave them out: 3"
+    ):
         task._written_whole({"train": {"text": texts}}, 20)
 
 

@@ -212,6 +212,22 @@ def test_the_page_of_peft_is_what_was_tried(family):
     assert list(told[family]) == _peft.column(family), "scripts/docs writes it"
 
 
+def test_every_method_is_counted_before_there_are_weights():
+    """A recipe is checked on a model without weights; what the page says trains has to pass there too."""
+    counts = {}
+    for device in ("meta", "cpu"):
+        for method in _peft.methods():
+            bert = _peft.model("bert")
+            with torch.device(device):
+                model = type(bert)(bert.config)
+            adapted = plugins.load("strategies", "peft")(method=method, config=_peft.SIZES.get(method, {})).prepare(
+                model
+            )
+            counts.setdefault(method, []).append(sum(it.numel() for it in adapted.parameters() if it.requires_grad))
+    # Without weights AdaLoRA counts the rank of each layer as trained.
+    assert all(counted == pytest.approx(trained, abs=12) for counted, trained in counts.values()), counts
+
+
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [

@@ -9,9 +9,11 @@ import tiny
 from datasets import Dataset
 
 from hftransfer import metrics, plugins
-from hftransfer.errors import DataError, RecipeError
+from hftransfer.errors import DataError, ModelError, RecipeError
+from hftransfer.evaluation import load_metric
 from hftransfer.planning import check
 from hftransfer.reading import parse_recipe
+from hftransfer.stages import _sound
 
 
 def _rows(*labels):
@@ -86,6 +88,36 @@ def test_training_sees_crops_and_flips_of_an_image_in_its_own_size():
     flip = plugins.load("tasks", "image-classification")(flip=True)
     seen = {flip.vary(row, np.random.default_rng(seed))["pixel_values"][0, 0, 0] for seed in range(8)}
     assert seen == {0.0, 11.0}
+
+
+@pytest.mark.parametrize(
+    ("spelling", "scheme"),
+    [("B-PER I-PER", "chunks"), ("B-PER M-PER", "chunks"), ("b_per i_per", "chunks"), ("PER PER", "runs")],
+)
+def test_an_entity_is_found_whatever_the_spelling_of_its_tags(spelling, scheme):
+    begin, inside = spelling.split()
+    task = plugins.load("tasks", "token-classification")().know(labels=("O", *sorted({begin, inside})))
+    assert task.metric_config() == f"{scheme}-O"
+    metric = load_metric("seqeval", task.metric_config())
+    truth = np.empty(2, dtype=object)
+    truth[:] = [[begin, inside, inside, "O"], ["O", begin, "O", "O"]]
+    half = np.empty(2, dtype=object)
+    half[:] = [[begin, inside, "O", "O"], ["O", begin, "O", "O"]]
+    assert metric(truth, truth)["seqeval"] == 1 and metric(half, truth)["seqeval"] == 0.5
+
+
+def test_texts_that_are_cut_are_told_of(tmp_path):
+    task = plugins.load("tasks", "text-classification")()
+    text = tiny.recipe(task, tmp_path).replace(f"name: {task.name}", f"name: {task.name}, max_length: 3")
+    (told,) = [it for it in check(parse_recipe(text)).warnings if "are cut" in it]
+    assert told.startswith("task.max_length: texts of more than 3 tokens are cut: 100 % of train, 100 % of validation")
+
+
+def test_training_that_has_diverged_ends_with_a_sentence():
+    with pytest.raises(ModelError, match="'full' has diverged"):
+        _sound({"test/logits": np.full((3, 2), np.nan)}, "full")
+    padded = {"test/logits": np.array([[0.5, np.nan]]), "test/ids": np.array([[1, -1]])}
+    assert _sound(padded, "full") is padded
 
 
 def test_a_model_that_has_diverged_gets_no_score_for_it():

@@ -31,10 +31,10 @@ class Additive(evaluate.Metric, ABC):
     def value(self, sums):
         """Sums of counts, shape (..., n), to values of shape (...)."""
 
-    def resampled(self, predictions, references, times):
-        """Name -> a value for each of `times` (resamples, rows), how often each row is drawn."""
+    def weighted(self, predictions, references):
+        """A function from `times` (resamples, rows), how often each row is drawn, to name -> a value for each."""
         counts = self.statistics(predictions, references)
-        return {name: self.value(times @ rows) for name, rows in counts.items()}
+        return lambda times: {name: self.value(times @ rows) for name, rows in counts.items()}
 
     def _compute(self, predictions, references):
         found = self.statistics(predictions, references)

@@ -38,17 +38,21 @@ class Map(evaluate.Metric):
         values = np.where(precision < 0, np.nan, precision).mean(axis=1).T
         return {name: float(value[0]) for name, value in _named(values[None], labels).items()}
 
-    def resampled(self, predictions, references, times):
-        """Name -> a value for each of `times` (resamples, rows), how often each row is drawn.
+    def weighted(self, predictions, references):
+        """A function from `times` (resamples, rows), how often each row is drawn, to name -> a value for each.
 
         What COCO's accumulation does, with a weight for each image; the boxes are matched once.
         """
         labels, found = _matched(predictions, references)
-        values = np.full((len(times), len(labels), len(found.params.iouThrs)), np.nan)
-        for number in range(len(labels)):
-            images = found.evalImgs[number * len(references) : (number + 1) * len(references)]
-            values[:, number] = _resampled_class(images, times)
-        return _named(values, labels)
+
+        def values(times):
+            made = np.full((len(times), len(labels), len(found.params.iouThrs)), np.nan)
+            for number in range(len(labels)):
+                images = found.evalImgs[number * len(references) : (number + 1) * len(references)]
+                made[:, number] = _resampled_class(images, times)
+            return _named(made, labels)
+
+        return values
 
 
 def _named(values, labels):

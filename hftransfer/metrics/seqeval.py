@@ -3,8 +3,8 @@
 https://github.com/chakki-works/seqeval
 
 The config says what the tags are, and behind a hyphen the tag of words that belong to nothing: `chunks-O` for B-PER and
-its like (IOB, BIOES, BILOU), `runs-O` for bare names, of which equal neighbours are one entity, `words-O` for a tag on
-every word (parts of speech), each of which is one: the F1 of all is then the accuracy.
+its like (IOB, BIOES, BILOU, BMES), `runs-O` for bare names, of which equal neighbours are one entity, `words-O` for a
+tag on every word (parts of speech), each of which is one: the F1 of all is then the accuracy.
 """
 
 import numpy as np
@@ -33,10 +33,13 @@ class Seqeval(Additive):
         """The tags as seqeval spells them."""
         scheme, _, outside = self.config_name.partition("-")
         begin = {"runs": "I-", "words": "S-"}.get(scheme)
-        alike = {"L": "E", "U": "S"}
-        return [
-            "O" if tag == outside else f"{begin}{tag}" if begin else alike.get(tag[0], tag[0]) + tag[1:] for tag in tags
-        ]
+        if begin:
+            return ["O" if tag == outside else f"{begin}{tag}" for tag in tags]
+        alike = {"L": "E", "M": "I", "U": "S", "W": "S"}
+        # Mark, hyphen or underscore, type.
+        marks = [(tag[0].upper(), tag[2:]) for tag in tags]
+        chunks = ["-".join([alike.get(mark, mark), *([kind] if kind else [])]) for mark, kind in marks]
+        return ["O" if tag == outside else chunk for tag, chunk in zip(tags, chunks, strict=True)]
 
     def value(self, sums):
         return ratio(sums)

@@ -62,7 +62,13 @@ class Peft(_Adapted):
         if "total_step" in own:
             # AdaLoRA's schedule; the number of steps is known when the training begins.
             fields |= {"total_step": 10**6}
-        adapted = self.attach(model, kind, fields)
+        try:
+            adapted = self.attach(model, kind, fields)
+        except ModelError:
+            if not next(model.parameters()).is_meta:
+                raise
+            # AdaMSS, FRoD and SHiRA look at the weights for their shapes: to be counted, any weights do.
+            adapted = self.attach(type(model)(model.config), kind, fields)
         if self.method == "adalora":
             adapted.register_forward_hook(_penalized)
         return adapted

@@ -7,8 +7,8 @@ import numpy as np
 from pydantic import PrivateAttr
 
 from hftransfer.cells import Kind
-from hftransfer.errors import ModelError, RecipeError
-from hftransfer.plugins import Plugin
+from hftransfer.errors import DataError, ModelError, RecipeError
+from hftransfer.plugins import Plugin, natural
 
 IGNORED = -100
 """The label of what is not to be told, as PyTorch's losses know it."""
@@ -16,6 +16,18 @@ IGNORED = -100
 Batch = dict[str, Any]
 Outputs = dict[str, np.ndarray]
 """What a model says of rows: arrays by name, one entry a row, padded with NaN or -1 where rows differ in shape."""
+
+
+def stacked(arrays: list[np.ndarray]) -> np.ndarray:
+    """One array of all, filled up to the largest shape with NaN, whole numbers with -1."""
+    shape = tuple(max(sizes) for sizes in zip(*(array.shape for array in arrays), strict=True))
+    fill = np.nan if arrays[0].dtype.kind == "f" else -1
+
+    def whole(array: np.ndarray) -> np.ndarray:
+        missing = [(0, size - own) for size, own in zip(shape, array.shape, strict=True)]
+        return np.pad(array, missing, constant_values=fill)
+
+    return np.stack([array if array.shape == shape else whole(array) for array in arrays])
 
 
 class Task(Plugin):
@@ -145,9 +157,32 @@ class Task(Plugin):
         """The class of each row, by which splits are stratified and shots counted; None where rows have none."""
         return None
 
+    def named(self, rows: Any) -> list[list[str]] | None:
+        """The classes of each row, by name; None where rows have none."""
+        return None
+
     def find_labels(self, splits: dict[str, Any]) -> tuple[str, ...]:
-        """Class names of the training rows; the other splits may hold no other ones."""
-        return ()
+        """Class names of the training rows, in their natural order; the other splits may hold no other ones.
+
+        Raises:
+            DataError: they do.
+        """
+        first = {split: self._first(rows) for split, rows in splits.items()}
+        for split, found in first.items():
+            for label in sorted(found.keys() - first["train"].keys()):
+                raise DataError(
+                    f"label '{label}' in split '{split}' (row {found[label]}) is not among the training labels: "
+                    f"{', '.join(sorted(first['train']))}"
+                )
+        return tuple(sorted(first["train"], key=natural))
+
+    def _first(self, rows: Any) -> dict[str, int]:
+        """Class -> the first row that has it."""
+        places: dict[str, int] = {}
+        for row, names in enumerate(self.named(rows) or []):
+            for name in names:
+                places.setdefault(name, row)
+        return places
 
     def index(self, rows: Any) -> Any:
         """The rows with the label column as the model's loss takes it."""

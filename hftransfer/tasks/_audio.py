@@ -9,18 +9,19 @@ from typing import Any
 import numpy as np
 
 from hftransfer import cells
+from hftransfer.errors import ModelError
 from hftransfer.tasks import Batch
 
 # The first layers of wav2vec2 turn 25 ms into one frame.
 _SHORTEST = 0.03
 
 
-def fault(row: dict[str, Any]) -> str | None:
-    """Why a recording cannot be used."""
+def fault(row: dict[str, Any], *, silent: bool = True) -> str | None:
+    """Why a recording cannot be used; `silent` ones can, where silence is something to be told."""
     samples, rate = row["audio"]
     if (seconds := len(samples) / rate) < _SHORTEST:
         return f"the recording lasts {seconds:.3f} s; the least is {_SHORTEST} s"
-    return None if samples.any() else "the recording is silence"
+    return None if silent or samples.any() else "the recording is silence"
 
 
 def features(recordings: list[Any], extractor: Any) -> tuple[str, list[np.ndarray]]:
@@ -30,6 +31,21 @@ def features(recordings: list[Any], extractor: Any) -> tuple[str, list[np.ndarra
     # One by one, since some extractors would pad them to the longest.
     made = [extractor(samples, sampling_rate=rate, return_tensors="np")[name][0] for samples in waves]
     return name, [array.astype(np.float32) for array in made]
+
+
+def check(extractor: Any) -> None:
+    """Refuse what hears a spectrogram as long as the recording.
+
+    Raises:
+        ModelError: inputs of different lengths and more than one axis could not be one batch.
+    """
+    rate = extractor.sampling_rate
+    noise = np.random.default_rng(0).normal(size=2 * rate).astype(np.float32)
+    name = extractor.model_input_names[0]
+    one, two = (extractor(noise[:end], sampling_rate=rate, return_tensors="np")[name][0] for end in (rate, 2 * rate))
+    if one.ndim > 1 and one.shape != two.shape:
+        kind = type(extractor).__name__
+        raise ModelError(f"{kind} makes spectrograms of any length; take a checkpoint that hears waveforms, or Whisper")
 
 
 def cut_off(splits: dict[str, Any], extractor: Any) -> list[str]:
@@ -58,17 +74,24 @@ def cut(row: dict[str, Any], name: str, seconds: float, rate: int, draw: np.rand
     return row | {name: samples[start : start + longest]}
 
 
-def collator(extractor: Any) -> Callable[[list[dict[str, Any]]], Batch]:
+def _least(config: Any) -> int:
+    """Samples of a batch that training can mask parts of: wav2vec2's masks are wider than its shortest inputs."""
+    if not getattr(config, "apply_spec_augment", False) or not hasattr(config, "conv_stride"):
+        return 0
+    return int((config.mask_time_length + 2) * np.prod(config.conv_stride))
+
+
+def collator(extractor: Any, config: Any) -> Callable[[list[dict[str, Any]]], Batch]:
     """Waveforms padded to the longest, with a mask; spectrograms, which have one size, stacked."""
     import torch
 
-    name = extractor.model_input_names[0]
+    name, least = extractor.model_input_names[0], _least(config)
 
     def collate(rows: list[dict[str, Any]]) -> Batch:
         arrays = [np.asarray(row[name], dtype=np.float32) for row in rows]
         if arrays[0].ndim > 1:
             return {name: torch.from_numpy(np.stack(arrays))}
-        length = max(map(len, arrays))
+        length = max(least, *map(len, arrays))
         padded = np.stack([np.pad(array, (0, length - len(array))) for array in arrays])
         mask = np.stack([np.arange(length) < len(array) for array in arrays]).astype(np.int64)
         return {name: torch.from_numpy(padded), "attention_mask": torch.from_numpy(mask)}

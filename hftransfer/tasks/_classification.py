@@ -2,13 +2,14 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field
 
+from hftransfer.cells import class_names
 from hftransfer.errors import DataError, RecipeError
-from hftransfer.plugins import natural
 from hftransfer.tasks import Batch, Outputs, Task
 
 # A list as Python or JSON writes it.
@@ -129,36 +130,25 @@ class _Classification(Task):
     def groups(self, rows: Any) -> list[Any] | None:
         return [_plain(value) for value in rows["label"]] if self._single else None
 
-    def find_labels(self, splits: dict[str, Any]) -> tuple[str, ...]:
-        if self.problem_type == "regression":
-            return ()
-        feature = splits["train"].features["label"]
-        named = getattr(feature, "names", None) or getattr(getattr(feature, "feature", None), "names", None)
-        present = {split: self._first_rows(rows, named) for split, rows in splits.items()}
-        for split, first in present.items():
-            for label in sorted(set(first) - set(present["train"])):
-                raise DataError(
-                    f"label '{label}' in split '{split}' (row {first[label]}) is not among the training labels: "
-                    f"{', '.join(sorted(present['train']))}"
-                )
-        if len(present["train"]) < 2:
-            raise DataError(f"the training rows have only one class ({', '.join(present['train'])}); two are needed")
-        if named:
-            return tuple(name for name in named if name in present["train"])
-        return tuple(sorted(present["train"], key=natural))
+    def named(self, rows: Any) -> list[list[str]] | None:
+        return None if self.problem_type == "regression" else [self._names(*it) for it in self._values(rows)]
 
-    def _first_rows(self, rows: Any, named: list[str] | None) -> dict[str, int]:
-        """Class -> the first row that has it."""
-        first: dict[str, int] = {}
+    def find_labels(self, splits: dict[str, Any]) -> tuple[str, ...]:
+        found = super().find_labels(splits)
+        if len(found) < 2 and self.problem_type != "regression":
+            raise DataError(f"the training rows have only one class ({', '.join(found)}); two are needed")
+        return tuple(name for name in class_names(splits["train"].features["label"]) or found if name in found)
+
+    def _values(self, rows: Any) -> Iterator[tuple[Any, list[str] | None]]:
+        """Each label as it stands, and the names that the data set gives to numbers."""
+        named = class_names(rows.features["label"])
         for row, value in enumerate(rows["label"]):
             if isinstance(value, str) and _LIST.fullmatch(value):
                 raise DataError(
                     f"the label {value} (row {row}) is a list that was written as text: give lists (JSON, Parquet), or "
                     f"the labels alone with '{self.separator}' between them"
                 )
-            for name in self._names(value, named):
-                first.setdefault(name, row)
-        return first
+            yield value, named
 
     def _names(self, value: Any, named: list[str] | None) -> list[str]:
         if value is None:
@@ -166,19 +156,16 @@ class _Classification(Task):
         if not self._single and isinstance(value, str):
             return [part.strip() for part in value.split(self.separator) if part.strip()]
         values = value if isinstance(value, list) else [value]
-        return [named[v] if named and isinstance(v, int) and 0 <= v < len(named) else str(_plain(v)) for v in values]
+        return [named[v] if named and isinstance(v, int) else str(_plain(v)) for v in values]
 
     def index(self, rows: Any) -> Any:
         from datasets import List, Value
 
-        feature = rows.features["label"]
-        named = getattr(feature, "names", None) or getattr(getattr(feature, "feature", None), "names", None)
-        values = rows["label"]
         if self.problem_type == "regression":
-            column: list[Any] = [_number(value, row) for row, value in enumerate(values)]
+            column: list[Any] = [_number(value, row) for row, value in enumerate(rows["label"])]
             return rows.remove_columns("label").add_column("label", column, feature=Value("float32"))
         ids = {name: i for i, name in enumerate(self.labels)}
-        rows_ids = [[ids[name] for name in self._names(value, named)] for value in values]
+        rows_ids = [[ids[name] for name in names] for names in self.named(rows) or []]
         if self._single:
             column = [row_ids[0] for row_ids in rows_ids]
             return rows.remove_columns("label").add_column("label", column, feature=Value("int64"))

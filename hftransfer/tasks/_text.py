@@ -1,5 +1,6 @@
 """What the tasks on tokens share."""
 
+from collections.abc import Callable
 from typing import Any
 
 from hftransfer.errors import ModelError
@@ -42,6 +43,19 @@ def refuse_longer(key: str, asked: int, kept: int, config: Any) -> None:
     relative = getattr(config, "position_biased_input", True) is False
     if isinstance(positions, int) and 0 < positions < kept and not relative:
         raise ModelError(f"task.{key}: {asked} is more than the {positions} tokens that the checkpoint takes")
+
+
+def cut(splits: dict[str, Any], key: str, length: int, tokens: Callable[[dict[str, list[Any]]], Any]) -> list[str]:
+    """A warning where texts have more tokens than the field `key` of the task keeps, by a thousand rows of each split.
+
+    `tokens` makes all the tokens of rows, a list for each.
+    """
+    told = []
+    for split, rows in splits.items():
+        counts = [len(ids) for ids in tokens(rows.select(range(min(1000, len(rows))))[:])]
+        if long := sum(count > length for count in counts):
+            told.append(f"{100 * long / len(counts):.3g} % of {split}")
+    return [f"task.{key}: texts of more than {length} tokens are cut: {', '.join(told)}"] if told else []
 
 
 def plain_inputs(max_length: int, tokenizer: Any, encode: str) -> str:

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from hftransfer.cells import Kind
 from hftransfer.tasks import IGNORED, Batch, Outputs, Task
-from hftransfer.tasks._text import refuse_longer
+from hftransfer.tasks._text import cut, refuse_longer
 
 
 class _Text2Text(Task):
@@ -51,7 +51,16 @@ class _Text2Text(Task):
     def check(self, splits: dict[str, Any], config: Any) -> list[str]:
         for key in ("max_source_length", "max_target_length"):
             refuse_longer(key, getattr(self, key), getattr(self, key), config)
-        return []
+        return [
+            *cut(splits, "max_source_length", self.max_source_length, self._read),
+            *cut(splits, "max_target_length", self.max_target_length, self._written),
+        ]
+
+    def _read(self, rows: dict[str, list[Any]]) -> Any:
+        return self.processor([self.prefix + text for text in rows["source"]], verbose=False)["input_ids"]
+
+    def _written(self, rows: dict[str, list[Any]]) -> Any:
+        return self.processor(text_target=rows["target"], verbose=False)["input_ids"]
 
     def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
         texts = [self.prefix + text for text in rows["source"]]
@@ -89,7 +98,11 @@ class _Text2Text(Task):
         )
 
     def finish(self, model: Any) -> None:
-        """Leave the prefix where `transformers.pipeline` looks for it."""
+        """Leave the prefix where `transformers.pipeline` looks for it, and let the model end where it has learnt to.
+
+        BART's summarizers come with a least length, of the summaries of one newspaper.
+        """
+        model.generation_config.min_length = 0
         if self.prefix:
             model.config.task_specific_params = {self.name: {"prefix": self.prefix}}
 
@@ -129,6 +142,7 @@ class _Text2Text(Task):
 def generated(model: Any, inputs: Batch, labels: Any, max_length: int, num_beams: int) -> Outputs:
     """What the model writes, and how likely it finds the reference, by teacher forcing."""
     import torch
+    from torch.nn.functional import cross_entropy
 
     made = model.generate(**inputs, max_new_tokens=max_length, num_beams=num_beams, do_sample=False)
     outputs = {"ids": made.cpu().numpy()}
@@ -136,9 +150,10 @@ def generated(model: Any, inputs: Batch, labels: Any, max_length: int, num_beams
         start = torch.full_like(labels[:, :1], model.config.decoder_start_token_id)
         before = torch.cat([start, labels[:, :-1]], dim=1)
         before.masked_fill_(before == IGNORED, model.config.pad_token_id)
-        logits = model(**inputs, decoder_input_ids=before).logits.float().log_softmax(dim=-1)
-        chosen = logits.gather(2, labels.clamp(min=0)[..., None])[..., 0]
-        outputs["logprobs"] = chosen.masked_fill(labels == IGNORED, float("nan")).cpu().numpy()
+        logits = model(**inputs, decoder_input_ids=before).logits
+        # Row by row, as the vocabulary is large.
+        losses = [cross_entropy(row.float(), of, reduction="none") for row, of in zip(logits, labels, strict=True)]
+        outputs["logprobs"] = -torch.stack(losses).masked_fill(labels == IGNORED, float("nan")).cpu().numpy()
     return outputs
 
 

@@ -37,6 +37,7 @@ class AudioClassification(_Classification):
     def check(self, splits: dict[str, Any], config: Any) -> list[str]:
         import transformers
 
+        _audio.check(self.processor)
         kind = transformers.AutoModelForAudioClassification._model_mapping[type(config)]
         forward = inspect.getsource(kind.forward)
         if not self._single and "problem_type" not in forward and "loss_function" not in forward:
@@ -64,7 +65,7 @@ class AudioClassification(_Classification):
     def collator(self) -> Callable[[list[dict[str, Any]]], Batch]:
         import torch
 
-        collate = _audio.collator(self.processor)
+        collate = _audio.collator(self.processor, self.architecture)
 
         def with_labels(rows: list[dict[str, Any]]) -> Batch:
             batch = collate(rows)

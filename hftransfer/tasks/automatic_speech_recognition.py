@@ -3,11 +3,8 @@
 https://huggingface.co/docs/transformers/tasks/asr
 """
 
-import json
-import tempfile
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -17,14 +14,15 @@ from hftransfer.cells import Kind, seconds
 from hftransfer.errors import DataError, ModelError
 from hftransfer.metrics._scripts import spaced
 from hftransfer.plugins import nearest
-from hftransfer.tasks import IGNORED, Batch, Outputs, Task, _audio
+from hftransfer.tasks import IGNORED, Batch, Outputs, Task, _audio, stacked
 from hftransfer.tasks._text2text import changes, generated
-
-_DELIMITER, _BLANK, _UNKNOWN = "|", "<pad>", "<unk>"
+from hftransfer.tasks._vocabularies import ctc_processor, generating_processor
 
 
 class AutomaticSpeechRecognition(Task):
-    """Recordings to texts. Outputs: `logits` (rows, frames, characters) by CTC; `ids`, `logprobs` by generation."""
+    """Recordings to texts. Outputs: `ids`, and `logprobs`, by CTC of the likeliest character of each frame, by
+    generation of the tokens written, and of those of the reference.
+    """
 
     columns: ClassVar[dict[str, Kind]] = {"audio": "audio", "text": "text"}
     targets: ClassVar[frozenset[str]] = frozenset({"text"})
@@ -46,13 +44,13 @@ class AutomaticSpeechRecognition(Task):
         return "AutoModelForSpeechSeq2Seq" if config.is_encoder_decoder else self.auto_model
 
     def fault(self, row: dict[str, Any]) -> str | None:
-        return _audio.fault(row)
+        return _audio.fault(row, silent=False)
 
     def open_processor(self, read: Callable[..., Any], config: Any, rows: Any) -> Any:
         """The checkpoint's own, its vocabulary too, where it was trained to write; else one for the training text."""
         writes = self.vocabulary == "own" and any("ForCTC" in name for name in config.architectures or [])
         own = rows is None or config.is_encoder_decoder or writes
-        made = read(self.auto_processor) if own else _ctc_processor(read("AutoFeatureExtractor"), rows, config)
+        made = read(self.auto_processor) if own else ctc_processor(read("AutoFeatureExtractor"), rows, config)
         return self._speaking(made)
 
     def _speaking(self, processor: Any) -> Any:
@@ -86,7 +84,7 @@ class AutomaticSpeechRecognition(Task):
         extractor = _audio.new_extractor(config)
         if extractor is None:
             return super().new_processor(config, rows)
-        made = (_generating_processor if config.is_encoder_decoder else _ctc_processor)(extractor, rows, config)
+        made = (generating_processor if config.is_encoder_decoder else ctc_processor)(extractor, rows, config)
         return self._speaking(made)
 
     def config(self) -> dict[str, Any]:
@@ -102,35 +100,50 @@ class AutomaticSpeechRecognition(Task):
         return not hasattr(self.processor.tokenizer, "word_delimiter_token")
 
     def check(self, splits: dict[str, Any], config: Any) -> list[str]:
+        _audio.check(self.processor.feature_extractor)
         if self._generates:
             # Before the text stand at most four tokens: start, language, task, no times.
             most = getattr(config, "max_target_positions", self.max_target_length + 4) - 4
             if self.max_target_length > most:
                 raise ModelError(f"task.max_target_length: the checkpoint writes at most {most} tokens")
             heard = _audio.cut_off(splits, self.processor.feature_extractor)
-            return heard + self._written_whole(splits, most + 4) + _unspaced(splits)
+            return heard + self._written_whole(splits, most + 4) + _unspaced(splits) + self._unsaid()
         from transformers import AutoModelForCTC
 
         kind = AutoModelForCTC._model_mapping[type(config)]
         frames, rate = kind._get_feat_extract_output_lengths, self.processor.feature_extractor.sampling_rate
-        known, unknown = set(self.processor.tokenizer.get_vocab()), Counter[str]()
-        for split, rows in splits.items():
-            for row, (cell, text) in enumerate(zip(rows["audio"], rows["text"], strict=True)):
-                written = self._written(text)
-                if split == "train":
-                    count = int(frames(_Sizes(config), round(seconds(cell) * rate)))
-                    # Between equal characters CTC needs a blank.
-                    needed = len(written) + sum(a == b for a, b in zip(written, written[1:], strict=False))
-                    if needed > count:
-                        raise DataError(
-                            f"row {row} of 'train' has {needed} characters to write in {count} frames "
-                            f"('{text[:40]}'): CTC needs a frame for each; leave such rows out"
-                        )
-                else:
-                    unknown.update(c for c in written if c not in known)
+        long = []
+        for row, (cell, text) in enumerate(zip(splits["train"]["audio"], splits["train"]["text"], strict=True)):
+            ids = self._ids(text)
+            # Between equal characters CTC needs a blank.
+            needed = len(ids) + sum(a == b for a, b in zip(ids, ids[1:], strict=False))
+            if needed > int(frames(_Sizes(config), round(seconds(cell) * rate))):
+                long.append(row)
+        if long:
+            raise DataError(
+                f"{len(long)} of {len(splits['train'])} rows of 'train' have more characters than frames to write "
+                f"them in, and CTC needs a frame for each; leave them out: {_listed(long)}"
+            )
+        return self._unwritten(splits) + _unspaced(splits)
+
+    def _unwritten(self, splits: dict[str, Any]) -> list[str]:
+        """A warning of characters that the model has no output for."""
+        known = set(self.processor.tokenizer.get_vocab())
+        found = Counter(c for rows in splits.values() for text in rows["text"] for c in self._written(text))
+        unknown = Counter({c: count for c, count in found.items() if c not in known})
+        if not unknown:
+            return []
         named = ", ".join(f"{c!r} ({n})" for c, n in unknown.most_common(12))
-        lacks = [f"characters of validation and test that the vocabulary of the training text lacks: {named}"]
-        return (lacks if unknown else []) + _unspaced(splits)
+        return [
+            f"characters of the texts that the vocabulary lacks, and the model never writes: {named} "
+            "(task.vocabulary: new makes one of the training text)"
+        ]
+
+    def _unsaid(self) -> list[str]:
+        """A warning where the checkpoint knows languages, and is told none."""
+        if self.language is not None or "<|es|>" not in self.processor.tokenizer.get_vocab():
+            return []
+        return ["task.language is left out: training tells the model of no language, and scoring lets it guess one"]
 
     def _written_whole(self, splits: dict[str, Any], positions: int) -> list[str]:
         """A warning for each split with texts that generation ends before their end.
@@ -141,10 +154,10 @@ class AutomaticSpeechRecognition(Task):
         told = []
         for split, rows in splits.items():
             counts = [len(self._ids(text)) for text in rows["text"]]
-            if max(counts) > positions:
-                row = counts.index(max(counts))
+            if long := [row for row, count in enumerate(counts) if count > positions]:
                 raise DataError(
-                    f"row {row} of '{split}' has a text of {counts[row]} tokens, and the checkpoint takes {positions}"
+                    f"{len(long)} of {len(counts)} rows of '{split}' have a text of more than the {positions} tokens "
+                    f"that the checkpoint takes; leave them out: {_listed(long)}"
                 )
             if split != "train" and (cut := sum(count > self.max_target_length + 4 for count in counts)):
                 told.append(
@@ -174,13 +187,13 @@ class AutomaticSpeechRecognition(Task):
             ids: list[int] = tokenizer(text).input_ids
             # The model itself puts the first token before its input.
             return ids[1:] if ids[0] == tokenizer.convert_tokens_to_ids("<|startoftranscript|>") else ids
-        written = self._written(text)
-        return [tokenizer.convert_tokens_to_ids(c) for c in written]
+        known = tokenizer.get_vocab()
+        return [known[c] for c in self._written(text) if c in known]
 
     def collator(self) -> Callable[[list[dict[str, Any]]], Batch]:
         import torch
 
-        collate = _audio.collator(self.processor.feature_extractor)
+        collate = _audio.collator(self.processor.feature_extractor, self.architecture)
 
         def with_labels(rows: list[dict[str, Any]]) -> Batch:
             batch = collate(rows)
@@ -194,10 +207,13 @@ class AutomaticSpeechRecognition(Task):
     def predict(self, model: Any, batch: Batch) -> Outputs:
         name = self.processor.feature_extractor.model_input_names[0]
         if self._generates:
-            return generated(model, {name: batch[name]}, batch.get("labels"), self.max_target_length, 1)
+            inputs = {key: cells for key, cells in batch.items() if key != "labels"}
+            return generated(model, inputs, batch.get("labels"), self.max_target_length, 1)
         logits = _audio.unpadded(model, batch, name)
-        frames = max(map(len, logits))
-        return {"logits": np.stack([np.pad(a, ((0, frames - len(a)), (0, 0)), constant_values=np.nan) for a in logits])}
+        best = [array.argmax(axis=1) for array in logits]
+        # The softmax of what is greatest, without the others.
+        sure = [-np.log(np.exp(array - array.max(axis=1, keepdims=True)).sum(axis=1)) for array in logits]
+        return {"ids": stacked(best), "logprobs": stacked(sure)}
 
     def decide(self, outputs: Outputs) -> np.ndarray:
         tokenizer = self.processor.tokenizer
@@ -206,8 +222,12 @@ class AutomaticSpeechRecognition(Task):
             ids = np.where(outputs["ids"] < 0, tokenizer.eos_token_id, outputs["ids"])
             texts = tokenizer.batch_decode(ids, skip_special_tokens=True)
         else:
-            best = [logits[~np.isnan(logits[:, 0])].argmax(axis=1) for logits in outputs["logits"]]
-            texts = [tokenizer.decode(ids.tolist()) for ids in best]
+            # What is no character is a blank; to skip it would make one character of two equal ones around it.
+            none = [tokenizer.unk_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id]
+            written = np.where(
+                np.isin(outputs["ids"], [it for it in none if it is not None]), tokenizer.pad_token_id, outputs["ids"]
+            )
+            texts = [tokenizer.decode(ids[ids >= 0].tolist()) for ids in written]
         return np.array([" ".join(text.split()) for text in texts], dtype=object)
 
     def references(self, rows: Any) -> np.ndarray:
@@ -242,50 +262,12 @@ def _unspaced(splits: dict[str, Any]) -> list[str]:
     return ["the texts have no spaces between words, so that wer counts whole texts: evaluation.metrics: [cer]"]
 
 
+def _listed(rows: list[int]) -> str:
+    return ", ".join(map(str, rows[:20])) + (", ..." if rows[20:] else "")
+
+
 class _Sizes:
     """Stands for a model where Transformers counts the frames of its convolutions."""
 
     def __init__(self, config: Any) -> None:
         self.config = config
-
-
-def _generating_processor(extractor: Any, rows: Any, config: Any) -> Any:
-    """Whisper's processor with a vocabulary of the training text's bytes and their most common pairs.
-
-    The ids of its special tokens are written into the new model's config.
-    """
-    from tokenizers import ByteLevelBPETokenizer
-    from transformers import WhisperProcessor, WhisperTokenizer
-
-    special = ["<|endoftext|>", "<|startoftranscript|>", "<|transcribe|>", "<|notimestamps|>"]
-    trained = ByteLevelBPETokenizer()
-    trained.train_from_iterator(rows["text"], config.vocab_size, special_tokens=special, show_progress=False)
-    with tempfile.TemporaryDirectory() as folder:
-        files = trained.save_model(folder)
-        tokenizer = WhisperTokenizer(*files, additional_special_tokens=special[1:])
-    end, start = (tokenizer.convert_tokens_to_ids(token) for token in special[:2])
-    ids = {"pad_token_id": end, "bos_token_id": end, "eos_token_id": end, "decoder_start_token_id": start}
-    config.update(ids | {"vocab_size": len(tokenizer), "suppress_tokens": None, "begin_suppress_tokens": None})
-    return WhisperProcessor(feature_extractor=extractor, tokenizer=tokenizer)
-
-
-def _ctc_processor(extractor: Any, rows: Any, _config: Any) -> Any:
-    """A processor whose vocabulary is the characters of the training text, the blank first.
-
-    Raises:
-        ModelError: the extractor does not make waveforms.
-    """
-    from transformers import Wav2Vec2CTCTokenizer, Wav2Vec2FeatureExtractor, Wav2Vec2Processor
-
-    if not isinstance(extractor, Wav2Vec2FeatureExtractor):
-        raise ModelError(f"CTC is for models that hear waveforms, and {type(extractor).__name__} makes none")
-    characters = sorted({c for text in rows["text"] for c in text.lower() if not c.isspace()} - {_DELIMITER})
-    vocabulary = {c: i for i, c in enumerate([_BLANK, _UNKNOWN, _DELIMITER, *characters])}
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "vocab.json"
-        file.write_text(json.dumps(vocabulary), encoding="utf-8")
-        tokenizer = Wav2Vec2CTCTokenizer(
-            str(file), pad_token=_BLANK, unk_token=_UNKNOWN, bos_token=None, eos_token=None,
-            word_delimiter_token=_DELIMITER,
-        )  # fmt: skip
-    return Wav2Vec2Processor(feature_extractor=extractor, tokenizer=tokenizer)

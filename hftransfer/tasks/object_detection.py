@@ -15,7 +15,6 @@ from pydantic import Field
 
 from hftransfer.cells import Kind, open_image, rgb
 from hftransfer.errors import DataError
-from hftransfer.plugins import natural
 from hftransfer.tasks import Batch, Outputs, Task, _boxes
 from hftransfer.tasks._pictures import new_processor, resized_crop
 
@@ -58,34 +57,28 @@ class ObjectDetection(Task):
     def fault(self, row: dict[str, Any]) -> str | None:
         return _boxes.fault(row["objects"], row["image"].size, self.box_format)
 
+    def named(self, rows: Any) -> list[list[str]] | None:
+        own = _boxes.names(rows.features["objects"])
+        found = [_boxes.parts(objects)[1] for objects in rows["objects"]]
+        return [[own[it] if own else str(it) for it in categories] for categories in found]
+
     def find_labels(self, splits: dict[str, Any]) -> tuple[str, ...]:
-        named = _boxes.names(splits["train"].features["objects"])
-        first: dict[str, dict[str, int]] = {split: {} for split in splits}
-        for split, rows in splits.items():
-            for row, objects in enumerate(rows["objects"]):
-                for category in _boxes.parts(objects)[1]:
-                    first[split].setdefault(named[category] if named else str(category), row)
-        if not first["train"]:
+        found = super().find_labels(splits)
+        if not found:
             raise DataError("no training image has a box")
-        for split, found in first.items():
-            if unknown := sorted(found.keys() - first["train"].keys()):
-                raise DataError(
-                    f"category '{unknown[0]}' in split '{split}' (row {found[unknown[0]]}) is not among those of the "
-                    f"training rows: {', '.join(sorted(first['train']))}"
-                )
-        if named:
-            return tuple(name for name in named if name in first["train"])
-        return tuple(sorted(first["train"], key=natural))
+        return tuple(it for it in _boxes.names(splits["train"].features["objects"]) or found if it in found)
 
     def index(self, rows: Any) -> Any:
+        """The boxes as corners (left, top, right, bottom) in pixels, under the numbers of their labels."""
         from datasets import List, Value
 
-        named = _boxes.names(rows.features["objects"])
         ids = {name: i for i, name in enumerate(self.labels)}
+        # The images are decoded only where the boxes are shares of them.
+        sizes = [image.size for image in rows["image"]] if self.box_format == "yolo" else [(1, 1)] * len(rows)
         column = []
-        for objects in rows["objects"]:
-            boxes, categories = _boxes.parts(objects)
-            column.append({"bbox": boxes, "category": [ids[named[c] if named else str(c)] for c in categories]})
+        for objects, size, names in zip(rows["objects"], sizes, self.named(rows) or [], strict=True):
+            corners = _boxes.corners(_boxes.parts(objects)[0], size, self.box_format)
+            column.append({"bbox": corners.tolist(), "category": [ids[name] for name in names]})
         feature = {"bbox": List(List(Value("float32"))), "category": List(Value("int64"))}
         return rows.remove_columns("objects").add_column("objects", column, feature=feature)
 
@@ -106,16 +99,11 @@ class ObjectDetection(Task):
             encoded["size"].append(np.array([image.height, image.width]))
             encoded["length"].append(pixels.shape[1] * pixels.shape[2])
         if "objects" in rows:
-            found = [
-                _boxes.shares(self._corners(objects, image.size), image.size)
-                for objects, image in zip(rows["objects"], rows["image"], strict=True)
-            ]
+            cells = zip(rows["objects"], rows["image"], strict=True)
+            found = [_boxes.shares(_corners(objects), image.size) for objects, image in cells]
             encoded["boxes"] = [boxes.astype(np.float32).ravel() for boxes in found]
             encoded["class_labels"] = [np.array(o["category"], dtype=np.int64) for o in rows["objects"]]
         return encoded
-
-    def _corners(self, objects: Any, size: tuple[int, int]) -> np.ndarray:
-        return _boxes.corners(_boxes.parts(objects)[0], size, self.box_format)
 
     @property
     def varies(self) -> bool:
@@ -193,12 +181,10 @@ class ObjectDetection(Task):
         return decided
 
     def references(self, rows: Any) -> np.ndarray:
-        # The images are decoded only where the boxes are shares of them.
-        sizes = [image.size for image in rows["image"]] if self.box_format == "yolo" else [(1, 1)] * len(rows)
         found = np.empty(len(rows), dtype=object)
-        for row, (objects, size) in enumerate(zip(rows["objects"], sizes, strict=True)):
+        for row, objects in enumerate(rows["objects"]):
             labels = [self.labels[i] for i in objects["category"]]
-            found[row] = {"boxes": self._corners(objects, size), "labels": labels, "scores": np.ones(len(labels))}
+            found[row] = {"boxes": _corners(objects), "labels": labels, "scores": np.ones(len(labels))}
         return found
 
     def _sure(self, found: dict[str, Any]) -> list[tuple[str, float, list[float]]]:
@@ -241,6 +227,11 @@ class ObjectDetection(Task):
                 for label, score, box in self._sure(self.decide(outputs)[0])
             ]
         }
+
+
+def _corners(objects: dict[str, Any]) -> np.ndarray:
+    """Of an image, shape (boxes, 4)."""
+    return np.array(objects["bbox"], dtype=float).reshape(-1, 4)
 
 
 def _as_model_takes(processor: Any, config: Any) -> Any:

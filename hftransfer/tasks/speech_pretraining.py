@@ -40,7 +40,7 @@ class SpeechPretraining(_Hidden):
     """Of the choice of codes in training; 0.5 is where the annealing of the paper's base model ends."""
 
     def fault(self, row: dict[str, Any]) -> str | None:
-        return _audio.fault(row)
+        return _audio.fault(row, silent=False)
 
     def new_processor(self, config: Any, rows: Any) -> Any:
         return _audio.new_extractor(config) or super().new_processor(config, rows)
@@ -102,7 +102,7 @@ class SpeechPretraining(_Hidden):
     def collator(self) -> Callable[[list[dict[str, Any]]], Batch]:
         import torch
 
-        pad = _audio.collator(self.processor)
+        pad = _audio.collator(self.processor, self.architecture)
 
         def collate(rows: list[dict[str, Any]]) -> Batch:
             cells = [row if "hidden" in row else self._of_recording(row) for row in rows]

@@ -13,7 +13,7 @@ from hftransfer.cells import Kind
 from hftransfer.errors import DataError, ModelError
 from hftransfer.tasks import Batch
 from hftransfer.tasks._classification import _Classification
-from hftransfer.tasks._text import check_positions, longest, padded, plain_inputs
+from hftransfer.tasks._text import check_positions, cut, longest, padded, plain_inputs
 
 
 class TextClassification(_Classification):
@@ -62,7 +62,10 @@ class TextClassification(_Classification):
                     f"the head of a {type(model).__name__} has no bias to hold the mean of the numbers: "
                     f"give task.mean: 0 and task.std: {spread:.4g}"
                 )
-        return []
+        return cut(splits, "max_length", longest(self.max_length, self.processor), self._tokens)
+
+    def _tokens(self, rows: dict[str, list[Any]]) -> Any:
+        return self.processor(rows["text"], rows.get("text_pair"), verbose=False)["input_ids"]
 
     def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
         length = longest(self.max_length, self.processor)

@@ -95,12 +95,15 @@ class TextGeneration(_Hidden):
         return encoded
 
     def packed(self, rows: Any) -> Any:
+        import pyarrow
         from datasets import Dataset
 
         size = longest(self.max_length, self.processor)
-        whole = np.concatenate([np.asarray(ids) for ids in rows["input_ids"]])
+        whole = pyarrow.concat_arrays([some.flatten() for some in rows.with_format("arrow")[:]["input_ids"].chunks])
         # A last token by itself has nothing behind it to guess.
-        return Dataset.from_dict({"input_ids": [whole[at : at + size] for at in range(0, len(whole) - 1, size)]})
+        starts = range(0, len(whole) - 1, size)
+        ends = pyarrow.array([*starts, min(starts[-1] + size, len(whole))], "int64")
+        return Dataset(pyarrow.table({"input_ids": pyarrow.LargeListArray.from_arrays(ends, whole)}))
 
     def collator(self) -> Callable[[list[dict[str, Any]]], Batch]:
         import torch
@@ -121,10 +124,13 @@ class TextGeneration(_Hidden):
 
     def predict(self, model: Any, batch: Batch) -> Outputs:
         import torch
+        from torch.nn.functional import cross_entropy
 
         ids, mask, labels = batch["input_ids"], batch["attention_mask"], batch["labels"][:, 1:]
-        logits = model(input_ids=ids, attention_mask=mask).logits.float()[:, :-1]
-        losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), labels, reduction="none")
+        logits = model(input_ids=ids, attention_mask=mask).logits[:, :-1]
+        # Row by row, as the vocabulary is large.
+        rows = [cross_entropy(row.float(), of, reduction="none") for row, of in zip(logits, labels, strict=True)]
+        losses = torch.stack(rows)
         right = (logits.argmax(dim=-1) == labels).long()
         hidden = labels == IGNORED
         return {

@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from hftransfer.cells import Kind
-from hftransfer.errors import DataError, ModelError
+from hftransfer.cells import Kind, class_names
+from hftransfer.errors import ModelError
 from hftransfer.tasks import IGNORED, Batch, Outputs, Task
-from hftransfer.tasks._text import check_positions, longest, padded, plain_inputs
+from hftransfer.tasks._text import check_positions, cut, longest, padded, plain_inputs
 
 
 class TokenClassification(Task):
@@ -39,7 +39,7 @@ class TokenClassification(Task):
 
     def metric_config(self) -> str | None:
         inside = [tag for tag in self.labels if tag != self.outside]
-        if all(re.fullmatch("[BIESLU](-.+)?", tag) for tag in inside):
+        if all(re.fullmatch("[BIESLUMW]([-_].+)?", tag, re.IGNORECASE) for tag in inside) and _begins(inside):
             return f"chunks-{self.outside}"
         return f"{'runs' if self.outside in self.labels else 'words'}-{self.outside}"
 
@@ -65,28 +65,32 @@ class TokenClassification(Task):
             return f"there are {len(words)} tokens and {len(tags) if isinstance(tags, list) else 'no'} tags"
         return None
 
+    def named(self, rows: Any) -> list[list[str]] | None:
+        own = class_names(rows.features["tags"])
+        return [[own[tag] if own and isinstance(tag, int) else str(tag) for tag in tags] for tags in rows["tags"]]
+
     def find_labels(self, splits: dict[str, Any]) -> tuple[str, ...]:
-        named = _names(splits["train"])
-        present = {split: {str(t) for tags in rows["tags"] for t in tags} for split, rows in splits.items()}
-        for split, tags in present.items():
-            if unknown := sorted(tags - present["train"]):
-                known = ", ".join(sorted(present["train"]))
-                raise DataError(f"tag '{unknown[0]}' in split '{split}' is not among the training tags: {known}")
-        if named:
-            return tuple(named)
-        return tuple(sorted(present["train"], key=lambda tag: (tag != self.outside, tag[2:], tag)))
+        own = class_names(splits["train"].features["tags"])
+        # A data set may name tags that its training rows lack: those of two words of the rarest entity.
+        return tuple(own or sorted(super().find_labels(splits), key=lambda tag: (tag != self.outside, tag[2:], tag)))
 
     def index(self, rows: Any) -> Any:
         from datasets import List, Value
 
-        named = _names(rows)
-        ids = {str(name): i for i, name in enumerate(named or self.labels)}
-        column = [[t if named and isinstance(t, int) else ids[str(t)] for t in tags] for tags in rows["tags"]]
+        ids = {name: i for i, name in enumerate(self.labels)}
+        column = [[ids[tag] for tag in tags] for tags in self.named(rows) or []]
         return rows.remove_columns("tags").add_column("tags", column, feature=List(Value("int64")))
 
     def check(self, splits: dict[str, Any], config: Any) -> list[str]:
         check_positions(self.max_length, self.processor, config)
-        return []
+        told = cut(splits, "max_length", longest(self.max_length, self.processor), self._tokens)
+        if (self.metric_config() or "").startswith("runs"):
+            some = ", ".join(self.labels[:6])
+            told.append(f"the tags ({some}) have no B- before them: neighbours of one tag are one entity")
+        return told
+
+    def _tokens(self, rows: dict[str, list[Any]]) -> Any:
+        return self.processor(rows["tokens"], is_split_into_words=True, verbose=False)["input_ids"]
 
     def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
         made = self._tokenized(rows["tokens"])
@@ -107,7 +111,7 @@ class TokenClassification(Task):
         kept = [set(made.word_ids(row)) - {None} for row in range(len(texts))]
         if all(len(words) == max(words, default=-1) + 1 for words in kept):
             return made
-        unknown = self.processor.unk_token
+        unknown = self.processor.unk_token or self.processor.pad_token
         solid = [[word if self.processor.tokenize(word) else unknown for word in words] for words in texts]
         return self.processor(solid, is_split_into_words=True, truncation=True, max_length=length)
 
@@ -182,10 +186,9 @@ class TokenClassification(Task):
         return {"tags": self.decide(outputs)[0]}
 
 
-def _names(rows: Any) -> list[str] | None:
-    """Names that the data set itself gives to its tags."""
-    found: list[str] | None = getattr(getattr(rows.features["tags"], "feature", None), "names", None)
-    return found
+def _begins(tags: list[str]) -> bool:
+    """Whether some of them say where an entity begins, or what is within one."""
+    return not tags or any(tag[0] in "BIbi" for tag in tags)
 
 
 def _first_tokens(words: list[int | None]) -> list[int]:

@@ -25,16 +25,22 @@ class Translation(_Text2Text):
         return ["sacrebleu", "chrf"]
 
     def open_processor(self, read: Callable[..., Any], config: Any, rows: Any) -> Any:
+        tokenizer = read(self.auto_processor)
         if self.source_lang is None and self.target_lang is None:
-            return read(self.auto_processor)
-        tokenizer = read(self.auto_processor, src_lang=self.source_lang, tgt_lang=self.target_lang)
+            return tokenizer
         for lang in (self.source_lang, self.target_lang):
-            if lang is not None and lang not in tokenizer.get_vocab():
-                codes = tokenizer.additional_special_tokens
+            if lang is not None and lang not in _codes(tokenizer):
+                codes = getattr(tokenizer, "lang_code_to_id", None) or tokenizer.all_special_tokens
                 raise ModelError(f"task: the tokenizer has no language '{lang}'; {nearest(lang, codes)}")
-        return tokenizer
+        return read(self.auto_processor, src_lang=self.source_lang, tgt_lang=self.target_lang)
 
     def finish(self, model: Any) -> None:
         super().finish(model)
         if self.target_lang is not None:
-            model.generation_config.forced_bos_token_id = self.processor.convert_tokens_to_ids(self.target_lang)
+            model.generation_config.forced_bos_token_id = _codes(self.processor)[self.target_lang]
+
+
+def _codes(tokenizer: Any) -> dict[str, int]:
+    """Language -> the token of it, which M2M100 spells otherwise (`__fr__` for fr)."""
+    found: dict[str, int] = getattr(tokenizer, "lang_code_to_id", None) or tokenizer.get_vocab()
+    return found
