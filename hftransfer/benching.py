@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 
 from hftransfer import machine, plugins
 from hftransfer.encoding import encode
+from hftransfer.errors import RecipeError
 from hftransfer.modeling import Checkpoint
 from hftransfer.planning import check
 from hftransfer.reading import recorded
@@ -48,7 +49,11 @@ def bench(
         inputs = {size: encoded.collate([cells[i % len(cells)] for i in range(size)]) for size in batches}
     variants = ["pytorch", "pytorch-compile", *(["pytorch-bf16"] if machine.has_flag(*_BF16) else [])]
     variants += [name for name in result.exports if name not in result.rejected()]
+    if unknown := sorted(set(without) - set(variants)):
+        raise RecipeError(f"--without: the run has no variant '{unknown[0]}'; {plugins.nearest(unknown[0], variants)}")
     variants = [name for name in variants if name not in without]
+    if not variants:
+        raise RecipeError("--without: at least one variant has to be left")
     turns = -(-calls // _TURN)
     found: list[Speed] = []
     with tqdm(total=len(threads) * len(batches) * turns, desc="timing in turns", unit="turn") as bar:

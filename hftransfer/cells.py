@@ -18,7 +18,8 @@ def read(kind: Kind, role: str, cell: Any) -> tuple[Any, bytes]:
     Raises:
         DataError: it is empty or cannot be read; the sentence lacks the row.
     """
-    if cell is None or (isinstance(cell, float) and np.isnan(cell)):
+    lost = kind in ("image", "audio") and isinstance(cell, dict) and not (cell.get("bytes") or cell.get("path"))
+    if cell is None or lost or (isinstance(cell, float) and np.isnan(cell)):
         raise DataError(f"the {role} is empty")
     return _READERS[kind](role, cell)
 
@@ -32,6 +33,8 @@ def cast(kind: Kind, role: str, rows: Any, decode: bool) -> Any:
     if kind == "audio" and getattr(feature, "dtype", "").endswith("string"):
         # The readers of CSV make large strings, which Arrow does not cast to a recording.
         rows = rows.cast_column(role, Value("string"))
+    if kind == "label" and isinstance(feature, dict):
+        raise DataError(f"the column of the role '{role}' should hold labels, and holds mappings; name a part of them")
     types = {"text": Value("string"), "image": Image(decode=decode), "audio": Audio(decode=False)}
     try:
         return rows.cast_column(role, types[kind]) if kind in types else rows
@@ -102,7 +105,7 @@ def open_audio(where: Any) -> tuple[np.ndarray, int]:
 
     name = where if isinstance(where, str) else "a recording"
     if isinstance(where, str) and not Path(where).is_file():
-        raise DataError(f"there is no recording '{name}'")
+        raise DataError(f"there is no recording '{name}' (paths in a table count from the working directory)")
     try:
         samples, rate = soundfile.read(
             io.BytesIO(where) if isinstance(where, bytes) else where, dtype="float32", always_2d=True

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from hftransfer import plugins
@@ -33,21 +34,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"hftransfer: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nhftransfer: interrupted; the same command with --resume goes on", file=sys.stderr)
+        goes_on = "; the same command with --resume goes on" if hasattr(args, "resume") else ""
+        print(f"\nhftransfer: interrupted{goes_on}", file=sys.stderr)
         return 130
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="hftransfer", description="Transfer learning by one recipe.")
+    parser.add_argument("--version", action="version", version=version("hftransfer"))
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     run = commands.add_parser("run", help="carry a recipe the whole way")
     run.add_argument("recipe", help="a YAML file, or hub:user/name for that of a pushed run")
     run.add_argument("overrides", nargs="*", metavar="key=value", help="for example strategy.r=16")
     run.add_argument("--out", type=Path, help="directory of the run (default: runs/ and the recipe's name)")
-    again = run.add_mutually_exclusive_group()
-    again.add_argument("--resume", action="store_true", help="continue an unfinished run")
-    again.add_argument("--overwrite", action="store_true", help="replace what is there")
+    _again(run)
     run.set_defaults(command=_run)
 
     check = commands.add_parser("check", help="find everything that can be wrong, in seconds, with no weights read")
@@ -90,6 +91,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _again(command: argparse.ArgumentParser) -> None:
+    """What to do with what is there."""
+    group = command.add_mutually_exclusive_group()
+    group.add_argument("--resume", action="store_true", help="continue an unfinished run")
+    group.add_argument("--overwrite", action="store_true", help="replace what is there")
+
+
 def _hub_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     push = commands.add_parser("push", help="put a finished run on the Hub: model, card, exports, recipe, one commit")
     push.add_argument("run", type=Path, help="directory of a finished run")
@@ -103,7 +111,7 @@ def _hub_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     reproduce.add_argument("repo", help="user/name")
     reproduce.add_argument("overrides", nargs="*", metavar="key=value")
     reproduce.add_argument("--out", type=Path, help="directory of the run (default: runs/ and the repository's name)")
-    reproduce.add_argument("--resume", action="store_true", help="continue an unfinished run")
+    _again(reproduce)
     reproduce.set_defaults(command=_reproduce)
 
 
@@ -230,7 +238,8 @@ def _reproduce(args: argparse.Namespace) -> int:
 
     theirs = hub.record(args.repo)
     args.recipe = f"hub:{args.repo}"
-    mine = run(_read(args), args.out or Path("runs") / args.repo.rpartition("/")[2], resume=args.resume)
+    out = args.out or Path("runs") / args.repo.rpartition("/")[2]
+    mine = run(_read(args), out, resume=args.resume, overwrite=args.overwrite)
     table, agree = report.reproduced(theirs, mine)
     print(f"\n{table.text()}\n\n{'reproduced' if agree else 'NOT reproduced'}")
     return 0 if agree else 3
@@ -256,6 +265,8 @@ def _report(args: argparse.Namespace) -> int:
     from hftransfer import report
     from hftransfer.workspace import write
 
+    if args.out.is_dir() or any(place.is_file() for place in args.out.parents):
+        raise RecipeError(f"--out: '{args.out}' is to be a file, such as report.html, in a directory")
     args.out.parent.mkdir(parents=True, exist_ok=True)
     write(args.out, report.html(results))
     print(report.markdown(results))

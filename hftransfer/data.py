@@ -132,6 +132,11 @@ def _to_roles(task: Task, rows: Any, columns: dict[str, str | list[str]], split:
                 )
         if isinstance(column, list):
             rows, column = rows.add_column(f"_{role}", _marked(rows, column, split)), f"_{role}"
+        if column in chosen.values():
+            if role != GROUP:
+                raise DataError(f"data.columns: the column '{column}' has two roles")
+            # Scores may be told for each label, or each text.
+            rows, column = rows.add_column("_group", rows[column], feature=rows.features[column]), "_group"
         chosen[role] = column
     return rows.select_columns(list(chosen.values())).rename_columns({c: r for r, c in chosen.items() if c != r})
 
@@ -146,14 +151,11 @@ def _laid_open(rows: Any) -> Any:
 
 def _refuse_roles(task: Task, columns: dict[str, str | list[str]]) -> None:
     """What `data.columns` may not say."""
-    taken = Counter(column for column in columns.values() if isinstance(column, str))
     for role, column in columns.items():
         if role not in task.columns and role != GROUP:
             raise DataError(f"data.columns: task '{task.name}' has no role '{role}'; {nearest(role, task.columns)}")
         if isinstance(column, list) and _kind(task, role) != "label":
             raise DataError(f"data.columns.{role}: only labels may stand in several columns")
-        if isinstance(column, str) and taken[column] > 1:
-            raise DataError(f"data.columns: the column '{column}' has two roles")
 
 
 _ON = {"1": True, "1.0": True, "true": True, "yes": True, "0": False, "0.0": False, "false": False, "no": False}

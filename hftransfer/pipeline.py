@@ -65,7 +65,8 @@ def export(folder: Path, settings: Export) -> RunResult:
         raise DataError(f"the rows are no longer those that '{folder}' was scored on, which its exports are held to")
     workspace = Workspace(folder, _processes({}))
     with workspace.open(dump_yaml(before.recipe), overwrite=True):
-        replaced = {"recipe.yaml", "result.json", *before.exports}
+        # What `bench` found was of the earlier exports.
+        replaced = {"recipe.yaml", "result.json", "bench.json", "bench.png", *before.exports}
         # Links cost no space, and every file is replaced by renaming, never written in place.
         if workspace.state.is_main_process:
             shutil.copytree(

@@ -67,10 +67,11 @@ def parse_recipe(text: str, origin: str = "recipe", overrides: Sequence[str] = (
         raise RecipeError(f"{origin}: this is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise RecipeError(f"{origin}: a recipe is a mapping with task, model and data")
+    places = {key: f"{origin}:{line}" for key, line in lines.items()} | {"": origin}
     for override in overrides:
         raw = _override(raw, override)
-        lines = {key: line for key, line in lines.items() if key != override.partition("=")[0]}
-    return _recipe(raw, lines, origin)
+        places[override.partition("=")[0]] = "command line"
+    return _recipe(raw, places)
 
 
 def recorded(recipe: dict[str, Any]) -> Recipe:
@@ -79,15 +80,15 @@ def recorded(recipe: dict[str, Any]) -> Recipe:
     Raises:
         RecipeError: another version wrote it, and this one knows some of it no more.
     """
-    return _recipe(recipe | {"hub": None, "training": {}}, {}, "result.json")
+    return _recipe(recipe | {"hub": None, "training": {}}, {"": "result.json"})
 
 
-def _recipe(raw: dict[str, Any], lines: dict[str, int], origin: str) -> Recipe:
-    """The recipe that a mapping describes."""
+def _recipe(raw: dict[str, Any], places: dict[str, str]) -> Recipe:
+    """The recipe that a mapping describes; `places` say where its keys are written."""
     try:
         return Recipe.model_validate(raw)
     except ValidationError as error:
-        raise RecipeError("\n".join(_sentence(e, raw, lines, origin) for e in error.errors())) from None
+        raise RecipeError(_sentences(error.errors(), raw, places)) from None
 
 
 def parse_export(fields: Sequence[str], before: dict[str, Any] | None = None) -> Export:
@@ -104,7 +105,7 @@ def parse_export(fields: Sequence[str], before: dict[str, Any] | None = None) ->
         return Export.model_validate(raw["export"])
     except ValidationError as error:
         found = [ErrorDetails(**{**e, "loc": ("export", *e["loc"])}) for e in error.errors()]
-        raise RecipeError("\n".join(_sentence(e, raw, {}, "command line") for e in found)) from None
+        raise RecipeError(_sentences(found, raw, {"": "command line"})) from None
 
 
 def _note_lines(node: yaml.Node | None, place: str, lines: dict[str, int], origin: str) -> None:
@@ -165,16 +166,39 @@ def _section(place: tuple[int | str, ...], raw: dict[str, Any]) -> list[str]:
     return ["name", *fields] if issubclass(model, Plugin) else fields
 
 
-def _sentence(error: ErrorDetails, raw: dict[str, Any], lines: dict[str, int], origin: str) -> str:
-    keys = [str(k) for k in error["loc"]]
-    known = next((".".join(keys[:n]) for n in range(len(keys), 0, -1) if ".".join(keys[:n]) in lines), None)
-    place = f"{origin}:{lines[known]}" if known else origin
-    dotted = ".".join(keys)
-    if error["type"] == "extra_forbidden":
-        return f"{place}: unknown key '{dotted}'; {plugins.nearest(keys[-1], _section(error['loc'][:-1], raw))}"
-    if error["type"] == "missing":
-        return f"{place}: '{dotted}' is missing; a recipe needs it"
-    text = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    if error["type"] in ("value_error", "training"):
-        return f"{place}: {dotted + ': ' if dotted else ''}{text}"
-    return f"{place}: '{dotted}' should be {text}, got {error['input']!r}"
+def _sentences(errors: Sequence[ErrorDetails], raw: dict[str, Any], places: dict[str, str]) -> str:
+    """A sentence for each place with something wrong, one alone where several kinds of value could stand."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for error in errors:
+        keys, value = _written(error, raw)
+        dotted, place = ".".join(keys), _place(keys, places)
+        text = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+        text = text.replace("a valid integer", "a whole number").replace("a valid ", "a ")
+        if error["type"] == "extra_forbidden":
+            near = plugins.nearest(keys[-1], _section(error["loc"][:-1], raw))
+            found[f"{place}: unknown key '{dotted}'; {near}", ""] = []
+        elif error["type"] == "missing":
+            found[f"{place}: '{dotted}' is missing; a recipe needs it", ""] = []
+        elif error["type"] in ("value_error", "training"):
+            found[f"{place}: {dotted + ': ' if dotted else ''}{text}", ""] = []
+        else:
+            if error["type"] == "model_type":
+                text = f"a mapping of {', '.join(_section(error['loc'], raw))}"
+            found.setdefault((f"{place}: '{dotted}' should be ", f", got {value!r}"), []).append(text)
+    return "\n".join(start + " or ".join(dict.fromkeys(texts)) + end for (start, end), texts in found.items())
+
+
+def _written(error: ErrorDetails, raw: Any) -> tuple[list[str], Any]:
+    """The keys that lead to an error, behind which pydantic names kinds of values, and what a recipe has there."""
+    keys: list[str] = []
+    for key in error["loc"]:
+        inside = dict(enumerate(raw)) if isinstance(raw, list) else raw
+        if not isinstance(inside, dict) or (key not in inside and error["type"] not in ("missing", "extra_forbidden")):
+            break
+        keys, raw = [*keys, str(key)], inside.get(key)
+    return keys, raw
+
+
+def _place(keys: list[str], places: dict[str, str]) -> str:
+    """Where the last of the keys is written, or what holds it."""
+    return next(places[dotted] for n in range(len(keys), -1, -1) if (dotted := ".".join(keys[:n])) in places)

@@ -233,8 +233,10 @@ class Recipe(Section):
         steps = raw.get("compress") if isinstance(raw, dict) else None
         if not isinstance(steps, list) or "quantize" not in steps:
             return raw
-        if steps.index("quantize") < len(steps) - 1 or not raw.get("export"):
-            raise ValueError("'quantize' stands last in 'compress', and 'export' says how")
+        if steps.index("quantize") < len(steps) - 1:
+            raise ValueError("'quantize' stands last in 'compress'")
+        if raw.get("export") is None:
+            raise ValueError("'quantize' in 'compress' is what 'export' does: say there which format")
         return raw | {"compress": steps[:-1]}
 
     @model_validator(mode="after")
@@ -274,4 +276,6 @@ class Recipe(Section):
                 return {key: fill(value) for key, value in node.items()}
             return [fill(item) for item in node] if isinstance(node, list) else node
 
-        return dict(fill(schema))
+        filled = dict(fill(schema))
+        filled["properties"]["compress"]["items"]["anyOf"].append({"const": "quantize"})
+        return filled

@@ -1,7 +1,11 @@
 """TrainingArguments and the plain Hugging Face Trainer; resume."""
 
+import copy
 import os
+import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,13 +52,8 @@ def arguments(training: dict[str, Any], folder: Path, seed: int, by_length: bool
     # A checkpoint within an epoch does not hold the order that grouping has drawn for it.
     whole_epochs = training.get("save_strategy", DEFAULTS["save_strategy"]) != "steps"
     grouped = _by_length() if by_length and whole_epochs else {}
-    before = {name: value for name, value in os.environ.items() if name.startswith("ACCELERATE_")}
-    try:
+    with _refused():
         made = TrainingArguments(**(DEFAULTS | _KEPT_GRADIENTS | grouped | training | fixed))
-    except (ValueError, TypeError, ImportError, RuntimeError, ArithmeticError) as error:
-        raise RecipeError(f"training: {' '.join(str(error).split())}") from None
-    finally:
-        _restore(before)
     _refuse_late(made)
     if made.fp16 and made.device.type == "cpu":
         raise RecipeError("training.fp16: there is no half precision on a CPU (it would train in fp32); use bf16")
@@ -62,7 +61,33 @@ def arguments(training: dict[str, Any], folder: Path, seed: int, by_length: bool
         made.dataloader_pin_memory = False
     # Several GPUs are for torchrun: copies of a model in threads would share the hooks of losses.
     made._n_gpu = min(1, made.n_gpu)
+    with _refused():
+        _try(made)
     return made
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    """A sentence of what Transformers refuses; the environment as it was."""
+    before = {name: value for name, value in os.environ.items() if name.startswith("ACCELERATE_")}
+    try:
+        yield
+    except (ValueError, TypeError, ImportError, RuntimeError, ArithmeticError, LookupError, OSError) as error:
+        raise RecipeError(f"training: {' '.join(str(error).split())[:300]}") from None
+    finally:
+        _restore(before)
+
+
+def _try(made: Any) -> None:
+    """Begin a training of next to nothing: optimizer, schedule, reports and the rest are made by Trainer alone."""
+    import torch
+    from transformers import Trainer
+
+    with tempfile.TemporaryDirectory() as folder:
+        tried = copy.copy(made)
+        tried.output_dir = folder
+        trainer = Trainer(torch.nn.Linear(1, 1), tried, train_dataset=[{}], eval_dataset=[{}])
+        trainer.create_optimizer_and_scheduler(100)
 
 
 def _refuse_late(made: Any) -> None:

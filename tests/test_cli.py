@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 import tiny
@@ -30,6 +31,11 @@ def finished(folder, task):
     return folder / "runs" / "first"
 
 
+def test_the_module_is_the_command():
+    said = subprocess.run([sys.executable, "-m", "hftransfer", "--version"], capture_output=True, text=True, check=True)
+    assert said.stdout == f"{version('hftransfer')}\n"
+
+
 @pytest.mark.parametrize("words", [["--help"], ["list"], ["list", "--schema"], ["run", "none.yaml"]])
 def test_torch_is_not_imported_before_a_command_needs_it(words):
     code = (
@@ -53,6 +59,7 @@ def test_the_schema_knows_every_strategy_and_its_fields(capsys):
     text = capsys.readouterr().out
     assert json.loads(text)["properties"]["strategy"]["anyOf"][0]["enum"] == plugins.names("strategies")
     assert '"use_dora"' in text
+    assert {"const": "quantize"} in json.loads(text)["properties"]["compress"]["items"]["anyOf"]
 
 
 def test_check_says_what_would_run(folder, task, capsys):
@@ -89,6 +96,17 @@ def test_export_replaces_the_exports_of_a_run(finished, capsys):
 
 
 @pytest.mark.onnx
+def test_a_rejected_export_is_told_by_the_exit_code(folder, task, tmp_path, capsys, monkeypatch):
+    from hftransfer import exporting
+
+    monkeypatch.setattr(exporting, "gate", lambda *_: "it loses too much")
+    recipe = tmp_path / "rejected.yaml"
+    recipe.write_text(tiny.recipe(task, folder, more=tiny.EXPORT))
+    assert main(["run", str(recipe), "--out", str(tmp_path / "run")]) == 3
+    assert "it loses too much" in capsys.readouterr().out
+
+
+@pytest.mark.onnx
 def test_an_export_is_not_held_to_scores_of_other_rows(task, tmp_path, capsys):
     (tmp_path / "first.yaml").write_text(tiny.recipe(task, tmp_path))
     assert main(["run", str(tmp_path / "first.yaml"), "--out", str(tmp_path / "run")]) == 0
@@ -105,6 +123,9 @@ def test_report_compares_runs(finished, folder, capsys):
     assert main(["report", str(finished), str(finished), "--out", str(out)]) == 0
     assert out.read_text().startswith("<!doctype html>") and "| first" in capsys.readouterr().out
     assert main(["report", str(folder / "nothing")]) == 2
+    for place in (folder, out / "below.html"):
+        assert main(["report", str(finished), "--out", str(place)]) == 2
+        assert "is to be a file" in capsys.readouterr().err
 
 
 def test_a_finished_run_is_kept_unless_told_otherwise(finished, folder, capsys):
@@ -144,7 +165,7 @@ MISTAKES = {
     "a split that is too large": (["data.splits.test=400"], ROWS, "asks for 400 rows"),
     "a source file that is not there": (["data.source.train=rows.jsn"], ROWS, "no file 'rows.jsn'"),
     "a file that is not JSON": ([], ["not json {"], "json cannot read"),
-    "an empty file": ([], [""], ""),
+    "an empty file": ([], [""], "json finds no rows"),
     "texts that are null": ([], ['{"text": null, "label": "x"}'] * 30, "30 of 30 rows"),
     "one class": ([], [row.replace('"y"', '"x"') for row in ROWS], "only one class"),
     "a class with one row": ([], [*ROWS, '{"text": "z", "label": "z"}'], "'z'"),
@@ -156,6 +177,9 @@ MISTAKES = {
     "a checkpoint for another task": (["task=image-classification"], ROWS, "no column 'image'"),
     "an unknown training argument": (["training.learning_rat=1"], ROWS, "did you mean 'learning_rate'"),
     "epochs in words": (["training.num_train_epochs=lots"], ROWS, "expected float, got 'lots'"),
+    "an optimizer that is not installed": (["training.optim=lomo"], ROWS, "training: "),
+    "reports to what is not there": (["training.report_to=wandbb"], ROWS, "wandbb"),
+    "a schedule without its fields": (["training.lr_scheduler_type=cosine_with_min_lr"], ROWS, "min_lr"),
     "a training argument that the run sets": (["training.output_dir=x"], ROWS, "--out"),
     "half precision on a CPU": (["training.fp16=true"], ROWS, "bf16"),
     "a config of an unknown model type": (
@@ -194,6 +218,14 @@ MISTAKES = {
     ),
     "a seed that is too large": (["seed=9999999999"], ROWS, "less than"),
     "a column in two roles": (["data.columns={text: text, text_pair: text}"], ROWS, "two roles"),
+    "a column in two roles, one by its name": (["data.columns={text: label}"], ROWS, "two roles"),
+    "a word that is none of several kinds": (["data.augment=lite"], ROWS, "command line: 'data.augment' should be"),
+    "a name in place of a section": (["export=onnx"], ROWS, "should be a mapping of format"),
+    "labels that are mappings": ([], ['{"text": "good", "label": {"a": 1}}'] * 30, "should hold labels"),
+    "a recipe of another head that is wrong": (
+        ["strategy={name: multi_task, others: {second: recipes.yaml}}"], ROWS,
+        "strategy.others.second (recipes.yaml): there is no recipe file 'recipes.yaml'; did you mean 'recipe.yaml'"
+    ),
     "several columns of text": (["data.columns={text: [text, label]}"], ROWS, "only labels"),
     "texts that are lists": ([], ['{"text": ["a"], "label": "x"}'] * 30, "should hold text"),
     "labels by columns that hold words": (
@@ -219,10 +251,14 @@ def test_a_mistake_gets_a_sentence_and_leaves_nothing(mistake, folder, task, tmp
     assert set(tmp_path.rglob("*")) == before
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe\x00t", b"task: \x07", b"[1]", b""])
-def test_a_file_that_is_no_recipe_gets_a_sentence(content, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"\xff\xfe\x00t", "UTF-8"), (b"task: \x07", "not YAML"), (b"[1]", "is a mapping"), (b"", "is a mapping")],
+)
+def test_a_file_that_is_no_recipe_gets_a_sentence(content, said, tmp_path, capsys):
     (tmp_path / "recipe.yaml").write_bytes(content)
     assert main(["check", str(tmp_path / "recipe.yaml")]) == 2
+    assert said in capsys.readouterr().err
     assert main(["check", str(tmp_path)]) == 2
     assert "is a directory" in capsys.readouterr().err
 

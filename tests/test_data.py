@@ -82,6 +82,13 @@ def test_a_row_of_several_labels_may_have_none(tmp_path):
     assert found.task.labels == ("x", "y") and [0.0, 0.0] in found.splits["train"]["label"][:]
 
 
+def test_scores_may_be_told_for_each_label(tmp_path):
+    rows = _load(
+        "text-classification", _csv(tmp_path / "a.csv", GOOD), "columns: {text: body, label: topic, group: topic}"
+    )
+    assert set(rows.splits["test"]["group"]) == {"a", "b"} and rows.task.labels == ("a", "b")
+
+
 def test_a_number_without_a_name_is_no_label(tmp_path):
     from datasets import ClassLabel, Features, Value
 

@@ -163,6 +163,8 @@ def test_what_export_may_say(folder):
 def test_bench_times_every_variant_in_turns(searched, capsys):
     assert main(["bench", str(searched), "--batch", "0"]) == 2
     assert "--batch: at least 1" in capsys.readouterr().err
+    assert main(["bench", str(searched), "--without", "onnyx"]) == 2
+    assert "the run has no variant 'onnyx'" in capsys.readouterr().err
     result = RunResult.load(searched / "result.json")
     # Compiling takes half a minute, of which nothing is of this package.
     command = ["bench", str(searched), "--batch", "2", "--threads", "1", "--calls", "5", "--without", "pytorch-compile"]

@@ -191,6 +191,8 @@ def test_a_pushed_run_is_reproduced(pushed, hub, tmp_path, capsys):
     *_, repo, _ = pushed
     assert main(["reproduce", repo, "--out", str(tmp_path / "again")]) == 0
     assert capsys.readouterr().out.endswith("reproduced\n")
+    assert main(["reproduce", repo, "--out", str(tmp_path / "again"), "--overwrite", "training.max_steps=1"]) == 3
+    assert capsys.readouterr().out.endswith("NOT reproduced\n")
     assert main(["check", f"hub:{repo}"]) == 0
     assert main(["reproduce", pushed[1], "--out", str(tmp_path / "never")]) == 2
     assert "was not pushed by hftransfer" in _sentence(capsys)

@@ -28,6 +28,33 @@ def test_an_audio_folder_has_its_splits_and_classes(tmp_path):
     assert rows["train"][0]["audio"]["path"].endswith(".WAV")
 
 
+def test_an_audio_folder_may_have_a_table_of_what_is_said(tmp_path):
+    for place in ("Train/1.wav", "Train/more/2.wav", "test/3.wav"):
+        _wav(tmp_path / place)
+    (tmp_path / "Train" / "metadata.csv").write_text('file_name,text\n1.wav,"yes, please"\nmore/2.wav,no\n')
+    (tmp_path / "test" / "metadata.csv").write_text("file_name,text\n3.wav,no\n")
+    rows = plugins.load("sources", "audiofolder")(path=str(tmp_path)).load()
+    assert rows["train"]["text"][:] == ["yes, please", "no"] and rows["test"]["text"][:] == ["no"]
+    assert rows["train"][1]["audio"]["path"] == str(tmp_path / "Train" / "more" / "2.wav")
+    (tmp_path / "test" / "metadata.csv").write_text("file,text\n3.wav,no\n")
+    with pytest.raises(DataError, match="no column 'file_name'"):
+        plugins.load("sources", "audiofolder")(path=str(tmp_path)).load()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "fields"),
+    [
+        ("rows.tsv", "text\tlabel\nGrüße, NA\tx\n", {}),
+        ("rows.csv", "text;label\nGrüße, NA;x\n", {"delimiter": ";", "encoding": "latin-1"}),
+    ],
+    ids=["tabs", "semicolons"],
+)
+def test_tables_have_other_delimiters_and_encodings(name, content, fields, tmp_path):
+    (tmp_path / name).write_text(content, encoding=fields.get("encoding", "utf-8"))
+    (row,) = plugins.load("sources", "csv")(train=str(tmp_path / name), **fields).load()["train"]
+    assert row == {"text": "Grüße, NA", "label": "x"}
+
+
 @pytest.mark.parametrize("name", ["audiofolder", "imagefolder"])
 def test_a_folder_that_is_not_there(name, tmp_path):
     with pytest.raises(DataError, match="no folder"):

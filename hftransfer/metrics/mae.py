@@ -4,6 +4,8 @@ import datasets
 import evaluate
 import numpy as np
 
+LOWER_IS_BETTER = True
+
 
 class Mae(evaluate.Metric):
     """Mean absolute error."""

@@ -4,6 +4,8 @@ import numpy as np
 
 from hftransfer.metrics._additive import Additive, ratio
 
+LOWER_IS_BETTER = True
+
 
 class MaskedError(Additive):
     """Mean error of a hidden place, over all rows."""

@@ -4,6 +4,8 @@ import numpy as np
 
 from hftransfer.metrics._additive import Additive
 
+LOWER_IS_BETTER = True
+
 
 class Perplexity(Additive):
     """Perplexity of what was to be guessed."""

@@ -7,6 +7,8 @@ import numpy as np
 
 from hftransfer.metrics._additive import Additive, ratio
 
+LOWER_IS_BETTER = True
+
 
 class Wer(Additive):
     """Edits over the reference's length, over all rows at once."""

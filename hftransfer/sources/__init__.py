@@ -1,7 +1,7 @@
 """Where rows come from."""
 
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from hftransfer.errors import DataError
 from hftransfer.plugins import Plugin, nearest
@@ -23,11 +23,26 @@ class Source(Plugin):
         raise NotImplementedError
 
 
+class Folder(Source):
+    """Base of the sources that are a folder."""
+
+    path: str
+    """The folder."""
+
+    def root(self) -> Path:
+        """The folder, which is there.
+
+        Raises:
+            DataError: it is not.
+        """
+        root = Path(self.path).expanduser()
+        if not root.is_dir():
+            raise DataError(f"data.source.path: there is no folder '{self.path}'")
+        return root
+
+
 class Files(Source):
     """Base of the table sources: one file, or several, for each split; paths count from the working directory."""
-
-    _options: ClassVar[dict[str, Any]] = {}
-    """What the loader is told beside the files."""
 
     train: str | list[str]
     """The file or files of the split `train`."""
@@ -40,7 +55,8 @@ class Files(Source):
 
     def _paths(self) -> dict[str, list[str]]:
         given = {name: getattr(self, name) for name in ("train", "validation", "test", "unlabelled")}
-        paths = {split: [files] if isinstance(files, str) else list(files) for split, files in given.items() if files}
+        lists = {split: [files] if isinstance(files, str) else files for split, files in given.items() if files}
+        paths = {split: [str(Path(file).expanduser()) for file in files] for split, files in lists.items()}
         for split, files in paths.items():
             for file in files:
                 if not Path(file).is_file():
@@ -49,16 +65,20 @@ class Files(Source):
                     raise DataError(f"data.source.{split}: there is no file '{file}'; {nearest(file, here)}")
         return paths
 
+    def options(self) -> dict[str, Any]:
+        """What the loader is told beside the files."""
+        return {}
+
     def load(self) -> dict[str, Any]:
         """Every file through the loader of `datasets` that has the source's name."""
         paths = self._paths()
         # Read apart, since the files of one data set must have the same columns.
         bare = {"unlabelled": paths.pop("unlabelled")} if "unlabelled" in paths else {}
-        parts = [read_with_datasets(self.name, data_files=files, **self._options) for files in (paths, bare) if files]
+        parts = [read_with_datasets(self.name, self.options(), data_files=files) for files in (paths, bare) if files]
         return {split: rows for part in parts for split, rows in part.items()}
 
 
-def read_with_datasets(loader: str, **where: Any) -> dict[str, Any]:
+def read_with_datasets(loader: str, options: dict[str, Any] | None = None, **where: Any) -> dict[str, Any]:
     """All splits that a loader of `datasets` finds, with its failures as one sentence."""
     from datasets import load_dataset
     from datasets.exceptions import DatasetGenerationError
@@ -67,7 +87,7 @@ def read_with_datasets(loader: str, **where: Any) -> dict[str, Any]:
     # A failure is said below, in a sentence; the log of `datasets` would add its traceback.
     logging.set_verbosity(logging.CRITICAL)
     try:
-        return dict(load_dataset(loader, **where))
+        return dict(load_dataset(loader, **where, **(options or {})))
     except DatasetGenerationError as error:
         # That of splits with other columns says in its second line which.
         cause = str(error.__cause__) if error.__cause__ else " ".join(str(error).split())[:300]

@@ -10,7 +10,7 @@ from typing import Any
 
 from hftransfer.errors import DataError
 from hftransfer.plugins import natural, nearest
-from hftransfer.sources import Source
+from hftransfer.sources import Folder
 
 _FIELDS = {
     "images": ("id", "file_name"),
@@ -22,18 +22,13 @@ _ON_THEIR_SIDE = (5, 6, 7, 8)
 _SPLITS = {"train": ("train",), "validation": ("valid", "val", "dev"), "test": ("test",)}
 
 
-class Coco(Source):
+class Coco(Folder):
     """Columns: `image`, `objects` (`bbox`: left, top, width, height in pixels; `category`). Crowds are left out."""
-
-    path: str
-    """The folder."""
 
     def load(self) -> dict[str, Any]:
         from datasets import ClassLabel, Dataset, Features, Image, List, Value
 
-        root = Path(self.path)
-        if not root.is_dir():
-            raise DataError(f"data.source.path: there is no folder '{self.path}'")
+        root = self.root()
         tables = {split: (file, _read(file)) for split, file in _files(root).items()}
         if not tables:
             raise DataError(

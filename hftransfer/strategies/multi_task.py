@@ -12,9 +12,10 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from hftransfer.encoding import Encoded, encode
-from hftransfer.errors import ModelError, RecipeError
+from hftransfer.errors import HFTransferError, ModelError, RecipeError
 from hftransfer.modeling import empty_model
 from hftransfer.strategies import Ground, Strategy
+from hftransfer.strategies.full import Full
 from hftransfer.tasks import Task
 from hftransfer.weights import load_model
 
@@ -51,7 +52,7 @@ class MultiTask(Strategy):
         Raises:
             HFTransferError: in a sentence that begins with the recipe's place, what is wrong with it.
         """
-        return {name: _plan(path) for name, path in self.others.items()}
+        return {name: _plan(name, path) for name, path in self.others.items()}
 
     def check(self, task: Task, model: Any) -> None:
         if task.own_loss:
@@ -117,13 +118,17 @@ def _tied(model: Any) -> bool:
 
 
 @lru_cache(maxsize=16)
-def _plan(path: str) -> Any:
+def _plan(name: str, path: str) -> Any:
     from hftransfer.planning import check
     from hftransfer.reading import load_recipe
 
-    recipe = load_recipe(Path(path))
-    evaluation = recipe.evaluation.model_copy(update={"baselines": []})
-    return check(recipe.model_copy(update={"evaluation": evaluation, "export": None, "hub": None}))
+    ours = {"strategy": Full(), "compress": [], "training": {}, "export": None, "hub": None}
+    try:
+        recipe = load_recipe(Path(path))
+        evaluation = recipe.evaluation.model_copy(update={"baselines": []})
+        return check(recipe.model_copy(update=ours | {"evaluation": evaluation}))
+    except HFTransferError as error:
+        raise type(error)(f"strategy.others.{name} ({path}): {error}") from None
 
 
 def _drawn(generator: Any, size: int, count: int) -> np.ndarray:
