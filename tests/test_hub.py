@@ -187,11 +187,18 @@ def test_peft_loads_an_adapter_that_is_pushed_alone(pushed, hub):
     assert not any(TOKEN.encode() in content for content in alone.files.values())
 
 
-def test_a_pushed_run_is_reproduced(pushed, hub, tmp_path, capsys):
+def test_a_pushed_run_is_reproduced(pushed, hub, tmp_path, capsys, monkeypatch):
+    from hftransfer import hub as hub_module
+
     *_, repo, _ = pushed
     assert main(["reproduce", repo, "--out", str(tmp_path / "again")]) == 0
     assert capsys.readouterr().out.endswith("reproduced\n")
-    assert main(["reproduce", repo, "--out", str(tmp_path / "again"), "--overwrite", "training.max_steps=1"]) == 3
+    theirs = hub_module.record(repo)
+    scores = theirs.scores["test"]["tuned"]
+    scores[theirs.headline] = scores[theirs.headline].model_copy(update={"low": 1.5, "high": 2.0})
+    with monkeypatch.context() as patch:
+        patch.setattr(hub_module, "record", lambda _repo: theirs)
+        assert main(["reproduce", repo, "--out", str(tmp_path / "again"), "--overwrite"]) == 3
     assert capsys.readouterr().out.endswith("NOT reproduced\n")
     assert main(["check", f"hub:{repo}"]) == 0
     assert main(["reproduce", pushed[1], "--out", str(tmp_path / "never")]) == 2
