@@ -40,7 +40,8 @@ def card(result: RunResult, repo: str | None = None, *, adapter: bool = False) -
     `repo` is its id on the Hub, if it is known; `adapter` says that only the PEFT adapter lies there.
     """
     usage = _adapter_usage(result, repo) if adapter else _usage(result, repo)
-    sections = (_summary, _gain, _pictures, _training, _exports, _limits)
+    # The pictures lie beside the card on the Hub alone.
+    sections = [_summary, _gain, *([_pictures] if repo else []), _training, _exports, _limits]
     body = "\n\n".join(filter(None, [*(section(result) for section in sections), usage, _reproduction(result, repo)]))
     return f"---\n{_metadata(result, adapter).to_yaml()}\n---\n\n{body}\n"
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,7 +137,7 @@ def _to_roles(task: Task, rows: Any, columns: dict[str, str | list[str]], split:
             if role != GROUP:
                 raise DataError(f"data.columns: the column '{column}' has two roles")
             # Scores may be told for each label, or each text.
-            rows, column = rows.add_column("_group", rows[column], feature=rows.features[column]), "_group"
+            rows, column = rows.add_column("_group", rows[column][:], feature=rows.features[column]), "_group"
         chosen[role] = column
     return rows.select_columns(list(chosen.values())).rename_columns({c: r for r, c in chosen.items() if c != r})
 
@@ -165,7 +166,7 @@ def _marked(rows: Any, columns: list[str], split: str) -> list[list[str]]:
     """The names of those columns that a row marks by 1, of several that hold 0 or 1."""
     lists: list[list[str]] = [[] for _ in range(len(rows))]
     for column in columns:
-        for row, cell in enumerate(rows[column]):
+        for row, cell in enumerate(rows[column][:]):
             on = _ON.get(str(cell).strip().lower())
             if on is None:
                 raise DataError(f"column '{column}' of split '{split}', row {row}: {cell!r} is neither 0 nor 1")
@@ -181,9 +182,10 @@ def _clean(task: Task, rows: Any, split: str, on_error: str) -> tuple[Any, list[
     good: list[int] = []
     hashes: list[str] = []
     bad: list[tuple[int, str]] = []
-    for number, row in enumerate(tqdm(rows, desc=f"reading {split}", unit="row", leave=False)):
+    features = rows.features
+    for number, row in enumerate(tqdm(_each(rows), total=len(rows), desc=f"reading {split}", unit="row", leave=False)):
         try:
-            hashes.append(_examine(task, row, rows.features))
+            hashes.append(_examine(task, row, features))
             good.append(number)
         except DataError as error:
             bad.append((number, str(error)))
@@ -197,6 +199,12 @@ def _clean(task: Task, rows: Any, split: str, on_error: str) -> tuple[Any, list[
     for role in rows.column_names:
         rows = cells.cast(_kind(task, role), role, rows, decode=True)
     return rows.select(good), hashes, len(bad)
+
+
+def _each(rows: Any) -> Iterator[dict[str, Any]]:
+    """The rows, of which `datasets` reads several at once in a tenth of the time."""
+    for batch in rows.iter(batch_size=64):
+        yield from (dict(zip(batch, row, strict=True)) for row in zip(*batch.values(), strict=True))
 
 
 def _examine(task: Task, row: dict[str, Any], features: Any) -> str:

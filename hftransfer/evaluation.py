@@ -165,7 +165,9 @@ def predict(task: Task, model: Any, encoded: Encoded, split: str, batch_size: in
 def _by_length(rows: Any) -> list[int]:
     """Row numbers, longest rows first, so that the progress bar errs on the safe side."""
     names = rows.column_names or []
-    return np.argsort(-np.asarray(rows["length"]), kind="stable").tolist() if "length" in names else [*range(len(rows))]
+    return (
+        np.argsort(-np.asarray(rows["length"][:]), kind="stable").tolist() if "length" in names else [*range(len(rows))]
+    )
 
 
 def runtime(task: Task, model: Any, encoded: Encoded, size: int, what: str, split: str = "test") -> RuntimeFacts:

@@ -58,7 +58,7 @@ def _by_group(plan: Plan, made: Scorer, outputs: dict[str, Outputs]) -> dict[str
     if GROUP not in test.column_names:
         return {}
     known = dict(enumerate(getattr(test.features[GROUP], "names", None) or []))
-    names = np.array([known.get(value, str(value)) for value in test[GROUP]])
+    names = np.array([known.get(value, str(value)) for value in test[GROUP][:]])
     references = _references(plan, "test")
     decided = {variant: plan.task.decide(it) for variant, it in outputs.items()}
     found: dict[str, dict[str, Score]] = {}

@@ -56,7 +56,7 @@ class _Classification(Task):
     def resolve(self, rows: Any) -> Self:
         if self.problem_type is not None:
             return self
-        return self.model_copy(update={"problem_type": self._kind(rows.features["label"], list(rows["label"][:1000]))})
+        return self.model_copy(update={"problem_type": self._kind(rows.features["label"], rows["label"][:1000])})
 
     def _kind(self, feature: Any, label: list[Any]) -> str:
         """Lists, or strings whose parts recur in others: labels. Decimals, or very many whole numbers: numbers."""
@@ -77,7 +77,7 @@ class _Classification(Task):
             raise RecipeError("task.mean and task.std are told together, or neither")
         if self.problem_type != "regression" or self.mean is not None:
             return self
-        numbers = np.array([_number(value, row) for row, value in enumerate(rows["label"])])
+        numbers = np.array([_number(value, row) for row, value in enumerate(rows["label"][:])])
         return self.model_copy(update={"mean": float(numbers.mean()), "std": float(numbers.std()) or 1.0})
 
     @property
@@ -128,7 +128,7 @@ class _Classification(Task):
         return [(label - self.mean) / self.std for label in labels]
 
     def groups(self, rows: Any) -> list[Any] | None:
-        return [_plain(value) for value in rows["label"]] if self._single else None
+        return [_plain(value) for value in rows["label"][:]] if self._single else None
 
     def named(self, rows: Any) -> list[list[str]] | None:
         return None if self.problem_type == "regression" else [self._names(*it) for it in self._values(rows)]
@@ -142,7 +142,7 @@ class _Classification(Task):
     def _values(self, rows: Any) -> Iterator[tuple[Any, list[str] | None]]:
         """Each label as it stands, and the names that the data set gives to numbers."""
         named = class_names(rows.features["label"])
-        for row, value in enumerate(rows["label"]):
+        for row, value in enumerate(rows["label"][:]):
             if isinstance(value, str) and _LIST.fullmatch(value):
                 raise DataError(
                     f"the label {value} (row {row}) is a list that was written as text: give lists (JSON, Parquet), or "
@@ -162,7 +162,7 @@ class _Classification(Task):
         from datasets import List, Value
 
         if self.problem_type == "regression":
-            column: list[Any] = [_number(value, row) for row, value in enumerate(rows["label"])]
+            column: list[Any] = [_number(value, row) for row, value in enumerate(rows["label"][:])]
             return rows.remove_columns("label").add_column("label", column, feature=Value("float32"))
         ids = {name: i for i, name in enumerate(self.labels)}
         rows_ids = [[ids[name] for name in names] for names in self.named(rows) or []]
@@ -191,7 +191,7 @@ class _Classification(Task):
         return np.exp(_log_softmax(outputs["logits"])) if self._single else None
 
     def references(self, rows: Any) -> np.ndarray:
-        values = np.asarray(rows["label"])
+        values = np.asarray(rows["label"][:])
         return values if self.problem_type == "regression" else values.astype(int)
 
     def same(self, mine: np.ndarray, theirs: np.ndarray, references: np.ndarray) -> np.ndarray:

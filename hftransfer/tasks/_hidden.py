@@ -25,7 +25,7 @@ class _Hidden(Task):
 
     def groups(self, rows: Any) -> list[Any] | None:
         """By the labels, where each row has one: the splits are then those of a classification of the same rows."""
-        labels = list(rows["label"]) if "label" in rows.column_names else [None]
+        labels = rows["label"][:] if "label" in rows.column_names else [None]
         return labels if all(isinstance(label, str | int) for label in labels) else None
 
     def decide(self, outputs: Outputs) -> np.ndarray:

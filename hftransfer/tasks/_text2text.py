@@ -84,7 +84,7 @@ class _Text2Text(Task):
         tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
         tokenizer.decoder = decoders.Metaspace()
         trainer = trainers.BpeTrainer(vocab_size=config.vocab_size, special_tokens=special, show_progress=False)
-        tokenizer.train_from_iterator([*rows["source"], *rows["target"]], trainer)
+        tokenizer.train_from_iterator([*rows["source"][:], *rows["target"][:]], trainer)
         tokenizer.post_processor = processors.TemplateProcessing(
             single="$A </s>", special_tokens=[("</s>", config.eos_token_id)]
         )
@@ -123,7 +123,7 @@ class _Text2Text(Task):
         )
 
     def references(self, rows: Any) -> np.ndarray:
-        return np.array(rows["target"], dtype=object)
+        return np.array(rows["target"][:], dtype=object)
 
     def losses(self, outputs: Outputs, references: np.ndarray) -> np.ndarray:
         """Mean negative log-probability of the reference's tokens."""

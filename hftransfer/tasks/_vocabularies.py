@@ -20,7 +20,7 @@ def generating_processor(extractor: Any, rows: Any, config: Any) -> Any:
 
     special = ["<|endoftext|>", "<|startoftranscript|>", "<|transcribe|>", "<|notimestamps|>"]
     trained = ByteLevelBPETokenizer()
-    trained.train_from_iterator(rows["text"], config.vocab_size, special_tokens=special, show_progress=False)
+    trained.train_from_iterator(rows["text"][:], config.vocab_size, special_tokens=special, show_progress=False)
     with tempfile.TemporaryDirectory() as folder:
         files = trained.save_model(folder)
         tokenizer = WhisperTokenizer(*files, additional_special_tokens=special[1:])
@@ -40,7 +40,7 @@ def ctc_processor(extractor: Any, rows: Any, _config: Any) -> Any:
 
     if not isinstance(extractor, Wav2Vec2FeatureExtractor):
         raise ModelError(f"CTC is for models that hear waveforms, and {type(extractor).__name__} makes none")
-    characters = sorted({c for text in rows["text"] for c in text.lower() if not c.isspace()} - {_DELIMITER})
+    characters = sorted({c for text in rows["text"][:] for c in text.lower() if not c.isspace()} - {_DELIMITER})
     vocabulary = {c: i for i, c in enumerate([_BLANK, _UNKNOWN, _DELIMITER, *characters])}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "vocab.json"

@@ -59,7 +59,7 @@ class ObjectDetection(Task):
 
     def named(self, rows: Any) -> list[list[str]] | None:
         own = _boxes.names(rows.features["objects"])
-        found = [_boxes.parts(objects)[1] for objects in rows["objects"]]
+        found = [_boxes.parts(objects)[1] for objects in rows["objects"][:]]
         return [[own[it] if own else str(it) for it in categories] for categories in found]
 
     def find_labels(self, splits: dict[str, Any]) -> tuple[str, ...]:
@@ -76,7 +76,7 @@ class ObjectDetection(Task):
         # The images are decoded only where the boxes are shares of them.
         sizes = [image.size for image in rows["image"]] if self.box_format == "yolo" else [(1, 1)] * len(rows)
         column = []
-        for objects, size, names in zip(rows["objects"], sizes, self.named(rows) or [], strict=True):
+        for objects, size, names in zip(rows["objects"][:], sizes, self.named(rows) or [], strict=True):
             corners = _boxes.corners(_boxes.parts(objects)[0], size, self.box_format)
             column.append({"bbox": corners.tolist(), "category": [ids[name] for name in names]})
         feature = {"bbox": List(List(Value("float32"))), "category": List(Value("int64"))}
@@ -84,7 +84,7 @@ class ObjectDetection(Task):
 
     def check(self, splits: dict[str, Any], config: Any) -> list[str]:
         queries = getattr(config, "num_detection_tokens", None) or getattr(config, "num_queries", None)
-        most = max(len(objects["category"]) for objects in splits["train"]["objects"])
+        most = max(len(objects["category"]) for objects in splits["train"]["objects"][:])
         if queries is None or most <= queries:
             return []
         return [f"a training image has {most} boxes, and the model finds at most {queries} in an image"]
@@ -182,7 +182,7 @@ class ObjectDetection(Task):
 
     def references(self, rows: Any) -> np.ndarray:
         found = np.empty(len(rows), dtype=object)
-        for row, objects in enumerate(rows["objects"]):
+        for row, objects in enumerate(rows["objects"][:]):
             labels = [self.labels[i] for i in objects["category"]]
             found[row] = {"boxes": _corners(objects), "labels": labels, "scores": np.ones(len(labels))}
         return found

@@ -56,7 +56,7 @@ class TextGeneration(_Hidden):
         trainer = trainers.BpeTrainer(
             vocab_size=config.vocab_size, special_tokens=[end], initial_alphabet=letters, show_progress=False
         )
-        tokenizer.train_from_iterator(rows["text"], trainer)
+        tokenizer.train_from_iterator(rows["text"][:], trainer)
         config.update({"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0})
         length = getattr(config, "max_position_embeddings", self.max_length)
         return PreTrainedTokenizerFast(

@@ -67,7 +67,7 @@ class TokenClassification(Task):
 
     def named(self, rows: Any) -> list[list[str]] | None:
         own = class_names(rows.features["tags"])
-        return [[own[tag] if own and isinstance(tag, int) else str(tag) for tag in tags] for tags in rows["tags"]]
+        return [[own[tag] if own and isinstance(tag, int) else str(tag) for tag in tags] for tags in rows["tags"][:]]
 
     def find_labels(self, splits: dict[str, Any]) -> tuple[str, ...]:
         own = class_names(splits["train"].features["tags"])
@@ -141,7 +141,7 @@ class TokenClassification(Task):
         return _ragged([self._tags(logits[~np.isnan(logits[:, 0])].argmax(axis=1)) for logits in outputs["logits"]])
 
     def references(self, rows: Any) -> np.ndarray:
-        return _ragged([self._tags(tags) for tags in rows["tags"]])
+        return _ragged([self._tags(tags) for tags in rows["tags"][:]])
 
     def _tags(self, ids: Any) -> list[str]:
         return [self.labels[int(i)] for i in ids]
