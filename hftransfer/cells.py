@@ -11,6 +11,8 @@ from hftransfer.errors import DataError
 
 Kind = Literal["text", "words", "image", "audio", "label", "objects"]
 
+_FROM = "paths in a table count from the working directory"
+
 
 def read(kind: Kind, role: str, cell: Any) -> tuple[Any, bytes]:
     """A cell's value, and bytes that are equal for equal contents.
@@ -27,7 +29,7 @@ def read(kind: Kind, role: str, cell: Any) -> tuple[Any, bytes]:
 def cast(kind: Kind, role: str, rows: Any, decode: bool) -> Any:
     """The rows with a column of the kind's type; images as pictures, or as their bytes. Recordings stay encoded."""
     import pyarrow
-    from datasets import Audio, Image, Value
+    from datasets import Audio, Features, Image, Value
 
     feature = rows.features[role]
     if kind == "audio" and getattr(feature, "dtype", "").endswith("string"):
@@ -35,11 +37,24 @@ def cast(kind: Kind, role: str, rows: Any, decode: bool) -> Any:
         rows = rows.cast_column(role, Value("string"))
     if kind == "label" and isinstance(feature, dict):
         raise DataError(f"the column of the role '{role}' should hold labels, and holds mappings; name a part of them")
+    if kind == "audio" and isinstance(feature, dict) and {"array", "sampling_rate"} <= feature.keys():
+        stored = {"bytes": Value("binary"), "path": Value("string")}
+        rows = rows.map(lambda row: {role: _stored(row[role])}, features=Features(rows.features | {role: stored}))
     types = {"text": Value("string"), "image": Image(decode=decode), "audio": Audio(decode=False)}
     try:
         return rows.cast_column(role, types[kind]) if kind in types else rows
     except (TypeError, ValueError, pyarrow.ArrowException):
         raise DataError(f"the column of the role '{role}' should hold {kind}, and holds {feature}") from None
+
+
+def _stored(cell: dict[str, Any]) -> dict[str, Any]:
+    """A recording of samples and their rate as the file that it would be."""
+    import soundfile
+
+    buffer = io.BytesIO()
+    samples = np.asarray(cell["array"], dtype=np.float32)
+    soundfile.write(buffer, samples.T if samples.ndim > 1 else samples, cell["sampling_rate"], "FLOAT", format="WAV")
+    return {"bytes": buffer.getvalue(), "path": None}
 
 
 def class_names(feature: Any) -> list[str] | None:
@@ -60,7 +75,7 @@ def nameless(feature: Any, cell: Any) -> int | None:
 
 
 def rgb(picture: Any) -> Any:
-    """A PIL image in mode RGB; 16 bits a channel are scaled to 8, where `convert` alone would cut them off.
+    """A PIL image in mode RGB; 12 or 16 bits a channel are scaled to 8, where `convert` alone would cut them off.
 
     Raises:
         ValueError: it holds decimals, of which nobody knows what is white.
@@ -71,8 +86,9 @@ def rgb(picture: Any) -> Any:
         from PIL import Image
 
         whole = np.asarray(picture, dtype=np.uint32)
-        # Eight bits in 32.
-        shift = 0 if picture.mode == "I" and whole.max(initial=0) < 256 else 8
+        # X-rays have 12 bits, others 8, in the place of 16 or 32.
+        shift = max(0, int(whole.max(initial=0)).bit_length() - 8)
+        shift = next(it for it in (0, 4, 8, 24) if it >= shift)
         picture = Image.fromarray((whole >> shift).clip(0, 255).astype(np.uint8))
     return picture.convert("RGB")
 
@@ -90,7 +106,7 @@ def open_image(where: Any) -> Any:
         with Image.open(io.BytesIO(where) if isinstance(where, bytes) else where) as image:
             return rgb(ImageOps.exif_transpose(image))
     except FileNotFoundError:
-        raise DataError(f"there is no image file '{name}'") from None
+        raise DataError(f"there is no image file '{name}' ({_FROM})") from None
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"{name} is not a readable image ({type(error).__name__})") from None
 
@@ -105,7 +121,7 @@ def open_audio(where: Any) -> tuple[np.ndarray, int]:
 
     name = where if isinstance(where, str) else "a recording"
     if isinstance(where, str) and not Path(where).is_file():
-        raise DataError(f"there is no recording '{name}' (paths in a table count from the working directory)")
+        raise DataError(f"there is no recording '{name}' ({_FROM})")
     try:
         samples, rate = soundfile.read(
             io.BytesIO(where) if isinstance(where, bytes) else where, dtype="float32", always_2d=True

@@ -175,6 +175,9 @@ def _marked(rows: Any, columns: list[str], split: str) -> list[list[str]]:
     return lists
 
 
+_ELSEWHERE = "data.splits can name another split, or a part of the training rows"
+
+
 def _clean(task: Task, rows: Any, split: str, on_error: str) -> tuple[Any, list[str], int]:
     """Readable rows, the hash of each one's inputs, and how many were left out."""
     for role in rows.column_names:
@@ -192,10 +195,10 @@ def _clean(task: Task, rows: Any, split: str, on_error: str) -> tuple[Any, list[
     if bad and on_error == "raise":
         raise DataError(
             f"{len(bad)} of {len(rows)} rows of split '{split}' cannot be used, first row {bad[0][0]}: {bad[0][1]} "
-            "(data.on_error: skip leaves such rows out)"
+            f"({_ELSEWHERE if not good and split != 'train' else 'data.on_error: skip leaves such rows out'})"
         )
     if not good:
-        raise DataError(f"split '{split}' is empty" + (f": {bad[0][1]}" if bad else ""))
+        raise DataError(f"split '{split}' is empty" + (f": {bad[0][1]} ({_ELSEWHERE})" if bad else ""))
     for role in rows.column_names:
         rows = cells.cast(_kind(task, role), role, rows, decode=True)
     return rows.select(good), hashes, len(bad)

@@ -154,7 +154,7 @@ def predict(task: Task, model: Any, encoded: Encoded, split: str, batch_size: in
     found: list[tuple[int, Outputs]] = []
     with torch.inference_mode(), tqdm(total=len(rows), desc=what, unit="row", disable=not state.is_main_process) as bar:
         for batch in mine:
-            made = task.predict(model, send_to_device(encoded.collate([rows[row] for row in batch]), device))
+            made = task.predict(model, send_to_device(encoded.collate(rows.__getitems__(batch)), device))
             found += [(row, {name: array[i] for name, array in made.items()}) for i, row in enumerate(batch)]
             bar.update(min(len(batch) * state.num_processes, bar.total - bar.n))
     shared = gather_object(found) if state.num_processes > 1 else found

@@ -90,7 +90,8 @@ def check(recipe: Recipe) -> Plan:
         rows.task.constant(rows.task.references(rows.splits["train"]))
     for name in recipe.evaluation.metrics:
         check_fit(name, rows.task, rows.splits["test"])
-    warned = [*_few_shots(recipe.data.shots, rows), *_known_groups(rows), *rows.task.check(rows.splits, origin.config)]
+    warned = [*_few_shots(recipe.data.shots, rows), *_unseen(rows), *_known_groups(rows)]
+    warned += rows.task.check(rows.splits, origin.config)
     counts = [_parameters(rows.task, origin, fitting) for fitting in fittings]
     metrics = list(recipe.evaluation.metrics or rows.task.metrics())
     if recipe.export is not None:
@@ -185,6 +186,8 @@ def describe(plan: Plan) -> str:
     """What would run, in a few lines."""
     counts = ", ".join(f"{count:,} {name}" for name, count in plan.rows.facts.rows.items())
     removed = sum(plan.rows.facts.duplicates_removed.values())
+    skipped = sum(plan.rows.facts.skipped.values())
+    left_out = f"; {skipped} that cannot be used left out" if skipped else ""
     labels = plan.task.labels
     shown = f"{len(labels)}: {', '.join(labels[:8])}{' ...' if len(labels) > 8 else ''}" if labels else "none"
     new = f"a new {plan.origin.config.model_type}" if plan.recipe.model.config else ""
@@ -192,7 +195,7 @@ def describe(plan: Plan) -> str:
     return "\n".join(
         [
             f"task        {plan.task.name}, scored by {', '.join(plan.metrics)}",
-            f"rows        {counts}; {removed} duplicates removed",
+            f"rows        {counts}; {removed} duplicates removed{left_out}",
             f"labels      {shown}",
             f"checkpoint  {origin}, {plan.parameters['all']:,} parameters",
             f"strategy    {plan.recipe.strategy.name}, {plan.parameters['trainable']:,} parameters train",
@@ -239,13 +242,26 @@ def _few_shots(shots: int | None, rows: Rows) -> list[str]:
     return [f"data.shots asks for {shots} rows a class, and fewer are there of: {told}"] if few else []
 
 
+def _unseen(rows: Rows) -> list[str]:
+    """A warning of classes that no test row has."""
+    counts = rows.facts.classes
+    lacking = sorted(counts["train"].keys() - counts["test"].keys(), key=plugins.natural) if rows.task.labels else []
+    if not lacking:
+        return []
+    told = f"{', '.join(lacking[:8])}{', ...' if lacking[8:] else ''}"
+    return [
+        f"{len(lacking)} of {len(counts['train'])} classes have no test row ({told}): data.splits.test may be larger; "
+        "numbers that are no classes: task.problem_type: regression"
+    ]
+
+
 def _known_groups(rows: Rows) -> list[str]:
     """A warning where groups of the test rows were trained on."""
     train, test = (rows.splits[name] for name in ("train", "test"))
     if GROUP not in test.column_names or GROUP not in train.column_names:
         return []
-    groups = set(test[GROUP]) - {None}
-    known = len(groups & set(train[GROUP]))
+    groups = set(test[GROUP][:]) - {None}
+    known = len(groups & set(train[GROUP][:]))
     told = f"{known} of the {len(groups)} groups of the test rows have training rows too: on others it may do worse"
     return [told] if known else []
 

@@ -57,36 +57,29 @@ def split(
             places[name] = (size, list(range(len(raw[size]))))
             continue
         count = size if isinstance(size, int) else max(1, round(size * len(raw[train])))
-        pool, part = _take(pool, groups, count, name, seed, "label" in task.targets - task.optional)
+        pool, part = _take(pool, groups, count, name, seed)
         pool, part = _kept(pool, part, task.named(raw[train]))
         places[name] = (train, part)
     places["train"] = (train, pool)
     return places
 
 
-def _take(
-    pool: list[int], groups: list[Any] | None, count: int, name: str, seed: int, classes: bool
-) -> tuple[list[int], list[int]]:
+def _take(pool: list[int], groups: list[Any] | None, count: int, name: str, seed: int) -> tuple[list[int], list[int]]:
     """What is left of a pool of rows, and `count` of them, of every class in proportion.
 
-    Where the `classes` are not what is learnt, they may be too rare for that.
+    A row that alone has its class is left; where there are more classes than rows, they are not looked at.
     """
     from sklearn.model_selection import train_test_split
 
     if count >= len(pool):
         raise DataError(f"data.splits.{name} asks for {count} rows of the {len(pool)} that are left to take them from")
-    strata = [groups[i] for i in pool] if groups else None
-    sizes = Counter(strata or [])
-    if sizes and (min(sizes.values()) < 2 or count < len(sizes) or len(pool) - count < len(sizes)):
-        if not classes:
-            return _take(pool, None, count, name, seed, classes)
-        rare, rows = min(sizes.items(), key=lambda item: item[1])
-        raise DataError(
-            f"data.splits.{name}: {count} of {len(pool)} rows cannot hold all {len(sizes)} classes "
-            f"(the rarest, '{rare}', has {rows}; numbers that are no classes: task.problem_type: regression)"
-        )
-    left, part = train_test_split(pool, test_size=count, stratify=strata, random_state=seed)
-    return sorted(left), sorted(part)
+    sizes = Counter(groups[row] for row in pool) if groups else Counter()
+    several = [row for row in pool if not groups or sizes[groups[row]] > 1]
+    others = several if count < len(several) else pool
+    classes = {groups[row] for row in others} if groups else set()
+    strata = [groups[row] for row in others] if groups and min(count, len(others) - count) >= len(classes) else None
+    _, part = train_test_split(others, test_size=count, stratify=strata, random_state=seed)
+    return sorted(set(pool) - set(part)), sorted(part)
 
 
 def _kept(pool: list[int], part: list[int], names: list[list[str]] | None) -> tuple[list[int], list[int]]:

@@ -13,6 +13,8 @@ from hftransfer.metrics import lower_is_better
 from hftransfer.results import RunResult, Score
 
 _ORDER = ("majority", "scratch", "linear_probe", "pretrained", "tuned", "onnx", "onnx-int8")
+# Metrics beside each other in a terminal.
+_COLUMNS = 8
 _PATH = re.compile(r"file:|~[\w.-]*[\\/]|[A-Za-z]:[\\/]|[\\/]")
 _FOLDERS = re.compile(r"(?<![\w:/.<])(?:[A-Za-z]:|~[\w.-]*)?[\\/][^\s'\"]*[\\/]")
 
@@ -46,6 +48,8 @@ def number(value: float) -> str:
     """A score: three decimals, but three digits of a small value and thousands marked in a large one."""
     if abs(value) >= 100:
         return f"{value:,.1f}"
+    # What rounding leaves of a difference is none, and has no sign.
+    value = 0.0 if abs(value) < 1e-12 else value
     return f"{value:.3f}" if abs(value) >= 0.01 or value == 0 else f"{value:.3g}"
 
 
@@ -129,6 +133,9 @@ def score_table(result: RunResult, split: str = "test", *, runtime: bool = False
     """Variants by metrics; with `runtime`, also size, latency and agreement where they were measured."""
     scores, sizes = result.scores.get(split, {}), runtime_table(result)
     metrics = sorted({m: None for of in scores.values() for m in of}, key=lambda metric: metric != result.headline)
+    if runtime and len(metrics) > _COLUMNS:
+        # Those of each class or tag are for a page.
+        metrics = [metric for metric in metrics if "." not in metric]
     columns = () if not runtime else (1, 2, 6) if result.exports else (1, 2)
     cells = {row[0]: tuple(row[i] for i in columns) for row in sizes.rows}
     rows = []

@@ -168,7 +168,6 @@ MISTAKES = {
     "an empty file": ([], [""], "json finds no rows"),
     "texts that are null": ([], ['{"text": null, "label": "x"}'] * 30, "30 of 30 rows"),
     "one class": ([], [row.replace('"y"', '"x"') for row in ROWS], "only one class"),
-    "a class with one row": ([], [*ROWS, '{"text": "z", "label": "z"}'], "'z'"),
     "a checkpoint directory that is not there": (["model.id=runs/none"], ROWS, "no local directory 'runs/none'"),
     "a path that is not there": (["model.id=./none"], ROWS, "no checkpoint directory './none'"),
     "a Hub id without a network": (["model.id=google/bert_uncased"], ROWS, "the Hub has no model"),

@@ -56,7 +56,6 @@ def test_columns_of_any_name_are_mapped(tmp_path):
         (GOOD, "columns: {text: boddy, label: topic}", "did you mean 'body'"),
         (GOOD, "columns: {txt: body, label: topic}", "did you mean 'text'"),
         ([f",{'ab'[i % 2]}" for i in range(40)], "columns: {text: body, label: topic}", "40 of 40 rows"),
-        ([*GOOD, "lonely,c"], "columns: {text: body, label: topic}", "'c', has 1"),
         (GOOD, "{columns: {text: body, label: topic}, splits: {test: 50}}", "asks for 50 rows"),
     ],
 )
@@ -69,10 +68,42 @@ def test_a_mistake_in_the_rows_gets_a_sentence(tmp_path, rows, more, said):
         _load("text-classification", source, more)
 
 
+def test_a_class_of_one_row_trains_and_the_others_are_drawn_in_proportion(tmp_path):
+    source = _csv(tmp_path / "a.csv", [*GOOD, "lonely,c"])
+    rows = _load("text-classification", source, "columns: {text: body, label: topic}")
+    assert rows.facts.classes["train"]["c"] == 1 and rows.facts.classes["test"] == {"a": 4, "b": 4}
+
+
 def test_words_that_other_readers_take_for_nothing_are_words(tmp_path):
     rows = [f"text {i},{['None', 'NA'][i % 2]}" for i in range(40)]
     found = _load("text-classification", _csv(tmp_path / "a.csv", rows), "columns: {text: body, label: topic}")
     assert found.task.labels == ("NA", "None")
+
+
+def test_a_space_behind_a_label_is_none(tmp_path):
+    columns = "columns: {text: body, label: topic}"
+    rows = _load("text-classification", _csv(tmp_path / "a.csv", [*GOOD, "another,a "]), columns)
+    assert rows.task.problem_type == "single_label_classification" and rows.task.labels == ("a", "b")
+
+
+def test_labels_of_a_regression_that_are_hidden_are_told_of(tmp_path):
+    source = _csv(tmp_path / "a.csv", [f"text {i},{i / 7}" for i in range(40)])
+    _csv(tmp_path / "b.csv", [f"other {i},-1.0" for i in range(9)])
+    source = source.replace("}", f", test: {tmp_path / 'b.csv'}}}")
+    with pytest.raises(DataError, match=r"labels of split 'test' are all -1\.0"):
+        _load("text-classification", source, "columns: {text: body, label: topic}")
+
+
+def test_one_label_may_stand_in_a_list_or_in_columns(tmp_path):
+    head, rows = "body,cat,dog", [f"text {i},{i % 2},{1 - i % 2}" for i in range(40)]
+    (tmp_path / "a.csv").write_text("\n".join([head, *rows]))
+    source = "{name: csv, train: " + str(tmp_path / "a.csv") + "}"
+    task = "{name: text-classification, problem_type: single_label_classification}"
+    found = _load(task, source, "columns: {text: body, label: [cat, dog]}")
+    assert found.task.labels == ("cat", "dog") and sum(found.facts.classes["test"].values()) == 8
+    (tmp_path / "a.csv").write_text("\n".join([head, *rows, "both,1,1"]))
+    with pytest.raises(DataError, match="a row has 2 labels"):
+        _load(task, source, "columns: {text: body, label: [cat, dog]}")
 
 
 def test_a_row_of_several_labels_may_have_none(tmp_path):
@@ -137,6 +168,22 @@ def test_recordings_are_read_from_a_table_of_paths(tmp_path):
     assert found.task.labels == ("a", "b")
 
 
+def test_recordings_are_read_from_samples_and_their_rate(tmp_path):
+    from hftransfer import cells
+
+    rows = [
+        {
+            "audio": {"path": None, "array": np.sin(np.arange(4000) * i / 99), "sampling_rate": 8000},
+            "label": "ab"[i % 2],
+        }
+        for i in range(1, 21)
+    ]
+    Dataset.from_list(rows).to_parquet(tmp_path / "a.parquet")
+    found = _load("audio-classification", "{name: parquet, train: " + str(tmp_path / "a.parquet") + "}")
+    samples, rate = cells.open_audio(cells.place(found.splits["test"][0]["audio"]))
+    assert (len(samples), rate) == (4000, 8000) and any(np.allclose(samples, it["audio"]["array"]) for it in rows)
+
+
 def test_a_corrupt_image_is_named_and_can_be_left_out(tmp_path):
     for split, count in (("train", 6), ("test", 3)):
         for label in ("cat", "dog"):
@@ -161,8 +208,9 @@ def test_pictures_of_more_than_8_bits_keep_what_they_show():
     from hftransfer import cells
 
     shades = np.array([[0, 100], [200, 255]])
-    for picture in (Image.fromarray(shades.astype(np.int32)), Image.fromarray((shades * 257).astype(np.uint16))):
-        assert np.asarray(cells.rgb(picture))[..., 0].tolist() == shades.tolist()
+    deep = (shades.astype(np.int32), (shades * 257).astype(np.uint16), (shades * 16).astype(np.uint16))
+    for whole in deep:
+        assert np.asarray(cells.rgb(Image.fromarray(whole)))[..., 0].tolist() == shades.tolist()
     with pytest.raises(ValueError, match="decimals"):
         cells.rgb(Image.fromarray(shades.astype(np.float32)))
 

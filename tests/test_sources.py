@@ -4,6 +4,7 @@ import time
 import wave
 
 import pytest
+from PIL import Image
 
 from hftransfer import plugins
 from hftransfer.errors import DataError, HubError, RecipeError
@@ -41,18 +42,70 @@ def test_an_audio_folder_may_have_a_table_of_what_is_said(tmp_path):
         plugins.load("sources", "audiofolder")(path=str(tmp_path)).load()
 
 
+def _pictures(root, *places):
+    for number, place in enumerate(places):
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 4), (number, 0, 0)).save(root / place)
+
+
+@pytest.mark.parametrize(
+    ("places", "splits", "names"),
+    [
+        (["Train/a/1.png", "Train/b/2.png", "Test/b/3.png"], {"train": [0, 1], "test": [1]}, ["a", "b"]),
+        (["train_station/1.png", "kitchen/my test 2.png", "dev/3.png"], {"validation": None}, None),
+        (["train_station/1.png", "kitchen/my test 2.png"], {"train": [0, 1]}, ["kitchen", "train_station"]),
+        (["train/cat/1.png", "train/train/2.png", "val/train/3.png"], {"train": [0, 1], "validation": [1]},
+         ["cat", "train"]),
+        (["1.png", "2.png"], {"train": None}, None),
+    ],
+    ids=["capitals", "a split alone", "words in names", "a class named train", "no classes"],
+)  # fmt: skip
+def test_an_image_folder_has_the_splits_and_classes_of_its_folders(places, splits, names, tmp_path):
+    _pictures(tmp_path, *places)
+    rows = plugins.load("sources", "imagefolder")(path=str(tmp_path)).load()
+    assert rows.keys() == splits.keys()
+    for split, labels in splits.items():
+        if labels is None:
+            assert rows[split].column_names == ["image"]
+        else:
+            found = rows[split].features["label"].int2str(rows[split]["label"][:])
+            assert sorted(found) == sorted(names[label] for label in labels)
+            assert rows[split].features["label"].names == names
+
+
+def test_plain_text_and_lists_under_a_key_are_read(tmp_path):
+    (tmp_path / "a.txt").write_text("one\ntwo\n\nthree\n")
+    lines = plugins.load("sources", "text")(train=str(tmp_path / "a.txt")).load()["train"]
+    parts = plugins.load("sources", "text")(train=str(tmp_path / "a.txt"), sample_by="paragraph").load()["train"]
+    assert lines["text"][:] == ["one", "two", "", "three"]
+    assert [part.strip() for part in parts["text"][:]] == ["one\ntwo", "three"]
+    (tmp_path / "a.json").write_text('{"version": 1, "data": [{"text": "a"}, {"text": "b"}]}')
+    rows = plugins.load("sources", "json")(train=str(tmp_path / "a.json"), field="data").load()["train"]
+    assert rows["text"][:] == ["a", "b"]
+
+
+def test_a_pattern_names_several_files(tmp_path):
+    for number in (2, 1):
+        (tmp_path / f"train-{number}.txt").write_text(f"{number}\n")
+    rows = plugins.load("sources", "text")(train=str(tmp_path / "train-*.txt")).load()["train"]
+    assert rows["text"][:] == ["1", "2"]
+    with pytest.raises(DataError, match=r"no file '.*test-\*.txt'"):
+        plugins.load("sources", "text")(train=str(tmp_path / "test-*.txt")).load()
+
+
 @pytest.mark.parametrize(
     ("name", "content", "fields"),
     [
         ("rows.tsv", "text\tlabel\nGrüße, NA\tx\n", {}),
+        ("rows.tsv", 'text\tlabel\n"Grüße, NA\tx\n', {"quotes": False}),
         ("rows.csv", "text;label\nGrüße, NA;x\n", {"delimiter": ";", "encoding": "latin-1"}),
     ],
-    ids=["tabs", "semicolons"],
+    ids=["tabs", "marks", "semicolons"],
 )
 def test_tables_have_other_delimiters_and_encodings(name, content, fields, tmp_path):
     (tmp_path / name).write_text(content, encoding=fields.get("encoding", "utf-8"))
     (row,) = plugins.load("sources", "csv")(train=str(tmp_path / name), **fields).load()["train"]
-    assert row == {"text": "Grüße, NA", "label": "x"}
+    assert row == {"text": "Grüße, NA" if fields.get("quotes", True) else '"Grüße, NA', "label": "x"}
 
 
 @pytest.mark.parametrize("name", ["audiofolder", "imagefolder"])

@@ -6,6 +6,13 @@ from typing import Any, Self
 from hftransfer.errors import DataError
 from hftransfer.plugins import Plugin, nearest
 
+# What a folder may be called.
+_SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
+}
+
 
 class Source(Plugin):
     """Base of the sources."""
@@ -40,6 +47,11 @@ class Folder(Source):
             raise DataError(f"data.source.path: there is no folder '{self.path}'")
         return root
 
+    def splits(self) -> dict[str, Path]:
+        """Split -> the folder that has its name; the folder itself, as `train`, where none has."""
+        inside = [path for path in sorted(self.root().iterdir()) if path.is_dir()]
+        return {_SPLITS[it.name.lower()]: it for it in inside if it.name.lower() in _SPLITS} or {"train": self.root()}
+
 
 class Files(Source):
     """Base of the table sources: one file, or several, for each split; paths count from the working directory."""
@@ -56,7 +68,7 @@ class Files(Source):
     def _paths(self) -> dict[str, list[str]]:
         given = {name: getattr(self, name) for name in ("train", "validation", "test", "unlabelled")}
         lists = {split: [files] if isinstance(files, str) else files for split, files in given.items() if files}
-        paths = {split: [str(Path(file).expanduser()) for file in files] for split, files in lists.items()}
+        paths = {split: [it for file in files for it in _matching(file)] for split, files in lists.items()}
         for split, files in paths.items():
             for file in files:
                 if not Path(file).is_file():
@@ -78,6 +90,14 @@ class Files(Source):
         return {split: rows for part in parts for split, rows in part.items()}
 
 
+def _matching(file: str) -> list[str]:
+    """The files of a pattern (`train-*.parquet`) in the order of their names, or the one of this name."""
+    path = Path(file).expanduser()
+    # A name with a star in it may be that of a file.
+    found = [path] if path.is_file() else sorted(path.parent.glob(path.name))
+    return [str(it) for it in found] or [str(path)]
+
+
 def read_with_datasets(loader: str, options: dict[str, Any] | None = None, **where: Any) -> dict[str, Any]:
     """All splits that a loader of `datasets` finds, with its failures as one sentence."""
     from datasets import load_dataset
@@ -91,6 +111,7 @@ def read_with_datasets(loader: str, options: dict[str, Any] | None = None, **whe
     except DatasetGenerationError as error:
         # That of splits with other columns says in its second line which.
         cause = str(error.__cause__) if error.__cause__ else " ".join(str(error).split())[:300]
+        cause = f"data.source.encoding: {cause}" if "codec can't decode" in cause else cause
         raise DataError(f"data.source: {loader} cannot read {where}: {cause.partition(chr(10))[0]}") from None
     except StopIteration:
         raise DataError(f"data.source: {loader} finds no rows in {where}") from None

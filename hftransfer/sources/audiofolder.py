@@ -13,11 +13,6 @@ from hftransfer.errors import DataError
 from hftransfer.sources import Folder
 
 _SUFFIXES = {".wav", ".flac", ".ogg", ".mp3", ".aiff", ".opus"}
-_SPLITS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
-    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
-}
 
 
 class Audiofolder(Folder):
@@ -26,11 +21,7 @@ class Audiofolder(Folder):
     def load(self) -> dict[str, Any]:
         from datasets import Audio, Dataset
 
-        root = self.root()
-        folders = {
-            _SPLITS[p.name.lower()]: p for p in sorted(root.iterdir()) if p.is_dir() and p.name.lower() in _SPLITS
-        }
-        splits = {split: _rows(folder) for split, folder in (folders or {"train": root}).items()}
+        splits = {split: _rows(folder) for split, folder in self.splits().items()}
         if not any(splits.values()):
             raise DataError(
                 f"data.source.path: no recordings in class folders (such as train/yes/1.wav), and no metadata.csv, "

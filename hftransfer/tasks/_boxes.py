@@ -74,7 +74,9 @@ def _fits(box: list[float], size: tuple[int, int], box_format: str) -> bool:
     """Whether a box has an area and lies in the image, a little over the edge allowed."""
     left, top, right, bottom = _raw_corners(np.array([box], dtype=float), size, box_format)[0] / [*size, *size]
     inside = min(left, top) >= -_OVER and max(right, bottom) <= 1 + _OVER
-    return bool(inside and right > left and bottom > top)
+    # What ends within the first pixel is a share of the image.
+    shares = box_format != "yolo" and max(box) <= 1
+    return bool(inside and right > left and bottom > top and not shares)
 
 
 def _raw_corners(boxes: np.ndarray, size: tuple[int, int], box_format: str) -> np.ndarray:

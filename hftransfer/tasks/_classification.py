@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -56,16 +57,17 @@ class _Classification(Task):
     def resolve(self, rows: Any) -> Self:
         if self.problem_type is not None:
             return self
-        return self.model_copy(update={"problem_type": self._kind(rows.features["label"], rows["label"][:1000])})
+        return self.model_copy(update={"problem_type": self._kind(rows.features["label"], rows["label"][:])})
 
     def _kind(self, feature: Any, label: list[Any]) -> str:
         """Lists, or strings whose parts recur in others: labels. Decimals, or very many whole numbers: numbers."""
         if any(isinstance(value, list) for value in label):
             return "multi_label_classification"
         if all(isinstance(value, str) for value in label):
-            parts = {part.strip() for value in label for part in value.split(self.separator)}
-            return "multi_label_classification" if len(parts) < len(set(label)) else "single_label_classification"
-        numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in label)
+            whole = {value.strip() for value in label}
+            parts = {part.strip() for value in whole for part in value.split(self.separator)}
+            return "multi_label_classification" if len(parts) < len(whole) else "single_label_classification"
+        numbers = all(isinstance(value, int | float | Decimal) and not isinstance(value, bool) for value in label)
         decimals = numbers and any(value != int(value) for value in label)
         many = numbers and not hasattr(feature, "names") and len(set(label)) > max(20, len(label) / 4)
         return "regression" if decimals or many else "single_label_classification"
@@ -128,12 +130,18 @@ class _Classification(Task):
         return [(label - self.mean) / self.std for label in labels]
 
     def groups(self, rows: Any) -> list[Any] | None:
-        return [_plain(value) for value in rows["label"][:]] if self._single else None
+        return [_plain(_only(value)) for value in rows["label"][:]] if self._single else None
 
     def named(self, rows: Any) -> list[list[str]] | None:
         return None if self.problem_type == "regression" else [self._names(*it) for it in self._values(rows)]
 
     def find_labels(self, splits: dict[str, Any]) -> tuple[str, ...]:
+        for split, rows in splits.items() if self.problem_type == "regression" else ():
+            if len(rows) > 1 and len(set(rows["label"][:])) == 1:
+                raise DataError(
+                    f"the labels of split '{split}' are all {rows['label'][0]}, as where they are kept from "
+                    "the public; data.splits names another split, or a part of the training rows"
+                )
         found = super().find_labels(splits)
         if len(found) < 2 and self.problem_type != "regression":
             raise DataError(f"the training rows have only one class ({', '.join(found)}); two are needed")
@@ -153,9 +161,10 @@ class _Classification(Task):
     def _names(self, value: Any, named: list[str] | None) -> list[str]:
         if value is None:
             return []
-        if not self._single and isinstance(value, str):
-            return [part.strip() for part in value.split(self.separator) if part.strip()]
-        values = value if isinstance(value, list) else [value]
+        if isinstance(value, str):
+            parts = [value] if self._single else value.split(self.separator)
+            return [part.strip() for part in parts if part.strip()]
+        values = [_only(value)] if self._single else value if isinstance(value, list) else [value]
         return [named[v] if named and isinstance(v, int) else str(_plain(v)) for v in values]
 
     def index(self, rows: Any) -> Any:
@@ -249,8 +258,19 @@ class _Classification(Task):
         return {"label": self.describe(self.decide(outputs)[0]), "scores": dict(ranked)}
 
 
+def _only(value: Any) -> Any:
+    """The label of a row that has one, in a list or not."""
+    if not isinstance(value, list):
+        return value
+    if len(value) != 1:
+        raise DataError(f"a row has {len(value)} labels, {value!r:.60}, and task.problem_type says that each has one")
+    return value[0]
+
+
 def _plain(value: Any) -> Any:
-    """2.0 and 2 are one class."""
+    """2.0 and 2 are one class, and so are a word and the same with a space behind it."""
+    if isinstance(value, str):
+        return value.strip()
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

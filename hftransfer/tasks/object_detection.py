@@ -84,10 +84,15 @@ class ObjectDetection(Task):
 
     def check(self, splits: dict[str, Any], config: Any) -> list[str]:
         queries = getattr(config, "num_detection_tokens", None) or getattr(config, "num_queries", None)
-        most = max(len(objects["category"]) for objects in splits["train"]["objects"][:])
-        if queries is None or most <= queries:
-            return []
-        return [f"a training image has {most} boxes, and the model finds at most {queries} in an image"]
+        boxes = [_corners(objects) for objects in splits["train"]["objects"][:]]
+        most, told = max(map(len, boxes)), []
+        if queries is not None and most > queries:
+            told.append(f"a training image has {most} boxes, and the model finds at most {queries} in an image")
+        corners = np.concatenate(boxes)
+        sizes = corners[:, 2:] - corners[:, :2]
+        if self.box_format == "coco" and len(corners) >= 10 and (sizes > corners[:, :2]).all():
+            told.append("all boxes could be corners too, left, top, right, bottom: task.box_format: pascal_voc?")
+        return told
 
     def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
         encoded: dict[str, list[Any]] = {name: [] for name in ("pixel_values", "shape", "size", "length")}

@@ -63,7 +63,7 @@ class TokenClassification(Task):
         words, tags = row["tokens"], row["tags"]
         if not isinstance(tags, list) or len(tags) != len(words):
             return f"there are {len(words)} tokens and {len(tags) if isinstance(tags, list) else 'no'} tags"
-        return None
+        return "a word has no tag" if None in tags else None
 
     def named(self, rows: Any) -> list[list[str]] | None:
         own = class_names(rows.features["tags"])
@@ -84,7 +84,11 @@ class TokenClassification(Task):
     def check(self, splits: dict[str, Any], config: Any) -> list[str]:
         check_positions(self.max_length, self.processor, config)
         told = cut(splits, "max_length", longest(self.max_length, self.processor), self._tokens)
-        if (self.metric_config() or "").startswith("runs"):
+        if all(tag.isdigit() for tag in self.labels):
+            told.append(
+                "the tags are numbers without names: entities cannot be told from them, and each word is scored"
+            )
+        elif (self.metric_config() or "").startswith("runs"):
             some = ", ".join(self.labels[:6])
             told.append(f"the tags ({some}) have no B- before them: neighbours of one tag are one entity")
         return told
