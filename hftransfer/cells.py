@@ -12,6 +12,8 @@ from hftransfer.errors import DataError
 Kind = Literal["text", "words", "image", "audio", "label", "objects"]
 
 _FROM = "paths in a table count from the working directory"
+# How the class of an object may be called, the usual first.
+CATEGORIES = ("category", "categories", "category_id", "label", "labels", "id")
 
 
 def read(kind: Kind, role: str, cell: Any) -> tuple[Any, bytes]:
@@ -68,7 +70,7 @@ def nameless(feature: Any, cell: Any) -> int | None:
     if getattr(feature, "names", None) is not None:
         return cell if isinstance(cell, int) and not 0 <= cell < len(feature.names) else None
     if isinstance(feature, dict) and isinstance(cell, dict):
-        parts = [(feature[key], one) for key, one in cell.items()]
+        parts = [(feature[key], cell[key]) for key in [key for key in CATEGORIES if key in feature][:1]]
     else:
         parts = [(feature.feature, one) for one in cell] if hasattr(feature, "feature") and cell else []
     return next((it for it in (nameless(*part) for part in parts) if it is not None), None)

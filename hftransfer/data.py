@@ -13,11 +13,8 @@ from hftransfer.errors import DataError
 from hftransfer.plugins import nearest
 from hftransfer.recipe import Data
 from hftransfer.results import DataFacts
-from hftransfer.splitting import balanced, draw, named, parts, remove_duplicates, some, split
+from hftransfer.splitting import GROUP, balanced, draw, named, parts, remove_duplicates, some, split
 from hftransfer.tasks import Task
-
-GROUP = "group"
-"""A role of every task that a data set need not have: where a row comes from (a hospital, a speaker, a dialect)."""
 
 
 @dataclass(frozen=True)
@@ -221,7 +218,7 @@ def _examine(task: Task, row: dict[str, Any], features: Any) -> str:
     for role, cell in row.items():
         if cell is None and (role in task.may_be_empty or role == GROUP):
             continue
-        if role in task.targets and (unknown := cells.nameless(features[role], cell)) is not None:
+        if role in task.targets - task.optional and (unknown := cells.nameless(features[role], cell)) is not None:
             raise DataError(f"the {role} {unknown} is none of the classes that the data set names")
         values[role], content = cells.read(_kind(task, role), role, cell)
         if role not in task.targets and role != GROUP:

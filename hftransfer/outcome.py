@@ -12,13 +12,13 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from hftransfer import card, hub, machine, report
-from hftransfer.data import GROUP
 from hftransfer.evaluation import Scorer, calibration_error, confusion
 from hftransfer.exporting import Shipped
 from hftransfer.metrics import lower_is_better
 from hftransfer.modeling import find
 from hftransfer.planning import Plan, is_export, links
 from hftransfer.results import Example, RunResult, Score
+from hftransfer.splitting import GROUP
 from hftransfer.stages import DRAWN, Job, scorer
 from hftransfer.tables import interval
 from hftransfer.tasks import Outputs

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from hftransfer import hub, plugins
 from hftransfer.augment import operations
-from hftransfer.data import GROUP, Rows, load_rows
+from hftransfer.data import Rows, load_rows
 from hftransfer.errors import RecipeError
 from hftransfer.evaluation import check_fit, check_metrics
 from hftransfer.exporters import SCHEMES
@@ -20,6 +20,7 @@ from hftransfer.modeling import Origin, empty_model, find, open_origin
 from hftransfer.recipe import Export, Recipe
 from hftransfer.results import RunResult
 from hftransfer.shifts import check_shifts
+from hftransfer.splitting import GROUP
 from hftransfer.strategies import Strategy
 from hftransfer.strategies._chain import Chain
 from hftransfer.tasks import Task
@@ -91,7 +92,7 @@ def check(recipe: Recipe) -> Plan:
     for name in recipe.evaluation.metrics:
         check_fit(name, rows.task, rows.splits["test"])
     warned = [*_few_shots(recipe.data.shots, rows), *_unseen(rows), *_known_groups(rows)]
-    warned += rows.task.check(rows.splits, origin.config)
+    warned += rows.task.check(rows.labelled, origin.config)
     counts = [_parameters(rows.task, origin, fitting) for fitting in fittings]
     metrics = list(recipe.evaluation.metrics or rows.task.metrics())
     if recipe.export is not None:

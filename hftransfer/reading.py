@@ -70,7 +70,8 @@ def parse_recipe(text: str, origin: str = "recipe", overrides: Sequence[str] = (
     places = {key: f"{origin}:{line}" for key, line in lines.items()} | {"": origin}
     for override in overrides:
         raw = _override(raw, override)
-        places[override.partition("=")[0]] = "command line"
+        place = override.partition("=")[0]
+        places = {key: it for key, it in places.items() if not key.startswith(f"{place}.")} | {place: "command line"}
     return _recipe(raw, places)
 
 
@@ -179,6 +180,8 @@ def _sentences(errors: Sequence[ErrorDetails], raw: dict[str, Any], places: dict
             found[f"{place}: unknown key '{dotted}'; {near}", ""] = []
         elif error["type"] == "missing":
             found[f"{place}: '{dotted}' is missing; a recipe needs it", ""] = []
+        elif error["type"] == "invalid_key":
+            found[f"{place}: the key '{dotted}' should be a word", ""] = []
         elif error["type"] in ("value_error", "training"):
             found[f"{place}: {dotted + ': ' if dotted else ''}{text}", ""] = []
         else:
@@ -190,12 +193,14 @@ def _sentences(errors: Sequence[ErrorDetails], raw: dict[str, Any], places: dict
 
 def _written(error: ErrorDetails, raw: Any) -> tuple[list[str], Any]:
     """The keys that lead to an error, behind which pydantic names kinds of values, and what a recipe has there."""
+    if error["type"] in ("missing", "extra_forbidden"):
+        return [str(key) for key in error["loc"]], None
     keys: list[str] = []
     for key in error["loc"]:
         inside = dict(enumerate(raw)) if isinstance(raw, list) else raw
-        if not isinstance(inside, dict) or (key not in inside and error["type"] not in ("missing", "extra_forbidden")):
+        if not isinstance(inside, dict) or key not in inside:
             break
-        keys, raw = [*keys, str(key)], inside.get(key)
+        keys, raw = [*keys, str(key)], inside[key]
     return keys, raw
 
 

@@ -81,6 +81,9 @@ class Splits(Section):
     """A split of the source, or a part of the training rows: a fraction or a number of rows (default 0.1)."""
     test: str | int | float | None = None
     """As `validation` (default 0.2). Scored once, at the end."""
+    by_group: bool = False
+    """Rows of one group (the role `group`: a patient, a speaker) are drawn into one split, so that others are scored
+    than are trained on."""
 
     @field_validator("validation", "test")
     @classmethod

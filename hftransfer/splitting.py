@@ -9,6 +9,9 @@ from hftransfer.errors import DataError
 from hftransfer.recipe import Data
 from hftransfer.tasks import Task
 
+GROUP = "group"
+"""A role of every task that a data set need not have: where a row comes from (a hospital, a speaker, a dialect)."""
+
 
 def named(data: Data, source: dict[str, Any]) -> dict[str, str | None]:
     """Split -> the source's split that it is, or None where it is a part of the training rows."""
@@ -57,8 +60,10 @@ def split(
             places[name] = (size, list(range(len(raw[size]))))
             continue
         count = size if isinstance(size, int) else max(1, round(size * len(raw[train])))
-        pool, part = _take(pool, groups, count, name, seed)
-        pool, part = _kept(pool, part, task.named(raw[train]))
+        if data.splits.by_group:
+            pool, part = _take_groups(pool, raw[train], count, name, seed)
+        else:
+            pool, part = _kept(*_take(pool, groups, count, name, seed), task.named(raw[train]))
         places[name] = (train, part)
     places["train"] = (train, pool)
     return places
@@ -80,6 +85,26 @@ def _take(pool: list[int], groups: list[Any] | None, count: int, name: str, seed
     strata = [groups[row] for row in others] if groups and min(count, len(others) - count) >= len(classes) else None
     _, part = train_test_split(others, test_size=count, stratify=strata, random_state=seed)
     return sorted(set(pool) - set(part)), sorted(part)
+
+
+def _take_groups(pool: list[int], rows: Any, count: int, name: str, seed: int) -> tuple[list[int], list[int]]:
+    """As `_take`, of whole groups, in an order drawn by the seed, until they are about as many rows."""
+    if GROUP not in rows.column_names:
+        raise DataError(
+            "data.splits.by_group: the rows have no groups; data.columns.group says which column they are in"
+        )
+    owners = rows[GROUP][:]
+    sizes = Counter(owners[row] for row in pool)
+    groups = sorted(sizes, key=str)
+    taken: set[Any] = set()
+    for place in np.random.default_rng(seed).permutation(len(groups)).tolist():
+        # The group that would take more than it brings nearer is left.
+        if sum(sizes[it] for it in taken) + sizes[groups[place]] / 2 <= count:
+            taken.add(groups[place])
+    part = [row for row in pool if owners[row] in taken]
+    if not taken or len(taken) == len(groups):
+        raise DataError(f"data.splits.{name}: about {count} rows cannot be had of {len(groups)} groups that stay whole")
+    return [row for row in pool if owners[row] not in taken], part
 
 
 def _kept(pool: list[int], part: list[int], names: list[list[str]] | None) -> tuple[list[int], list[int]]:

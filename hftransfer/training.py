@@ -52,8 +52,10 @@ def arguments(training: dict[str, Any], folder: Path, seed: int, by_length: bool
     # A checkpoint within an epoch does not hold the order that grouping has drawn for it.
     whole_epochs = training.get("save_strategy", DEFAULTS["save_strategy"]) != "steps"
     grouped = _by_length() if by_length and whole_epochs else {}
-    with _refused():
+    with _environment({}), _refused():
         made = TrainingArguments(**(DEFAULTS | _KEPT_GRADIENTS | grouped | training | fixed))
+        # Mixed precision, compiling and FSDP, as Transformers 4 tells Accelerate of them.
+        made.wrote = _written()
     _refuse_late(made)
     if made.fp16 and made.device.type == "cpu":
         raise RecipeError("training.fp16: there is no half precision on a CPU (it would train in fp32); use bf16")
@@ -61,21 +63,35 @@ def arguments(training: dict[str, Any], folder: Path, seed: int, by_length: bool
         made.dataloader_pin_memory = False
     # Several GPUs are for torchrun: copies of a model in threads would share the hooks of losses.
     made._n_gpu = min(1, made.n_gpu)
-    with _refused():
+    with _environment(made.wrote), _refused():
         _try(made)
     return made
 
 
 @contextmanager
 def _refused() -> Iterator[None]:
-    """A sentence of what Transformers refuses; the environment as it was."""
-    before = {name: value for name, value in os.environ.items() if name.startswith("ACCELERATE_")}
+    """A sentence of what Transformers refuses."""
     try:
         yield
     except (ValueError, TypeError, ImportError, RuntimeError, ArithmeticError, LookupError, OSError) as error:
         raise RecipeError(f"training: {' '.join(str(error).split())[:300]}") from None
+
+
+def _written() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith("ACCELERATE_")}
+
+
+@contextmanager
+def _environment(more: dict[str, str]) -> Iterator[None]:
+    """What `arguments` found that TrainingArguments tells Accelerate, for this training and for no later one."""
+    before = _written()
+    os.environ.update(more)
+    try:
+        yield
     finally:
-        _restore(before)
+        for name in _written():
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def _try(made: Any) -> None:
@@ -87,7 +103,8 @@ def _try(made: Any) -> None:
         tried = copy.copy(made)
         tried.output_dir = folder
         trainer = Trainer(torch.nn.Linear(1, 1), tried, train_dataset=[{}], eval_dataset=[{}])
-        trainer.create_optimizer_and_scheduler(100)
+        if not tried.optim_target_modules:
+            trainer.create_optimizer_and_scheduler(100)
 
 
 def _refuse_late(made: Any) -> None:
@@ -115,13 +132,6 @@ def _by_length() -> dict[str, Any]:
     return {"train_sampling_strategy": "group_by_length"}
 
 
-def _restore(environment: dict[str, str]) -> None:
-    """Undo what Trainer writes for the next one in the process (mixed precision, compiling)."""
-    for name in [n for n in os.environ if n.startswith("ACCELERATE_")]:
-        del os.environ[name]
-    os.environ.update(environment)
-
-
 def train(
     model: Any, encoded: Encoded, args: Any, callbacks: list[Any], what: str, *, rates: dict[str, float]
 ) -> list[dict[str, float]]:
@@ -133,27 +143,26 @@ def train(
 
     if args.device.type == "cpu":
         keep_freed_memory()
-    environment = {name: value for name, value in os.environ.items() if name.startswith("ACCELERATE_")}
     vary = _vary(encoded, args.seed)
-    trainer = Trainer(
-        model=model,
-        args=args,
-        train_dataset=encoded.splits["train"],
-        eval_dataset=encoded.splits["validation"],
-        data_collator=vary,
-        # A checkpoint is marked as complete when the others have left in it what is theirs.
-        callbacks=[vary, *callbacks, _follow(what)],
-    )
-    for plain in (ProgressCallback, PrinterCallback):
-        trainer.remove_callback(plain)
-    _read_lengths(trainer)
-    if rates:
-        _spread_rates(trainer.create_optimizer(), model, rates)
-    with warnings.catch_warnings():
-        # Where a file system's times are coarse, Trainer orders checkpoints by number, and says so at each save.
-        warnings.filterwarnings("ignore", "mtime may not be reliable")
-        trainer.train(resume_from_checkpoint=last_complete(Path(args.output_dir)))
-    _restore(environment)
+    with _environment(args.wrote):
+        trainer = Trainer(
+            model=model,
+            args=args,
+            train_dataset=encoded.splits["train"],
+            eval_dataset=encoded.splits["validation"],
+            data_collator=vary,
+            # A checkpoint is marked as complete when the others have left in it what is theirs.
+            callbacks=[vary, *callbacks, _follow(what)],
+        )
+        for plain in (ProgressCallback, PrinterCallback):
+            trainer.remove_callback(plain)
+        _read_lengths(trainer)
+        if rates:
+            _spread_rates(trainer.create_optimizer(), model, rates)
+        with warnings.catch_warnings():
+            # Where a file system's times are coarse, Trainer orders checkpoints by number, and says so at each save.
+            warnings.filterwarnings("ignore", "mtime may not be reliable")
+            trainer.train(resume_from_checkpoint=last_complete(Path(args.output_dir)))
     return [
         {k: float(v) for k, v in entry.items() if isinstance(v, int | float)} for entry in trainer.state.log_history
     ]
@@ -169,7 +178,7 @@ def _read_lengths(trainer: Any) -> None:
     def built(*given: Any) -> Any:
         sampler = build(*given)
         if getattr(sampler, "lengths", None) is not None:
-            sampler.lengths = list(sampler.lengths)
+            sampler.lengths = sampler.lengths[:]
         return sampler
 
     trainer._get_train_sampler = built

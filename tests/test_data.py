@@ -74,6 +74,25 @@ def test_a_class_of_one_row_trains_and_the_others_are_drawn_in_proportion(tmp_pa
     assert rows.facts.classes["train"]["c"] == 1 and rows.facts.classes["test"] == {"a": 4, "b": 4}
 
 
+def test_rows_of_a_group_stay_together(tmp_path):
+    lines = [f"text {i},{'ab'[i % 2]},patient {i // 4}" for i in range(80)]
+    (tmp_path / "a.csv").write_text("\n".join(["body,topic,who", *lines]))
+    source, columns = (
+        "{name: csv, train: " + str(tmp_path / "a.csv") + "}",
+        "columns: {text: body, label: topic, group: who}",
+    )
+    rows = _load("text-classification", source, f"{columns}\n  splits: {{by_group: true, test: 20, validation: 0.1}}")
+    owners = {split: set(it["group"][:]) for split, it in rows.splits.items()}
+    assert not owners["train"] & owners["test"] and not owners["train"] & owners["validation"]
+    assert rows.facts.rows == {"test": 20, "validation": 8, "train": 52}
+    with pytest.raises(DataError, match=r"data\.splits\.by_group: the rows have no groups"):
+        _load("text-classification", source, "columns: {text: body, label: topic}\n  splits: {by_group: true}")
+    with pytest.raises(DataError, match="cannot be had of 2 groups"):
+        _load(
+            "text-classification", source, f"{columns.replace('who', 'topic')}\n  splits: {{by_group: true, test: 3}}"
+        )
+
+
 def test_words_that_other_readers_take_for_nothing_are_words(tmp_path):
     rows = [f"text {i},{['None', 'NA'][i % 2]}" for i in range(40)]
     found = _load("text-classification", _csv(tmp_path / "a.csv", rows), "columns: {text: body, label: topic}")
@@ -131,6 +150,8 @@ def test_a_number_without_a_name_is_no_label(tmp_path):
         _load("text-classification", source)
     rows = _load("text-classification", source, "on_error: skip")
     assert rows.facts.skipped["train"] == 1 and rows.task.labels == ("no", "yes")
+    # Who learns without labels needs none.
+    assert sum(_load("fill-mask", source).facts.rows.values()) == 40
 
 
 @pytest.mark.parametrize("seed", range(6))

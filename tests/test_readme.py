@@ -1,6 +1,8 @@
 """What the README says is so: its tree, its commands, its recipe."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,13 @@ def _entries(indent: str) -> dict[str, str]:
 def _files(folder: Path) -> set[str]:
     """What lies in a folder, but for what tools leave there."""
     return {p.name for p in folder.iterdir() if not p.name.startswith((".", "__pycache__"))}
+
+
+def test_the_page_of_keys_is_that_of_the_classes():
+    # In a process of its own, since the tests shorten trainings.
+    code = f"import sys; sys.path.insert(0, {str(ROOT / 'scripts')!r}); import _keys; print(_keys.page(), end='')"
+    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert (ROOT / "docs" / "recipe.md").read_text(encoding="utf-8") == made, "scripts/docs writes it"
 
 
 def test_the_tree_is_that_of_the_repository():

@@ -99,6 +99,18 @@ def test_characters_that_training_lacks_are_counted_and_named(tmp_path):
     assert f"'ž' ({2 * len(lacking)})" in warning
 
 
+def test_a_text_of_other_characters_is_named(tmp_path):
+    recipe = _recipe(tmp_path, ROWS)
+    plan = check(recipe)
+    splits = {
+        "train": plan.rows.splits["train"].map(
+            lambda row, i: {"text": "да" if i == 2 else row["text"]}, with_indices=True
+        )
+    }
+    with pytest.raises(DataError, match="1 of 16 rows of 'train' have no character that .* leave them out: 2"):
+        plan.task.check(splits | {"test": plan.rows.splits["test"]}, plan.origin.config)
+
+
 def test_frames_of_no_character_are_blanks(tmp_path):
     task = check(_recipe(tmp_path, ROWS)).task
     known = task.processor.tokenizer.get_vocab()

@@ -1,6 +1,7 @@
 """What a strategy keeps and changes, on tiny models of several families."""
 
 import json
+import os
 import re
 import shutil
 
@@ -261,6 +262,24 @@ def test_rates_fall_by_depth():
     rates = plugins.load("strategies", "layer_decay")(decay=0.5).rates(_peft.model("bert"))
     assert rates["classifier.weight"] == 1 and rates["bert.encoder.layer.1.output.dense.bias"] == 0.5
     assert rates["bert.embeddings.word_embeddings.weight"] == 0.125
+
+
+@pytest.mark.parametrize(("more", "precision"), [("bf16: true, ", "bf16"), ("", "no")], ids=["bf16", "fp32"])
+def test_the_precision_reaches_the_trainer_and_no_later_one(more, precision, tmp_path, monkeypatch):
+    from transformers import Trainer
+
+    seen, train = [], Trainer.train
+
+    def watched(trainer, *args, **kwargs):
+        seen.append(trainer.accelerator.mixed_precision)
+        return train(trainer, *args, **kwargs)
+
+    monkeypatch.setattr(Trainer, "train", watched)
+    before = dict(os.environ)
+    text = tiny.recipe(plugins.load("tasks", "text-classification")(), tmp_path)
+    result = run(parse_recipe(text.replace("training: {", f"training: {{{more}max_steps: 1, ")), tmp_path / "run")
+    assert seen == [precision] and result.recipe["training"].get("bf16", False) == bool(more)
+    assert {name for name in os.environ if name.startswith("ACCELERATE_")} <= before.keys()
 
 
 def test_rates_reach_the_optimizer():

@@ -1,5 +1,6 @@
 """`evaluate` modules that load from disk, so that scoring needs no network; one file each, with the Hub's name."""
 
+import ast
 from functools import cache
 from pathlib import Path
 
@@ -16,5 +17,6 @@ def lower_is_better(metric: str) -> bool:
     Of the Hub's, `evaluate-metric/wer` among them, all that are not known for it are taken as better when higher.
     """
     if metric in plugins.names("metrics"):
-        return "\nLOWER_IS_BETTER = True\n" in (Path(__file__).parent / f"{metric}.py").read_text(encoding="utf-8")
+        tree = ast.parse((Path(__file__).parent / f"{metric}.py").read_text(encoding="utf-8"))
+        return any(ast.unparse(line) == "LOWER_IS_BETTER = True" for line in tree.body)
     return metric.rpartition("/")[2] in _LOWER

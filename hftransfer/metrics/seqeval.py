@@ -37,7 +37,7 @@ class Seqeval(Additive):
             return ["O" if tag == outside else f"{begin}{tag}" for tag in tags]
         alike = {"L": "E", "M": "I", "U": "S", "W": "S"}
         # Mark, hyphen or underscore, type.
-        marks = [(tag[0].upper(), tag[2:]) for tag in tags]
+        marks = [(tag[:1].upper(), tag[2:]) for tag in tags]
         chunks = ["-".join([alike.get(mark, mark), *([kind] if kind else [])]) for mark, kind in marks]
         return ["O" if tag == outside else chunk for tag, chunk in zip(tags, chunks, strict=True)]
 

@@ -5,52 +5,67 @@ Laid out as https://huggingface.co/docs/datasets/audio_load#audiofolder; the loa
 since it asks for torchcodec even where nothing is decoded.
 """
 
-import csv
 from pathlib import Path
 from typing import Any
 
 from hftransfer.errors import DataError
-from hftransfer.sources import Folder
+from hftransfer.sources import Folder, read_with_datasets
 
 _SUFFIXES = {".wav", ".flac", ".ogg", ".mp3", ".aiff", ".opus"}
+_TABLE = "metadata.csv"
 
 
 class Audiofolder(Folder):
     """Columns: `audio` (not decoded), and `label` or those of metadata.csv."""
 
     def load(self) -> dict[str, Any]:
-        from datasets import Audio, Dataset
-
-        splits = {split: _rows(folder) for split, folder in self.splits().items()}
-        if not any(splits.values()):
+        folders = self.splits()
+        tables = {split: folder for split, folder in folders.items() if (folder / _TABLE).is_file()}
+        if tables:
+            return {split: _of_table(folder) for split, folder in tables.items()}
+        found = {
+            split: [file for file in sorted(folder.glob("*/*")) if file.suffix.lower() in _SUFFIXES]
+            for split, folder in folders.items()
+        }
+        labels = sorted({file.parent.name for files in found.values() for file in files})
+        if not labels:
             raise DataError(
-                f"data.source.path: no recordings in class folders (such as train/yes/1.wav), and no metadata.csv, "
-                f"in '{self.path}'"
+                f"data.source.path: no recordings in class folders (such as train/yes/1.wav), and no {_TABLE} beside "
+                f"them, in '{self.path}'"
             )
-        # Paths are stored as they are, and called audio after that: to encode a recording wants torchcodec as well.
-        made = {split: Dataset.from_list(rows, _features(splits)) for split, rows in splits.items()}
-        return {split: rows.cast_column("audio", Audio(decode=False)) for split, rows in made.items()}
+        return {split: _of_classes(files, labels) for split, files in found.items() if files}
 
 
-def _rows(folder: Path) -> list[dict[str, Any]]:
-    """Of a split."""
-    table = folder / "metadata.csv"
-    if not table.is_file():
-        found = (file for file in sorted(folder.glob("*/*")) if file.suffix.lower() in _SUFFIXES)
-        return [{"audio": {"path": str(file), "bytes": None}, "label": file.parent.name} for file in found]
-    with table.open(encoding="utf-8-sig", newline="") as lines:
-        read = csv.DictReader(lines)
-        if "file_name" not in (read.fieldnames or []):
-            raise DataError(f"data.source.path: '{table}' has no column 'file_name'")
-        return [{"audio": {"path": str(folder / line.pop("file_name")), "bytes": None}} | line for line in read]
+def _of_table(folder: Path) -> Any:
+    """The recordings that a table names, with the other columns of it."""
+    options = {"keep_default_na": False, "na_values": [""]}
+    rows = read_with_datasets("csv", options, data_files={"train": str(folder / _TABLE)})["train"]
+    if "file_name" not in rows.column_names:
+        raise DataError(f"data.source.path: '{folder / _TABLE}' has no column 'file_name'")
+    files = [folder / str(name) for name in rows["file_name"][:]]
+    kept = [name for name in rows.column_names if name not in ("file_name", "audio")]
+    return _recordings(rows.select_columns(kept) if kept else None, files)
 
 
-def _features(splits: dict[str, list[dict[str, Any]]]) -> Any:
-    """Names of folders are classes; what a table says are words."""
-    from datasets import ClassLabel, Features, Value
+def _of_classes(files: list[Path], labels: list[str]) -> Any:
+    """The recordings of a split, each in the folder of its class."""
+    from datasets import ClassLabel, Dataset, Features
 
-    rows = [row for rows in splits.values() for row in rows]
-    columns = {name: Value("string") for name in rows[0] if name != "audio"}
-    if list(columns) == ["label"]:
-        columns["label"] = ClassLabel(names=sorted({row["label"] for row in rows}))
-    return Features({"audio": {"bytes": Value("binary"), "path": Value("string")}} | columns)
+    numbers = [labels.index(file.parent.name) for file in files]
+    return _recordings(Dataset.from_dict({"label": numbers}, Features({"label": ClassLabel(names=labels)})), files)
+
+
+def _recordings(rows: Any, files: list[Path]) -> Any:
+    """Rows with a column of recordings, by their paths.
+
+    Paths are stored as they are, and called audio after that: to encode a recording wants torchcodec as well.
+    """
+    from datasets import Audio, Dataset, Features, Value
+
+    cells = [{"path": str(file), "bytes": None} for file in files]
+    stored = {"bytes": Value("binary"), "path": Value("string")}
+    if rows is None:
+        made = Dataset.from_dict({"audio": cells}, Features({"audio": stored}))
+    else:
+        made = rows.add_column("audio", cells, feature=stored)
+    return made.cast_column("audio", Audio(decode=False))

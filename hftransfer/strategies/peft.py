@@ -19,6 +19,8 @@ from hftransfer.tasks import Task
 _OURS = {"peft_type", "task_type", "inference_mode", "total_step", "base_model_name_or_path"}
 # They have the method and refuse it, or need what no recipe tells (several tasks, adapters, tokens).
 _UNMERGED = {"lily", "poly", "shadow", "trainable_tokens", "xlora"}
+# They look at the weights to know what to add.
+_LOOKING = {"adamss", "frod", "shira"}
 # The running means of PEFT's RankAllocator.
 _IMPORTANCE = ("exp_avg_ipt", "exp_avg_unc")
 
@@ -65,9 +67,9 @@ class Peft(_Adapted):
         try:
             adapted = self.attach(model, kind, fields)
         except ModelError:
-            if not next(model.parameters()).is_meta:
+            if self.method not in _LOOKING or not next(model.parameters()).is_meta:
                 raise
-            # AdaMSS, FRoD and SHiRA look at the weights for their shapes: to be counted, any weights do.
+            # To be counted, any weights do.
             adapted = self.attach(type(model)(model.config), kind, fields)
         if self.method == "adalora":
             adapted.register_forward_hook(_penalized)

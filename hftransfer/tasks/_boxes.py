@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from hftransfer.cells import CATEGORIES
+
 _BOXES = ("bbox", "bboxes", "boxes", "box")
-_CATEGORIES = ("category", "categories", "category_id", "label", "labels", "id")
 # A box may reach over the edge by this much of a side, as rounding makes it; it is cut there.
 _OVER = 0.01
 
@@ -24,7 +25,7 @@ def parts(objects: Any) -> tuple[list[list[float]], list[Any]]:
             return [], []
     if not isinstance(objects, dict):
         raise TypeError(objects)
-    return objects[_key(objects, _BOXES)], objects[_key(objects, _CATEGORIES)]
+    return objects[_key(objects, _BOXES)], objects[_key(objects, CATEGORIES)]
 
 
 def _key(objects: dict[str, Any], allowed: tuple[str, ...]) -> str:
@@ -37,7 +38,7 @@ def _key(objects: dict[str, Any], allowed: tuple[str, ...]) -> str:
 def names(feature: Any) -> list[str] | None:
     """Names that the data set itself gives to its categories."""
     inner = getattr(feature, "feature", feature)
-    for name in _CATEGORIES:
+    for name in CATEGORIES:
         if isinstance(inner, dict) and name in inner:
             one = inner[name]
             found: list[str] | None = getattr(getattr(one, "feature", one), "names", None)

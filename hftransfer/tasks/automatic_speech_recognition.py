@@ -5,6 +5,7 @@ https://huggingface.co/docs/transformers/tasks/asr
 
 from collections import Counter
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -112,6 +113,12 @@ class AutomaticSpeechRecognition(Task):
 
         kind = AutoModelForCTC._model_mapping[type(config)]
         frames, rate = kind._get_feat_extract_output_lengths, self.processor.feature_extractor.sampling_rate
+        mute = [row for row, text in enumerate(splits["train"]["text"][:]) if not self._ids(text)]
+        if mute:
+            raise DataError(
+                f"{len(mute)} of {len(splits['train'])} rows of 'train' have no character that the checkpoint writes: "
+                f"task.vocabulary: new makes a vocabulary of the training text; or leave them out: {_listed(mute)}"
+            )
         long = []
         for row, (cell, text) in enumerate(zip(splits["train"]["audio"], splits["train"]["text"][:], strict=True)):
             ids = self._ids(text)
@@ -128,7 +135,7 @@ class AutomaticSpeechRecognition(Task):
 
     def _unwritten(self, splits: dict[str, Any]) -> list[str]:
         """A warning of characters that the model has no output for."""
-        known = set(self.processor.tokenizer.get_vocab())
+        known = _vocabulary(self.processor.tokenizer)
         found = Counter(c for rows in splits.values() for text in rows["text"][:] for c in self._written(text))
         unknown = Counter({c: count for c, count in found.items() if c not in known})
         if not unknown:
@@ -168,7 +175,7 @@ class AutomaticSpeechRecognition(Task):
 
     def _written(self, text: str) -> str:
         """As the tokenizer spells it: in its case, with its delimiter between words."""
-        known = self.processor.tokenizer.get_vocab()
+        known = _vocabulary(self.processor.tokenizer)
         lower = any(c.isalpha() and c.islower() for c in known if len(c) == 1)
         upper = any(c.isalpha() and c.isupper() for c in known if len(c) == 1)
         cased = text.upper() if upper and not lower else text.lower() if lower and not upper else text
@@ -187,7 +194,7 @@ class AutomaticSpeechRecognition(Task):
             ids: list[int] = tokenizer(text).input_ids
             # The model itself puts the first token before its input.
             return ids[1:] if ids[0] == tokenizer.convert_tokens_to_ids("<|startoftranscript|>") else ids
-        known = tokenizer.get_vocab()
+        known = _vocabulary(tokenizer)
         return [known[c] for c in self._written(text) if c in known]
 
     def collator(self) -> Callable[[list[dict[str, Any]]], Batch]:
@@ -260,6 +267,13 @@ def _unspaced(splits: dict[str, Any]) -> list[str]:
     if spaced(splits["test"]["text"][:]):
         return []
     return ["the texts have no spaces between words, so that wer counts whole texts: evaluation.metrics: [cer]"]
+
+
+@lru_cache(maxsize=4)
+def _vocabulary(tokenizer: Any) -> dict[str, int]:
+    """Character -> id; the tokenizer itself makes it anew for each text."""
+    found: dict[str, int] = tokenizer.get_vocab()
+    return found
 
 
 def _listed(rows: list[int]) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from hftransfer.cells import Kind
-from hftransfer.errors import ModelError
+from hftransfer.errors import DataError, ModelError
 from hftransfer.tasks import IGNORED, Batch, Outputs
 from hftransfer.tasks._hidden import _Hidden
 from hftransfer.tasks._text import check_positions, longest, padded
@@ -100,6 +100,8 @@ class TextGeneration(_Hidden):
 
         size = longest(self.max_length, self.processor)
         whole = pyarrow.concat_arrays([some.flatten() for some in rows.with_format("arrow")[:]["input_ids"].chunks])
+        if len(whole) < 2:
+            raise DataError("the training texts are one token together, and a model learns from what stands behind one")
         # A last token by itself has nothing behind it to guess.
         starts = range(0, len(whole) - 1, size)
         ends = pyarrow.array([*starts, min(starts[-1] + size, len(whole))], "int64")

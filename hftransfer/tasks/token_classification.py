@@ -192,7 +192,7 @@ class TokenClassification(Task):
 
 def _begins(tags: list[str]) -> bool:
     """Whether some of them say where an entity begins, or what is within one."""
-    return not tags or any(tag[0] in "BIbi" for tag in tags)
+    return not tags or any(tag[0] in "BIbi" or len(tag) > 1 for tag in tags)
 
 
 def _first_tokens(words: list[int | None]) -> list[int]:

@@ -34,6 +34,13 @@ class Translation(_Text2Text):
                 raise ModelError(f"task: the tokenizer has no language '{lang}'; {nearest(lang, codes)}")
         return read(self.auto_processor, src_lang=self.source_lang, tgt_lang=self.target_lang)
 
+    def new_processor(self, config: Any, rows: Any) -> Any:
+        if self.source_lang or self.target_lang:
+            raise ModelError(
+                "task.source_lang and task.target_lang are codes of a checkpoint's tokenizer: leave them out"
+            )
+        return super().new_processor(config, rows)
+
     def finish(self, model: Any) -> None:
         super().finish(model)
         if self.target_lang is not None:
