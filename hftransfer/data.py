@@ -216,11 +216,12 @@ def _examine(task: Task, row: dict[str, Any], features: Any) -> str:
     digest = hashlib.sha256()
     values = {}
     for role, cell in row.items():
-        if cell is None and (role in task.may_be_empty or role == GROUP):
+        blank = cell is None or (isinstance(cell, str) and _kind(task, role) == "label" and not cell.strip())
+        if blank and (role in task.may_be_empty or role == GROUP):
             continue
         if role in task.targets - task.optional and (unknown := cells.nameless(features[role], cell)) is not None:
             raise DataError(f"the {role} {unknown} is none of the classes that the data set names")
-        values[role], content = cells.read(_kind(task, role), role, cell)
+        values[role], content = cells.read(_kind(task, role), role, None if blank else cell)
         if role not in task.targets and role != GROUP:
             digest.update(content)
     if fault := task.fault(values):

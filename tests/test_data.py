@@ -105,6 +105,16 @@ def test_a_space_behind_a_label_is_none(tmp_path):
     assert rows.task.problem_type == "single_label_classification" and rows.task.labels == ("a", "b")
 
 
+def test_a_blank_label_is_none(tmp_path):
+    rows = [{"text": f"text {i}", "label": " " if i == 3 else "ab"[i % 2]} for i in range(40)]
+    Dataset.from_list(rows).to_json(tmp_path / "a.json")
+    source = "{name: json, train: " + str(tmp_path / "a.json") + "}"
+    with pytest.raises(DataError, match="first row 3: the label is empty"):
+        _load("text-classification", source)
+    several = "{name: text-classification, problem_type: multi_label_classification}"
+    assert sum(_load(several, source).facts.rows.values()) == 40
+
+
 def test_labels_of_a_regression_that_are_hidden_are_told_of(tmp_path):
     source = _csv(tmp_path / "a.csv", [f"text {i},{i / 7}" for i in range(40)])
     _csv(tmp_path / "b.csv", [f"other {i},-1.0" for i in range(9)])

@@ -68,8 +68,8 @@ class _Classification(Task):
             parts = {part.strip() for value in whole for part in value.split(self.separator)}
             return "multi_label_classification" if len(parts) < len(whole) else "single_label_classification"
         numbers = all(isinstance(value, int | float | Decimal) and not isinstance(value, bool) for value in label)
-        decimals = numbers and any(value != int(value) for value in label)
-        many = numbers and not hasattr(feature, "names") and len(set(label)) > max(20, len(label) / 4)
+        decimals = numbers and any(not float(value).is_integer() for value in label)
+        many = numbers and not hasattr(feature, "names") and len(set(label)) > max(20, min(1000, len(label)) / 4)
         return "regression" if decimals or many else "single_label_classification"
 
     def learn(self, rows: Any) -> Self:
@@ -271,7 +271,7 @@ def _plain(value: Any) -> Any:
     """2.0 and 2 are one class, and so are a word and the same with a space behind it."""
     if isinstance(value, str):
         return value.strip()
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    return int(value) if isinstance(value, float | Decimal) and float(value).is_integer() else value
 
 
 def _number(value: Any, row: int) -> float:
