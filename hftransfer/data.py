@@ -129,7 +129,8 @@ def _to_roles(task: Task, rows: Any, columns: dict[str, str | list[str]], split:
                     f"(data.columns maps roles to columns); {nearest(one, rows.column_names)}"
                 )
         if isinstance(column, list):
-            rows, column = rows.add_column(f"_{role}", _marked(rows, column, split)), f"_{role}"
+            made = _joined(rows, column) if _kind(task, role) == "text" else _marked(rows, column, split)
+            rows, column = rows.add_column(f"_{role}", made), f"_{role}"
         if column in chosen.values():
             if role != GROUP:
                 raise DataError(f"data.columns: the column '{column}' has two roles")
@@ -152,11 +153,17 @@ def _refuse_roles(task: Task, columns: dict[str, str | list[str]]) -> None:
     for role, column in columns.items():
         if role not in task.columns and role != GROUP:
             raise DataError(f"data.columns: task '{task.name}' has no role '{role}'; {nearest(role, task.columns)}")
-        if isinstance(column, list) and _kind(task, role) != "label":
-            raise DataError(f"data.columns.{role}: only labels may stand in several columns")
+        if isinstance(column, list) and _kind(task, role) not in ("label", "text"):
+            raise DataError(f"data.columns.{role}: only labels and texts may stand in several columns")
 
 
 _ON = {"1": True, "1.0": True, "true": True, "yes": True, "0": False, "0.0": False, "false": False, "no": False}
+
+
+def _joined(rows: Any, columns: list[str]) -> list[str]:
+    """One text of several, such as a title and what stands below it, each on a line of its own."""
+    cells = zip(*(rows[column][:] for column in columns), strict=True)
+    return ["\n".join(str(part) for part in parts if part is not None) for parts in cells]
 
 
 def _marked(rows: Any, columns: list[str], split: str) -> list[list[str]]:

@@ -109,7 +109,8 @@ class Data(Section):
     """Where the rows come from; `hftransfer list` shows the sources."""
     columns: dict[str, str | list[str]] = {}
     """Role -> column of the source, or a named part of one (`translation.fr`). A role that is left out is the column
-    of the same name. The role `group` of any task says where a row comes from: scores are told for each group too."""
+    of the same name. Several columns, `[title, body]`, are one text, or labels by 0 and 1. The role `group` of any task
+    says where a row comes from: scores are told for each group too."""
     splits: Splits = Splits()
     """Train, validation and test."""
     max_rows: int | None = Field(default=None, ge=1)

@@ -228,7 +228,9 @@ MISTAKES = {
         ["strategy={name: multi_task, others: {second: recipes.yaml}}"], ROWS,
         "strategy.others.second (recipes.yaml): there is no recipe file 'recipes.yaml'; did you mean 'recipe.yaml'"
     ),
-    "several columns of text": (["data.columns={text: [text, label]}"], ROWS, "only labels"),
+    "several columns of pictures": (
+        ["task=image-classification", "data.columns={image: [text, label]}"], ROWS, "only labels and texts"
+    ),
     "texts that are lists": ([], ['{"text": ["a"], "label": "x"}'] * 30, "should hold text"),
     "labels by columns that hold words": (
         ["data.columns={label: [text, label]}"], ROWS, "'good 0' is neither 0 nor 1"

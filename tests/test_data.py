@@ -115,6 +115,20 @@ def test_a_blank_label_is_none(tmp_path):
     assert sum(_load(several, source).facts.rows.values()) == 40
 
 
+def test_a_title_and_a_body_are_one_text(tmp_path):
+    rows = [f"title {i},{'ab'[i % 2]}" for i in range(40)]
+    found = _load("text-classification", _csv(tmp_path / "a.csv", rows), "columns: {text: [body, topic], label: topic}")
+    assert all(text.startswith("title ") and text[-2:] in ("\na", "\nb") for text in found.splits["train"]["text"])
+
+
+def test_what_is_no_number_can_be_left_out(tmp_path):
+    source = _csv(tmp_path / "a.csv", [f"text {i},{'inf' if i == 7 else i / 9}" for i in range(40)])
+    task, columns = "{name: text-classification, problem_type: regression}", "columns: {text: body, label: topic}"
+    with pytest.raises(DataError, match="first row 7: the label is inf, not a number"):
+        _load(task, source, columns)
+    assert _load(task, source, f"{columns}\n  on_error: skip").facts.skipped["train"] == 1
+
+
 def test_labels_of_a_regression_that_are_hidden_are_told_of(tmp_path):
     source = _csv(tmp_path / "a.csv", [f"text {i},{i / 7}" for i in range(40)])
     _csv(tmp_path / "b.csv", [f"other {i},-1.0" for i in range(9)])

@@ -46,6 +46,15 @@ class _Classification(Task):
     def _single(self) -> bool:
         return self.problem_type == "single_label_classification"
 
+    def fault(self, row: dict[str, Any]) -> str | None:
+        if self.problem_type != "regression" or "label" not in row:
+            return None
+        try:
+            _number(row["label"], 0)
+        except DataError:
+            return f"the label is {row['label']!r}, not a number, in a regression"
+        return None
+
     def metrics(self) -> list[str]:
         if self.problem_type == "regression":
             return ["r_squared", "pearsonr", "mae"]

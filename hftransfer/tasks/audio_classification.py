@@ -29,7 +29,7 @@ class AudioClassification(_Classification):
     model can."""
 
     def fault(self, row: dict[str, Any]) -> str | None:
-        return _audio.fault(row)
+        return _audio.fault(row) or super().fault(row)
 
     def new_processor(self, config: Any, rows: Any) -> Any:
         return _audio.new_extractor(config) or super().new_processor(config, rows)
