@@ -101,7 +101,8 @@ def _try(made: Any) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         tried = copy.copy(made)
-        tried.output_dir = folder
+        # Labels are smoothed by what the model's config says.
+        tried.output_dir, tried.label_smoothing_factor = folder, 0.0
         trainer = Trainer(torch.nn.Linear(1, 1), tried, train_dataset=[{}], eval_dataset=[{}])
         if not tried.optim_target_modules:
             trainer.create_optimizer_and_scheduler(100)

@@ -122,11 +122,13 @@ def _plan(name: str, path: str) -> Any:
     from hftransfer.planning import check
     from hftransfer.reading import load_recipe
 
-    ours = {"strategy": Full(), "compress": [], "training": {}, "export": None, "hub": None}
+    ours = {"strategy": Full(), "compress": [], "export": None, "hub": None}
     try:
         recipe = load_recipe(Path(path))
-        evaluation = recipe.evaluation.model_copy(update={"baselines": []})
-        return check(recipe.model_copy(update=ours | {"evaluation": evaluation}))
+        ours["evaluation"] = recipe.evaluation.model_copy(update={"baselines": []})
+        # Where it trains stays, since one device is told to all processes.
+        ours["training"] = {key: value for key, value in recipe.training.items() if key == "use_cpu"}
+        return check(recipe.model_copy(update=ours))
     except HFTransferError as error:
         raise type(error)(f"strategy.others.{name} ({path}): {error}") from None
 
