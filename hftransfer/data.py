@@ -126,7 +126,7 @@ def _to_roles(task: Task, rows: Any, columns: dict[str, str | list[str]], split:
             if one not in rows.column_names:
                 raise DataError(
                     f"split '{split}' has no column '{one}' for the role '{role}' of '{task.name}' "
-                    f"(data.columns maps roles to columns); {nearest(one, rows.column_names)}"
+                    f"({_WHENCE[rows.column_names in (['image'], ['audio'])]}); {nearest(one, rows.column_names)}"
                 )
         if isinstance(column, list):
             made = _joined(rows, column) if _kind(task, role) == "text" else _marked(rows, column, split)
@@ -138,6 +138,10 @@ def _to_roles(task: Task, rows: Any, columns: dict[str, str | list[str]], split:
             rows, column = rows.add_column("_group", rows[column][:], feature=rows.features[column]), "_group"
         chosen[role] = column
     return rows.select_columns(list(chosen.values())).rename_columns({c: r for r, c in chosen.items() if c != r})
+
+
+# Where a column that is not there may come from: of tables, and of folders.
+_WHENCE = ("data.columns maps roles to columns", "a folder for each class makes labels, or a metadata.csv columns")
 
 
 def _laid_open(rows: Any) -> Any:

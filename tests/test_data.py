@@ -105,6 +105,14 @@ def test_a_space_behind_a_label_is_none(tmp_path):
     assert rows.task.problem_type == "single_label_classification" and rows.task.labels == ("a", "b")
 
 
+def test_codes_keep_their_noughts(tmp_path):
+    rows = [f"{i},{['01', '1', '10'][i % 3]}" for i in range(40)]
+    found = _load("text-classification", _csv(tmp_path / "a.csv", rows), "columns: {text: body, label: topic}")
+    assert set(found.task.labels) == {"01", "1", "10"} and "7" in {
+        t for it in found.splits.values() for t in it["text"]
+    }
+
+
 def test_a_blank_label_is_none(tmp_path):
     rows = [{"text": f"text {i}", "label": " " if i == 3 else "ab"[i % 2]} for i in range(40)]
     Dataset.from_list(rows).to_json(tmp_path / "a.json")

@@ -7,9 +7,11 @@ import pytest
 from PIL import Image
 
 from hftransfer import plugins
+from hftransfer.data import load_rows
 from hftransfer.errors import DataError, HubError, RecipeError
 from hftransfer.evaluation import check_metrics
 from hftransfer.modeling import find
+from hftransfer.reading import parse_recipe
 
 
 def _wav(path):
@@ -74,6 +76,14 @@ def test_an_image_folder_has_the_splits_and_classes_of_its_folders(places, split
             found = rows[split].features["label"].int2str(rows[split]["label"][:])
             assert sorted(found) == sorted(names[label] for label in labels)
             assert rows[split].features["label"].names == names
+
+
+def test_a_folder_without_classes_says_how_there_would_be_some(tmp_path):
+    _pictures(tmp_path, "1.png", "2.png")
+    text = f"task: image-classification\nmodel: {{id: x}}\ndata: {{source: {{name: imagefolder, path: {tmp_path}}}}}\n"
+    recipe = parse_recipe(text)
+    with pytest.raises(DataError, match="no column 'label' .*a folder for each class makes labels"):
+        load_rows(recipe.task, recipe.data, 0)
 
 
 def test_plain_text_and_lists_under_a_key_are_read(tmp_path):
