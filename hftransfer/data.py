@@ -51,7 +51,7 @@ def load_rows(task: Task, data: Data, seed: int) -> Rows:
     for name in wanted:
         columns = [role for role in [*task.columns, GROUP] if name != bare or role not in (*task.targets, GROUP)]
         given = some(source[name], data.max_rows, seed)
-        raw[name] = _to_roles(task, given, data.columns, name, columns)
+        raw[name] = _called(task, _to_roles(task, given, data.columns, name, columns), data.names)
         raw[name], hashes[name], skipped[name] = _clean(task, raw[name], name, data.on_error)
     task = task.resolve(raw[data.splits.train])
     places = split(task, data, source, raw, seed)
@@ -142,6 +142,22 @@ def _to_roles(task: Task, rows: Any, columns: dict[str, str | list[str]], split:
 
 # Where a column that is not there may come from: of tables, and of folders.
 _WHENCE = ("data.columns maps roles to columns", "a folder for each class makes labels, or a metadata.csv columns")
+
+
+def _called(task: Task, rows: Any, names: list[str]) -> Any:
+    """The rows with names, if there are any, for the numbers of their classes."""
+    from datasets import ClassLabel, List
+
+    (role,) = task.targets
+    if not names or role not in rows.column_names:
+        return rows
+    found = [one for cell in rows[role][:] for one in (cell if isinstance(cell, list) else [cell]) if one is not None]
+    if _kind(task, role) != "label" or not all(type(one) is int for one in found):
+        raise DataError(f"data.names: the column of the role '{role}' holds no whole numbers to name")
+    if max(found, default=0) >= len(names):
+        raise DataError(f"data.names: there are {len(names)}, from 0 on, and the role '{role}' has a {max(found)}")
+    kind = ClassLabel(names=names)
+    return rows.cast_column(role, List(kind) if hasattr(rows.features[role], "feature") else kind)
 
 
 def _laid_open(rows: Any) -> Any:

@@ -111,6 +111,8 @@ class Data(Section):
     """Role -> column of the source, or a named part of one (`translation.fr`). A role that is left out is the column
     of the same name. Several columns, `[title, body]`, are one text, or labels by 0 and 1. The role `group` of any task
     says where a row comes from: scores are told for each group too."""
+    names: list[str] = []
+    """What the numbers of the classes or tags stand for, from 0 on, where the source does not tell."""
     splits: Splits = Splits()
     """Train, validation and test."""
     max_rows: int | None = Field(default=None, ge=1)

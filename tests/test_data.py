@@ -113,6 +113,22 @@ def test_codes_keep_their_noughts(tmp_path):
     }
 
 
+def test_numbers_are_given_names(tmp_path):
+    source = _csv(tmp_path / "a.csv", [f"text {i},{i % 2}" for i in range(40)])
+    columns = "columns: {text: body, label: topic}"
+    found = _load("text-classification", source, f"{columns}\n  names: [ham, spam]")
+    assert found.task.labels == ("ham", "spam") and found.facts.classes["test"] == {"ham": 4, "spam": 4}
+    with pytest.raises(DataError, match="data.names: there are 1, from 0 on, and the role 'label' has a 1"):
+        _load("text-classification", source, f"{columns}\n  names: [ham]")
+    tagged = [{"tokens": ["a", str(i)], "tags": [0, 1 + i % 2]} for i in range(40)]
+    Dataset.from_list(tagged).to_json(tmp_path / "rows.json")
+    source = "{name: json, train: " + str(tmp_path / "rows.json") + "}"
+    found = _load("token-classification", source, "names: [O, B-PER, I-PER]")
+    assert found.task.labels == ("O", "B-PER", "I-PER") and found.task.metric_config() == "chunks-O"
+    with pytest.raises(DataError, match="the role 'label' holds no whole numbers"):
+        _load("text-classification", _csv(tmp_path / "a.csv", GOOD), f"{columns}\n  names: [a, b]")
+
+
 def test_a_blank_label_is_none(tmp_path):
     rows = [{"text": f"text {i}", "label": " " if i == 3 else "ab"[i % 2]} for i in range(40)]
     Dataset.from_list(rows).to_json(tmp_path / "a.json")

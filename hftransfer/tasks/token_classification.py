@@ -86,7 +86,7 @@ class TokenClassification(Task):
         told = cut(splits, "max_length", longest(self.max_length, self.processor), self._tokens)
         if all(tag.isdigit() for tag in self.labels):
             told.append(
-                "the tags are numbers without names: entities cannot be told from them, and each word is scored"
+                "the tags are numbers without names (data.names), of which no entities can be told: each word is scored"
             )
         elif (self.metric_config() or "").startswith("runs"):
             some = ", ".join(self.labels[:6])
