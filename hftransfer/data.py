@@ -260,5 +260,5 @@ def _count(task: Task, rows: Any) -> dict[str, int]:
     groups = task.groups(rows)
     if groups is None:
         return {}
-    names = getattr(rows.features["label"], "names", None)
+    names = cells.class_names(rows.features["label"])
     return {str(names[g] if names else g): n for g, n in sorted(Counter(groups).items(), key=lambda i: str(i[0]))}

@@ -53,7 +53,7 @@ def split(
     """Split -> the source's split and the row numbers in it."""
     train = data.splits.train
     pool = list(range(len(raw[train])))
-    groups = task.groups(raw[train])
+    groups, names = task.groups(raw[train]), task.named(raw[train])
     places: dict[str, tuple[str, list[int]]] = {}
     for name, size in parts(data, source).items():
         if isinstance(size, str):
@@ -63,7 +63,7 @@ def split(
         if data.splits.by_group:
             pool, part = _take_groups(pool, raw[train], count, name, seed)
         else:
-            pool, part = _kept(*_take(pool, groups, count, name, seed), task.named(raw[train]))
+            pool, part = _kept(*_take(pool, groups, count, name, seed), names)
         places[name] = (train, part)
     places["train"] = (train, pool)
     return places
@@ -78,11 +78,13 @@ def _take(pool: list[int], groups: list[Any] | None, count: int, name: str, seed
 
     if count >= len(pool):
         raise DataError(f"data.splits.{name} asks for {count} rows of the {len(pool)} that are left to take them from")
-    sizes = Counter(groups[row] for row in pool) if groups else Counter()
-    several = [row for row in pool if not groups or sizes[groups[row]] > 1]
-    others = several if count < len(several) else pool
-    classes = {groups[row] for row in others} if groups else set()
-    strata = [groups[row] for row in others] if groups and min(count, len(others) - count) >= len(classes) else None
+    others, strata = pool, None
+    if groups:
+        sizes = Counter(groups[row] for row in pool)
+        several = [row for row in pool if sizes[groups[row]] > 1]
+        if count < len(several):
+            others, owned = several, [groups[row] for row in several]
+            strata = owned if min(count, len(several) - count) >= len(set(owned)) else None
     _, part = train_test_split(others, test_size=count, stratify=strata, random_state=seed)
     return sorted(set(pool) - set(part)), sorted(part)
 

@@ -1,19 +1,16 @@
 """Mean absolute error, in the unit of the label; lower is better."""
 
-import datasets
-import evaluate
 import numpy as np
+
+from hftransfer.metrics._plain import Plain
 
 LOWER_IS_BETTER = True
 
 
-class Mae(evaluate.Metric):
+class Mae(Plain):
     """Mean absolute error."""
 
-    def _info(self):
-        value = datasets.Value("float64")
-        features = datasets.Features({"predictions": value, "references": value})
-        return evaluate.MetricInfo(description=__doc__, citation="", inputs_description="numbers", features=features)
+    kind = "float64"
 
     def _compute(self, predictions, references):
         return {"mae": float(np.abs(np.subtract(predictions, references)).mean())}

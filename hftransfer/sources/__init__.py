@@ -86,7 +86,8 @@ class Files(Source):
         paths = self._paths()
         # Read apart, since the files of one data set must have the same columns.
         bare = {"unlabelled": paths.pop("unlabelled")} if "unlabelled" in paths else {}
-        parts = [read_with_datasets(self.name, self.options(), data_files=files) for files in (paths, bare) if files]
+        options = self.options()
+        parts = [read_with_datasets(self.name, options, data_files=files) for files in (paths, bare) if files]
         return {split: rows for part in parts for split, rows in part.items()}
 
 

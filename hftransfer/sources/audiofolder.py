@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from hftransfer.errors import DataError
-from hftransfer.sources import Folder, read_with_datasets
+from hftransfer.sources import Folder
+from hftransfer.sources.csv import Csv
 
 _SUFFIXES = {".wav", ".flac", ".ogg", ".mp3", ".aiff", ".opus"}
 _TABLE = "metadata.csv"
@@ -38,8 +39,7 @@ class Audiofolder(Folder):
 
 def _of_table(folder: Path) -> Any:
     """The recordings that a table names, with the other columns of it."""
-    options = {"keep_default_na": False, "na_values": [""]}
-    rows = read_with_datasets("csv", options, data_files={"train": str(folder / _TABLE)})["train"]
+    rows = Csv(train=str(folder / _TABLE)).load()["train"]
     if "file_name" not in rows.column_names:
         raise DataError(f"data.source.path: '{folder / _TABLE}' has no column 'file_name'")
     files = [folder / str(name) for name in rows["file_name"][:]]

@@ -6,6 +6,7 @@ https://huggingface.co/docs/datasets/image_load#imagefolder
 from pathlib import Path
 from typing import Any
 
+from hftransfer.cells import class_names
 from hftransfer.sources import Folder, read_with_datasets
 
 
@@ -31,7 +32,7 @@ def _of_one_numbering(splits: dict[str, Any]) -> dict[str, Any]:
     """The splits, whose classes are numbered by the folders of each, with one numbering of all."""
     from datasets import ClassLabel
 
-    given = {split: getattr(rows.features.get("label"), "names", None) for split, rows in splits.items()}
+    given = {split: class_names(rows.features.get("label")) for split, rows in splits.items()}
     names = sorted({name for own in given.values() for name in own or []})
 
     def renumbered(rows: Any, own: list[str] | None) -> Any:

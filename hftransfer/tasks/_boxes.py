@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from hftransfer.cells import CATEGORIES
+from hftransfer.cells import CATEGORIES, class_names
 
 _BOXES = ("bbox", "bboxes", "boxes", "box")
 # A box may reach over the edge by this much of a side, as rounding makes it; it is cut there.
@@ -40,9 +40,7 @@ def names(feature: Any) -> list[str] | None:
     inner = getattr(feature, "feature", feature)
     for name in CATEGORIES:
         if isinstance(inner, dict) and name in inner:
-            one = inner[name]
-            found: list[str] | None = getattr(getattr(one, "feature", one), "names", None)
-            return found
+            return class_names(inner[name])
     return None
 
 

@@ -2,7 +2,6 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, ClassVar, Literal, Self
 
@@ -142,7 +141,16 @@ class _Classification(Task):
         return [_plain(_only(value)) for value in rows["label"][:]] if self._single else None
 
     def named(self, rows: Any) -> list[list[str]] | None:
-        return None if self.problem_type == "regression" else [self._names(*it) for it in self._values(rows)]
+        if self.problem_type == "regression":
+            return None
+        own, labels = class_names(rows.features["label"]), rows["label"][:]
+        for row, value in enumerate(labels):
+            if isinstance(value, str) and _LIST.fullmatch(value):
+                raise DataError(
+                    f"the label {value} (row {row}) is a list that was written as text: give lists (JSON, Parquet), or "
+                    f"the labels alone with '{self.separator}' between them"
+                )
+        return [self._names(value, own) for value in labels]
 
     def find_labels(self, splits: dict[str, Any]) -> tuple[str, ...]:
         for split, rows in splits.items() if self.problem_type == "regression" else ():
@@ -155,17 +163,6 @@ class _Classification(Task):
         if len(found) < 2 and self.problem_type != "regression":
             raise DataError(f"the training rows have only one class ({', '.join(found)}); two are needed")
         return tuple(name for name in class_names(splits["train"].features["label"]) or found if name in found)
-
-    def _values(self, rows: Any) -> Iterator[tuple[Any, list[str] | None]]:
-        """Each label as it stands, and the names that the data set gives to numbers."""
-        named = class_names(rows.features["label"])
-        for row, value in enumerate(rows["label"][:]):
-            if isinstance(value, str) and _LIST.fullmatch(value):
-                raise DataError(
-                    f"the label {value} (row {row}) is a list that was written as text: give lists (JSON, Parquet), or "
-                    f"the labels alone with '{self.separator}' between them"
-                )
-            yield value, named
 
     def _names(self, value: Any, named: list[str] | None) -> list[str]:
         if value is None:

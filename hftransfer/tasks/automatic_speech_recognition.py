@@ -113,15 +113,15 @@ class AutomaticSpeechRecognition(Task):
 
         kind = AutoModelForCTC._model_mapping[type(config)]
         frames, rate = kind._get_feat_extract_output_lengths, self.processor.feature_extractor.sampling_rate
-        mute = [row for row, text in enumerate(splits["train"]["text"][:]) if not self._ids(text)]
+        written = [self._ids(text) for text in splits["train"]["text"][:]]
+        mute = [row for row, ids in enumerate(written) if not ids]
         if mute:
             raise DataError(
                 f"{len(mute)} of {len(splits['train'])} rows of 'train' have no character that the checkpoint writes: "
                 f"task.vocabulary: new makes a vocabulary of the training text; or leave them out: {_listed(mute)}"
             )
         long = []
-        for row, (cell, text) in enumerate(zip(splits["train"]["audio"], splits["train"]["text"][:], strict=True)):
-            ids = self._ids(text)
+        for row, (cell, ids) in enumerate(zip(splits["train"]["audio"], written, strict=True)):
             # Between equal characters CTC needs a blank.
             needed = len(ids) + sum(a == b for a, b in zip(ids, ids[1:], strict=False))
             if needed > int(frames(_Sizes(config), round(seconds(cell) * rate))):
@@ -175,11 +175,8 @@ class AutomaticSpeechRecognition(Task):
 
     def _written(self, text: str) -> str:
         """As the tokenizer spells it: in its case, with its delimiter between words."""
-        known = _vocabulary(self.processor.tokenizer)
-        lower = any(c.isalpha() and c.islower() for c in known if len(c) == 1)
-        upper = any(c.isalpha() and c.isupper() for c in known if len(c) == 1)
-        cased = text.upper() if upper and not lower else text.lower() if lower and not upper else text
-        return str(self.processor.tokenizer.word_delimiter_token).join(cased.split())
+        tokenizer = self.processor.tokenizer
+        return str(tokenizer.word_delimiter_token).join(_case(tokenizer)(text).split())
 
     def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
         name, arrays = _audio.features(rows["audio"], self.processor.feature_extractor)
@@ -274,6 +271,14 @@ def _vocabulary(tokenizer: Any) -> dict[str, int]:
     """Character -> id; the tokenizer itself makes it anew for each text."""
     found: dict[str, int] = tokenizer.get_vocab()
     return found
+
+
+@lru_cache(maxsize=4)
+def _case(tokenizer: Any) -> Callable[[str], str]:
+    """To the case that the vocabulary is of, where it is of one alone."""
+    letters = [c for c in _vocabulary(tokenizer) if len(c) == 1 and c.isalpha()]
+    lower, upper = any(map(str.islower, letters)), any(map(str.isupper, letters))
+    return str if lower == upper else str.upper if upper else str.lower
 
 
 def _listed(rows: list[int]) -> str:
