@@ -114,7 +114,8 @@ def _summary(result: RunResult) -> str:
         f"# {in_markdown(result.name)}\n\nThis model does {result.task}{classes}. It starts from {origin}, trained by "
         f"the strategy `{strategy}` on {in_markdown(data)}. On {score.count:,} test rows its "
         f"{directed(result.headline)} is **{interval(score)}**. hftransfer made it from the one recipe below.\n\n"
-        f"## Scores\n\n{table.title}; the test split was scored once for each variant.\n\n{table.markdown()}"
+        f"## Scores\n\n{in_markdown(table.title)}; the test split was scored once for each variant.\n\n"
+        f"{table.markdown()}"
     )
 
 

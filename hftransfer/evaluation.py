@@ -30,6 +30,11 @@ class Metric:
     name: str
     module: Any
 
+    @property
+    def of_chances(self) -> bool:
+        """Whether it compares the chances of the classes, and not what was decided."""
+        return getattr(self.module, "chances", False)
+
     def __call__(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, float]:
         """Name -> value, the metric itself first."""
         # The module's own function, since `compute` writes an Arrow file at every call, and a bootstrap makes 1000.
@@ -61,15 +66,22 @@ class Scorer:
     resamples: int
     seed: int
 
-    def resample(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, np.ndarray]:
+    def resample(
+        self, predictions: np.ndarray, references: np.ndarray, chances: np.ndarray | None = None
+    ) -> dict[str, np.ndarray]:
         """Metric -> its value on all rows, then on each resample of them.
 
         Rows are drawn with replacement, the same draws for every variant.
         """
         found: dict[str, np.ndarray] = {}
         for metric in self.metrics:
-            found |= metric.values(predictions, references, self._draws(len(references)))
+            said = predictions if chances is None or not metric.of_chances else chances
+            found |= metric.values(said, references, self._draws(len(references)))
         return found
+
+    def judge(self, task: Task, outputs: Outputs, references: np.ndarray) -> dict[str, np.ndarray]:
+        """`resample` of what a task makes of a model's outputs."""
+        return self.resample(task.decide(outputs), references, task.chances(outputs))
 
     def _draws(self, count: int) -> Iterator[np.ndarray]:
         rng, most = np.random.default_rng(self.seed), max(1, _DRAWN_AT_ONCE // count)
@@ -111,16 +123,30 @@ def check_fit(name: str, task: Task, rows: Any) -> None:
     Raises:
         RecipeError: it cannot.
     """
-    # One of the Hub may look at how many classes there are.
-    most = 8 if name in plugins.names("metrics") else len(rows)
-    few = task.references(rows.select(range(min(most, len(rows)))))
     try:
-        load_metric(name, task.metric_config())(few, few)
+        metric = load_metric(name, task.metric_config())
+        # One of the Hub may look at how many classes there are, and a class that no row has cannot be ranked.
+        most = 8 if name in plugins.names("metrics") and not metric.of_chances else len(rows)
+        few = task.references(rows.select(range(min(most, len(rows)))))
+        found = metric(_sure(task, few) if metric.of_chances else few, few)[name]
+        if metric.of_chances and np.isnan(found):
+            raise ValueError("the test rows do not have both the class and others")
     except (TypeError, ValueError, KeyError, IndexError, AttributeError, ImportError) as error:
         known, why = ", ".join(task.metrics()), " ".join(str(error).split())[:200]
         raise RecipeError(
             f"evaluation.metrics: '{name}' does not fit the task '{task.name}' (its own: {known}): {why}"
         ) from None
+
+
+def _sure(task: Task, references: np.ndarray) -> np.ndarray:
+    """The chances of a model that is right and sure.
+
+    Raises:
+        TypeError: the task has none.
+    """
+    if not task.labels or references.dtype.kind != "i":
+        raise TypeError("it compares chances of classes")
+    return references.astype(float) if references.ndim == 2 else np.eye(len(task.labels))[references]
 
 
 def load_metric(name: str, config: str | None) -> Metric:

@@ -35,7 +35,7 @@ def scored(plan: Plan, outputs: dict[str, dict[str, Outputs]]) -> dict[str, Any]
     pairs = [(split, variant) for split, variants in outputs.items() for variant in variants]
     for split, variant in tqdm(pairs, desc="bootstrap intervals", unit="variant"):
         references = _references(plan, split)
-        resampled = made.resample(plan.task.decide(outputs[split][variant]), references)
+        resampled = made.judge(plan.task, outputs[split][variant], references)
         count = len(references)
         found.setdefault(split, {})[variant] = {name: made.interval(it, count) for name, it in resampled.items()}
         if split == "test":
@@ -46,10 +46,16 @@ def scored(plan: Plan, outputs: dict[str, dict[str, Outputs]]) -> dict[str, Any]
     others = [name for name in values if name not in own and not is_export(plan.recipe, name)]
     count = len(plan.rows.splits["test"])
     gains = {name: made.interval(sign * (values["tuned"][headline] - values[name][headline]), count) for name in others}
-    chances = {name: plan.task.chances(it) for name, it in outputs["test"].items() if name != "majority"}
-    apart = {name: calibration_error(it, _references(plan, "test")) for name, it in chances.items() if it is not None}
+    apart = _calibrated(plan, {name: it for name, it in outputs["test"].items() if name != "majority"})
     groups = _by_group(plan, replace(made, metrics=made.metrics[:1]), outputs["test"])
     return {"scores": found, "transfer_gain": gains, "calibration_error": apart, "groups": groups}
+
+
+def _calibrated(plan: Plan, outputs: dict[str, Outputs]) -> dict[str, float]:
+    """Variant -> calibration error on test, where each row has one class."""
+    references = _references(plan, "test")
+    chances = {name: plan.task.chances(it) for name, it in outputs.items() if plan.task.one_class}
+    return {name: calibration_error(it, references) for name, it in chances.items() if it is not None}
 
 
 def _by_group(plan: Plan, made: Scorer, outputs: dict[str, Outputs]) -> dict[str, dict[str, Score]]:
@@ -60,12 +66,12 @@ def _by_group(plan: Plan, made: Scorer, outputs: dict[str, Outputs]) -> dict[str
     known = dict(enumerate(getattr(test.features[GROUP], "names", None) or []))
     names = np.array([known.get(value, str(value)) for value in test[GROUP][:]])
     references = _references(plan, "test")
-    decided = {variant: plan.task.decide(it) for variant, it in outputs.items()}
     found: dict[str, dict[str, Score]] = {}
     for group, count in Counter(names.tolist()).most_common(_GROUPS):
         own = names == group
-        for variant, predictions in decided.items():
-            values = made.resample(predictions[own], references[own])[plan.metrics[0]]
+        for variant, said in outputs.items():
+            own_said = {name: array[own] for name, array in said.items()}
+            values = made.judge(plan.task, own_said, references[own])[plan.metrics[0]]
             # One row, or rows of one number, have no R squared.
             if np.isfinite(values).sum() > 1 and np.isfinite(values[0]):
                 found.setdefault(group, {})[variant] = made.interval(values, count)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from hftransfer.errors import ExportError
-from hftransfer.evaluation import in_turns, load_metric
+from hftransfer.evaluation import Scorer, in_turns, load_metric
 from hftransfer.exporters import Exporter, Wishes
 from hftransfer.metrics import lower_is_better
 from hftransfer.planning import Plan, promised_by
@@ -29,12 +29,17 @@ def promised(plan: Plan) -> str:
     return plan.metrics[0] if plan.recipe.export.metric == "headline" else plan.recipe.export.metric
 
 
+def _scorer(plan: Plan) -> Scorer:
+    """By the metric of the promise alone."""
+    return replace(scorer(plan), metrics=[load_metric(promised(plan), plan.task.metric_config())])
+
+
 def drop(plan: Plan, mine: Outputs, theirs: Outputs, references: np.ndarray) -> Score:
     """How much worse `theirs` are than `mine` by the metric of the promise, with a paired bootstrap's interval."""
     metric = promised(plan)
-    judge = replace(scorer(plan), metrics=[load_metric(metric, plan.task.metric_config())])
-    before, after = (judge.resample(plan.task.decide(it), references)[metric] for it in (mine, theirs))
-    return judge.interval(after - before if lower_is_better(metric) else before - after, len(references))
+    made = _scorer(plan)
+    before, after = (made.judge(plan.task, it, references)[metric] for it in (mine, theirs))
+    return made.interval(after - before if lower_is_better(metric) else before - after, len(references))
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,7 @@ class Search:
         theirs, mine = unpacked(made)["validation"], self.job.outputs["validation"][promised_by(plan.recipe)]
         references = plan.task.references(plan.rows.splits["validation"])
         metric, lost = promised(plan), drop(plan, mine, theirs, references).value
-        score = load_metric(metric, plan.task.metric_config())(plan.task.decide(theirs), references)[metric]
+        score = float(replace(_scorer(plan), resamples=0).judge(plan.task, theirs, references)[metric][0])
         size = sum((folder / file).stat().st_size for file in self.exporter.files(folder))
         p50_ms = self._time(model, tried)
         assert plan.recipe.export is not None

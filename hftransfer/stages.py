@@ -213,7 +213,7 @@ def remembered(job: Job) -> dict[str, Score]:
     with job.workspace.timed("score source"):
         made = unpacked(job.workspace.arrays("source/outputs", make))
     judge = replace(scorer(job.plan), metrics=[load_metric("accuracy", None)])
-    drawn = {n: judge.resample(source.task.decide(it), source.references)["accuracy"] for n, it in made.items()}
+    drawn = {n: judge.judge(source.task, it, source.references)["accuracy"] for n, it in made.items()}
     if "after" in drawn:
         drawn["lost"] = drawn["before"] - drawn["after"]
     return {name: judge.interval(values, len(source.references)) for name, values in drawn.items()}

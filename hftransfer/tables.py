@@ -146,6 +146,8 @@ def score_table(result: RunResult, split: str = "test", *, runtime: bool = False
     count = max((score.count for of in scores.values() for score in of.values()), default=0)
     level = f"{100 * result.recipe['evaluation']['confidence']:g} %"
     title = f"Scores on the {count:,} rows of the {split} split, with bootstrap intervals at {level}"
+    if (positive := result.recipe["task"].get("positive")) is not None:
+        title += f"; the class to be found is '{positive}'"
     return Table(title, ("variant", *map(directed, metrics), *(sizes.head[i] for i in columns)), rows)
 
 

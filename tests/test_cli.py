@@ -202,6 +202,15 @@ MISTAKES = {
         ["training={load_best_model_at_end: true, metric_for_best_model: accuracy}"], ROWS, "only 'loss'"
     ),
     "a metric that does not fit": (["evaluation.metrics=[wer]"], ROWS, "does not fit the task"),
+    "a class to find that is none": (["task={name: text-classification, positive: xx}"], ROWS, "did you mean 'x'"),
+    "a class to find among numbers": (
+        ["task={name: text-classification, positive: 1}"],
+        [row.replace('"x"', "0.5").replace('"y"', "1.5") for row in ROWS], "rows of one class each"
+    ),
+    "a metric of chances where there are none": (
+        ["evaluation.metrics=[roc_auc]"],
+        [row.replace('"x"', "0.5").replace('"y"', "1.5") for row in ROWS], "it compares chances of classes"
+    ),
     "more tokens than positions": (
         ["model.processor='sample:minilm'", "task={name: text-classification, max_length: 99}"], ROWS, "64 tokens"
     ),

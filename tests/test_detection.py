@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -127,8 +128,9 @@ def _coco(root, layout, boxes=((2, 2, 8, 9),)):
     return root
 
 
-def _load(root):
-    text = f"task: object-detection\nmodel: {{id: 'sample:minilm'}}\ndata: {{source: {{name: coco, path: {root}}}}}\n"
+def _load(root, source="coco"):
+    rows = f"{{source: {{name: {source}, path: {root}}}}}"
+    text = f"task: object-detection\nmodel: {{id: 'sample:minilm'}}\ndata: {rows}\n"
     recipe = parse_recipe(text)
     return load_rows(recipe.task, recipe.data, recipe.seed)
 
@@ -199,6 +201,64 @@ def test_each_coco_file_numbers_its_categories_by_itself(tmp_path):
     rows = _load(root)
     assert rows.splits["train"]["objects"][:] == before
     assert rows.task.references(rows.splits["test"])[0]["labels"] == ["dog"]
+
+
+_YAML = "train: images/train\nval: images/val\nnames: {0: cat, 1: dog}\n"
+
+
+def _yolo(root, layout, line="1 0.2 0.5 0.2 0.4"):
+    """A folder with three splits of three images: a dog, the outline of a cat, and nothing."""
+    for split in ("train", "val", "test"):
+        images = root / {"ultralytics": f"images/{split}", "roboflow": f"{split}/images", "labelimg": split}[layout]
+        texts = root / {"ultralytics": f"labels/{split}", "roboflow": f"{split}/labels", "labelimg": split}[layout]
+        for folder in (images, texts):
+            folder.mkdir(parents=True, exist_ok=True)
+        for number, written in enumerate((line, "0 0.1 0.2 0.5 0.2 0.3 0.6\n")):
+            (texts / f"{number}.txt").write_text(written)
+        for number in range(3):
+            pixels = np.random.default_rng([number, ord(split[1])]).integers(0, 255, (20, 30, 3))
+            Image.fromarray(pixels.astype("uint8")).save(images / f"{number}.png")
+    names = {"ultralytics": ("data.yaml", _YAML), "roboflow": ("data.yaml", "names: [cat, dog]\n")}
+    file, content = names.get(layout, ("train/classes.txt", "cat\ndog\n"))
+    (root / file).write_text(content)
+    return root
+
+
+@pytest.mark.parametrize("layout", ["ultralytics", "roboflow", "labelimg"])
+def test_a_yolo_folder_has_its_splits_names_and_empty_images(layout, tmp_path):
+    rows = _load(_yolo(tmp_path, layout), "yolo")
+    assert rows.facts.rows == {"train": 3, "validation": 3, "test": 3} and rows.task.labels == ("cat", "dog")
+    dog, cat, nothing = rows.splits["train"]["objects"][:]
+    np.testing.assert_allclose(dog["bbox"], [[3, 6, 9, 14]], rtol=1e-6)
+    np.testing.assert_allclose(cat["bbox"], [[3, 4, 15, 12]], rtol=1e-6)
+    assert (dog["category"], cat["category"], nothing["category"]) == ([1], [0], [])
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("dog 0.2 0.5 0.2 0.4", r"0\.txt:1: 'dog 0\.2 .*' is not the number of a class"),
+        ("1 0.2 0.5 0.2", "is not a class and four shares"),
+        ("1 20 10 4 4", "no share of an image"),
+        ("7 0.2 0.5 0.2 0.4", "a box has the class 7, and .* names only 2"),
+    ],
+)
+def test_what_is_wrong_with_a_yolo_folder_is_said(line, said, tmp_path):
+    with pytest.raises(DataError, match=said):
+        _load(_yolo(tmp_path, "ultralytics", line), "yolo")
+
+
+def test_images_without_boxes_or_beyond_the_splits_are_told(tmp_path):
+    root = _yolo(tmp_path / "some", "ultralytics")
+    for folder, file in (("images", "train/0.png"), ("labels", "train/0.txt")):
+        (root / folder / "more").mkdir()
+        (root / folder / file).rename(root / folder / "more" / Path(file).name)
+    with pytest.raises(DataError, match=r"more/0\.png' has boxes, and is in no folder"):
+        _load(root, "yolo")
+    (tmp_path / "bare").mkdir()
+    Image.new("RGB", (9, 9)).save(tmp_path / "bare" / "0.png")
+    with pytest.raises(DataError, match="no image in .* has a text file of boxes"):
+        _load(tmp_path / "bare", "yolo")
 
 
 @pytest.mark.parametrize(

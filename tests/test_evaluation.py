@@ -6,7 +6,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 import tiny
-from sklearn.metrics import f1_score
+from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score, roc_auc_score
 
 from hftransfer import plugins, searching
 from hftransfer.evaluation import Scorer, calibration_error, confusion, gate, load_metric
@@ -18,14 +18,44 @@ from hftransfer.results import Score
 KINDS = ("single_label_classification", "multi_label_classification", "regression")
 
 
-def test_f1_is_that_of_scikit_learn():
+@pytest.mark.parametrize(
+    ("name", "theirs"), [("f1", f1_score), ("precision", precision_score), ("recall", recall_score)]
+)
+def test_counts_of_classes_are_those_of_scikit_learn(name, theirs):
     generator = np.random.default_rng(0)
     predictions, references = generator.integers(0, 6, 200), generator.integers(0, 5, 200)
-    ours = load_metric("f1", None)(predictions, references)["f1"]
-    assert ours == pytest.approx(f1_score(references, predictions, average="macro", zero_division=0))
-    several = generator.integers(0, 2, (50, 4)), generator.integers(0, 2, (50, 4))
-    micro = load_metric("f1", "multilabel")(*several)["f1"]
-    assert micro == pytest.approx(f1_score(several[1], several[0], average="micro"))
+    truth = {"zero_division": 0, "y_true": references, "y_pred": predictions}
+    assert load_metric(name, None)(predictions, references)[name] == pytest.approx(theirs(average="macro", **truth))
+    of_one = load_metric(name, "class-2")(predictions, references)[name]
+    assert of_one == pytest.approx(theirs(average=None, labels=[2], **truth)[0])
+    assert load_metric(name, "class-7")(predictions, references)[name] == 0
+    told, true = generator.integers(0, 2, (50, 4)), generator.integers(0, 2, (50, 4))
+    assert load_metric(name, "multilabel")(told, true)[name] == pytest.approx(theirs(true, told, average="micro"))
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs", "blind"), [("roc_auc", roc_auc_score, 0.5), ("average_precision", average_precision_score, 0.25)]
+)
+def test_ranks_are_those_of_scikit_learn(name, theirs, blind):
+    generator = np.random.default_rng(0)
+    references = generator.integers(0, 4, 200)
+    # Rounded, so that rows share a chance.
+    chances = np.round(generator.dirichlet(np.ones(4), 200) + 0.3 * np.eye(4)[references], 1)
+    each = [theirs(references == one, chances[:, one]) for one in range(4)]
+    metric = load_metric(name, None)
+    assert metric(chances, references)[name] == pytest.approx(np.mean(each))
+    assert load_metric(name, "class-2")(chances, references)[name] == pytest.approx(each[2])
+    several = (chances > 0.5).astype(int)[::-1]
+    assert load_metric(name, "multilabel")(chances, several)[name] == pytest.approx(theirs(several, chances))
+    # A row that is drawn twice counts twice; a class that is not drawn does not count.
+    draws = generator.integers(0, 200, (3, 200))
+    drawn = metric.values(chances, references, [draws])[name]
+    assert drawn[1:] == pytest.approx([metric(chances[rows], references[rows])[name] for rows in draws])
+    assert metric(chances[references < 3], references[references < 3])[name] == pytest.approx(
+        np.mean([theirs(references[references < 3] == one, chances[references < 3, one]) for one in range(3)])
+    )
+    share = np.arange(200) % 4
+    assert metric(np.full((200, 4), 0.25), share)[name] == pytest.approx(blind)
 
 
 def test_an_interval_has_the_width_of_the_binomial():

@@ -11,9 +11,11 @@ from datasets import Dataset
 from hftransfer import metrics, plugins
 from hftransfer.errors import DataError, ModelError, RecipeError
 from hftransfer.evaluation import load_metric
+from hftransfer.pipeline import run
 from hftransfer.planning import check
 from hftransfer.reading import parse_recipe
 from hftransfer.stages import _sound
+from hftransfer.tables import score_table
 
 
 def _rows(*labels):
@@ -62,13 +64,16 @@ def test_a_metric_loads_from_disk_and_tells_good_from_bad(name):
     if "boxes" in str(module.features):
         references = [{"boxes": [[1, 1, 9, 9], [20, 5, 40, 30]], "labels": ["x", "y"], "scores": [0.9, 0.8]}] * 2
         wrong = [{"boxes": [[1, 1, 9, 9], [50, 5, 90, 30]], "labels": ["y", "y"], "scores": [0.9, 0.8]}] * 2
-    elif "List" in str(module.features) and "float64" in str(module.features):
+    elif "'references': List(Value('float64'))" in str(module.features):
         references, wrong = [[1.0, 10, 9], [2.0, 10, 8]], [[30.0, 10, 2], [20.0, 10, 1]]
     elif "List" in str(module.features) and "string" in str(module.features):
         references, wrong = [["B-X", "I-X", "O", "B-Y"]] * 2, [["B-X", "O", "O", "B-Y"], ["O", "O", "O", "O"]]
     elif "'string'" in str(module.features):
         references, wrong = ["a short text of words"] * 2, ["a text of other things", "a short word"]
-    good = module.compute(predictions=references, references=references)[name]
+    right = references
+    if getattr(module, "chances", False):
+        right, wrong = (np.eye(4)[it] for it in (references, wrong))
+    good = module.compute(predictions=right, references=references)[name]
     bad = module.compute(predictions=wrong, references=references)[name]
     assert (good < bad) == metrics.lower_is_better(name)
 
@@ -178,3 +183,18 @@ def test_a_pair_of_texts_is_told_from_one_text():
         paired.read("a b")
     with pytest.raises(DataError, match=r"task.pairs is true, and each row has one text: .*'text_pair'"):
         task(pairs=True).resolve(rows)
+
+
+@pytest.mark.parametrize("labels", ["classes", "lists"])
+def test_a_run_is_judged_by_the_chances_of_what_is_to_be_found(labels, tmp_path):
+    task = plugins.load("tasks", "text-classification")()
+    asked = "{resamples: 20, metrics: [average_precision, roc_auc], baselines: [majority]}"
+    text = tiny.recipe(task, tmp_path, labels=labels).replace("{resamples: 20}", asked)
+    if labels == "classes":
+        text = text.replace("name: text-classification", "name: text-classification, positive: x")
+    result = run(parse_recipe(text), tmp_path / "run")
+    test = result.scores["test"]
+    assert result.headline == "average_precision" and test["majority"]["roc_auc"].value == 0.5
+    assert 0 < test["tuned"]["average_precision"].low <= test["tuned"]["average_precision"].high <= 1
+    assert ("the class to be found is 'x'" in score_table(result).title) == (labels == "classes")
+    assert bool(result.calibration_error) == (labels == "classes")

@@ -1,4 +1,7 @@
-"""Metrics of rows that are one number or one class each, or, with config `multilabel`, a 0 or 1 for each label."""
+"""Metrics of rows that are one number or one class each.
+
+With config `multilabel` a row is a 0 or 1 for each label; with `class-1`, the second class is the one to be found.
+"""
 
 from abc import ABC, abstractmethod
 
@@ -19,6 +22,12 @@ class Plain(evaluate.Metric, ABC):
         return evaluate.MetricInfo(
             description=self.__doc__, citation="", inputs_description="one entry a row", features=features
         )
+
+    @property
+    def positive(self):
+        """The class to be found; None where all are alike."""
+        kind, _, number = (self.config_name or "").partition("-")
+        return int(number) if kind == "class" else None
 
     @abstractmethod
     def _compute(self, predictions, references):

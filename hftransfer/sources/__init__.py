@@ -6,12 +6,12 @@ from typing import Any, Self
 from hftransfer.errors import DataError
 from hftransfer.plugins import Plugin, nearest
 
-# What a folder may be called.
-_SPLITS = {
+SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
     **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
 }
+"""What the folder of a split may be called, in small letters -> the split."""
 
 
 class Source(Plugin):
@@ -50,7 +50,7 @@ class Folder(Source):
     def splits(self) -> dict[str, Path]:
         """Split -> the folder that has its name; the folder itself, as `train`, where none has."""
         inside = [path for path in sorted(self.root().iterdir()) if path.is_dir()]
-        return {_SPLITS[it.name.lower()]: it for it in inside if it.name.lower() in _SPLITS} or {"train": self.root()}
+        return {SPLITS[it.name.lower()]: it for it in inside if it.name.lower() in SPLITS} or {"train": self.root()}
 
 
 class Files(Source):

@@ -11,14 +11,13 @@ from typing import Any
 from hftransfer.errors import DataError
 from hftransfer.plugins import natural, nearest
 from hftransfer.sources import Folder
+from hftransfer.sources._pictures import seen_size
 
 _FIELDS = {
     "images": ("id", "file_name"),
     "annotations": ("image_id", "category_id", "bbox"),
     "categories": ("id", "name"),
 }
-# The orientations of EXIF that turn a picture by a quarter.
-_ON_THEIR_SIDE = (5, 6, 7, 8)
 _SPLITS = {"train": ("train",), "validation": ("valid", "val", "dev"), "test": ("test",)}
 
 
@@ -108,18 +107,12 @@ def _rows(file: Path, table: dict[str, Any], root: Path, split: str) -> list[dic
 
 def _refuse_other_size(file: Path, image: dict[str, Any], picture: Path) -> None:
     """Boxes are in the pixels of the size that the JSON names; a picture is seen as its EXIF orientation turns it."""
-    from PIL import ExifTags, Image, UnidentifiedImageError
-
-    told = (image.get("width"), image.get("height"))
-    try:
-        with Image.open(picture) as opened:
-            # Where the head tells of none, a PNG would be read to its end to find one.
-            turned = "exif" in opened.info and opened.getexif().get(ExifTags.Base.Orientation) in _ON_THEIR_SIDE
-            size = opened.size[::-1] if turned else opened.size
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
+    told, seen = (image.get("width"), image.get("height")), seen_size(picture)
+    if seen is None:
         # What cannot be read is told with its row.
         return
-    if all(isinstance(side, int) and side > 0 for side in told) and told != size:
+    *size, turned = seen
+    if all(isinstance(side, int) and side > 0 for side in told) and list(told) != size:
         raise DataError(
             f"{file}: the boxes of '{image['file_name']}' are for {told[0]} x {told[1]} pixels, and the picture has "
             f"{size[0]} x {size[1]}" + (" as its EXIF orientation turns it" if turned else "")

@@ -233,7 +233,7 @@ class Task(Plugin):
         raise NotImplementedError
 
     def chances(self, outputs: Outputs) -> np.ndarray | None:
-        """Probabilities of shape (rows, classes), where each row has one class."""
+        """Probabilities of shape (rows, classes); None where what is told are no classes of rows."""
         return None
 
     def references(self, rows: Any) -> np.ndarray:

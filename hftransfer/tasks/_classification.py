@@ -3,13 +3,14 @@
 import re
 from collections import Counter
 from decimal import Decimal
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from pydantic import Field
 
 from hftransfer.cells import class_names
 from hftransfer.errors import DataError, RecipeError
+from hftransfer.plugins import nearest
 from hftransfer.tasks import Batch, Outputs, Task
 
 # A list as Python or JSON writes it.
@@ -19,11 +20,12 @@ _LIST = re.compile(r"\[\s*(['\"].*['\"]|\d+(\s*,\s*\d+)*)?\s*\]")
 class _Classification(Task):
     """Logits of shape (rows, labels); for a regression (rows, 1)."""
 
-    requires: ClassVar[dict[str, str]] = {}
     problem_type: Literal["single_label_classification", "multi_label_classification", "regression"] | None = None
     """As in a Transformers config; left out, it is read off the label column: decimals, lists, or classes."""
     separator: str = ","
     """Between the labels of a multi-label cell that is written as one string."""
+    positive: str | bool | int | None = None
+    """The class to be found, of two or more: f1, precision, recall, roc_auc and average_precision are of it alone."""
     class_weights: Literal["balanced"] | None = None
     """`balanced`: a row counts the more, the rarer its class is among the training rows (rows / classes / its rows)."""
     focal_gamma: float = Field(default=0.0, ge=0)
@@ -60,6 +62,8 @@ class _Classification(Task):
         return ["accuracy", "f1"] if self._single else ["f1", "accuracy"]
 
     def metric_config(self) -> str | None:
+        if self.positive is not None:
+            return f"class-{self.labels.index(str(self.positive))}"
         return "multilabel" if self.problem_type == "multi_label_classification" else None
 
     def resolve(self, rows: Any) -> Self:
@@ -81,8 +85,8 @@ class _Classification(Task):
         return "regression" if decimals or many else "single_label_classification"
 
     def learn(self, rows: Any) -> Self:
-        if self.own_loss and not self._single:
-            raise RecipeError("task.class_weights and task.focal_gamma are for rows of one class each")
+        if (self.own_loss or self.positive is not None) and not self._single:
+            raise RecipeError("task.positive, task.class_weights and task.focal_gamma are for rows of one class each")
         if (self.mean is None) != (self.std is None):
             raise RecipeError("task.mean and task.std are told together, or neither")
         if self.problem_type != "regression" or self.mean is not None:
@@ -162,6 +166,8 @@ class _Classification(Task):
         found = super().find_labels(splits)
         if len(found) < 2 and self.problem_type != "regression":
             raise DataError(f"the training rows have only one class ({', '.join(found)}); two are needed")
+        if self.positive is not None and str(self.positive) not in found:
+            raise RecipeError(f"task.positive: no class is '{self.positive}'; {nearest(self.positive, found)}")
         return tuple(name for name in class_names(splits["train"].features["label"]) or found if name in found)
 
     def _names(self, value: Any, named: list[str] | None) -> list[str]:
@@ -203,7 +209,12 @@ class _Classification(Task):
         return np.asarray(logits.argmax(axis=1) if self._single else (logits > 0).astype(int))
 
     def chances(self, outputs: Outputs) -> np.ndarray | None:
-        return np.exp(_log_softmax(outputs["logits"])) if self._single else None
+        # In 64 bits, since chances near 1 are to be told apart.
+        logits = outputs["logits"].astype(float)
+        if not self._single:
+            return None if self.problem_type == "regression" else np.asarray(np.exp(-np.logaddexp(0, -logits)))
+        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(shares / shares.sum(axis=1, keepdims=True))
 
     def references(self, rows: Any) -> np.ndarray:
         values = np.asarray(rows["label"][:])
@@ -220,15 +231,15 @@ class _Classification(Task):
 
     def answers(self, outputs: Outputs) -> list[Any]:
         decided = self.decide(outputs)
-        several = self.problem_type == "multi_label_classification"
-        return list((decided.astype(float) if several else decided).tolist())
+        return list((decided if self._single else decided.astype(float)).tolist())
 
     def losses(self, outputs: Outputs, references: np.ndarray) -> np.ndarray:
-        logits = outputs["logits"]
-        if self.problem_type == "regression":
+        logits, chances = outputs["logits"], self.chances(outputs)
+        if chances is None:
             return np.asarray(np.abs(logits[:, 0] - references))
         if self._single:
-            return np.asarray(-_log_softmax(logits)[np.arange(len(logits)), references])
+            right = chances[np.arange(len(chances)), references]
+            return np.asarray(-np.log(np.maximum(right, np.finfo(float).tiny)))
         return np.asarray(np.logaddexp(0, np.where(references == 1, -logits, logits)).mean(axis=1))
 
     def constant(self, references: np.ndarray) -> Outputs:
@@ -256,11 +267,10 @@ class _Classification(Task):
         return f"{inputs}logits = session.run(None, inputs)[0][0]\n{said}"
 
     def answer(self, outputs: Outputs) -> dict[str, Any]:
-        logits = outputs["logits"]
-        if self.problem_type == "regression":
-            return {"value": float(logits[0, 0])}
-        chances = np.exp(_log_softmax(logits)[0]) if self._single else 1 / (1 + np.exp(-logits[0]))
-        ranked = sorted(zip(self.labels, chances.tolist(), strict=True), key=lambda pair: -pair[1])
+        chances = self.chances(outputs)
+        if chances is None:
+            return {"value": float(outputs["logits"][0, 0])}
+        ranked = sorted(zip(self.labels, chances[0].tolist(), strict=True), key=lambda pair: -pair[1])
         return {"label": self.describe(self.decide(outputs)[0]), "scores": dict(ranked)}
 
 
@@ -288,8 +298,3 @@ def _number(value: Any, row: int) -> float:
         return number
     except (TypeError, ValueError):
         raise DataError(f"the label of row {row} is {value!r}, not a number, in a regression") from None
-
-
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))

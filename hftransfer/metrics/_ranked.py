@@ -1,0 +1,61 @@
+"""Metrics of how well the chances of a class order the rows: no threshold is chosen."""
+
+from abc import ABC, abstractmethod
+
+import evaluate
+import numpy as np
+from datasets import Features, List, Value
+
+from hftransfer.metrics._plain import Plain
+
+
+class Ranked(Plain, ABC):
+    """Base, abstract so that `evaluate` passes it by.
+
+    Predictions are chances of shape (rows, classes). Each class is held against all others; the value is the mean over
+    those that the rows allow to tell (macro), or that of the class to be found.
+    """
+
+    chances = True
+
+    def _info(self):
+        entry = List(Value("int64")) if self.config_name == "multilabel" else Value("int64")
+        features = Features({"predictions": List(Value("float64")), "references": entry})
+        return evaluate.MetricInfo(
+            description=self.__doc__, citation="", inputs_description="one entry a row", features=features
+        )
+
+    @abstractmethod
+    def value(self, hits, misses):
+        """Out of the true and false rows above each threshold, from the highest down; NaN where it says nothing."""
+
+    def weighted(self, predictions, references):
+        """A function from `times` (resamples, rows), how often each row is drawn, to name -> a value for each."""
+        chances, references = np.asarray(predictions), np.asarray(references)
+        classes = [*range(chances.shape[1])] if self.positive is None else [self.positive]
+        true = references if references.ndim == 2 else references[:, None] == np.arange(chances.shape[1])
+        ranked = [_ranked(chances[:, one], true[:, one]) for one in classes]
+
+        def values(times):
+            found = np.array([[self._of(drawn, *one) for one in ranked] for drawn in times])
+            told = ~np.isnan(found)
+            with np.errstate(invalid="ignore"):
+                means = np.where(told, found, 0).sum(axis=1) / told.sum(axis=1)
+            return {type(self).key: means}
+
+        return values
+
+    def _of(self, drawn, order, last, true):
+        drawn = drawn[order]
+        hits = np.cumsum(drawn * true)[last]
+        return self.value(hits, np.cumsum(drawn)[last] - hits)
+
+    def _compute(self, predictions, references):
+        found = self.weighted(predictions, references)(np.ones((1, len(references)), dtype=int))
+        return {name: float(value[0]) for name, value in found.items()}
+
+
+def _ranked(chances, true):
+    """The order of falling chances, where in it the last row of each chance stands, and which of its rows are true."""
+    order = np.argsort(-chances, kind="stable")
+    return order, np.flatnonzero(np.append(np.diff(chances[order]) != 0, True)), true[order].astype(int)
