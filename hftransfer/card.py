@@ -64,7 +64,7 @@ def _metadata(result: RunResult, adapter: bool) -> Any:
             dataset_split=split,
             dataset_revision=result.revisions.get(data_id),
             metric_type=metric,
-            metric_name=directed(metric),
+            metric_name=directed(metric, result),
             metric_value=score.value,
         )
         for metric, score in scores.items()
@@ -113,7 +113,8 @@ def _summary(result: RunResult) -> str:
     return (
         f"# {in_markdown(result.name)}\n\nThis model does {result.task}{classes}. It starts from {origin}, trained by "
         f"the strategy `{strategy}` on {in_markdown(data)}. On {score.count:,} test rows its "
-        f"{directed(result.headline)} is **{interval(score)}**. hftransfer made it from the one recipe below.\n\n"
+        f"{in_markdown(directed(result.headline, result))} is **{interval(score)}**. hftransfer made it from the one "
+        "recipe below.\n\n"
         f"## Scores\n\n{in_markdown(table.title)}; the test split was scored once for each variant.\n\n"
         f"{table.markdown()}"
     )

@@ -33,7 +33,7 @@ class Metric:
     @property
     def of_chances(self) -> bool:
         """Whether it compares the chances of the classes, and not what was decided."""
-        return getattr(self.module, "chances", False)
+        return bool(getattr(self.module, "chances", False))
 
     def __call__(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, float]:
         """Name -> value, the metric itself first."""
@@ -75,7 +75,9 @@ class Scorer:
         """
         found: dict[str, np.ndarray] = {}
         for metric in self.metrics:
-            said = predictions if chances is None or not metric.of_chances else chances
+            said = chances if metric.of_chances else predictions
+            if said is None:
+                raise TypeError(f"'{metric.name}' compares chances of classes, and there are none")
             found |= metric.values(said, references, self._draws(len(references)))
         return found
 
@@ -117,25 +119,30 @@ def check_metrics(names: list[str]) -> None:
             raise RecipeError(f"evaluation.metrics: '{name}' is no metric of hftransfer, and {error}; {near}") from None
 
 
-def check_fit(name: str, task: Task, rows: Any) -> None:
-    """Make sure that a metric can compare what the task predicts, by the references themselves.
+def check_fit(name: str, task: Task, splits: dict[str, Any]) -> None:
+    """Make sure that a metric can compare what the task predicts, by the references of each split themselves.
 
     Raises:
-        RecipeError: it cannot.
+        RecipeError: it cannot, or it has no value on the rows.
     """
-    try:
-        metric = load_metric(name, task.metric_config())
-        # One of the Hub may look at how many classes there are, and a class that no row has cannot be ranked.
-        most = 8 if name in plugins.names("metrics") and not metric.of_chances else len(rows)
-        few = task.references(rows.select(range(min(most, len(rows)))))
-        found = metric(_sure(task, few) if metric.of_chances else few, few)[name]
-        if metric.of_chances and np.isnan(found):
-            raise ValueError("the test rows do not have both the class and others")
-    except (TypeError, ValueError, KeyError, IndexError, AttributeError, ImportError) as error:
-        known, why = ", ".join(task.metrics()), " ".join(str(error).split())[:200]
-        raise RecipeError(
-            f"evaluation.metrics: '{name}' does not fit the task '{task.name}' (its own: {known}): {why}"
-        ) from None
+    metric = load_metric(name, task.metric_config())
+    for split, rows in splits.items():
+        references = task.references(rows.select(range(min(8, len(rows)))))
+        if name not in plugins.names("metrics") or references.dtype.kind in "iuf":
+            # One of the Hub may look at how many classes there are; a class that no row has cannot be found.
+            references = task.references(rows)
+        try:
+            value = metric(_sure(task, references) if metric.of_chances else references, references)[name]
+        except (TypeError, ValueError, KeyError, IndexError, AttributeError, ImportError) as error:
+            known, why = ", ".join(task.metrics()), " ".join(str(error).split())[:200]
+            raise RecipeError(
+                f"evaluation.metrics: '{name}' does not fit the task '{task.name}' (its own: {known}): {why}"
+            ) from None
+        if np.isnan(value) and task.labels:
+            raise RecipeError(
+                f"evaluation.metrics: '{name}' has no value on the {len(rows)} rows of split '{split}', where a class "
+                f"that is to be told from others is missing: data.splits.{split} may be larger"
+            )
 
 
 def _sure(task: Task, references: np.ndarray) -> np.ndarray:

@@ -98,7 +98,7 @@ def _measure(job: Job, exporter: Exporter, variant: str) -> ExportFacts:
     job.note(variant, made)
     mine, theirs = job.outputs["test"]["tuned"], job.outputs["test"][variant]
     references = plan.task.references(plan.rows.splits["test"])
-    drop = searching.drop(plan, job.outputs["test"][promised_by(plan.recipe)], theirs, references)
+    drop, _ = searching.drop(plan, job.outputs["test"][promised_by(plan.recipe)], theirs, references)
     same = plan.task.same(plan.task.decide(mine), plan.task.decide(theirs), references)
     apart = _apart(mine, theirs)
     assert plan.recipe.export is not None

@@ -60,12 +60,7 @@ def _calibrated(plan: Plan, outputs: dict[str, Outputs]) -> dict[str, float]:
 
 def _by_group(plan: Plan, made: Scorer, outputs: dict[str, Outputs]) -> dict[str, dict[str, Score]]:
     """Group -> variant -> headline score on the test rows of the group; of the hundred largest groups."""
-    test = plan.rows.splits["test"]
-    if GROUP not in test.column_names:
-        return {}
-    known = dict(enumerate(getattr(test.features[GROUP], "names", None) or []))
-    names = np.array([known.get(value, str(value)) for value in test[GROUP][:]])
-    references = _references(plan, "test")
+    names, references = _group_names(plan), _references(plan, "test")
     found: dict[str, dict[str, Score]] = {}
     for group, count in Counter(names.tolist()).most_common(_GROUPS):
         own = names == group
@@ -76,6 +71,23 @@ def _by_group(plan: Plan, made: Scorer, outputs: dict[str, Outputs]) -> dict[str
             if np.isfinite(values).sum() > 1 and np.isfinite(values[0]):
                 found.setdefault(group, {})[variant] = made.interval(values, count)
     return found
+
+
+def _group_names(plan: Plan) -> np.ndarray:
+    """The group of each test row; empty where rows are in none."""
+    test = plan.rows.splits["test"]
+    if GROUP not in test.column_names:
+        return np.array([])
+    known = dict(enumerate(getattr(test.features[GROUP], "names", None) or []))
+    return np.array([known.get(value, str(value)) for value in test[GROUP][:]])
+
+
+def _unscored(plan: Plan, groups: dict[str, Any]) -> list[str]:
+    """A warning of the groups that the headline says nothing of."""
+    largest = [group for group, _ in Counter(_group_names(plan).tolist()).most_common(_GROUPS)]
+    left = [group for group in largest if group not in groups]
+    told = f"{', '.join(left[:8])}{', ...' if left[8:] else ''}"
+    return [f"{plan.metrics[0]} has no value on the rows of {len(left)} groups of test: {told}"] if left else []
 
 
 def _references(plan: Plan, split: str) -> np.ndarray:
@@ -122,6 +134,7 @@ def collect(job: Job, recipe: dict[str, Any], histories: dict[str, Any], shipped
         cards=hub.cards(revisions),
         warnings=plan.warnings
         + _left_random(job)
+        + _unscored(plan, found["groups"])
         + _warnings(plan.metrics[0], found["scores"]["test"], found["transfer_gain"]),
     )
 

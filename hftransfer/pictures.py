@@ -54,7 +54,7 @@ def plots(result: RunResult) -> dict[str, Plot]:
     """Name -> the pictures of a run."""
     colors = {"tuned": _ACCENT, **dict.fromkeys(result.exports, _EXPORT), **dict.fromkeys(result.rejected(), _BAD)}
     bars = [(named(result, name), score, colors.get(name, _MUTED)) for name, score in headlines(result).items()]
-    made = {"scores": _intervals("Test scores with their intervals", {words.directed(result.headline): bars})}
+    made = {"scores": _intervals("Test scores with their intervals", {words.directed(result.headline, result): bars})}
     logs = {name: [entry for entry in log if "epoch" in entry] for name, log in result.history.items()}
     if logs := {name: log for name, log in logs.items() if any({"loss", "eval_loss"} & entry.keys() for entry in log)}:
         made["learning-curves"] = _curves(logs)
@@ -73,7 +73,7 @@ def beside(results: Sequence[RunResult]) -> Plot:
     """The tuned models of several runs."""
     panels: dict[str, list[tuple[str, Score, str]]] = {}
     for result in results:
-        bars = panels.setdefault(f"{result.task}: {words.directed(result.headline)}", [])
+        bars = panels.setdefault(f"{result.task}: {words.directed(result.headline, result)}", [])
         bars.append((result.name, headlines(result)["tuned"], _ACCENT))
     return _intervals("Test scores of the tuned models with their intervals", panels)
 
@@ -146,7 +146,7 @@ def _search(result: RunResult, tried: dict[str, Tried]) -> Plot:
         one.margins(0.25)
         one.set(xlabel=label, xlim=(0, None))
     metric = result.recipe["export"]["metric"]
-    axes[0].set_ylabel(words.directed(result.headline if metric == "headline" else metric))
+    axes[0].set_ylabel(words.directed(result.headline if metric == "headline" else metric, result))
     title = "What the search tried, on the validation rows: green ships, red breaks the promise"
     return Plot(title, f"{title}: {'; '.join(told)}", figure)
 

@@ -89,12 +89,12 @@ def check(recipe: Recipe) -> Plan:
         _refuse_two_losses(rows.task, fitting, mixes)
     if "majority" in recipe.evaluation.baselines:
         rows.task.constant(rows.task.references(rows.splits["train"]))
-    for name in recipe.evaluation.metrics:
-        check_fit(name, rows.task, rows.splits["test"])
+    metrics = list(recipe.evaluation.metrics or rows.task.metrics())
+    for name in metrics:
+        check_fit(name, rows.task, {split: rows.splits[split] for split in ("validation", "test")})
     warned = [*_few_shots(recipe.data.shots, rows), *_unseen(rows), *_known_groups(rows)]
     warned += rows.task.check(rows.labelled, origin.config)
     counts = [_parameters(rows.task, origin, fitting) for fitting in fittings]
-    metrics = list(recipe.evaluation.metrics or rows.task.metrics())
     if recipe.export is not None:
         _check_promise(rows.task, origin.config, recipe.export, metrics)
     source = source_rows(asked, recipe.evaluation.source, origin, _seed(recipe))

@@ -53,7 +53,7 @@ def reproduced(theirs: RunResult, mine: RunResult) -> tuple[Table, bool]:
         inside = found is not None and score.low <= found.value <= score.high
         agree = agree and inside
         rows.append((variant, interval(score), interval(found) if found else "", "yes" if inside else "NO"))
-    head = ("variant", f"{words.directed(theirs.headline)} on the card", "here", "in its interval")
+    head = ("variant", f"{words.directed(theirs.headline, theirs)} on the card", "here", "in its interval")
     return Table("Reproduced", head, rows), agree
 
 
@@ -124,6 +124,13 @@ def _comparison(results: Sequence[RunResult]) -> Table:
         trained = (f"{result.parameters['trainable']:,}", "" if seconds is None else amount(seconds))
         size = (amount(result.pytorch.bytes / 1e6), amount(result.pytorch.p50_ms))
         rows.append(
-            (*what, words.directed(result.headline), interval(scores["tuned"]), ", ".join(beside), *trained, *size)
+            (
+                *what,
+                words.directed(result.headline, result),
+                interval(scores["tuned"]),
+                ", ".join(beside),
+                *trained,
+                *size,
+            )
         )
     return Table("Scores with their intervals", (*head, "train s", "MB", "p50 ms"), rows)

@@ -5,7 +5,7 @@ What was tried lies in `work/tried` of the run until it is finished: an interrup
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from hftransfer.errors import ExportError
-from hftransfer.evaluation import Scorer, in_turns, load_metric
+from hftransfer.evaluation import in_turns
 from hftransfer.exporters import Exporter, Wishes
 from hftransfer.metrics import lower_is_better
 from hftransfer.planning import Plan, promised_by
@@ -29,17 +29,16 @@ def promised(plan: Plan) -> str:
     return plan.metrics[0] if plan.recipe.export.metric == "headline" else plan.recipe.export.metric
 
 
-def _scorer(plan: Plan) -> Scorer:
-    """By the metric of the promise alone."""
-    return replace(scorer(plan), metrics=[load_metric(promised(plan), plan.task.metric_config())])
+def drop(plan: Plan, mine: Outputs, theirs: Outputs, references: np.ndarray) -> tuple[Score, float]:
+    """How much worse `theirs` are than `mine` by the metric of the promise, with a paired bootstrap's interval.
 
-
-def drop(plan: Plan, mine: Outputs, theirs: Outputs, references: np.ndarray) -> Score:
-    """How much worse `theirs` are than `mine` by the metric of the promise, with a paired bootstrap's interval."""
+    Beside it, what the metric is for `theirs`.
+    """
     metric = promised(plan)
-    made = _scorer(plan)
+    made = scorer(plan, [metric])
     before, after = (made.judge(plan.task, it, references)[metric] for it in (mine, theirs))
-    return made.interval(after - before if lower_is_better(metric) else before - after, len(references))
+    lost = made.interval(after - before if lower_is_better(metric) else before - after, len(references))
+    return lost, float(after[0])
 
 
 @dataclass(frozen=True)
@@ -137,8 +136,8 @@ class Search:
         )
         theirs, mine = unpacked(made)["validation"], self.job.outputs["validation"][promised_by(plan.recipe)]
         references = plan.task.references(plan.rows.splits["validation"])
-        metric, lost = promised(plan), drop(plan, mine, theirs, references).value
-        score = float(replace(_scorer(plan), resamples=0).judge(plan.task, theirs, references)[metric][0])
+        (apart, score), metric = drop(plan, mine, theirs, references), promised(plan)
+        lost = apart.value
         size = sum((folder / file).stat().st_size for file in self.exporter.files(folder))
         p50_ms = self._time(model, tried)
         assert plan.recipe.export is not None

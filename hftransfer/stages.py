@@ -1,6 +1,6 @@
 """The stages of a run: train, score, time. Each is done once in the life of the run, however often it is resumed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -280,8 +280,8 @@ def _followed(first: History, second: History) -> History:
     return first + [entry | {"epoch": entry["epoch"] + epochs} if "epoch" in entry else entry for entry in second]
 
 
-def scorer(plan: Plan) -> Scorer:
-    """The recipe's metrics, intervals and seed."""
+def scorer(plan: Plan, names: Sequence[str] | None = None) -> Scorer:
+    """Metrics, those of the recipe unless others are named, with its intervals and seed."""
     evaluation = plan.recipe.evaluation
-    metrics = [load_metric(name, plan.task.metric_config()) for name in plan.metrics]
+    metrics = [load_metric(name, plan.task.metric_config()) for name in names or plan.metrics]
     return Scorer(metrics, evaluation.confidence, evaluation.resamples, plan.recipe.seed)

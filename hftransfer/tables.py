@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from hftransfer.metrics import lower_is_better
+from hftransfer.metrics import lower_is_better, of_one_class
 from hftransfer.results import RunResult, Score
 
 _ORDER = ("majority", "scratch", "linear_probe", "pretrained", "tuned", "onnx", "onnx-int8")
@@ -63,8 +63,11 @@ def interval(score: Score) -> str:
     return f"{number(score.value)} [{number(score.low)}, {number(score.high)}]"
 
 
-def directed(metric: str) -> str:
-    """A metric's name, with its direction where that is not the usual one."""
+def directed(metric: str, result: RunResult) -> str:
+    """A metric's name, with its direction where that is not the usual one, and the class that alone it is of."""
+    positive = result.recipe["task"].get("positive")
+    if positive is not None and of_one_class(metric):
+        return f"{metric} of '{positive}'"
     return f"{metric} (lower is better)" if lower_is_better(metric) else metric
 
 
@@ -112,7 +115,7 @@ def group_table(result: RunResult) -> Table:
         (group, f"{score.count:,}", *(interval(it) if it else "" for it in told[group]))
         for group, score in sorted(first.items(), key=lambda item: sign * item[1].value)
     ]
-    return Table(f"{directed(result.headline)} on test by group", ("group", "rows", *variants), rows)
+    return Table(f"{directed(result.headline, result)} on test by group", ("group", "rows", *variants), rows)
 
 
 def shift_table(result: RunResult) -> Table:
@@ -122,7 +125,7 @@ def shift_table(result: RunResult) -> Table:
     scores = {name: [interval(result.scores[split][name][result.headline]) for split in splits] for name in variants}
     rows = [(name, *cells) for name, cells in scores.items() if len(splits) > 1]
     heads = ("as it is", *(split.partition("-")[2] for split in splits[1:]))
-    return Table(f"{directed(result.headline)} on the test split under shifts", ("variant", *heads), rows)
+    return Table(f"{directed(result.headline, result)} on the test split under shifts", ("variant", *heads), rows)
 
 
 def _ordered(variants: Iterable[str]) -> list[str]:
@@ -146,9 +149,7 @@ def score_table(result: RunResult, split: str = "test", *, runtime: bool = False
     count = max((score.count for of in scores.values() for score in of.values()), default=0)
     level = f"{100 * result.recipe['evaluation']['confidence']:g} %"
     title = f"Scores on the {count:,} rows of the {split} split, with bootstrap intervals at {level}"
-    if (positive := result.recipe["task"].get("positive")) is not None:
-        title += f"; the class to be found is '{positive}'"
-    return Table(title, ("variant", *map(directed, metrics), *(sizes.head[i] for i in columns)), rows)
+    return Table(title, ("variant", *(directed(m, result) for m in metrics), *(sizes.head[i] for i in columns)), rows)
 
 
 def runtime_table(result: RunResult) -> Table:
@@ -179,7 +180,9 @@ def step_table(result: RunResult) -> Table:
     for name, it in facts.items():
         score = result.scores["test"][name][result.headline]
         rows.append((named(result, name), interval(score), amount(it.bytes / 1e6), amount(it.p50_ms)))
-    return Table("Compression, step by step", ("variant", f"{directed(result.headline)} on test", "MB", "p50 ms"), rows)
+    return Table(
+        "Compression, step by step", ("variant", f"{directed(result.headline, result)} on test", "MB", "p50 ms"), rows
+    )
 
 
 def tried_table(result: RunResult) -> Table:

@@ -203,6 +203,11 @@ MISTAKES = {
     ),
     "a metric that does not fit": (["evaluation.metrics=[wer]"], ROWS, "does not fit the task"),
     "a class to find that is none": (["task={name: text-classification, positive: xx}"], ROWS, "did you mean 'x'"),
+    "a class to find that no test row has": (
+        ["task={name: text-classification, positive: z}", "data.splits={validation: 12, test: 1}"],
+        [*ROWS, *['{"text": "bad", "label": "z"}'.replace("bad", f"bad {i}") for i in range(9)]],
+        "'f1' has no value on the 1 rows of split 'test'"
+    ),
     "a class to find among numbers": (
         ["task={name: text-classification, positive: 1}"],
         [row.replace('"x"', "0.5").replace('"y"', "1.5") for row in ROWS], "rows of one class each"

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -203,7 +202,7 @@ def test_each_coco_file_numbers_its_categories_by_itself(tmp_path):
     assert rows.task.references(rows.splits["test"])[0]["labels"] == ["dog"]
 
 
-_YAML = "train: images/train\nval: images/val\nnames: {0: cat, 1: dog}\n"
+_YAML = "train: images/train\nval: images/val\ntest: images/test\nnames: {0: cat, 1: dog}\n"
 
 
 def _yolo(root, layout, line="1 0.2 0.5 0.2 0.4"):
@@ -238,9 +237,9 @@ def test_a_yolo_folder_has_its_splits_names_and_empty_images(layout, tmp_path):
     ("line", "said"),
     [
         ("dog 0.2 0.5 0.2 0.4", r"0\.txt:1: 'dog 0\.2 .*' is not the number of a class"),
-        ("1 0.2 0.5 0.2", "is not a class and four shares"),
-        ("1 20 10 4 4", "no share of an image"),
-        ("7 0.2 0.5 0.2 0.4", "a box has the class 7, and .* names only 2"),
+        ("1 0.2 0.5 0.2", "is not the number of a class and four shares"),
+        ("1 20 10 4 4", "is no box within the image"),
+        ("7 0.2 0.5 0.2 0.4", "a box has the class 7; only 2 are named"),
     ],
 )
 def test_what_is_wrong_with_a_yolo_folder_is_said(line, said, tmp_path):
@@ -249,16 +248,51 @@ def test_what_is_wrong_with_a_yolo_folder_is_said(line, said, tmp_path):
 
 
 def test_images_without_boxes_or_beyond_the_splits_are_told(tmp_path):
-    root = _yolo(tmp_path / "some", "ultralytics")
-    for folder, file in (("images", "train/0.png"), ("labels", "train/0.txt")):
-        (root / folder / "more").mkdir()
-        (root / folder / file).rename(root / folder / "more" / Path(file).name)
+    root = _yolo(tmp_path / "some", "labelimg")
+    (root / "more").mkdir()
+    for file in ("0.png", "0.txt"):
+        (root / "train" / file).rename(root / "more" / file)
     with pytest.raises(DataError, match=r"more/0\.png' has boxes, and is in no folder"):
         _load(root, "yolo")
     (tmp_path / "bare").mkdir()
     Image.new("RGB", (9, 9)).save(tmp_path / "bare" / "0.png")
-    with pytest.raises(DataError, match="no image in .* has a text file of boxes"):
+    with pytest.raises(DataError, match="none of the 1 images in .* has boxes"):
         _load(tmp_path / "bare", "yolo")
+
+
+def test_a_yolo_yaml_of_another_machine_says_which_images_are_of_which_split(tmp_path):
+    root = _yolo(tmp_path, "ultralytics")
+    for folder in ("images", "labels"):
+        for split, name in (("train", "a"), ("val", "b"), ("test", "c")):
+            (root / folder / split).rename(root / folder / name)
+    (root / "a.yaml").write_text("names: !unknown 3")
+    listed = "".join(f"/content/set/images/c/{number}.png\n" for number in range(2))
+    (root / "c.txt").write_text(listed)
+    places = "train: ../images/a\nval: /content/set/images/b\ntest: c.txt\n"
+    (root / "data.yaml").write_text(places + "names: {'0': cat, '1': dog}\n")
+    (root / "images" / "a" / ".hidden").mkdir()
+    Image.new("RGB", (9, 9)).save(root / "images" / "a" / ".hidden" / "0.png")
+    rows = _load(root, "yolo")
+    assert rows.facts.rows == {"train": 3, "validation": 3, "test": 2} and rows.task.labels == ("cat", "dog")
+    for content, said in (("names: 3", "should be a list"), ("names: [cat, cat]", "two classes have the name")):
+        (root / "data.yaml").write_text(places + content)
+        with pytest.raises(DataError, match=said):
+            _load(root, "yolo")
+    (root / "data.yaml").write_text(places.replace("images/b", "images/a") + "names: [cat, dog]")
+    with pytest.raises(DataError, match="an image is in two splits"):
+        _load(root, "yolo")
+
+
+def test_lists_of_names_that_differ_and_rows_without_boxes_are_told(tmp_path):
+    root = _yolo(tmp_path, "labelimg")
+    (root / "val" / "classes.txt").write_text("dog\ncat\n")
+    with pytest.raises(DataError, match="name other classes"):
+        _load(root, "yolo")
+    (root / "val" / "classes.txt").unlink()
+    for file in (root / "test").glob("*.txt"):
+        file.unlink()
+    with pytest.raises(DataError, match="no image of split 'test' has a box"):
+        _load(root, "yolo")
 
 
 @pytest.mark.parametrize(

@@ -196,5 +196,5 @@ def test_a_run_is_judged_by_the_chances_of_what_is_to_be_found(labels, tmp_path)
     test = result.scores["test"]
     assert result.headline == "average_precision" and test["majority"]["roc_auc"].value == 0.5
     assert 0 < test["tuned"]["average_precision"].low <= test["tuned"]["average_precision"].high <= 1
-    assert ("the class to be found is 'x'" in score_table(result).title) == (labels == "classes")
+    assert ("average_precision of 'x'" in score_table(result).head) == (labels == "classes")
     assert bool(result.calibration_error) == (labels == "classes")

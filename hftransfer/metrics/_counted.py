@@ -11,7 +11,8 @@ class Counted(Plain):
     def counts(self, predictions, references):
         """Three arrays: rows told rightly, told, and true, for each class that is either told or true.
 
-        One entry for the class to be found alone, and one for all labels together where rows have several.
+        One entry for the class to be found alone, NaN where no row has it, and one for all labels together where rows
+        have several.
         """
         told, true = np.asarray(predictions), np.asarray(references)
         if self.config_name == "multilabel":
@@ -19,9 +20,11 @@ class Counted(Plain):
         size = max(int(told.max()), int(true.max()), self.positive or 0) + 1
         # 40 times faster than sklearn's, and a bootstrap asks 1000 times.
         counts = np.stack([np.bincount(it, minlength=size) for it in (true[told == true], told, true)])
-        return counts[:, counts[1:].any(axis=0)] if self.positive is None else counts[:, [self.positive]]
+        if self.positive is None:
+            return counts[:, counts[1:].any(axis=0)]
+        return counts[:, [self.positive]] if counts[2, self.positive] else np.full((3, 1), np.nan)
 
 
 def mean_ratio(some, of):
     """The mean of the shares, 0 where there is nothing to have a share of."""
-    return float(np.divide(some, of, out=np.zeros(len(of)), where=of > 0).mean())
+    return float(np.divide(some, of, out=np.zeros(len(of)), where=of != 0).mean())

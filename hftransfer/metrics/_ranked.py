@@ -1,29 +1,20 @@
 """Metrics of how well the chances of a class order the rows: no threshold is chosen."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
-import evaluate
 import numpy as np
-from datasets import Features, List, Value
 
 from hftransfer.metrics._plain import Plain
 
 
-class Ranked(Plain, ABC):
+class Ranked(Plain):
     """Base, abstract so that `evaluate` passes it by.
 
-    Predictions are chances of shape (rows, classes). Each class is held against all others; the value is the mean over
-    those that the rows allow to tell (macro), or that of the class to be found.
+    Each class is held against all others; the value is the mean over the classes that some rows have and some have not
+    (macro), or that of the class to be found. Chances that are no numbers have no value.
     """
 
     chances = True
-
-    def _info(self):
-        entry = List(Value("int64")) if self.config_name == "multilabel" else Value("int64")
-        features = Features({"predictions": List(Value("float64")), "references": entry})
-        return evaluate.MetricInfo(
-            description=self.__doc__, citation="", inputs_description="one entry a row", features=features
-        )
 
     @abstractmethod
     def value(self, hits, misses):
@@ -32,6 +23,8 @@ class Ranked(Plain, ABC):
     def weighted(self, predictions, references):
         """A function from `times` (resamples, rows), how often each row is drawn, to name -> a value for each."""
         chances, references = np.asarray(predictions), np.asarray(references)
+        if np.isnan(chances).any():
+            return lambda times: {type(self).key: np.full(len(times), np.nan)}
         classes = [*range(chances.shape[1])] if self.positive is None else [self.positive]
         true = references if references.ndim == 2 else references[:, None] == np.arange(chances.shape[1])
         ranked = [_ranked(chances[:, one], true[:, one]) for one in classes]

@@ -1,4 +1,5 @@
-"""Mean of the precisions at the thresholds, each weighted by the recall that it adds; equal to sklearn's, macro.
+"""Mean of the precisions at the thresholds, each weighted by the recall that it adds; equal to sklearn's, macro,
+where each class has rows.
 
 https://scikit-learn.org/stable/modules/generated/sklearn.metrics.average_precision_score.html
 """
@@ -6,6 +7,8 @@ https://scikit-learn.org/stable/modules/generated/sklearn.metrics.average_precis
 import numpy as np
 
 from hftransfer.metrics._ranked import Ranked
+
+OF_ONE_CLASS = True
 
 
 class AveragePrecision(Ranked):

@@ -5,6 +5,8 @@ The mean over the classes (macro), or of the class to be found alone; with confi
 
 from hftransfer.metrics._counted import Counted, mean_ratio
 
+OF_ONE_CLASS = True
+
 
 class Precision(Counted):
     """Equal to sklearn's precision_score."""

@@ -1,11 +1,14 @@
 """Area under the curve of true against false positive rates: how often a true row is ranked above a false one.
 
-Hanley and McNeil 1982, https://doi.org/10.1148/radiology.143.1.7063747; equal to sklearn's roc_auc_score, macro.
+Hanley and McNeil 1982, https://doi.org/10.1148/radiology.143.1.7063747; equal to sklearn's roc_auc_score, macro,
+where each class has rows.
 """
 
 import numpy as np
 
 from hftransfer.metrics._ranked import Ranked
+
+OF_ONE_CLASS = True
 
 
 class RocAuc(Ranked):

@@ -1,9 +1,14 @@
-"""Boxes as YOLO has them: beside each image a text file, in it a line `class x y width height` for each box.
+"""Boxes as YOLO has them: for each image a text file, in it a line `class x y width height` for each box, in shares.
 
-https://docs.ultralytics.com/datasets/detect/; a text lies in the folder of its image, or where `labels` stands in its
-place for `images`, as Ultralytics (`images/train`, `labels/train`) and Roboflow (`train/images`, `train/labels`) do.
+https://docs.ultralytics.com/datasets/detect/; a text lies where `labels` stands in its image's place for `images`, or
+beside it. The splits are those of the folder's data.yaml, or folders: `images/train`, `train/images`, `train`.
 """
 
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,125 +18,201 @@ from hftransfer.errors import DataError
 from hftransfer.sources import SPLITS, Folder
 from hftransfer.sources._pictures import seen_size
 
-_PICTURES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
-# Files of names, one a line, as LabelImg and Darknet write them.
-_LISTS = ("classes.txt", "obj.names")
-# A share may be over the edge by this much, as rounding makes it.
+_PICTURES = {".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+# `train2017` of COCO, `obj_train_data` of Darknet.
+_FOLDER = re.compile(rf"(?:obj_)?({'|'.join(SPLITS)})(?:_data|\d{{4}})?", re.IGNORECASE)
+# A box may reach over the edge by this much of a side, as rounding makes it.
 _OVER = 0.01
+_MOST_CLASSES = 10_000
 
 Box = tuple[int, list[float]]
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What the folder's YAML says, by https://docs.ultralytics.com/datasets/detect/#ultralytics-yolo-format."""
+
+    file: Path | None = None
+    names: tuple[str, ...] = ()
+    places: tuple[tuple[str, list[str]], ...] = ()
+    """Split -> folders, or lists of files, of its images."""
+    points: bool = False
+    """Points stand behind each box."""
 
 
 class Yolo(Folder):
     """Columns: `image`, `objects` (`bbox`: left, top, width, height in pixels; `category`); of an outline its box.
 
-    The names of the classes are those of a YAML file with `names`, or of classes.txt; without them, their numbers. An
-    image without a text has no boxes.
+    The names of the classes are those of data.yaml, or of classes.txt; without them, their numbers. An image without a
+    text has no boxes.
     """
 
     def load(self) -> dict[str, Any]:
         from datasets import ClassLabel, Dataset, Features, Image, List, Value
 
         root = self.root()
-        found = {split: [(it, _boxes(it)) for it in images] for split, images in _images(root).items()}
-        numbers = {number for rows in found.values() for _, boxes in rows for number, _ in boxes}
-        most = max(numbers, default=0)
-        names = _names(root) or [str(number) for number in range(most + 1)]
+        told = _told(root)
+        images = {split: [it for place in of for it in _listed(root, told, place)] for split, of in told.places}
+        images = {split: of for split, of in (images or _by_folder(root)).items() if of}
+        every = [image for of in images.values() for image in of]
+        if len(set(every)) < len(every):
+            raise DataError(f"{told.file}: an image is in two splits: {Counter(every).most_common(1)[0][0]}")
+        found = {split: [(it, _boxes(it, told)) for it in of] for split, of in images.items()}
+        largest = {max(number for number, _ in boxes): it for of in found.values() for it, boxes in of if boxes}
+        if not largest:
+            raise DataError(
+                f"data.source.path: none of the {len(every)} images in '{root}' has boxes in a text file beside it, or "
+                "in 'labels' where it is in 'images'"
+            )
+        most = max(largest)
+        names = told.names or _listed_names(root) or tuple(str(number) for number in range(most + 1))
         if most >= len(names):
             raise DataError(
-                f"data.source.path: a box has the class {most}, and '{root}' names only {len(names)}, from 0"
+                f"{_text(largest[most])}: a box has the class {most}; only {len(names)} are named, from 0 on"
             )
-        objects = {"bbox": List(List(Value("float32"))), "category": List(ClassLabel(names=names))}
+        objects = {"bbox": List(List(Value("float32"))), "category": List(ClassLabel(names=list(names)))}
         features = Features({"image": Image(), "objects": objects})
         return {
             split: Dataset.from_list([_row(*pair) for pair in rows], features=features) for split, rows in found.items()
         }
 
 
-def _images(root: Path) -> dict[str, list[Path]]:
-    """Split -> its images.
+def _told(root: Path) -> _Told:
+    """Of the YAML file that has `names`, data.yaml before others.
 
     Raises:
-        DataError: no image has boxes, or one that has is in no split while others are.
+        DataError: its names are none.
+    """
+    for file in sorted([*root.glob("*.yaml"), *root.glob("*.yml")], key=lambda it: (it.stem != "data", it.name)):
+        try:
+            table = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
+        except (yaml.YAMLError, UnicodeDecodeError, OSError):
+            # Not every YAML of a folder is about its images.
+            continue
+        if isinstance(table, dict) and "names" in table:
+            given = {SPLITS[key]: table[key] for key in SPLITS if table.get(key)}
+            places = tuple((split, it if isinstance(it, list) else [str(it)]) for split, it in given.items())
+            return _Told(file, _names(file, table["names"]), places, "kpt_shape" in table)
+    return _Told()
+
+
+def _names(file: Path, names: Any) -> tuple[str, ...]:
+    if isinstance(names, dict):
+        try:
+            names = {int(number): name for number, name in names.items()}
+        except (TypeError, ValueError):
+            raise DataError(f"{file}: 'names' should have numbers for keys, and has {list(names)[:5]}") from None
+        if sorted(names) != [*range(len(names))]:
+            raise DataError(f"{file}: 'names' should count from 0 to {len(names) - 1}, and has {sorted(names)[:5]}")
+        names = [names[number] for number in range(len(names))]
+    if not isinstance(names, list) or not names:
+        raise DataError(f"{file}: 'names' should be a list of the classes, and is {names!r:.60}")
+    return _distinct(file, [str(name) for name in names])
+
+
+def _distinct(file: Path, names: list[str]) -> tuple[str, ...]:
+    if twice := [name for number, name in enumerate(names) if name in names[:number]]:
+        raise DataError(f"{file}: two classes have the name '{twice[0]}'")
+    return tuple(names)
+
+
+def _listed_names(root: Path) -> tuple[str, ...]:
+    """The classes of classes.txt or a file `.names`, one a line, as LabelImg and Darknet write them."""
+    found: dict[tuple[str, ...], Path] = {}
+    for file in sorted([*root.rglob("classes.txt"), *root.rglob("*.names")]):
+        lines = file.read_text(encoding="utf-8-sig", errors="replace").rstrip().splitlines()
+        found.setdefault(_distinct(file, [line.strip() for line in lines]), file)
+    if len(found) > 1:
+        raise DataError(f"data.source.path: {' and '.join(map(str, found.values()))} name other classes")
+    return next(iter(found), ())
+
+
+def _listed(root: Path, told: _Told, place: str) -> list[Path]:
+    """The images of a place in data.yaml; often written for another machine: of its end, the longest that is here."""
+    parts = [part for part in Path(str(place)).parts if part not in ("..", os.sep)]
+    here = [root.joinpath(*parts[start:]) for start in range(len(parts))]
+    found = next((it for it in here if it.exists()), None)
+    if found is None:
+        raise DataError(f"{told.file}: there is no '{place}' in '{root}'; leave out a split that is not there")
+    if found.is_dir():
+        return sorted(_pictures(found))
+    if found.suffix != ".txt":
+        return [found]
+    lines = found.read_text(encoding="utf-8-sig").splitlines()
+    return [it for line in lines if line.strip() for it in _listed(root, _Told(found), line.strip())]
+
+
+def _pictures(folder: Path) -> Iterator[Path]:
+    """All below a folder, but those in hidden ones and in what a training of YOLO left there."""
+    for place, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = sorted(it for it in folders if not it.startswith((".", "__")) and it != "runs")
+        yield from (Path(place, it) for it in files if Path(it).suffix.lower() in _PICTURES and it[0] != ".")
+
+
+def _by_folder(root: Path) -> dict[str, list[Path]]:
+    """Split -> its images, by the names of their folders.
+
+    Raises:
+        DataError: an image that has boxes is in no split while others are.
     """
     parts: dict[str | None, list[Path]] = {}
-    for image in sorted(path for path in root.rglob("*") if path.suffix.lower() in _PICTURES):
-        inside = [SPLITS[it.lower()] for it in image.relative_to(root).parts[:-1] if it.lower() in SPLITS]
-        parts.setdefault(inside[-1] if inside else None, []).append(image)
-    boxed = [image for images in parts.values() for image in images if _text(image).is_file()]
-    if not boxed:
-        raise DataError(
-            f"data.source.path: no image in '{root}' has a text file of boxes beside it, or in 'labels' where it is in "
-            "'images'"
-        )
+    for image in sorted(_pictures(root)):
+        named = [match[1] for it in image.relative_to(root).parts[:-1] if (match := _FOLDER.fullmatch(it))]
+        parts.setdefault(SPLITS[named[-1].lower()] if named else None, []).append(image)
     loose = parts.pop(None, [])
     if not parts:
         return {"train": loose}
     for image in loose:
-        if image in boxed:
+        if _text(image).is_file():
             raise DataError(f"data.source.path: '{image}' has boxes, and is in no folder train, valid or test")
     return {split: images for split, images in parts.items() if split}
 
 
 def _text(image: Path) -> Path:
     """Where the boxes of an image are written."""
-    beside = image.with_suffix(".txt")
     places = [number for number, part in enumerate(image.parts[:-1]) if part.lower() == "images"]
-    if beside.is_file() or not places:
-        return beside
-    return Path(*image.parts[: places[-1]], "labels", *image.parts[places[-1] + 1 :]).with_suffix(".txt")
+    if places:
+        apart = Path(*image.parts[: places[-1]], "labels", *image.parts[places[-1] + 1 :]).with_suffix(".txt")
+        if apart.is_file():
+            return apart
+    return image.with_suffix(".txt")
 
 
-def _boxes(image: Path) -> list[Box]:
-    """Class and corners (left, top, right, bottom) of each box, as shares of the image."""
+def _boxes(image: Path, told: _Told) -> list[Box]:
+    """Class and corners (left, top, right, bottom) of each box, as shares of the image; the same line counts once."""
     text = _text(image)
     if not text.is_file():
         return []
-    lines = enumerate(text.read_text(encoding="utf-8", errors="replace").splitlines(), 1)
-    return [_box(f"{text}:{number}", line.split()) for number, line in lines if line.strip()]
+    lines = text.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    numbered = {tuple(line.split()): number for number, line in reversed([*enumerate(lines, 1)]) if line.strip()}
+    ordered = sorted(numbered.items(), key=lambda pair: pair[1])
+    return [_box(f"{text}:{number}", words, told.points) for words, number in ordered]
 
 
-def _box(place: str, words: list[str]) -> Box:
+def _box(place: str, words: tuple[str, ...], points: bool) -> Box:
+    line = f"{place}: '{' '.join(words):.60}'"
     try:
-        number, shares = int(words[0]), [float(word) for word in words[1:]]
+        number, *shares = map(float, words)
     except ValueError:
-        raise DataError(
-            f"{place}: '{' '.join(words):.60}' is not the number of a class and shares of an image"
-        ) from None
+        raise DataError(f"{line} is not the number of a class and shares of an image") from None
+    shares = shares[:4] if points else shares
     outline = len(shares) >= 6 and len(shares) % 2 == 0
-    if number < 0 or not (len(shares) == 4 or outline):
-        raise DataError(f"{place}: '{' '.join(words):.60}' is not a class and four shares, or the points of an outline")
-    if not all(-_OVER <= share <= 1 + _OVER for share in shares):
-        raise DataError(f"{place}: '{' '.join(words):.60}' has what is no share of an image, from 0 to 1")
+    if not number.is_integer() or not 0 <= number < _MOST_CLASSES or not (len(shares) == 4 or outline):
+        raise DataError(f"{line} is not the number of a class and four shares, or the points of an outline")
     if outline:
         across, down = shares[::2], shares[1::2]
-        return number, [min(across), min(down), max(across), max(down)]
-    x, y, width, height = shares
-    return number, [x - width / 2, y - height / 2, x + width / 2, y + height / 2]
-
-
-def _names(root: Path) -> list[str]:
-    """The classes by their numbers; empty where no file names them."""
-    for file in sorted([*root.glob("*.yaml"), *root.glob("*.yml")]):
-        try:
-            told = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise DataError(f"{file} is not YAML: {' '.join(str(error).split())}") from None
-        names = told.get("names") if isinstance(told, dict) else None
-        if isinstance(names, dict):
-            if sorted(names) != [*range(len(names))]:
-                raise DataError(f"{file}: 'names' should count from 0 to {len(names) - 1}, and has {sorted(names)[:5]}")
-            names = [names[number] for number in range(len(names))]
-        if names:
-            return [str(name) for name in names]
-    lists = [file for name in _LISTS for file in sorted(root.rglob(name))]
-    return [line.strip() for line in lists[0].read_text(encoding="utf-8").splitlines() if line.strip()] if lists else []
+        left, top, right, bottom = min(across), min(down), max(across), max(down)
+    else:
+        x, y, width, height = shares
+        left, top, right, bottom = x - width / 2, y - height / 2, x + width / 2, y + height / 2
+    if not (-_OVER <= left < right <= 1 + _OVER and -_OVER <= top < bottom <= 1 + _OVER):
+        raise DataError(f"{line} is no box within the image, whose sides are 1")
+    return int(number), [left, top, right, bottom]
 
 
 def _row(image: Path, boxes: list[Box]) -> dict[str, Any]:
-    seen = seen_size(image)
     # An image that cannot be read is told with its row.
-    width, height, _ = seen or (1, 1, False)
+    width, height, _ = seen_size(image) or (1, 1, False)
     corners = [(left * width, top * height, right * width, bottom * height) for _, (left, top, right, bottom) in boxes]
     bbox = [[left, top, right - left, bottom - top] for left, top, right, bottom in corners]
     return {

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, StrictBool, StrictInt, StrictStr
 
 from hftransfer.cells import class_names
 from hftransfer.errors import DataError, RecipeError
@@ -24,8 +24,8 @@ class _Classification(Task):
     """As in a Transformers config; left out, it is read off the label column: decimals, lists, or classes."""
     separator: str = ","
     """Between the labels of a multi-label cell that is written as one string."""
-    positive: str | bool | int | None = None
-    """The class to be found, of two or more: f1, precision, recall, roc_auc and average_precision are of it alone."""
+    positive: StrictStr | StrictBool | StrictInt | None = None
+    """The class to be found: f1, precision, recall, roc_auc and average_precision are of it alone."""
     class_weights: Literal["balanced"] | None = None
     """`balanced`: a row counts the more, the rarer its class is among the training rows (rows / classes / its rows)."""
     focal_gamma: float = Field(default=0.0, ge=0)
@@ -52,18 +52,21 @@ class _Classification(Task):
             return None
         try:
             _number(row["label"], 0)
+            return None
         except DataError:
             return f"the label is {row['label']!r}, not a number, in a regression"
-        return None
 
     def metrics(self) -> list[str]:
         if self.problem_type == "regression":
             return ["r_squared", "pearsonr", "mae"]
-        return ["accuracy", "f1"] if self._single else ["f1", "accuracy"]
+        found = ["accuracy", "f1"] if self._single else ["f1", "accuracy"]
+        return found if self.positive is None else ["f1", "precision", "recall", "accuracy"]
 
     def metric_config(self) -> str | None:
         if self.positive is not None:
-            return f"class-{self.labels.index(str(self.positive))}"
+            if (name := str(self.positive).strip()) not in self.labels:
+                raise RecipeError(f"task.positive: no class is '{name}'; {nearest(name, self.labels)}")
+            return f"class-{self.labels.index(name)}"
         return "multilabel" if self.problem_type == "multi_label_classification" else None
 
     def resolve(self, rows: Any) -> Self:
@@ -85,8 +88,9 @@ class _Classification(Task):
         return "regression" if decimals or many else "single_label_classification"
 
     def learn(self, rows: Any) -> Self:
-        if (self.own_loss or self.positive is not None) and not self._single:
-            raise RecipeError("task.positive, task.class_weights and task.focal_gamma are for rows of one class each")
+        for name in ("positive", "class_weights", "focal_gamma"):
+            if getattr(self, name) not in (None, 0.0) and not self._single:
+                raise RecipeError(f"task.{name} is for rows of one class each")
         if (self.mean is None) != (self.std is None):
             raise RecipeError("task.mean and task.std are told together, or neither")
         if self.problem_type != "regression" or self.mean is not None:
@@ -166,8 +170,6 @@ class _Classification(Task):
         found = super().find_labels(splits)
         if len(found) < 2 and self.problem_type != "regression":
             raise DataError(f"the training rows have only one class ({', '.join(found)}); two are needed")
-        if self.positive is not None and str(self.positive) not in found:
-            raise RecipeError(f"task.positive: no class is '{self.positive}'; {nearest(self.positive, found)}")
         return tuple(name for name in class_names(splits["train"].features["label"]) or found if name in found)
 
     def _names(self, value: Any, named: list[str] | None) -> list[str]:
@@ -194,9 +196,8 @@ class _Classification(Task):
         return rows.remove_columns("label").add_column("label", column, feature=List(Value("float32")))
 
     def config(self) -> dict[str, Any]:
-        if self.problem_type == "regression":
-            return {"problem_type": "regression", "num_labels": 1}
-        return {"problem_type": self.problem_type, **super().config()}
+        own = {"num_labels": 1} if self.problem_type == "regression" else super().config()
+        return {"problem_type": self.problem_type, **own}
 
     def predict(self, model: Any, batch: Batch) -> Outputs:
         inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
@@ -292,9 +293,8 @@ def _plain(value: Any) -> Any:
 
 def _number(value: Any, row: int) -> float:
     try:
-        number = float(value)
-        if not np.isfinite(number):
-            raise ValueError(value)
-        return number
+        if np.isfinite(number := float(value)):
+            return number
+        raise ValueError(value)
     except (TypeError, ValueError):
         raise DataError(f"the label of row {row} is {value!r}, not a number, in a regression") from None

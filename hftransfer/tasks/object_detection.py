@@ -64,8 +64,12 @@ class ObjectDetection(Task):
 
     def find_labels(self, splits: dict[str, Any]) -> tuple[str, ...]:
         found = super().find_labels(splits)
-        if not found:
-            raise DataError("no training image has a box")
+        for split, rows in splits.items():
+            if not any(self.named(rows) or []):
+                raise DataError(
+                    f"no image of split '{split}' has a box, as where they are kept from the public; data.splits names "
+                    "another split, or a larger part of the training rows"
+                )
         return tuple(it for it in _boxes.names(splits["train"].features["objects"]) or found if it in found)
 
     def index(self, rows: Any) -> Any:
