@@ -123,26 +123,32 @@ def check_fit(name: str, task: Task, splits: dict[str, Any]) -> None:
     """Make sure that a metric can compare what the task predicts, by the references of each split themselves.
 
     Raises:
-        RecipeError: it cannot, or it has no value on the rows.
+        RecipeError: it cannot, or a class without which it has no value is not there.
     """
-    metric = load_metric(name, task.metric_config())
-    for split, rows in splits.items():
-        references = task.references(rows.select(range(min(8, len(rows)))))
-        if name not in plugins.names("metrics") or references.dtype.kind in "iuf":
-            # One of the Hub may look at how many classes there are; a class that no row has cannot be found.
-            references = task.references(rows)
-        try:
-            value = metric(_sure(task, references) if metric.of_chances else references, references)[name]
-        except (TypeError, ValueError, KeyError, IndexError, AttributeError, ImportError) as error:
-            known, why = ", ".join(task.metrics()), " ".join(str(error).split())[:200]
+    try:
+        metric = load_metric(name, task.metric_config())
+        values = {split: _of_itself(metric, task, rows) for split, rows in splits.items()}
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError, ImportError) as error:
+        known, why = ", ".join(task.metrics()), " ".join(str(error).split())[:200]
+        raise RecipeError(
+            f"evaluation.metrics: '{name}' does not fit the task '{task.name}' (its own: {known}): {why}"
+        ) from None
+    for split, value in values.items():
+        if value is not None and np.isnan(value):
             raise RecipeError(
-                f"evaluation.metrics: '{name}' does not fit the task '{task.name}' (its own: {known}): {why}"
-            ) from None
-        if np.isnan(value) and task.labels:
-            raise RecipeError(
-                f"evaluation.metrics: '{name}' has no value on the {len(rows)} rows of split '{split}', where a class "
-                f"that is to be told from others is missing: data.splits.{split} may be larger"
+                f"evaluation.metrics: '{name}' has no value on the {len(splits[split])} rows of split '{split}', which "
+                f"lack a class that is to be told from others: data.splits.{split} may be larger"
             )
+
+
+def _of_itself(metric: Metric, task: Task, rows: Any) -> float | None:
+    """The metric of references held against themselves; None where that is of the first rows alone."""
+    few = task.references(rows.select(range(min(8, len(rows)))))
+    classes = few.dtype.kind == "i"
+    # One of the Hub may look at how many classes there are; a class that no row has cannot be found.
+    references = task.references(rows) if classes or metric.name not in plugins.names("metrics") else few
+    value = metric(_sure(task, references) if metric.of_chances else references, references)[metric.name]
+    return value if classes else None
 
 
 def _sure(task: Task, references: np.ndarray) -> np.ndarray:

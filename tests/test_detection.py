@@ -12,7 +12,7 @@ from PIL import Image
 from hftransfer import plugins
 from hftransfer.data import load_rows
 from hftransfer.errors import DataError
-from hftransfer.evaluation import Scorer, load_metric
+from hftransfer.evaluation import Scorer, check_fit, load_metric
 from hftransfer.metrics import map as module
 from hftransfer.reading import parse_recipe
 from hftransfer.tasks import _boxes
@@ -335,3 +335,14 @@ def test_images_of_many_shapes_are_scored_without_padding(tmp_path):
     np.testing.assert_allclose(together["boxes"][1], alone["boxes"][0], atol=1e-6)
     assert together["size"].tolist() == [[40, 60], [60, 40], [40, 60]]
     assert "pixel_mask" not in collate([encoded[0]])
+
+
+def test_images_of_which_the_first_have_no_box_are_scored(tmp_path):
+    root = _yolo(tmp_path, "labelimg")
+    for split in ("train", "val", "test"):
+        for number in range(10):
+            pixels = np.random.default_rng([number, ord(split[2])]).integers(0, 255, (20, 30, 3))
+            Image.fromarray(pixels.astype("uint8")).save(root / split / f"-{number}.png")
+    rows = _load(root, "yolo")
+    assert not any(objects["category"] for objects in rows.splits["test"]["objects"][:10])
+    check_fit("map", rows.task, {"test": rows.splits["test"]})
