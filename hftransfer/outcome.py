@@ -12,6 +12,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from hftransfer import card, hub, machine, report
+from hftransfer.cells import class_names
 from hftransfer.evaluation import Scorer, calibration_error, confusion
 from hftransfer.exporting import Shipped
 from hftransfer.metrics import lower_is_better
@@ -53,39 +54,40 @@ def scored(plan: Plan, outputs: dict[str, dict[str, Outputs]]) -> dict[str, Any]
 
 def _calibrated(plan: Plan, outputs: dict[str, Outputs]) -> dict[str, float]:
     """Variant -> calibration error on test, where each row has one class."""
+    if not plan.task.one_class:
+        return {}
     references = _references(plan, "test")
-    chances = {name: plan.task.chances(it) for name, it in outputs.items() if plan.task.one_class}
+    chances = {name: plan.task.chances(it) for name, it in outputs.items()}
     return {name: calibration_error(it, references) for name, it in chances.items() if it is not None}
 
 
 def _by_group(plan: Plan, made: Scorer, outputs: dict[str, Outputs]) -> dict[str, dict[str, Score]]:
     """Group -> variant -> headline score on the test rows of the group; of the hundred largest groups."""
-    names, references = _group_names(plan), _references(plan, "test")
+    references = _references(plan, "test")
     found: dict[str, dict[str, Score]] = {}
-    for group, count in Counter(names.tolist()).most_common(_GROUPS):
-        own = names == group
+    for group, own in _largest_groups(plan).items():
         for variant, said in outputs.items():
             own_said = {name: array[own] for name, array in said.items()}
             values = made.judge(plan.task, own_said, references[own])[plan.metrics[0]]
             # One row, or rows of one number, have no R squared.
             if np.isfinite(values).sum() > 1 and np.isfinite(values[0]):
-                found.setdefault(group, {})[variant] = made.interval(values, count)
+                found.setdefault(group, {})[variant] = made.interval(values, int(own.sum()))
     return found
 
 
-def _group_names(plan: Plan) -> np.ndarray:
-    """The group of each test row; empty where rows are in none."""
+def _largest_groups(plan: Plan) -> dict[str, np.ndarray]:
+    """Group of the test rows -> which of them are in it; none where rows are in no group."""
     test = plan.rows.splits["test"]
     if GROUP not in test.column_names:
-        return np.array([])
-    known = dict(enumerate(getattr(test.features[GROUP], "names", None) or []))
-    return np.array([known.get(value, str(value)) for value in test[GROUP][:]])
+        return {}
+    known = dict(enumerate(class_names(test.features[GROUP]) or []))
+    names = np.array([known.get(value, str(value)) for value in test[GROUP][:]])
+    return {group: names == group for group, _ in Counter(names.tolist()).most_common(_GROUPS)}
 
 
 def _unscored(plan: Plan, groups: dict[str, Any]) -> list[str]:
     """A warning of the groups that the headline says nothing of."""
-    largest = [group for group, _ in Counter(_group_names(plan).tolist()).most_common(_GROUPS)]
-    left = [group for group in largest if group not in groups]
+    left = [group for group in _largest_groups(plan) if group not in groups]
     told = f"{', '.join(left[:8])}{', ...' if left[8:] else ''}"
     return [f"{plan.metrics[0]} has no value on the rows of {len(left)} groups of test: {told}"] if left else []
 

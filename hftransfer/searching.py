@@ -136,8 +136,8 @@ class Search:
         )
         theirs, mine = unpacked(made)["validation"], self.job.outputs["validation"][promised_by(plan.recipe)]
         references = plan.task.references(plan.rows.splits["validation"])
-        (apart, score), metric = drop(plan, mine, theirs, references), promised(plan)
-        lost = apart.value
+        apart, score = drop(plan, mine, theirs, references)
+        metric, lost = promised(plan), apart.value
         size = sum((folder / file).stat().st_size for file in self.exporter.files(folder))
         p50_ms = self._time(model, tried)
         assert plan.recipe.export is not None

@@ -1,7 +1,7 @@
 """The stages of a run: train, score, time. Each is done once in the life of the run, however often it is resumed."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -212,11 +212,11 @@ def remembered(job: Job) -> dict[str, Score]:
 
     with job.workspace.timed("score source"):
         made = unpacked(job.workspace.arrays("source/outputs", make))
-    judge = replace(scorer(job.plan), metrics=[load_metric("accuracy", None)])
-    drawn = {n: judge.judge(source.task, it, source.references)["accuracy"] for n, it in made.items()}
+    by_accuracy = scorer(job.plan, ["accuracy"])
+    drawn = {n: by_accuracy.judge(source.task, it, source.references)["accuracy"] for n, it in made.items()}
     if "after" in drawn:
         drawn["lost"] = drawn["before"] - drawn["after"]
-    return {name: judge.interval(values, len(source.references)) for name, values in drawn.items()}
+    return {name: by_accuracy.interval(values, len(source.references)) for name, values in drawn.items()}
 
 
 def _fit(job: Job, fitting: Fitting) -> tuple[Any, Encoded, History]:

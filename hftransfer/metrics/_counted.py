@@ -1,14 +1,29 @@
 """Metrics that follow from how often each class is true, told, and told rightly."""
 
+from abc import abstractmethod
+
 import numpy as np
 
 from hftransfer.metrics._plain import Plain
 
 
 class Counted(Plain):
-    """Base, abstract so that `evaluate` passes it by."""
+    """Base, abstract so that `evaluate` passes it by; the value is the mean of a ratio.
 
-    def counts(self, predictions, references):
+    It is the mean over the classes (macro), or the ratio of the class to be found alone; with config `multilabel`, that
+    of all labels together (micro).
+    """
+
+    @abstractmethod
+    def ratio(self, right, told, true):
+        """What is divided, and by what, for each class."""
+
+    def _compute(self, predictions, references):
+        some, of = self.ratio(*self._counts(predictions, references))
+        # 0 where there is nothing to have a share of.
+        return {self.name: float(np.divide(some, of, out=np.zeros(len(of)), where=of != 0).mean())}
+
+    def _counts(self, predictions, references):
         """Three arrays: rows told rightly, told, and true, for each class that is either told or true.
 
         One entry for the class to be found alone, NaN where no row has it, and one for all labels together where rows
@@ -23,8 +38,3 @@ class Counted(Plain):
         if self.positive is None:
             return counts[:, counts[1:].any(axis=0)]
         return counts[:, [self.positive]] if counts[2, self.positive] else np.full((3, 1), np.nan)
-
-
-def mean_ratio(some, of):
-    """The mean of the shares, 0 where there is nothing to have a share of."""
-    return float(np.divide(some, of, out=np.zeros(len(of)), where=of != 0).mean())

@@ -24,7 +24,7 @@ class Ranked(Plain):
         """A function from `times` (resamples, rows), how often each row is drawn, to name -> a value for each."""
         chances, references = np.asarray(predictions), np.asarray(references)
         if np.isnan(chances).any():
-            return lambda times: {type(self).key: np.full(len(times), np.nan)}
+            return lambda times: {self.name: np.full(len(times), np.nan)}
         classes = [*range(chances.shape[1])] if self.positive is None else [self.positive]
         true = references if references.ndim == 2 else references[:, None] == np.arange(chances.shape[1])
         ranked = [_ranked(chances[:, one], true[:, one]) for one in classes]
@@ -34,7 +34,7 @@ class Ranked(Plain):
             told = ~np.isnan(found)
             with np.errstate(invalid="ignore"):
                 means = np.where(told, found, 0).sum(axis=1) / told.sum(axis=1)
-            return {type(self).key: means}
+            return {self.name: means}
 
         return values
 

@@ -14,8 +14,6 @@ OF_ONE_CLASS = True
 class AveragePrecision(Ranked):
     """The share of the class for a model that looks at no input."""
 
-    key = "average_precision"
-
     def value(self, hits, misses):
         if not hits[-1]:
             return np.nan

@@ -14,8 +14,6 @@ OF_ONE_CLASS = True
 class RocAuc(Ranked):
     """0.5 for a model that looks at no input, whatever the shares of the classes."""
 
-    key = "roc_auc"
-
     def value(self, hits, misses):
         """By trapezoids, so that a tie counts for a half."""
         if not hits[-1] or not misses[-1]:

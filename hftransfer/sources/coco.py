@@ -11,7 +11,7 @@ from typing import Any
 from hftransfer.errors import DataError
 from hftransfer.plugins import natural, nearest
 from hftransfer.sources import Folder
-from hftransfer.sources._pictures import seen_size
+from hftransfer.sources._pictures import boxed, seen_size
 
 _FIELDS = {
     "images": ("id", "file_name"),
@@ -25,8 +25,6 @@ class Coco(Folder):
     """Columns: `image`, `objects` (`bbox`: left, top, width, height in pixels; `category`). Crowds are left out."""
 
     def load(self) -> dict[str, Any]:
-        from datasets import ClassLabel, Dataset, Features, Image, List, Value
-
         root = self.root()
         tables = {split: (file, _read(file)) for split, file in _files(root).items()}
         if not tables:
@@ -37,12 +35,7 @@ class Coco(Folder):
         # Each file numbers its categories by itself.
         listed = [(c["id"], c["name"]) for _, table in tables.values() for c in table["categories"]]
         names = list(dict.fromkeys(name for _, name in sorted(listed, key=lambda one: natural(str(one[0])))))
-        objects = {"bbox": List(List(Value("float32"))), "category": List(ClassLabel(names=names))}
-        features = Features({"image": Image(), "objects": objects})
-        return {
-            split: Dataset.from_list(_rows(file, table, root, split), features=features)
-            for split, (file, table) in tables.items()
-        }
+        return {split: boxed(_rows(file, table, root, split), names) for split, (file, table) in tables.items()}
 
 
 def _files(root: Path) -> dict[str, Path]:
@@ -88,7 +81,7 @@ def _refuse_holes(file: Path, key: str, entries: list[Any]) -> None:
             raise DataError(f"{file}: the bbox of annotation {number} is {box!r:.60}, not four numbers")
 
 
-def _rows(file: Path, table: dict[str, Any], root: Path, split: str) -> list[dict[str, Any]]:
+def _rows(file: Path, table: dict[str, Any], root: Path, split: str) -> list[tuple[Path, list[Any], list[Any]]]:
     categories = {entry["id"]: entry["name"] for entry in table["categories"]}
     rows: dict[Any, dict[str, list[Any]]] = {image["id"]: {"bbox": [], "category": []} for image in table["images"]}
     for number, annotation in enumerate(table["annotations"]):
@@ -101,8 +94,7 @@ def _rows(file: Path, table: dict[str, Any], root: Path, split: str) -> list[dic
     folder = _folder(file, [image["file_name"] for image in table["images"]], root, split)
     for image in table["images"]:
         _refuse_other_size(file, image, folder / image["file_name"])
-    images = [{"path": str(folder / image["file_name"]), "bytes": None} for image in table["images"]]
-    return [{"image": image, "objects": rows[row["id"]]} for image, row in zip(images, table["images"], strict=True)]
+    return [(folder / image["file_name"], *rows[image["id"]].values()) for image in table["images"]]
 
 
 def _refuse_other_size(file: Path, image: dict[str, Any], picture: Path) -> None:

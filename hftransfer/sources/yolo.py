@@ -16,13 +16,12 @@ import yaml
 
 from hftransfer.errors import DataError
 from hftransfer.sources import SPLITS, Folder
-from hftransfer.sources._pictures import seen_size
+from hftransfer.sources._pictures import boxed, seen_size
+from hftransfer.tasks._boxes import OVER, corners
 
 _PICTURES = {".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 # `train2017` of COCO, `obj_train_data` of Darknet.
 _FOLDER = re.compile(rf"(?:obj_)?({'|'.join(SPLITS)})(?:_data|\d{{4}})?", re.IGNORECASE)
-# A box may reach over the edge by this much of a side, as rounding makes it.
-_OVER = 0.01
 _MOST_CLASSES = 10_000
 
 Box = tuple[int, list[float]]
@@ -48,16 +47,14 @@ class Yolo(Folder):
     """
 
     def load(self) -> dict[str, Any]:
-        from datasets import ClassLabel, Dataset, Features, Image, List, Value
-
         root = self.root()
         told = _told(root)
-        images = {split: [it for place in of for it in _listed(root, told, place)] for split, of in told.places}
+        images = {split: [it for place in of for it in _listed(root, told.file, place)] for split, of in told.places}
         images = {split: of for split, of in (images or _by_folder(root)).items() if of}
         every = [image for of in images.values() for image in of]
         if len(set(every)) < len(every):
             raise DataError(f"{told.file}: an image is in two splits: {Counter(every).most_common(1)[0][0]}")
-        found = {split: [(it, _boxes(it, told)) for it in of] for split, of in images.items()}
+        found = {split: [(it, _boxes(it, told.points)) for it in of] for split, of in images.items()}
         largest = {max(number for number, _ in boxes): it for of in found.values() for it, boxes in of if boxes}
         if not largest:
             raise DataError(
@@ -70,11 +67,7 @@ class Yolo(Folder):
             raise DataError(
                 f"{_text(largest[most])}: a box has the class {most}; only {len(names)} are named, from 0 on"
             )
-        objects = {"bbox": List(List(Value("float32"))), "category": List(ClassLabel(names=list(names)))}
-        features = Features({"image": Image(), "objects": objects})
-        return {
-            split: Dataset.from_list([_row(*pair) for pair in rows], features=features) for split, rows in found.items()
-        }
+        return {split: boxed((_row(*pair) for pair in rows), list(names)) for split, rows in found.items()}
 
 
 def _told(root: Path) -> _Told:
@@ -111,7 +104,7 @@ def _names(file: Path, names: Any) -> tuple[str, ...]:
 
 
 def _distinct(file: Path, names: list[str]) -> tuple[str, ...]:
-    if twice := [name for number, name in enumerate(names) if name in names[:number]]:
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise DataError(f"{file}: two classes have the name '{twice[0]}'")
     return tuple(names)
 
@@ -127,19 +120,19 @@ def _listed_names(root: Path) -> tuple[str, ...]:
     return next(iter(found), ())
 
 
-def _listed(root: Path, told: _Told, place: str) -> list[Path]:
+def _listed(root: Path, file: Path | None, place: str) -> list[Path]:
     """The images of a place in data.yaml; often written for another machine: of its end, the longest that is here."""
     parts = [part for part in Path(str(place)).parts if part not in ("..", os.sep)]
     here = [root.joinpath(*parts[start:]) for start in range(len(parts))]
     found = next((it for it in here if it.exists()), None)
     if found is None:
-        raise DataError(f"{told.file}: there is no '{place}' in '{root}'; leave out a split that is not there")
+        raise DataError(f"{file}: there is no '{place}' in '{root}'; leave out a split that is not there")
     if found.is_dir():
         return sorted(_pictures(found))
     if found.suffix != ".txt":
         return [found]
     lines = found.read_text(encoding="utf-8-sig").splitlines()
-    return [it for line in lines if line.strip() for it in _listed(root, _Told(found), line.strip())]
+    return [it for line in lines if line.strip() for it in _listed(root, found, line.strip())]
 
 
 def _pictures(folder: Path) -> Iterator[Path]:
@@ -178,15 +171,16 @@ def _text(image: Path) -> Path:
     return image.with_suffix(".txt")
 
 
-def _boxes(image: Path, told: _Told) -> list[Box]:
+def _boxes(image: Path, points: bool) -> list[Box]:
     """Class and corners (left, top, right, bottom) of each box, as shares of the image; the same line counts once."""
     text = _text(image)
     if not text.is_file():
         return []
-    lines = text.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-    numbered = {tuple(line.split()): number for number, line in reversed([*enumerate(lines, 1)]) if line.strip()}
-    ordered = sorted(numbered.items(), key=lambda pair: pair[1])
-    return [_box(f"{text}:{number}", words, told.points) for words, number in ordered]
+    first: dict[tuple[str, ...], int] = {}
+    for number, line in enumerate(text.read_text(encoding="utf-8-sig", errors="replace").splitlines(), 1):
+        if line.strip():
+            first.setdefault(tuple(line.split()), number)
+    return [_box(f"{text}:{number}", words, points) for words, number in first.items()]
 
 
 def _box(place: str, words: tuple[str, ...], points: bool) -> Box:
@@ -203,19 +197,15 @@ def _box(place: str, words: tuple[str, ...], points: bool) -> Box:
         across, down = shares[::2], shares[1::2]
         left, top, right, bottom = min(across), min(down), max(across), max(down)
     else:
-        x, y, width, height = shares
-        left, top, right, bottom = x - width / 2, y - height / 2, x + width / 2, y + height / 2
-    if not (-_OVER <= left < right <= 1 + _OVER and -_OVER <= top < bottom <= 1 + _OVER):
+        left, top, right, bottom = corners([shares], (1, 1), "yolo")[0].tolist()
+    if not (-OVER <= left < right <= 1 + OVER and -OVER <= top < bottom <= 1 + OVER):
         raise DataError(f"{line} is no box within the image, whose sides are 1")
     return int(number), [left, top, right, bottom]
 
 
-def _row(image: Path, boxes: list[Box]) -> dict[str, Any]:
+def _row(image: Path, boxes: list[Box]) -> tuple[Path, list[list[float]], list[int]]:
     # An image that cannot be read is told with its row.
     width, height, _ = seen_size(image) or (1, 1, False)
-    corners = [(left * width, top * height, right * width, bottom * height) for _, (left, top, right, bottom) in boxes]
-    bbox = [[left, top, right - left, bottom - top] for left, top, right, bottom in corners]
-    return {
-        "image": {"path": str(image), "bytes": None},
-        "objects": {"bbox": bbox, "category": [number for number, _ in boxes]},
-    }
+    scaled = [(left * width, top * height, right * width, bottom * height) for _, (left, top, right, bottom) in boxes]
+    bbox = [[left, top, right - left, bottom - top] for left, top, right, bottom in scaled]
+    return image, bbox, [number for number, _ in boxes]

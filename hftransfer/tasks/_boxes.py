@@ -8,7 +8,7 @@ from hftransfer.cells import CATEGORIES, class_names
 
 _BOXES = ("bbox", "bboxes", "boxes", "box")
 # A box may reach over the edge by this much of a side, as rounding makes it; it is cut there.
-_OVER = 0.01
+OVER = 0.01
 
 
 def parts(objects: Any) -> tuple[list[list[float]], list[Any]]:
@@ -72,7 +72,7 @@ def fault(objects: Any, size: tuple[int, int], box_format: str) -> str | None:
 def _fits(box: list[float], size: tuple[int, int], box_format: str) -> bool:
     """Whether a box has an area and lies in the image, a little over the edge allowed."""
     left, top, right, bottom = _raw_corners(np.array([box], dtype=float), size, box_format)[0] / [*size, *size]
-    inside = min(left, top) >= -_OVER and max(right, bottom) <= 1 + _OVER
+    inside = min(left, top) >= -OVER and max(right, bottom) <= 1 + OVER
     # What ends within the first pixel is a share of the image.
     shares = box_format != "yolo" and max(box) <= 1
     return bool(inside and right > left and bottom > top and not shares)

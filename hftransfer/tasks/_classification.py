@@ -89,7 +89,7 @@ class _Classification(Task):
 
     def learn(self, rows: Any) -> Self:
         for name in ("positive", "class_weights", "focal_gamma"):
-            if getattr(self, name) not in (None, 0.0) and not self._single:
+            if getattr(self, name) != type(self).model_fields[name].default and not self._single:
                 raise RecipeError(f"task.{name} is for rows of one class each")
         if (self.mean is None) != (self.std is None):
             raise RecipeError("task.mean and task.std are told together, or neither")

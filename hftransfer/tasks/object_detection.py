@@ -65,7 +65,7 @@ class ObjectDetection(Task):
     def find_labels(self, splits: dict[str, Any]) -> tuple[str, ...]:
         found = super().find_labels(splits)
         for split, rows in splits.items():
-            if not any(self.named(rows) or []):
+            if not any(_boxes.parts(objects)[1] for objects in rows["objects"]):
                 raise DataError(
                     f"no image of split '{split}' has a box, as where they are kept from the public; data.splits names "
                     "another split, or a larger part of the training rows"
