@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from hftransfer import plugins
-from hftransfer.errors import HFTransferError, HubError, RecipeError
+from hftransfer.core import plugins
+from hftransfer.core.errors import HFTransferError, HubError, RecipeError
 
 _KINDS = ("tasks", "strategies", "sources", "samples", "exporters", "metrics")
 
@@ -101,7 +101,7 @@ def _again(command: argparse.ArgumentParser) -> None:
 def _hub_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     push = commands.add_parser("push", help="put a finished run on the Hub: model, card, exports, recipe, one commit")
     push.add_argument("run", type=Path, help="directory of a finished run")
-    push.add_argument("--repo", help="user/name (default: the recipe's hub.repo)")
+    push.add_argument("--repo", help="user/name (default: the recipe's client.repo)")
     push.add_argument("--private", action="store_true", help="a new repository is seen by its owner alone")
     push.add_argument("--adapter", action="store_true", help="the PEFT adapter alone, not the merged model")
     push.add_argument("--force", action="store_true", help="replace what another run has put there")
@@ -118,13 +118,13 @@ def _hub_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
 def _run(args: argparse.Namespace) -> int:
     recipe = _read(args)
     out = args.out or Path("runs") / Path(args.recipe).stem
-    from hftransfer.pipeline import run
+    from hftransfer.runner.pipeline import run
 
     code = _finished(run(recipe, out, resume=args.resume, overwrite=args.overwrite), out)
     from accelerate import PartialState
 
     if recipe.hub is not None and PartialState().is_main_process:
-        from hftransfer.shipping import push
+        from hftransfer.hub.push import push
 
         try:
             print(f"pushed: {push(out, recipe.hub.repo)}")
@@ -139,14 +139,14 @@ def _read(args: argparse.Namespace) -> "Recipe":  # type: ignore[name-defined]  
     Raises:
         RecipeError: a pushed recipe names a metric whose code lies on the Hub.
     """
-    from hftransfer.reading import load_recipe, parse_recipe
+    from hftransfer.recipe.loader import load_recipe, parse_recipe
 
     if not args.recipe.startswith("hub:"):
         return load_recipe(args.recipe, args.overrides)
-    from hftransfer import hub
+    from hftransfer.hub import client
 
     harmless = ["hub=null", "model.trust_remote_code=false", *args.overrides]
-    recipe = parse_recipe(hub.recipe(args.recipe.removeprefix("hub:")), args.recipe, harmless)
+    recipe = parse_recipe(client.recipe(args.recipe.removeprefix("hub:")), args.recipe, harmless)
     foreign = sorted(set(recipe.evaluation.metrics or []) - set(plugins.names("metrics")))
     if foreign and not any(it.startswith("evaluation.metrics=") for it in args.overrides):
         raise RecipeError(
@@ -157,7 +157,7 @@ def _read(args: argparse.Namespace) -> "Recipe":  # type: ignore[name-defined]  
 
 
 def _finished(result: "RunResult", out: Path) -> int:  # type: ignore[name-defined]  # noqa: F821
-    from hftransfer.report import terminal
+    from hftransfer.reporting.report import terminal
 
     print(f"\n{terminal(result)}\n\n{out}/report.html shows it; {out}/model/ is the model")
     return 3 if result.rejected() else 0
@@ -165,7 +165,7 @@ def _finished(result: "RunResult", out: Path) -> int:  # type: ignore[name-defin
 
 def _check(args: argparse.Namespace) -> int:
     recipe = _read(args)
-    from hftransfer.planning import check, describe
+    from hftransfer.runner.plan import check, describe
 
     print(describe(check(recipe)))
     return 0
@@ -173,7 +173,7 @@ def _check(args: argparse.Namespace) -> int:
 
 def _list(args: argparse.Namespace) -> int:
     if args.schema:
-        from hftransfer.recipe import Recipe
+        from hftransfer.recipe.schema import Recipe
 
         print(json.dumps(Recipe.json_schema(), indent=1))
         return 0
@@ -189,8 +189,8 @@ def _list(args: argparse.Namespace) -> int:
 
 def _record(folder: Path) -> "RunResult":  # type: ignore[name-defined]  # noqa: F821
     """The result of a finished run."""
-    from hftransfer.results import RunResult
-    from hftransfer.workspace import settle
+    from hftransfer.core.results import RunResult
+    from hftransfer.core.run_folder import settle
 
     if folder.name:
         settle(folder)
@@ -204,20 +204,20 @@ def _record(folder: Path) -> "RunResult":  # type: ignore[name-defined]  # noqa:
 
 
 def _export(args: argparse.Namespace) -> int:
-    from hftransfer.reading import parse_export
+    from hftransfer.recipe.loader import parse_export
 
     before = _record(args.run).recipe["export"]
     given = {name: getattr(args, name) for name in ("format", "quantization", "max_drop")}
     named = [f"{name}={value}" for name, value in given.items() if value is not None]
     settings = parse_export([*named, *args.overrides], before)
-    from hftransfer.pipeline import export
+    from hftransfer.runner.pipeline import export
 
     return _finished(export(args.run, settings), args.run)
 
 
 def _predict(args: argparse.Namespace) -> int:
     result = _record(args.run)
-    from hftransfer.trying import answers
+    from hftransfer.runner.predict import answers
 
     for answer in answers(args.run, result, args.input, args.variant):
         print(json.dumps(answer, ensure_ascii=False))
@@ -226,17 +226,18 @@ def _predict(args: argparse.Namespace) -> int:
 
 def _push(args: argparse.Namespace) -> int:
     _record(args.run)
-    from hftransfer.shipping import push
+    from hftransfer.hub.push import push
 
     print(push(args.run, args.repo, private=args.private, adapter=args.adapter, force=args.force))
     return 0
 
 
 def _reproduce(args: argparse.Namespace) -> int:
-    from hftransfer import hub, report
-    from hftransfer.pipeline import run
+    from hftransfer.hub import client
+    from hftransfer.reporting import report
+    from hftransfer.runner.pipeline import run
 
-    theirs = hub.record(args.repo)
+    theirs = client.record(args.repo)
     args.recipe = f"hub:{args.repo}"
     out = args.out or Path("runs") / args.repo.rpartition("/")[2]
     mine = run(_read(args), out, resume=args.resume, overwrite=args.overwrite)
@@ -251,8 +252,8 @@ def _bench(args: argparse.Namespace) -> int:
         if min(values if isinstance(values, list) else [values]) < 1:
             raise RecipeError(f"--{name}: at least 1, got {values}")
     _record(args.run)
-    from hftransfer.benching import bench, table
-    from hftransfer.pictures import speeds
+    from hftransfer.reporting.plots import speeds
+    from hftransfer.runner.benchmark import bench, table
 
     found = bench(args.run, args.batch, args.threads, args.calls, args.without)
     (args.run / "bench.png").write_bytes(speeds(found).png())
@@ -262,8 +263,8 @@ def _bench(args: argparse.Namespace) -> int:
 
 def _report(args: argparse.Namespace) -> int:
     results = [_record(folder) for folder in args.runs]
-    from hftransfer import report
-    from hftransfer.workspace import write
+    from hftransfer.core.run_folder import write
+    from hftransfer.reporting import report
 
     if args.out.is_dir() or any(place.is_file() for place in args.out.parents):
         raise RecipeError(f"--out: '{args.out}' is to be a file, such as report.html, in a directory")

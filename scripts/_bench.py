@@ -69,10 +69,10 @@ def plain(recipe: str, out: str) -> None:
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer, Trainer, TrainingArguments, set_seed
 
-    from hftransfer.data import load_rows
-    from hftransfer.modeling import find
-    from hftransfer.planning import resolved
-    from hftransfer.reading import load_recipe
+    from hftransfer.data.load import load_rows
+    from hftransfer.models.checkpoint import find
+    from hftransfer.recipe.loader import load_recipe
+    from hftransfer.runner.plan import resolved
 
     told = load_recipe(recipe, NO_SAVING)
     rows = load_rows(told.task, told.data, told.seed)

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from _strategies import MNIST, ONE_CORE, ROOT, pretrain
 
-from hftransfer.results import RunResult
-from hftransfer.tables import Table, amount, interval, number, tried_table
+from hftransfer.core.results import RunResult
+from hftransfer.reporting.tables import Table, amount, interval, number, tried_table
 
 RUNS = ROOT / "runs" / "export"
 PAGE = ROOT / "docs" / "export.md"

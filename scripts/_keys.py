@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from hftransfer import plugins
-from hftransfer.plugins import Section
-from hftransfer.recipe import Data, Evaluation, Export, Hub, Model, Recipe, Splits
+from hftransfer.core import plugins
+from hftransfer.core.plugins import Section
+from hftransfer.recipe.schema import Data, Evaluation, Export, Hub, Model, Recipe, Splits
 
 PAGE = Path(__file__).parent.parent / "docs" / "recipe.md"
 _SECTIONS = {

@@ -72,8 +72,8 @@ def tried(method: str, family: str) -> str:
     import torch
     from peft import PeftModel
 
-    from hftransfer import plugins
-    from hftransfer.errors import ModelError
+    from hftransfer.core import plugins
+    from hftransfer.core.errors import ModelError
 
     plain = model(family)
     rows = batch(family, plain)

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from hftransfer.reading import load_recipe
-from hftransfer.recipe import Recipe
+from hftransfer.recipe.loader import load_recipe
+from hftransfer.recipe.schema import Recipe
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 _HUB = "https://huggingface.co"

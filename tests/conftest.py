@@ -55,10 +55,10 @@ def _quick(monkeypatch, request):
     The pictures of a run, a third of the time of a tiny one, are drawn where they are looked at.
     """
     if request.module.__name__ not in ("test_cli", "test_hub", "test_report"):
-        monkeypatch.setattr("hftransfer.pictures.Plot.png", lambda self: b"")
+        monkeypatch.setattr("hftransfer.reporting.plots.Plot.png", lambda self: b"")
     from hftransfer.strategies.linear_probe import LinearProbe
 
-    monkeypatch.setattr("hftransfer.evaluation._TIMED", {1: 3, 8: 2})
+    monkeypatch.setattr("hftransfer.evaluation.latency._TIMED", {1: 3, 8: 2})
     monkeypatch.setitem(LinearProbe.training, "num_train_epochs", 3)
     if "transformers.trainer" in sys.modules and not gc.get_freeze_count():
         gc.collect()

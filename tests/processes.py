@@ -13,7 +13,7 @@ from pathlib import Path
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(
     ["transformers.trainer", "datasets", "peft", "sklearn.metrics", "matplotlib.figure", "optimum.onnxruntime",
-     "hftransfer.cli", "hftransfer.pipeline"]
+     "hftransfer.cli", "hftransfer.runner.pipeline"]
 )  # fmt: skip
 
 
@@ -44,8 +44,8 @@ def kill_when(command: list[str], path: Path, pattern: str) -> int:
 
 
 def _main(arguments: tuple[str, ...]) -> None:
-    from hftransfer import energy
     from hftransfer.cli import main
+    from hftransfer.core import energy
 
     # What it finds out about the machine takes two seconds in each process.
     energy._meter = lambda: None

@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from hftransfer.pipeline import run
-from hftransfer.reading import load_recipe
+from hftransfer.recipe.loader import load_recipe
+from hftransfer.runner.pipeline import run
 
 for name in sys.argv[1:]:
     run(load_recipe(Path(name)), Path(name).with_suffix(""))

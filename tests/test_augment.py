@@ -8,13 +8,13 @@ import tiny
 import torch
 from _peft import batch, model
 
-from hftransfer import plugins
-from hftransfer.augment import augmented, operations
-from hftransfer.errors import DataError, RecipeError
-from hftransfer.mixing import MIXES, check_mixing, mix
-from hftransfer.pipeline import run
-from hftransfer.planning import check
-from hftransfer.reading import parse_recipe
+from hftransfer.core import plugins
+from hftransfer.core.errors import DataError, RecipeError
+from hftransfer.data.augmentation import augmented, operations
+from hftransfer.data.mixup import MIXES, check_mixing, mix
+from hftransfer.recipe.loader import parse_recipe
+from hftransfer.runner.pipeline import run
+from hftransfer.runner.plan import check
 
 ROWS = {
     "image-classification": {"pixel_values": np.random.default_rng(0).normal(size=(3, 20, 30)).astype("float32")},

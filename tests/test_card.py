@@ -8,7 +8,7 @@ import yaml
 from huggingface_hub import ModelCard
 from results_builder import COMMIT, recipe, regression, result, score
 
-from hftransfer.card import card
+from hftransfer.reporting.model_card import card
 
 LOCAL = {"id": "/home/someone/models/tiny", "config": None, "processor": "~/tokenizers/own", "revision": None}
 

@@ -8,13 +8,13 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from hftransfer import plugins
-from hftransfer.errors import ModelError, RecipeError
-from hftransfer.layers import head_names
-from hftransfer.pipeline import run
-from hftransfer.planning import check
-from hftransfer.reading import parse_recipe
-from hftransfer.weights import load_model
+from hftransfer.core import plugins
+from hftransfer.core.errors import ModelError, RecipeError
+from hftransfer.models.layers import head_names
+from hftransfer.models.weights import load_model
+from hftransfer.recipe.loader import parse_recipe
+from hftransfer.runner.pipeline import run
+from hftransfer.runner.plan import check
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
 

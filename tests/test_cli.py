@@ -9,8 +9,8 @@ import pytest
 import tiny
 from PIL import Image
 
-from hftransfer import plugins
 from hftransfer.cli import main
+from hftransfer.core import plugins
 
 
 @pytest.fixture(scope="module")
@@ -97,9 +97,9 @@ def test_export_replaces_the_exports_of_a_run(finished, capsys):
 
 @pytest.mark.onnx
 def test_a_rejected_export_is_told_by_the_exit_code(folder, task, tmp_path, capsys, monkeypatch):
-    from hftransfer import exporting
+    from hftransfer.runner import export
 
-    monkeypatch.setattr(exporting, "gate", lambda *_: "it loses too much")
+    monkeypatch.setattr(export, "gate", lambda *_: "it loses too much")
     recipe = tmp_path / "rejected.yaml"
     recipe.write_text(tiny.recipe(task, folder, more=tiny.EXPORT))
     assert main(["run", str(recipe), "--out", str(tmp_path / "run")]) == 3
@@ -282,9 +282,9 @@ def test_a_file_that_is_no_recipe_gets_a_sentence(content, said, tmp_path, capsy
 
 
 def test_a_run_finished_meanwhile_is_not_replaced(finished, folder, tmp_path, monkeypatch):
-    from hftransfer import pipeline
-    from hftransfer.errors import RecipeError
-    from hftransfer.reading import load_recipe
+    from hftransfer.core.errors import RecipeError
+    from hftransfer.recipe.loader import load_recipe
+    from hftransfer.runner import pipeline
 
     recipe = load_recipe(folder / "first.yaml", ["export=null"])
     ready = pipeline.check

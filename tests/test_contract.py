@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import tiny
 
-from hftransfer import plugins
-from hftransfer.errors import HFTransferError
-from hftransfer.pipeline import run
-from hftransfer.planning import check
-from hftransfer.reading import parse_recipe
-from hftransfer.results import RunResult
+from hftransfer.core import plugins
+from hftransfer.core.errors import HFTransferError
+from hftransfer.core.results import RunResult
+from hftransfer.recipe.loader import parse_recipe
+from hftransfer.runner.pipeline import run
+from hftransfer.runner.plan import check
+from hftransfer.runner.predict import answers
 from hftransfer.strategies import Strategy
-from hftransfer.trying import answers
 
 LABELLED = [name for name in plugins.names("tasks") if "problem_type" in plugins.load("tasks", name).model_fields]
 

@@ -6,9 +6,9 @@ from datasets import Dataset
 from PIL import Image
 
 from hftransfer import tasks
-from hftransfer.data import load_rows
-from hftransfer.errors import DataError, RecipeError
-from hftransfer.reading import parse_recipe
+from hftransfer.core.errors import DataError, RecipeError
+from hftransfer.data.load import load_rows
+from hftransfer.recipe.loader import parse_recipe
 
 
 def _load(task, source, more=""):
@@ -238,7 +238,7 @@ def test_recordings_are_read_from_a_table_of_paths(tmp_path):
 
 
 def test_recordings_are_read_from_samples_and_their_rate(tmp_path):
-    from hftransfer import cells
+    from hftransfer.core import features
 
     rows = [
         {
@@ -249,7 +249,7 @@ def test_recordings_are_read_from_samples_and_their_rate(tmp_path):
     ]
     Dataset.from_list(rows).to_parquet(tmp_path / "a.parquet")
     found = _load("audio-classification", "{name: parquet, train: " + str(tmp_path / "a.parquet") + "}")
-    samples, rate = cells.open_audio(cells.place(found.splits["test"][0]["audio"]))
+    samples, rate = features.open_audio(features.place(found.splits["test"][0]["audio"]))
     assert (len(samples), rate) == (4000, 8000) and any(np.allclose(samples, it["audio"]["array"]) for it in rows)
 
 
@@ -274,14 +274,14 @@ def test_a_corrupt_image_is_named_and_can_be_left_out(tmp_path):
 
 
 def test_pictures_of_more_than_8_bits_keep_what_they_show():
-    from hftransfer import cells
+    from hftransfer.core import features
 
     shades = np.array([[0, 100], [200, 255]])
     deep = (shades.astype(np.int32), (shades * 257).astype(np.uint16), (shades * 16).astype(np.uint16))
     for whole in deep:
-        assert np.asarray(cells.rgb(Image.fromarray(whole)))[..., 0].tolist() == shades.tolist()
+        assert np.asarray(features.rgb(Image.fromarray(whole)))[..., 0].tolist() == shades.tolist()
     with pytest.raises(ValueError, match="decimals"):
-        cells.rgb(Image.fromarray(shades.astype(np.float32)))
+        features.rgb(Image.fromarray(shades.astype(np.float32)))
 
 
 def test_the_rows_that_the_shots_leave_are_unlabelled():
@@ -337,7 +337,7 @@ def test_the_splits_that_were_drawn_are_told(tmp_path):
 
 def test_a_row_counts_as_much_disk_as_the_others(tmp_path, monkeypatch):
     """The first row is the shortest; by it alone, all would seem to fit."""
-    from hftransfer import encoding
+    from hftransfer.data import encode
 
     class Task:
         varies, packed = False, tasks.Task.packed
@@ -349,9 +349,9 @@ def test_a_row_counts_as_much_disk_as_the_others(tmp_path, monkeypatch):
             return list
 
     texts = Dataset.from_dict({"text": ["a", *["b" * 1000] * 99]})
-    monkeypatch.setattr(encoding, "KEEP_BYTES", 500_000)
-    encoding.encode(Task(), {"test": texts}, tmp_path / "lazy")
+    monkeypatch.setattr(encode, "KEEP_BYTES", 500_000)
+    encode.encode(Task(), {"test": texts}, tmp_path / "lazy")
     assert not list((tmp_path / "lazy").iterdir())
-    monkeypatch.setattr(encoding, "KEEP_BYTES", 900_000)
-    encoding.encode(Task(), {"test": texts}, tmp_path / "kept")
+    monkeypatch.setattr(encode, "KEEP_BYTES", 900_000)
+    encode.encode(Task(), {"test": texts}, tmp_path / "kept")
     assert [path.name for path in (tmp_path / "kept").iterdir()] == ["test.arrow"]

@@ -9,12 +9,12 @@ import pytest
 from datasets import Dataset
 from PIL import Image
 
-from hftransfer import plugins
-from hftransfer.data import load_rows
-from hftransfer.errors import DataError
-from hftransfer.evaluation import Scorer, check_fit, load_metric
+from hftransfer.core import plugins
+from hftransfer.core.errors import DataError
+from hftransfer.data.load import load_rows
+from hftransfer.evaluation.scoring import Scorer, check_fit, load_metric
 from hftransfer.metrics import map as module
-from hftransfer.reading import parse_recipe
+from hftransfer.recipe.loader import parse_recipe
 from hftransfer.tasks import _boxes
 
 

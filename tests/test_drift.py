@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import tiny
 
-from hftransfer import plugins
-from hftransfer.drift import alignment
-from hftransfer.pipeline import run
-from hftransfer.reading import parse_recipe
+from hftransfer.core import plugins
+from hftransfer.evaluation.feature_similarity import alignment
+from hftransfer.recipe.loader import parse_recipe
+from hftransfer.runner.pipeline import run
 
 
 def test_a_rotation_and_a_scale_are_no_drift():

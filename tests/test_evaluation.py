@@ -8,12 +8,13 @@ import pytest
 import tiny
 from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score, roc_auc_score
 
-from hftransfer import plugins, searching
-from hftransfer.evaluation import Scorer, calibration_error, confusion, gate, load_metric
-from hftransfer.planning import check
-from hftransfer.reading import parse_recipe
-from hftransfer.recipe import Export
-from hftransfer.results import Score
+from hftransfer.core import plugins
+from hftransfer.core.results import Score
+from hftransfer.evaluation.scoring import Scorer, calibration_error, confusion, gate, load_metric
+from hftransfer.recipe.loader import parse_recipe
+from hftransfer.recipe.schema import Export
+from hftransfer.runner import export_search
+from hftransfer.runner.plan import check
 
 KINDS = ("single_label_classification", "multi_label_classification", "regression")
 
@@ -83,7 +84,7 @@ def test_resamples_of_many_rows_are_drawn_a_few_at_a_time(monkeypatch):
         scorer = Scorer([load_metric(name, None)], 0.95, 100, seed=0)
         whole = scorer.resample(*rows)[name]
         with monkeypatch.context() as patch:
-            patch.setattr("hftransfer.evaluation._DRAWN_AT_ONCE", 7 * 50)
+            patch.setattr("hftransfer.evaluation.scoring._DRAWN_AT_ONCE", 7 * 50)
             np.testing.assert_array_equal(scorer.resample(*rows)[name], whole)
 
 
@@ -118,7 +119,7 @@ def test_a_loss_is_a_loss_whatever_the_direction_of_a_metric(metric, sign, tmp_p
     plan = replace(plan, recipe=plan.recipe.model_copy(update={"export": promise}))
     references = plan.task.references(plan.rows.splits["test"])
     mine, theirs = {"logits": references[:, None]}, {"logits": references[:, None] + 0.1}
-    lost, _ = searching.drop(plan, mine, theirs, references)
+    lost, _ = export_search.drop(plan, mine, theirs, references)
     assert np.sign(round(lost.value, 6)) == sign and lost.count == 12
 
 
@@ -149,7 +150,7 @@ def test_the_calibration_error_is_how_far_confidence_is_from_accuracy():
 
 
 def test_a_block_tells_what_it_draws(monkeypatch):
-    from hftransfer import energy
+    from hftransfer.core import energy
 
     with energy.metered() as told:
         sum(range(10**7))

@@ -7,14 +7,15 @@ import processes
 import pytest
 import tiny
 
-from hftransfer import plugins, searching
 from hftransfer.cli import main
-from hftransfer.errors import ExportError, RecipeError
-from hftransfer.pipeline import run
-from hftransfer.planning import check
-from hftransfer.reading import parse_export, parse_recipe
-from hftransfer.report import terminal
-from hftransfer.results import RunResult
+from hftransfer.core import plugins
+from hftransfer.core.errors import ExportError, RecipeError
+from hftransfer.core.results import RunResult
+from hftransfer.recipe.loader import parse_export, parse_recipe
+from hftransfer.reporting.report import terminal
+from hftransfer.runner import export_search
+from hftransfer.runner.pipeline import run
+from hftransfer.runner.plan import check
 
 pytestmark = pytest.mark.onnx
 
@@ -102,11 +103,11 @@ def test_nodes_are_spared_until_the_promise_is_kept(folder, tmp_path, monkeypatc
     def searched(self):
         model = self.job.shipped()
         torn.append(_Torn(model, tiny.Turned(model)))
-        best, tried = real(searching.Search(self.job, torn[0], self.source, self.wishes))
+        best, tried = real(export_search.Search(self.job, torn[0], self.source, self.wishes))
         return None, tried
 
-    real = searching.Search.run
-    monkeypatch.setattr(searching.Search, "run", searched)
+    real = export_search.Search.run
+    monkeypatch.setattr(export_search.Search, "run", searched)
     tried = run(parse_recipe(text), tmp_path / "run").tried
     assert list(tried) == ["fp32", "int8-static", "int8-static-spared-1", "int8-static-spared-2"]
     assert torn[0].made == [[], ["a", "b"], ["a", "b", "c"]] and tried["int8-static-spared-2"].spared == 3

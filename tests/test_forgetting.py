@@ -5,13 +5,13 @@ import json
 import pytest
 import tiny
 
-from hftransfer import plugins
-from hftransfer.card import card
-from hftransfer.errors import DataError, RecipeError
-from hftransfer.pipeline import run
-from hftransfer.planning import check
-from hftransfer.reading import parse_recipe
-from hftransfer.report import terminal
+from hftransfer.core import plugins
+from hftransfer.core.errors import DataError, RecipeError
+from hftransfer.recipe.loader import parse_recipe
+from hftransfer.reporting.model_card import card
+from hftransfer.reporting.report import terminal
+from hftransfer.runner.pipeline import run
+from hftransfer.runner.plan import check
 
 
 def _text(folder, **more):

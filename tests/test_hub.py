@@ -14,12 +14,14 @@ import results_builder
 import tiny
 from conftest import HUB
 
-from hftransfer import cli, plugins, shipping
-from hftransfer import hub as ours
+from hftransfer import cli
 from hftransfer.cli import main
-from hftransfer.errors import HubError, ModelError
-from hftransfer.modeling import find
-from hftransfer.reading import load_recipe
+from hftransfer.core import plugins
+from hftransfer.core.errors import HubError, ModelError
+from hftransfer.hub import client as ours
+from hftransfer.hub.client import push
+from hftransfer.models.checkpoint import find
+from hftransfer.recipe.loader import load_recipe
 
 TOKEN = "hf_aliceMayWrite"
 
@@ -188,7 +190,7 @@ def test_peft_loads_an_adapter_that_is_pushed_alone(pushed, hub):
 
 
 def test_a_pushed_run_is_reproduced(pushed, hub, tmp_path, capsys, monkeypatch):
-    from hftransfer import hub as hub_module
+    from hftransfer.hub import client as hub_module
 
     *_, repo, _ = pushed
     assert main(["reproduce", repo, "--out", str(tmp_path / "again")]) == 0
@@ -379,7 +381,7 @@ def test_an_adapter_for_a_changed_checkpoint_is_not_pushed_alone(tmp_path):
     changed = results_builder.recipe(model=model)
     told = results_builder.result(recipe=changed, revisions={"org/small": "a" * 40})
     with pytest.raises(HubError, match="does not fit 'org/small', which the recipe changes"):
-        shipping.contents(tmp_path, told, "alice/x", adapter=True)
+        push.contents(tmp_path, told, "alice/x", adapter=True)
 
 
 def test_a_download_cut_half_way_goes_on(hub, checkpoint, tmp_path, monkeypatch):

@@ -14,10 +14,10 @@ import tiny
 from conftest import HUB
 from PIL import Image as Pillow
 
-from hftransfer import plugins
 from hftransfer.cli import main
-from hftransfer.reading import load_recipe
-from hftransfer.results import RunResult
+from hftransfer.core import plugins
+from hftransfer.core.results import RunResult
+from hftransfer.recipe.loader import load_recipe
 
 RECIPES = [path for path in _recipes.paths() if _recipes.of_the_hub(load_recipe(path))]
 

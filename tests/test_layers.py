@@ -7,13 +7,13 @@ import tiny
 import torch
 import transformers
 
-from hftransfer import plugins
-from hftransfer.errors import ModelError, RecipeError
-from hftransfer.layers import depths
-from hftransfer.pipeline import run
-from hftransfer.planning import check
-from hftransfer.reading import parse_recipe
-from hftransfer.shrinking import drop_layers
+from hftransfer.core import plugins
+from hftransfer.core.errors import ModelError, RecipeError
+from hftransfer.models.layers import depths
+from hftransfer.models.pruning import drop_layers
+from hftransfer.recipe.loader import parse_recipe
+from hftransfer.runner.pipeline import run
+from hftransfer.runner.plan import check
 
 SMALL = {"vocab_size": 50, "hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32, "num_labels": 3}
 
@@ -145,11 +145,11 @@ def test_learnt_variances_move(tmp_path):
 
 def test_workers_that_stay_draw_anew_in_each_epoch(tmp_path):
     """Which rows of an epoch are alike to those of the first, seen by the sums of what the model is given."""
-    from hftransfer import training
-    from hftransfer.encoding import Encoded
+    from hftransfer.data.encode import Encoded
+    from hftransfer.training import trainer
 
     rows = [{"row": i, "x": np.zeros(1)} for i in range(4)]
-    vary = training._vary(Encoded({}, lambda rows: [row["x"][0] for row in rows], _noisy), 0)
+    vary = trainer._vary(Encoded({}, lambda rows: [row["x"][0] for row in rows], _noisy), 0)
     loader = torch.utils.data.DataLoader(rows, 2, collate_fn=vary, num_workers=1, persistent_workers=True)
     seen = []
     for epoch in (0, 1, 1):

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import tiny
 
-from hftransfer import plugins
-from hftransfer.errors import ExportError, RecipeError
-from hftransfer.pipeline import run
-from hftransfer.planning import check
-from hftransfer.reading import parse_recipe
+from hftransfer.core import plugins
+from hftransfer.core.errors import ExportError, RecipeError
+from hftransfer.recipe.loader import parse_recipe
+from hftransfer.runner.pipeline import run
+from hftransfer.runner.plan import check
 
 pytestmark = pytest.mark.onnx
 

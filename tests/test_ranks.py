@@ -9,10 +9,10 @@ import tiny
 import torch
 from safetensors.torch import load_file
 
-from hftransfer import plugins
-from hftransfer.pipeline import run
-from hftransfer.reading import parse_recipe
-from hftransfer.results import RunResult
+from hftransfer.core import plugins
+from hftransfer.core.results import RunResult
+from hftransfer.recipe.loader import parse_recipe
+from hftransfer.runner.pipeline import run
 
 STRATEGIES = plugins.names("strategies")
 FIELDS = {"prune": "layers: 1", "peft": "method: ia3", "lp_ft": "probe_epochs: 2", "few_shot": "head_epochs: 2"}

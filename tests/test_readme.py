@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from hftransfer import plugins
 from hftransfer.cli import main
-from hftransfer.reading import load_recipe, parse_recipe
+from hftransfer.core import plugins
+from hftransfer.recipe.loader import load_recipe, parse_recipe
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

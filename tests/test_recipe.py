@@ -5,10 +5,10 @@ import sys
 
 import pytest
 
-from hftransfer import plugins
-from hftransfer.errors import ModelError, RecipeError
-from hftransfer.reading import parse_recipe
-from hftransfer.recipe import Recipe
+from hftransfer.core import plugins
+from hftransfer.core.errors import ModelError, RecipeError
+from hftransfer.recipe.loader import parse_recipe
+from hftransfer.recipe.schema import Recipe
 
 GOOD = """
 task: text-classification
@@ -79,7 +79,8 @@ def test_truth_is_written_as_in_yaml_and_in_python():
 
 def test_a_wrong_recipe_costs_no_import_of_torch():
     code = (
-        "import sys\nfrom hftransfer.reading import parse_recipe\nfrom hftransfer.errors import RecipeError\n"
+        "import sys\nfrom hftransfer.core.errors import RecipeError\n"
+        "from hftransfer.recipe.loader import parse_recipe\n"
         f"try: parse_recipe({GOOD.replace('r: 8', 'rank: 8')!r})\nexcept RecipeError: pass\n"
         "else: raise SystemExit('accepted')\nassert 'torch' not in sys.modules and 'datasets' not in sys.modules\n"
     )
@@ -106,7 +107,7 @@ def test_lora_on_real_weights_trains_little_saves_the_head_and_merges_equal():
     import torch
     from transformers import AutoModelForSequenceClassification
 
-    from hftransfer.layers import parameters
+    from hftransfer.models.layers import parameters
 
     folder = plugins.load("samples", "minilm")().checkpoint()
     model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=5).eval()

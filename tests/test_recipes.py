@@ -7,10 +7,10 @@ import pytest
 import tiny
 from _recipes import of_the_hub, paths
 
-from hftransfer.errors import DataError, ModelError
-from hftransfer.pipeline import run
-from hftransfer.planning import check
-from hftransfer.reading import load_recipe
+from hftransfer.core.errors import DataError, ModelError
+from hftransfer.recipe.loader import load_recipe
+from hftransfer.runner.pipeline import run
+from hftransfer.runner.plan import check
 
 ROOT = Path(__file__).parent.parent
 RECIPES = paths()

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from results_builder import recipe, regression, result, score
 
-from hftransfer import report
-from hftransfer.results import Example, RunResult
+from hftransfer.core.results import Example, RunResult
+from hftransfer.reporting import report
 
 
 class _Page(HTMLParser):

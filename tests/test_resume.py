@@ -8,13 +8,13 @@ import processes
 import pytest
 import tiny
 
-from hftransfer import plugins
 from hftransfer.cli import main
-from hftransfer.errors import ExportError, RecipeError
-from hftransfer.pipeline import run
-from hftransfer.reading import parse_recipe
-from hftransfer.training import last_complete
-from hftransfer.workspace import Workspace
+from hftransfer.core import plugins
+from hftransfer.core.errors import ExportError, RecipeError
+from hftransfer.core.run_folder import Workspace
+from hftransfer.recipe.loader import parse_recipe
+from hftransfer.runner.pipeline import run
+from hftransfer.training.trainer import last_complete
 
 
 def _recipe(folder):
@@ -96,7 +96,7 @@ def test_what_is_trained_is_kept_when_what_follows_fails(tmp_path, monkeypatch):
 
     text = tiny.recipe(plugins.load("tasks", "text-classification")(), tmp_path)
     with monkeypatch.context() as patched:
-        patched.setattr("hftransfer.exporting.ship", fail)
+        patched.setattr("hftransfer.runner.export.ship", fail)
         with pytest.raises(ExportError):
             run(parse_recipe(text), tmp_path / "run")
     assert (tmp_path / "run.partial" / "model" / "model.safetensors").is_file()

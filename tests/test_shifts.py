@@ -6,11 +6,11 @@ import tiny
 from datasets import Audio, Dataset
 from PIL import Image
 
-from hftransfer import cells, plugins
-from hftransfer.errors import RecipeError
-from hftransfer.pipeline import run
-from hftransfer.reading import parse_recipe
-from hftransfer.shifts import check_shifts, shifted
+from hftransfer.core import features, plugins
+from hftransfer.core.errors import RecipeError
+from hftransfer.data.corruptions import check_shifts, shifted
+from hftransfer.recipe.loader import parse_recipe
+from hftransfer.runner.pipeline import run
 
 
 def _task(name):
@@ -54,8 +54,8 @@ def test_recordings(name, length, tmp_path):
     rows = Dataset.from_dict({"audio": [{"bytes": None, "path": cell}], "label": [0]})
     rows = rows.cast_column("audio", Audio(decode=False))
     (made,) = shifted(_task("audio-classification"), rows, [name], 0).values()
-    before, rate = cells.open_audio(cell)
-    after, same = cells.open_audio(cells.place(made["audio"][0]))
+    before, rate = features.open_audio(cell)
+    after, same = features.open_audio(features.place(made["audio"][0]))
     assert same == rate and len(after) == pytest.approx(length * len(before), abs=2) and abs(after).max() <= 1
     if name == "noise":
         ratio = 10 * np.log10(before.var() / (after - before).var())

@@ -6,12 +6,12 @@ import wave
 import pytest
 from PIL import Image
 
-from hftransfer import plugins
-from hftransfer.data import load_rows
-from hftransfer.errors import DataError, HubError, RecipeError
-from hftransfer.evaluation import check_metrics
-from hftransfer.modeling import find
-from hftransfer.reading import parse_recipe
+from hftransfer.core import plugins
+from hftransfer.core.errors import DataError, HubError, RecipeError
+from hftransfer.data.load import load_rows
+from hftransfer.evaluation.scoring import check_metrics
+from hftransfer.models.checkpoint import find
+from hftransfer.recipe.loader import parse_recipe
 
 
 def _wav(path):

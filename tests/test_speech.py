@@ -6,14 +6,14 @@ import soundfile
 import tiny
 from datasets import Dataset
 
-from hftransfer import cells, plugins
-from hftransfer.data import load_rows
-from hftransfer.errors import DataError, ModelError
-from hftransfer.modeling import open_origin
-from hftransfer.pipeline import run
-from hftransfer.planning import check
-from hftransfer.reading import parse_recipe
-from hftransfer.recipe import Model
+from hftransfer.core import features, plugins
+from hftransfer.core.errors import DataError, ModelError
+from hftransfer.data.load import load_rows
+from hftransfer.models.checkpoint import open_origin
+from hftransfer.recipe.loader import parse_recipe
+from hftransfer.recipe.schema import Model
+from hftransfer.runner.pipeline import run
+from hftransfer.runner.plan import check
 from hftransfer.tasks import _audio
 
 FORMATS = [
@@ -29,10 +29,10 @@ def test_every_format_is_the_same_tone_at_the_rate_of_the_model(suffix, subtype,
     tone = 0.5 * np.sin(2 * np.pi * 440 * time)
     path = tmp_path / f"tone.{suffix}"
     soundfile.write(path, np.stack([tone] * channels, axis=1), rate, subtype=subtype)
-    samples, own = cells.open_audio(str(path))
+    samples, own = features.open_audio(str(path))
     assert own == rate and samples.ndim == 1 and samples.dtype == np.float32
-    assert cells.seconds({"path": str(path), "bytes": None}) == pytest.approx(1, abs=0.1)
-    heard = cells.resample(samples, own, 16000)
+    assert features.seconds({"path": str(path), "bytes": None}) == pytest.approx(1, abs=0.1)
+    heard = features.resample(samples, own, 16000)
     assert len(heard) == pytest.approx(16000, abs=1600)
     middle = heard[4000:12000]
     spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle))))

@@ -14,16 +14,16 @@ import transformers
 from datasets import Dataset
 from safetensors.torch import load_file
 
-from hftransfer import plugins
-from hftransfer.encoding import Encoded, encode
-from hftransfer.errors import ModelError, RecipeError
-from hftransfer.layers import depths
-from hftransfer.pipeline import run
-from hftransfer.planning import check
-from hftransfer.reading import parse_recipe
+from hftransfer.core import plugins
+from hftransfer.core.errors import ModelError, RecipeError
+from hftransfer.data.encode import Encoded, encode
+from hftransfer.models.layers import depths
+from hftransfer.models.weights import load_model
+from hftransfer.recipe.loader import parse_recipe
+from hftransfer.runner.pipeline import run
+from hftransfer.runner.plan import check
 from hftransfer.strategies import Ground
-from hftransfer.training import arguments, train
-from hftransfer.weights import load_model
+from hftransfer.training.trainer import arguments, train
 
 
 def _rows(family, model):
@@ -283,7 +283,7 @@ def test_the_precision_reaches_the_trainer_and_no_later_one(more, precision, tmp
 
 
 def test_rates_reach_the_optimizer():
-    from hftransfer.training import _spread_rates
+    from hftransfer.training.trainer import _spread_rates
 
     model = _peft.model("bert")
     rates = plugins.load("strategies", "layer_decay")(decay=0.5).rates(model)
@@ -436,7 +436,7 @@ def test_a_pruned_model_is_smaller_and_read_back_equal(family, fields, size, tmp
 
 
 def test_the_units_with_the_smallest_weights_go():
-    from hftransfer.shrinking import narrow
+    from hftransfer.models.pruning import narrow
 
     model = _peft.model("bert")
     block = model.bert.encoder.layer[0]

@@ -8,14 +8,15 @@ import pytest
 import tiny
 from datasets import Dataset
 
-from hftransfer import metrics, plugins
-from hftransfer.errors import DataError, ModelError, RecipeError
-from hftransfer.evaluation import load_metric
-from hftransfer.pipeline import run
-from hftransfer.planning import check
-from hftransfer.reading import parse_recipe
-from hftransfer.stages import _sound
-from hftransfer.tables import score_table
+from hftransfer import metrics
+from hftransfer.core import plugins
+from hftransfer.core.errors import DataError, ModelError, RecipeError
+from hftransfer.evaluation.scoring import load_metric
+from hftransfer.recipe.loader import parse_recipe
+from hftransfer.reporting.tables import score_table
+from hftransfer.runner.pipeline import run
+from hftransfer.runner.plan import check
+from hftransfer.runner.stages import _sound
 
 
 def _rows(*labels):

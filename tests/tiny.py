@@ -219,7 +219,7 @@ evaluation: {{resamples: 20}}
 
 def pushed(run: Path, result, repo: Path) -> Path:
     """The files of a run as they lie in a repository of the Hub; the card's snippets read them from this folder."""
-    from hftransfer.shipping import contents
+    from hftransfer.hub.push import contents
 
     for name, content in contents(run, result, "someone/tiny", adapter=False).items():
         path = repo / name

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 from tqdm.auto import tqdm
 
-from hftransfer.errors import ExportError
-from hftransfer.plugins import Plugin
+from hftransfer.core.errors import ExportError
+from hftransfer.core.plugins import Plugin
 from hftransfer.tasks import Task
 
 Inputs = dict[str, np.ndarray]

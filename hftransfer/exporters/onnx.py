@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from hftransfer import machine
-from hftransfer.errors import ExportError, MissingExtraError
+from hftransfer.core import machine
+from hftransfer.core.errors import ExportError, MissingExtraError
 from hftransfer.exporters import (
     PROBES,
     Exporter,

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from hftransfer.errors import ExportError
+from hftransfer.core.errors import ExportError
 from hftransfer.exporters import (
     PROBES,
     Exporter,

@@ -4,7 +4,7 @@ import ast
 from functools import cache
 from pathlib import Path
 
-from hftransfer import plugins
+from hftransfer.core import plugins
 
 # Of the Hub.
 _LOWER = {"brier_score", "cer", "character", "mae", "mape", "mase", "mse", "perplexity", "rmse", "smape", "ter", "wer"}

@@ -6,8 +6,8 @@ from typing import Any
 
 import PIL.Image
 
-from hftransfer.errors import DataError, ModelError
-from hftransfer.plugins import Plugin
+from hftransfer.core.errors import DataError, ModelError
+from hftransfer.core.plugins import Plugin
 
 
 class Sample(Plugin):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hftransfer.cells import resample
+from hftransfer.core.features import resample
 
 # Voices of espeak-ng that sound like people, told apart by formants; men, women, children, two of each accent.
 ACCENTS = ("en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp")

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any, Literal
 
-from hftransfer.errors import DataError
+from hftransfer.core.errors import DataError
 from hftransfer.samples import Sample
 
 _SOUNDS = Path("/usr/share/asterisk/sounds/en_US_f_Allison")

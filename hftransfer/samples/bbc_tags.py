@@ -7,7 +7,7 @@ model learns to find again what they find, which is enough to prove the path and
 import re
 from typing import Any, ClassVar
 
-from hftransfer import plugins
+from hftransfer.core import plugins
 from hftransfer.samples import Sample
 
 _MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from hftransfer import plugins
+from hftransfer.core import plugins
 from hftransfer.samples import Sample, png
 
 _SIDE, _INK = 48, 64

@@ -8,8 +8,8 @@ import importlib.util
 from pathlib import Path
 from typing import Any, ClassVar
 
-from hftransfer.errors import DataError
-from hftransfer.plugins import nearest
+from hftransfer.core.errors import DataError
+from hftransfer.core.plugins import nearest
 from hftransfer.samples import Sample
 
 

@@ -8,7 +8,7 @@ import importlib.util
 from pathlib import Path
 from typing import ClassVar
 
-from hftransfer.errors import ModelError
+from hftransfer.core.errors import ModelError
 from hftransfer.samples import Sample
 
 _SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any, Self
 
-from hftransfer.errors import DataError
-from hftransfer.plugins import Plugin, nearest
+from hftransfer.core.errors import DataError
+from hftransfer.core.plugins import Plugin, nearest
 
 SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),

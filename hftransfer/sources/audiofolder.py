@@ -8,7 +8,7 @@ since it asks for torchcodec even where nothing is decoded.
 from pathlib import Path
 from typing import Any
 
-from hftransfer.errors import DataError
+from hftransfer.core.errors import DataError
 from hftransfer.sources import Folder
 from hftransfer.sources.csv import Csv
 

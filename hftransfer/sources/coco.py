@@ -8,8 +8,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hftransfer.errors import DataError
-from hftransfer.plugins import natural, nearest
+from hftransfer.core.errors import DataError
+from hftransfer.core.plugins import natural, nearest
 from hftransfer.sources import Folder
 from hftransfer.sources._pictures import boxed, seen_size
 

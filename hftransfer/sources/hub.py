@@ -16,7 +16,7 @@ class Hub(Source):
     """Branch, tag or commit."""
 
     def resolve(self) -> Self:
-        from hftransfer.hub import resolve
+        from hftransfer.hub.client import resolve
 
         return self.model_copy(update={"revision": resolve(self.id, self.revision, repo_type="dataset")})
 

@@ -6,7 +6,7 @@ https://huggingface.co/docs/datasets/image_load#imagefolder
 from pathlib import Path
 from typing import Any
 
-from hftransfer.cells import class_names
+from hftransfer.core.features import class_names
 from hftransfer.sources import Folder, read_with_datasets
 
 

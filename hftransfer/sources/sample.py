@@ -4,7 +4,7 @@ from typing import Any, Self
 
 from pydantic import field_validator, model_validator
 
-from hftransfer import plugins
+from hftransfer.core import plugins
 from hftransfer.sources import Source
 
 

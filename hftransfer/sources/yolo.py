@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from hftransfer.errors import DataError
+from hftransfer.core.errors import DataError
 from hftransfer.sources import SPLITS, Folder
 from hftransfer.sources._pictures import boxed, seen_size
 from hftransfer.tasks._boxes import OVER, corners

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from hftransfer.encoding import Encoded
-from hftransfer.errors import RecipeError
-from hftransfer.layers import logits_layer
-from hftransfer.plugins import Plugin
+from hftransfer.core.errors import RecipeError
+from hftransfer.core.plugins import Plugin
+from hftransfer.data.encode import Encoded
+from hftransfer.models.layers import logits_layer
 from hftransfer.tasks import Task
 
 

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from hftransfer.errors import ModelError
-from hftransfer.layers import encoder, head_names
-from hftransfer.plugins import nearest
+from hftransfer.core.errors import ModelError
+from hftransfer.core.plugins import nearest
+from hftransfer.models.layers import encoder, head_names
 from hftransfer.strategies import Strategy
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hftransfer.errors import RecipeError
+from hftransfer.core.errors import RecipeError
 from hftransfer.strategies import Strategy
 from hftransfer.tasks import Task
 

@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from hftransfer.layers import head_names
+from hftransfer.models.layers import head_names
 from hftransfer.strategies import Strategy
 
 

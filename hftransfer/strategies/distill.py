@@ -9,16 +9,16 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field, PrivateAttr
 
-from hftransfer.encoding import Encoded, encode
-from hftransfer.errors import RecipeError
-from hftransfer.layers import logits_layer
-from hftransfer.modeling import find, open_processor, read
-from hftransfer.plugins import nearest
-from hftransfer.shrinking import drop_layers
+from hftransfer.core.errors import RecipeError
+from hftransfer.core.plugins import nearest
+from hftransfer.core.run_folder import arrays_once, packed, unpacked
+from hftransfer.data.encode import Encoded, encode
+from hftransfer.models.checkpoint import find, open_processor, read
+from hftransfer.models.layers import logits_layer
+from hftransfer.models.pruning import drop_layers
+from hftransfer.models.weights import reload
 from hftransfer.strategies import Ground, Strategy, unhooked
 from hftransfer.tasks import IGNORED, Outputs, Task
-from hftransfer.weights import reload
-from hftransfer.workspace import arrays_once, packed, unpacked
 
 _TOLD = "teacher"
 

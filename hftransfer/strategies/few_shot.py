@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from hftransfer.errors import ModelError
-from hftransfer.layers import logits_layer
+from hftransfer.core.errors import ModelError
+from hftransfer.models.layers import logits_layer
 from hftransfer.strategies import Strategy, check_one_class, unhooked
 from hftransfer.strategies.linear_probe import LinearProbe
 from hftransfer.tasks import Task

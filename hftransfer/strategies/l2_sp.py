@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from hftransfer.layers import head_names
+from hftransfer.models.layers import head_names
 from hftransfer.strategies import Strategy
 
 

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from hftransfer.layers import depths, free_statistics, hold_statistics
+from hftransfer.models.layers import depths, free_statistics, hold_statistics
 from hftransfer.strategies import Strategy
 
 

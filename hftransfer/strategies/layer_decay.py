@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from hftransfer.layers import depths
+from hftransfer.models.layers import depths
 from hftransfer.strategies import Strategy
 
 

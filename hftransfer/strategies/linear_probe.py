@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from hftransfer.encoding import KEEP_BYTES, Encoded, keep
-from hftransfer.errors import ModelError
-from hftransfer.layers import encoder, free_statistics, head_names, hold_statistics
+from hftransfer.core.errors import ModelError
+from hftransfer.data.encode import KEEP_BYTES, Encoded, keep
+from hftransfer.models.layers import encoder, free_statistics, head_names, hold_statistics
 from hftransfer.strategies import Ground, Strategy
 from hftransfer.tasks import Task
 

@@ -4,8 +4,8 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from hftransfer.errors import ModelError
-from hftransfer.layers import block_linears
+from hftransfer.core.errors import ModelError
+from hftransfer.models.layers import block_linears
 from hftransfer.strategies._adapted import _Adapted, check_modules
 
 

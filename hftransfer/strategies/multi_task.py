@@ -11,13 +11,13 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, field_validator
 
-from hftransfer.encoding import Encoded, encode
-from hftransfer.errors import HFTransferError, ModelError, RecipeError
-from hftransfer.modeling import empty_model
+from hftransfer.core.errors import HFTransferError, ModelError, RecipeError
+from hftransfer.data.encode import Encoded, encode
+from hftransfer.models.checkpoint import empty_model
+from hftransfer.models.weights import load_model
 from hftransfer.strategies import Ground, Strategy
 from hftransfer.strategies.full import Full
 from hftransfer.tasks import Task
-from hftransfer.weights import load_model
 
 
 class MultiTask(Strategy):
@@ -119,8 +119,8 @@ def _tied(model: Any) -> bool:
 
 @lru_cache(maxsize=16)
 def _plan(name: str, path: str) -> Any:
-    from hftransfer.planning import check
-    from hftransfer.reading import load_recipe
+    from hftransfer.recipe.loader import load_recipe
+    from hftransfer.runner.plan import check
 
     ours = {"strategy": Full(), "compress": [], "export": None, "hub": None}
     try:

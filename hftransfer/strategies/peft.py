@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from hftransfer.errors import ModelError, RecipeError
-from hftransfer.layers import block_linears, blocks
-from hftransfer.plugins import nearest
+from hftransfer.core.errors import ModelError, RecipeError
+from hftransfer.core.plugins import nearest
+from hftransfer.models.layers import block_linears, blocks
 from hftransfer.strategies._adapted import _Adapted
 from hftransfer.tasks import Task
 

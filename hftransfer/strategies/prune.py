@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 
-from hftransfer.layers import block_linears
-from hftransfer.shrinking import drop_heads, drop_layers, narrow
+from hftransfer.models.layers import block_linears
+from hftransfer.models.pruning import drop_heads, drop_layers, narrow
 from hftransfer.strategies import Strategy
 
 

@@ -2,8 +2,8 @@
 
 from typing import Any, ClassVar
 
+from hftransfer.models.weights import new_model
 from hftransfer.strategies import Strategy
-from hftransfer.weights import new_model
 
 
 class Scratch(Strategy):

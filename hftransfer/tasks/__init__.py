@@ -6,9 +6,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from pydantic import PrivateAttr
 
-from hftransfer.cells import Kind
-from hftransfer.errors import DataError, ModelError, RecipeError
-from hftransfer.plugins import Plugin, natural
+from hftransfer.core.errors import DataError, ModelError, RecipeError
+from hftransfer.core.features import Kind
+from hftransfer.core.plugins import Plugin, natural
 
 IGNORED = -100
 """The label of what is not to be told, as PyTorch's losses know it."""

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from hftransfer import cells
-from hftransfer.errors import ModelError
+from hftransfer.core import features
+from hftransfer.core.errors import ModelError
 from hftransfer.tasks import Batch
 
 # The first layers of wav2vec2 turn 25 ms into one frame.
@@ -24,10 +24,10 @@ def fault(row: dict[str, Any], *, silent: bool = True) -> str | None:
     return None if silent or samples.any() else "the recording is silence"
 
 
-def features(recordings: list[Any], extractor: Any) -> tuple[str, list[np.ndarray]]:
+def extract_features(recordings: list[Any], extractor: Any) -> tuple[str, list[np.ndarray]]:
     """The model's main input, its name first: waveforms of shape (time,), or spectrograms of shape (time, bins)."""
     name, rate = extractor.model_input_names[0], extractor.sampling_rate
-    waves = [cells.resample(*cells.open_audio(cells.place(cell)), rate) for cell in recordings]
+    waves = [features.resample(*features.open_audio(features.place(cell)), rate) for cell in recordings]
     # One by one, since some extractors would pad them to the longest.
     made = [extractor(samples, sampling_rate=rate, return_tensors="np")[name][0] for samples in waves]
     return name, [array.astype(np.float32) for array in made]
@@ -57,7 +57,7 @@ def cut_off(splits: dict[str, Any], extractor: Any) -> list[str]:
     told = []
     for split, rows in splits.items() if window else ():
         # A frame more or less is none.
-        long = sum(cells.seconds(cell) > window + 0.05 for cell in rows["audio"])
+        long = sum(features.seconds(cell) > window + 0.05 for cell in rows["audio"])
         if long:
             told.append(
                 f"{long} of {len(rows)} recordings of '{split}' are cut to the {window:g} s that the model hears"
@@ -123,7 +123,7 @@ def given(path: str) -> dict[str, Any]:
     Raises:
         DataError: it is none.
     """
-    cells.open_audio(path)
+    features.open_audio(path)
     return {"audio": {"bytes": None, "path": path}}
 
 
@@ -132,7 +132,7 @@ def shown(cell: Any) -> dict[str, Any]:
     from matplotlib import colormaps
     from PIL import Image
 
-    samples, rate = cells.open_audio(cells.place(cell))
+    samples, rate = features.open_audio(features.place(cell))
     samples = samples[: 10 * rate]
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:

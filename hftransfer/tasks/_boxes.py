@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from hftransfer.cells import CATEGORIES, class_names
+from hftransfer.core.features import CATEGORIES, class_names
 
 _BOXES = ("bbox", "bboxes", "boxes", "box")
 # A box may reach over the edge by this much of a side, as rounding makes it; it is cut there.

@@ -8,9 +8,9 @@ from typing import Any, Literal, Self
 import numpy as np
 from pydantic import Field, StrictBool, StrictInt, StrictStr
 
-from hftransfer.cells import class_names
-from hftransfer.errors import DataError, RecipeError
-from hftransfer.plugins import nearest
+from hftransfer.core.errors import DataError, RecipeError
+from hftransfer.core.features import class_names
+from hftransfer.core.plugins import nearest
 from hftransfer.tasks import Batch, Outputs, Task
 
 # A list as Python or JSON writes it.

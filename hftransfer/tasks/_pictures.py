@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hftransfer.cells import rgb
+from hftransfer.core.features import rgb
 
 
 def new_processor(config: Any, side: int | None = None) -> Any:

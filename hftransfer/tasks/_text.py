@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from hftransfer.errors import ModelError
+from hftransfer.core.errors import ModelError
 
 
 def longest(max_length: int, tokenizer: Any) -> int:

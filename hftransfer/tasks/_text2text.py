@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from hftransfer.cells import Kind
+from hftransfer.core.features import Kind
 from hftransfer.tasks import IGNORED, Batch, Outputs, Task
 from hftransfer.tasks._text import cut, refuse_longer
 

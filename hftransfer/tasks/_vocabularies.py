@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hftransfer.errors import ModelError
+from hftransfer.core.errors import ModelError
 
 _DELIMITER, _BLANK, _UNKNOWN = "|", "<pad>", "<unk>"
 

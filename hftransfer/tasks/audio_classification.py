@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from hftransfer.cells import Kind
-from hftransfer.errors import ModelError
+from hftransfer.core.errors import ModelError
+from hftransfer.core.features import Kind
 from hftransfer.tasks import Batch, Outputs, _audio
 from hftransfer.tasks._classification import _Classification
 
@@ -48,7 +48,7 @@ class AudioClassification(_Classification):
         return _audio.cut_off(splits, self.processor)
 
     def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        name, arrays = _audio.features(rows["audio"], self.processor)
+        name, arrays = _audio.extract_features(rows["audio"], self.processor)
         encoded: dict[str, list[Any]] = {name: arrays, "length": [len(array) for array in arrays]}
         if "label" in rows:
             encoded["labels"] = self._targets(rows["label"])

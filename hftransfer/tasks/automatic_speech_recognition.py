@@ -11,10 +11,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from hftransfer.cells import Kind, seconds
-from hftransfer.errors import DataError, ModelError
+from hftransfer.core.errors import DataError, ModelError
+from hftransfer.core.features import Kind, seconds
+from hftransfer.core.plugins import nearest
 from hftransfer.metrics._scripts import spaced
-from hftransfer.plugins import nearest
 from hftransfer.tasks import IGNORED, Batch, Outputs, Task, _audio, stacked
 from hftransfer.tasks._text2text import changes, generated
 from hftransfer.tasks._vocabularies import ctc_processor, generating_processor
@@ -179,7 +179,7 @@ class AutomaticSpeechRecognition(Task):
         return str(tokenizer.word_delimiter_token).join(_case(tokenizer)(text).split())
 
     def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        name, arrays = _audio.features(rows["audio"], self.processor.feature_extractor)
+        name, arrays = _audio.extract_features(rows["audio"], self.processor.feature_extractor)
         encoded: dict[str, list[Any]] = {name: arrays, "length": [len(array) for array in arrays]}
         if "text" in rows:
             encoded["labels"] = [np.array(self._ids(text), dtype=np.int64) for text in rows["text"]]

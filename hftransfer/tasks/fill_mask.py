@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from hftransfer.cells import Kind
-from hftransfer.errors import ModelError
+from hftransfer.core.errors import ModelError
+from hftransfer.core.features import Kind
 from hftransfer.tasks import IGNORED, Batch, Outputs
 from hftransfer.tasks._hidden import _Hidden, own_draw
 from hftransfer.tasks._text import check_positions, longest, plain_inputs

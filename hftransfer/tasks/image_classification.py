@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from hftransfer.cells import Kind, open_image, rgb
-from hftransfer.errors import ModelError
+from hftransfer.core.errors import ModelError
+from hftransfer.core.features import Kind, open_image, rgb
 from hftransfer.tasks import Batch
 from hftransfer.tasks._classification import _Classification
 from hftransfer.tasks._pictures import is_plain, new_processor, plain_inputs, resized_crop, scaled, shown

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from hftransfer.cells import Kind, open_image, rgb
-from hftransfer.errors import ModelError
+from hftransfer.core.errors import ModelError
+from hftransfer.core.features import Kind, open_image, rgb
 from hftransfer.tasks import Batch, Outputs
 from hftransfer.tasks._hidden import _Hidden, own_draw
 from hftransfer.tasks._pictures import new_processor, shown

@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from hftransfer.cells import Kind, open_image, rgb
-from hftransfer.errors import DataError
+from hftransfer.core.errors import DataError
+from hftransfer.core.features import Kind, open_image, rgb
 from hftransfer.tasks import Batch, Outputs, Task, _boxes
 from hftransfer.tasks._pictures import new_processor, resized_crop
 

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from hftransfer.cells import Kind
-from hftransfer.errors import ModelError
+from hftransfer.core.errors import ModelError
+from hftransfer.core.features import Kind
 from hftransfer.tasks import Batch, Outputs, _audio
 from hftransfer.tasks._hidden import _Hidden, own_draw
 
@@ -61,7 +61,7 @@ class SpeechPretraining(_Hidden):
         return []
 
     def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        name, arrays = _audio.features(rows["audio"], self.processor)
+        name, arrays = _audio.extract_features(rows["audio"], self.processor)
         return {name: arrays, "length": [len(array) for array in arrays]}
 
     @property

@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field
 
-from hftransfer.cells import Kind
-from hftransfer.errors import DataError, ModelError
+from hftransfer.core.errors import DataError, ModelError
+from hftransfer.core.features import Kind
 from hftransfer.tasks import Batch
 from hftransfer.tasks._classification import _Classification
 from hftransfer.tasks._text import check_positions, cut, longest, padded, plain_inputs

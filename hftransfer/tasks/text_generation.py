@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from hftransfer.cells import Kind
-from hftransfer.errors import DataError, ModelError
+from hftransfer.core.errors import DataError, ModelError
+from hftransfer.core.features import Kind
 from hftransfer.tasks import IGNORED, Batch, Outputs
 from hftransfer.tasks._hidden import _Hidden
 from hftransfer.tasks._text import check_positions, longest, padded

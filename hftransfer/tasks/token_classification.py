@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from hftransfer.cells import Kind, class_names
-from hftransfer.errors import ModelError
+from hftransfer.core.errors import ModelError
+from hftransfer.core.features import Kind, class_names
 from hftransfer.tasks import IGNORED, Batch, Outputs, Task
 from hftransfer.tasks._text import check_positions, cut, longest, padded, plain_inputs
 

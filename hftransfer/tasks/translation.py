@@ -6,8 +6,8 @@ https://huggingface.co/docs/transformers/tasks/translation
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from hftransfer.errors import ModelError
-from hftransfer.plugins import nearest
+from hftransfer.core.errors import ModelError
+from hftransfer.core.plugins import nearest
 from hftransfer.tasks._text2text import _Text2Text
 
 

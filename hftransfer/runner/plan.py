@@ -1,0 +1,300 @@
+"""Everything that can be wrong, found before any weights are read: a recipe becomes a plan."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from hftransfer.core import plugins
+from hftransfer.core.errors import RecipeError
+from hftransfer.core.results import RunResult
+from hftransfer.data.augmentation import operations
+from hftransfer.data.corruptions import check_shifts
+from hftransfer.data.load import Rows, load_rows
+from hftransfer.data.mixup import check_mixing
+from hftransfer.data.splits import GROUP
+from hftransfer.evaluation.scoring import check_fit, check_metrics
+from hftransfer.exporters import SCHEMES
+from hftransfer.hub import client
+from hftransfer.models.checkpoint import Origin, empty_model, find, open_origin
+from hftransfer.models.layers import parameters
+from hftransfer.recipe.schema import Export, Recipe
+from hftransfer.runner.forgetting import SourceRows, source_rows
+from hftransfer.strategies import Strategy
+from hftransfer.strategies._chain import Chain
+from hftransfer.tasks import Task
+from hftransfer.training.trainer import DEFAULTS, arguments
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A recipe whose checkpoint, rows, metrics and arguments are known to be there."""
+
+    recipe: Recipe
+    """With the commits of the Hub and the fields of the task settled."""
+    rows: Rows
+    origin: Origin
+    metrics: list[str]
+    parameters: dict[str, int]
+    """`all` of the model, and those that are `trainable`."""
+    warnings: list[str]
+    """What the task found odd in the rows."""
+    source: SourceRows | None = None
+    """The rows of `evaluation.source`."""
+
+    @property
+    def task(self) -> Task:
+        """The task with what the rows settle."""
+        return self.rows.task
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """One model to train."""
+
+    variant: str
+    strategy: Strategy
+    training: dict[str, Any]
+
+
+def check(recipe: Recipe) -> Plan:
+    """Make sure of checkpoint, rows, labels, metrics, training arguments and packages.
+
+    Raises:
+        HFTransferError: in a sentence, the first thing that is wrong.
+    """
+    fittings, asked = [*baselines(recipe), tuned(recipe)], recipe.task
+    exporter = [plugins.load("exporters", recipe.export.format)()] if recipe.export else []
+    known = [recipe.evaluation.source.source] if recipe.evaluation.source else []
+    for plugin in (recipe.task, recipe.data.source, *known, *exporter, *(fitting.strategy for fitting in fittings)):
+        plugin.check_installed()
+    if recipe.hub is not None:
+        client.may_write(recipe.hub.repo)
+    recipe = _pinned(recipe)
+    check_metrics(recipe.evaluation.metrics)
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    for fitting in fittings:
+        arguments(fitting.training, Path("unused"), recipe.seed, by_length=False)
+    rows = load_rows(recipe.task, recipe.data, recipe.seed)
+    splits = recipe.data.splits.model_copy(update=rows.parts)
+    data = recipe.data.model_copy(update={"splits": splits})
+    recipe = recipe.model_copy(update={"task": rows.task, "data": data})
+    origin = open_origin(rows.task, recipe.model, rows.splits["train"])
+    rows = replace(rows, task=rows.task.know(processor=origin.processor, architecture=origin.config))
+    mixes = _check_changes(rows.task, recipe)
+    for fitting in fittings:
+        _refuse_two_losses(rows.task, fitting, mixes)
+    if "majority" in recipe.evaluation.baselines:
+        rows.task.constant(rows.task.references(rows.splits["train"]))
+    metrics = list(recipe.evaluation.metrics or rows.task.metrics())
+    for name in metrics:
+        check_fit(name, rows.task, {split: rows.splits[split] for split in ("validation", "test")})
+    warned = [*_few_shots(recipe.data.shots, rows), *_unseen(rows), *_known_groups(rows)]
+    warned += rows.task.check(rows.labelled, origin.config)
+    counts = [_parameters(rows.task, origin, fitting) for fitting in fittings]
+    if recipe.export is not None:
+        _check_promise(rows.task, origin.config, recipe.export, metrics)
+    source = source_rows(asked, recipe.evaluation.source, origin, _seed(recipe))
+    return Plan(recipe, rows, origin, metrics, counts[-1], warned, source)
+
+
+def resolved(recipe: Recipe) -> dict[str, Any]:
+    """The recipe with every default written out, those of the training included."""
+    return recipe.model_dump() | {"training": DEFAULTS | tuned(recipe).training}
+
+
+def tuned(recipe: Recipe) -> Fitting:
+    """The recipe's own training."""
+    whole = Chain(first=recipe.strategy, then=recipe.compress) if recipe.compress else recipe.strategy
+    return Fitting("tuned", whole, recipe.strategy.training | recipe.training)
+
+
+def baselines(recipe: Recipe) -> Iterator[Fitting]:
+    """The trainings beside it, each with its strategy's own learning rate and at least as many epochs.
+
+    `max_steps` bounds them all alike.
+    """
+    for name in recipe.evaluation.baselines:
+        if name != "majority":
+            strategy = _bare(name)
+            shared = {key: value for key, value in recipe.training.items() if key != "learning_rate"}
+            training = strategy.training | shared
+            if "num_train_epochs" in shared:
+                epochs = max(shared["num_train_epochs"], strategy.training.get("num_train_epochs", 0))
+                training["num_train_epochs"] = epochs
+            yield Fitting(name, strategy, training)
+
+
+def _seed(recipe: Recipe) -> int:
+    """By which the source's rows were split: that of the earlier run, where the checkpoint is one."""
+    record = Path(recipe.model.id or "") / "result.json"
+    return RunResult.load(record).recipe["seed"] if record.is_file() else recipe.seed
+
+
+def _check_promise(task: Task, config: Any, export: Export, metrics: list[str]) -> None:
+    if task.pretraining:
+        raise RecipeError(f"export: models of '{task.name}' are checkpoints for other tasks; leave it out here")
+    if export.metric not in ("headline", *metrics):
+        near = plugins.nearest(export.metric, ["headline", *metrics])
+        raise RecipeError(f"export.metric: the run is not scored by '{export.metric}'; {near}")
+    exporter = plugins.load("exporters", export.format)()
+    for key in sorted({"optimize", "operators", "target"} - exporter.keys):
+        if getattr(export, key) != type(export).model_fields[key].default:
+            raise RecipeError(f"export.{key}: nothing that '{export.format}' knows of; leave it out")
+    for scheme in ("optimized" if export.optimize else None, SCHEMES.get(export.quantization)):
+        exporter.check(task.model_class(config), config, scheme)
+
+
+def is_export(recipe: Recipe, variant: str) -> bool:
+    """Whether a variant is the exporter's, and not a baseline."""
+    return recipe.export is not None and variant.partition("-")[0] == recipe.export.format
+
+
+def _bare(name: str) -> Strategy:
+    """A strategy with its defaults."""
+    try:
+        strategy: Strategy = plugins.load("strategies", name)()
+    except ValidationError:
+        strategy = Strategy()
+    if strategy.name != name or getattr(strategy, "teacher", "") is None:
+        raise RecipeError(f"evaluation.baselines: strategy '{name}' needs fields of its own, so it can be no baseline")
+    return strategy
+
+
+def links(recipe: Recipe) -> list[str]:
+    """The variants between the steps of `compress`: the tuned model, and what follows but for the last."""
+    names = [it.name for it in [recipe.strategy, *recipe.compress]][:-1]
+    return [f"{number}-{name}" for number, name in enumerate(names, 1)]
+
+
+def promised_by(recipe: Recipe) -> str:
+    """The variant whose score what ships has to keep."""
+    return next(iter(links(recipe)), "tuned")
+
+
+def _exports(recipe: Recipe) -> str:
+    if recipe.export is None:
+        return "none"
+    more = [recipe.export.quantization] if recipe.export.quantization != "none" else []
+    optimized = [recipe.export.optimize] if recipe.export.optimize else []
+    return ", ".join([recipe.export.format, *optimized, *more])
+
+
+def describe(plan: Plan) -> str:
+    """What would run, in a few lines."""
+    counts = ", ".join(f"{count:,} {name}" for name, count in plan.rows.facts.rows.items())
+    removed = sum(plan.rows.facts.duplicates_removed.values())
+    skipped = sum(plan.rows.facts.skipped.values())
+    left_out = f"; {skipped} that cannot be used left out" if skipped else ""
+    labels = plan.task.labels
+    shown = f"{len(labels)}: {', '.join(labels[:8])}{' ...' if len(labels) > 8 else ''}" if labels else "none"
+    new = f"a new {plan.origin.config.model_type}" if plan.recipe.model.config else ""
+    origin = " from ".join(part for part in (new, plan.recipe.model.id) if part)
+    return "\n".join(
+        [
+            f"task        {plan.task.name}, scored by {', '.join(plan.metrics)}",
+            f"rows        {counts}; {removed} duplicates removed{left_out}",
+            f"labels      {shown}",
+            f"checkpoint  {origin}, {plan.parameters['all']:,} parameters",
+            f"strategy    {plan.recipe.strategy.name}, {plan.parameters['trainable']:,} parameters train",
+            f"baselines   {', '.join(plan.recipe.evaluation.baselines) or 'none'}",
+            f"exports     {_exports(plan.recipe)}",
+            *([f"pushed to   {plan.recipe.hub.repo}"] if plan.recipe.hub else []),
+            *(f"warning     {line}" for line in plan.warnings),
+        ]
+    )
+
+
+def _check_changes(task: Task, recipe: Recipe) -> list[str]:
+    """That the rows can be changed as the recipe asks, to train and to score; the mixes of two rows among it."""
+    check_shifts(task, recipe.evaluation.shifts)
+    operations(task, recipe.data.augment)
+    if recipe.data.augment != "none" and getattr(recipe.strategy, "keep_features", False):
+        raise RecipeError(
+            f"data.augment: strategy {recipe.strategy.name} keeps the features of the rows as they are; leave it out, "
+            "or set strategy.keep_features to false"
+        )
+    return check_mixing(task, recipe.data.augment)
+
+
+def _refuse_two_losses(task: Task, fitting: Fitting, mixes: list[str]) -> None:
+    """Trainer takes the labels away from the model to smooth them, and with them what has a loss of its own."""
+    own = {
+        "task.class_weights or focal_gamma": task.own_loss,
+        f"strategy {fitting.strategy.name}": any(step.own_loss for step, _ in fitting.strategy.steps()),
+    }
+    smooth = fitting.training.get("label_smoothing_factor")
+    if smooth and not task.one_class:
+        raise RecipeError(f"training.label_smoothing_factor: '{task.name}' has no rows or words of one class each here")
+    of = next((name for name, has in own.items() if has), f"data.augment {mixes[0]}" if mixes else None)
+    if of and smooth:
+        raise RecipeError(f"training.label_smoothing_factor: it would undo the loss of {of}; leave out one of them")
+    if mixes and any(own.values()):
+        raise RecipeError(f"data.augment: {mixes[0]} would undo the loss of {of}; leave out one of them")
+
+
+def _few_shots(shots: int | None, rows: Rows) -> list[str]:
+    """A warning where a class has fewer training rows than were asked for."""
+    few = {name: count for name, count in rows.facts.classes["train"].items() if shots and count < shots}
+    told = ", ".join(f"{name} ({count})" for name, count in few.items())
+    return [f"data.shots asks for {shots} rows a class, and fewer are there of: {told}"] if few else []
+
+
+def _unseen(rows: Rows) -> list[str]:
+    """A warning of classes that no test row has."""
+    counts = rows.facts.classes
+    lacking = sorted(counts["train"].keys() - counts["test"].keys(), key=plugins.natural) if rows.task.labels else []
+    if not lacking:
+        return []
+    told = f"{', '.join(lacking[:8])}{', ...' if lacking[8:] else ''}"
+    return [
+        f"{len(lacking)} of {len(counts['train'])} classes have no test row ({told}): data.splits.test may be larger; "
+        "numbers that are no classes: task.problem_type: regression"
+    ]
+
+
+def _known_groups(rows: Rows) -> list[str]:
+    """A warning where groups of the test rows were trained on."""
+    train, test = (rows.splits[name] for name in ("train", "test"))
+    if GROUP not in test.column_names or GROUP not in train.column_names:
+        return []
+    groups = set(test[GROUP][:]) - {None}
+    known = len(groups & set(train[GROUP][:]))
+    told = f"{known} of the {len(groups)} groups of the test rows have training rows too: on others it may do worse"
+    return [told] if known else []
+
+
+def _pinned(recipe: Recipe) -> Recipe:
+    """The recipe with branches and tags of the Hub replaced by the commits that they stand at."""
+    model = recipe.model
+    if model.id is not None:
+        found = find(model.id, model.revision, model.trust_remote_code)
+        model = model.model_copy(update={"revision": found.revision})
+    data = recipe.data.model_copy(update={"source": recipe.data.source.resolve()})
+    evaluation = recipe.evaluation
+    if evaluation.source is not None:
+        settled = evaluation.source.model_copy(update={"source": evaluation.source.source.resolve()})
+        evaluation = evaluation.model_copy(update={"source": settled})
+    return recipe.model_copy(update={"model": model, "data": data, "evaluation": evaluation})
+
+
+def _parameters(task: Task, origin: Origin, fitting: Fitting) -> dict[str, int]:
+    """Of the model that ships, and the most that train at a time."""
+    model, strategy = empty_model(task, origin), fitting.strategy
+    strategy.check(task, model)
+    everything, trainable = [], []
+    if fitting.training.get("gradient_checkpointing") and not model.supports_gradient_checkpointing:
+        raise RecipeError(f"training.gradient_checkpointing: a {type(model).__name__} has none; leave it out")
+    for step, _ in strategy.steps():
+        before, _ = parameters(model)
+        prepared = step.prepare(model.requires_grad_(True))
+        after, trains = parameters(prepared)
+        everything.append(min(before, after))
+        trainable.append(trains)
+        # The next step finds what this one has made smaller, and nothing that it has wrapped.
+        model = prepared if type(prepared) is type(model) else empty_model(task, origin)
+    return {"all": min(everything), "trainable": max(trainable)}
