@@ -190,10 +190,10 @@ def _list(args: argparse.Namespace) -> int:
 def _record(folder: Path) -> "RunResult":  # type: ignore[name-defined]  # noqa: F821
     """The result of a finished run."""
     from hftransfer.core.results import RunResult
-    from hftransfer.core.run_folder import settle
+    from hftransfer.core.run_folder import recover
 
     if folder.name:
-        settle(folder)
+        recover(folder)
     if not (folder / "result.json").is_file():
         runs = [str(p.parent) for p in folder.parent.glob("*/result.json")] if folder.parent.is_dir() else []
         raise RecipeError(f"'{folder}' is no finished run; {plugins.nearest(folder, runs)}")
@@ -217,9 +217,9 @@ def _export(args: argparse.Namespace) -> int:
 
 def _predict(args: argparse.Namespace) -> int:
     result = _record(args.run)
-    from hftransfer.runner.predict import answers
+    from hftransfer.runner.predict import predictions
 
-    for answer in answers(args.run, result, args.input, args.variant):
+    for answer in predictions(args.run, result, args.input, args.variant):
         print(json.dumps(answer, ensure_ascii=False))
     return 0
 
@@ -253,9 +253,9 @@ def _bench(args: argparse.Namespace) -> int:
             raise RecipeError(f"--{name}: at least 1, got {values}")
     _record(args.run)
     from hftransfer.reporting.plots import speeds
-    from hftransfer.runner.benchmark import bench, table
+    from hftransfer.runner.benchmark import benchmark, table
 
-    found = bench(args.run, args.batch, args.threads, args.calls, args.without)
+    found = benchmark(args.run, args.batch, args.threads, args.calls, args.without)
     (args.run / "bench.png").write_bytes(speeds(found).png())
     print(f"\n{table(found).text()}\n\n{args.run}/bench.png shows it, {args.run}/bench.json has every call")
     return 0
@@ -263,13 +263,13 @@ def _bench(args: argparse.Namespace) -> int:
 
 def _report(args: argparse.Namespace) -> int:
     results = [_record(folder) for folder in args.runs]
-    from hftransfer.core.run_folder import write
+    from hftransfer.core.run_folder import write_text
     from hftransfer.reporting import report
 
     if args.out.is_dir() or any(place.is_file() for place in args.out.parents):
         raise RecipeError(f"--out: '{args.out}' is to be a file, such as report.html, in a directory")
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    write(args.out, report.html(results))
+    write_text(args.out, report.html(results))
     print(report.markdown(results))
     print(f"{args.out} written")
     return 0

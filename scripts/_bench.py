@@ -70,14 +70,14 @@ def plain(recipe: str, out: str) -> None:
     from transformers import AutoModelForSequenceClassification, AutoTokenizer, Trainer, TrainingArguments, set_seed
 
     from hftransfer.data.load import load_rows
-    from hftransfer.models.checkpoint import find
+    from hftransfer.models.checkpoint import find_checkpoint
     from hftransfer.recipe.loader import load_recipe
-    from hftransfer.runner.plan import resolved
+    from hftransfer.runner.plan import with_defaults
 
     told = load_recipe(recipe, NO_SAVING)
     rows = load_rows(told.task, told.data, told.seed)
     set_seed(told.seed)
-    path = find(told.model.id).path
+    path = find_checkpoint(told.model.id).path
     tokenizer = AutoTokenizer.from_pretrained(path)
     model = AutoModelForSequenceClassification.from_pretrained(path, num_labels=len(rows.task.labels))
     length = told.task.max_length
@@ -91,7 +91,11 @@ def plain(recipe: str, out: str) -> None:
         for name, split in rows.splits.items()
     }
     with tempfile.TemporaryDirectory() as folder:
-        arguments = resolved(told)["training"] | {"output_dir": folder, "seed": told.seed, "logging_strategy": "no"}
+        arguments = with_defaults(told)["training"] | {
+            "output_dir": folder,
+            "seed": told.seed,
+            "logging_strategy": "no",
+        }
         trainer = Trainer(model, TrainingArguments(**arguments), train_dataset=splits["train"])
         speed = trainer.train().metrics["train_samples_per_second"]
         with torch.no_grad():

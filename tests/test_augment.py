@@ -10,8 +10,8 @@ from _peft import batch, model
 
 from hftransfer.core import plugins
 from hftransfer.core.errors import DataError, RecipeError
-from hftransfer.data.augmentation import augmented, operations
-from hftransfer.data.mixup import MIXES, check_mixing, mix
+from hftransfer.data.augmentation import augmenter, operations
+from hftransfer.data.mixup import MIXES, install_mixup, mixup_operations
 from hftransfer.recipe.loader import parse_recipe
 from hftransfer.runner.pipeline import run
 from hftransfer.runner.plan import check
@@ -34,8 +34,8 @@ def _task(name):
 
 @pytest.mark.parametrize(("name", "row"), ROWS.items(), ids=list(ROWS))
 def test_rows_change_by_the_draw_alone_and_keep_their_labels(name, row):
-    vary = augmented(_task(name), "strong")
-    seen = [vary(row | {"labels": 3}, np.random.default_rng((0, 1, i))) for i in (0, 0, 1, 2, 3)]
+    augment = augmenter(_task(name), "strong")
+    seen = [augment(row | {"labels": 3}, np.random.default_rng((0, 1, i))) for i in (0, 0, 1, 2, 3)]
     (key,) = (key for key in row if key != "attention_mask")
     np.testing.assert_array_equal(seen[0][key], seen[1][key])
     assert len({np.asarray(one[key]).tobytes() for one in seen}) >= 3 and all(one["labels"] == 3 for one in seen)
@@ -53,8 +53,8 @@ def test_what_parts_two_texts_stays_between_them():
         "attention_mask": [1] * 63,
         "token_type_ids": [0] * 32 + [1] * 31,
     }
-    vary = augmented(_task("text-classification"), ["word_dropout", "swap"])
-    seen = [vary(row, np.random.default_rng(i)) for i in range(20)]
+    augment = augmenter(_task("text-classification"), ["word_dropout", "swap"])
+    seen = [augment(row, np.random.default_rng(i)) for i in range(20)]
     assert len({len(one["input_ids"]) for one in seen}) > 3
     for one in seen:
         ids, types = one["input_ids"], one["token_type_ids"]
@@ -117,7 +117,7 @@ def _bare(folder):
 def _loss(fields, references):
     task = plugins.load("tasks", "text-classification")(problem_type="single_label_classification", **fields)
     made = model("bert")
-    task.know(labels=("a", "b", "c")).weigh(made, references)
+    task.know(labels=("a", "b", "c")).install_loss(made, references)
     rows = batch("bert", made)
     with torch.no_grad():
         output = made(**rows)
@@ -149,7 +149,7 @@ def test_mixed_rows_have_the_loss_of_both_labels(name):
     rows = batch("vit", made)
     task, seen = _single("image-classification"), []
     plain = made(**rows).loss
-    mix(task, made, [name])
+    install_mixup(task, made, [name])
     torch.testing.assert_close(made(**rows).loss, plain)
     made.base_model.register_forward_pre_hook(
         lambda _m, args, kwargs: seen.append((args or (kwargs["pixel_values"],))[0]), with_kwargs=True
@@ -176,7 +176,7 @@ def test_what_cannot_be_mixed_is_refused(tmp_path):
     with pytest.raises(RecipeError, match="no operation 'mixup'"):
         operations(_task("text-classification"), ["mixup"])
     with pytest.raises(RecipeError, match="mixup mixes rows of one class each"):
-        check_mixing(plugins.load("tasks", "image-classification")(problem_type="regression"), ["mixup"])
+        mixup_operations(plugins.load("tasks", "image-classification")(problem_type="regression"), ["mixup"])
     text = tiny.recipe(plugins.load("tasks", "image-classification")(), tmp_path, strategy="few_shot")
     with pytest.raises(RecipeError, match="data.augment: mixup would undo the loss of strategy few_shot"):
         check(parse_recipe(text.replace("data:", "data:\n  augment: [mixup]")))

@@ -13,7 +13,7 @@ from hftransfer.core.results import RunResult
 from hftransfer.recipe.loader import parse_recipe
 from hftransfer.runner.pipeline import run
 from hftransfer.runner.plan import check
-from hftransfer.runner.predict import answers
+from hftransfer.runner.predict import predictions
 from hftransfer.strategies import Strategy
 
 LABELLED = [name for name in plugins.names("tasks") if "problem_type" in plugins.load("tasks", name).model_fields]
@@ -131,9 +131,9 @@ def test_the_snippets_of_the_card_run_on_what_is_pushed(task, folder, tmp_path, 
     if "text_pair" in rows[0]:
         given = f"{given}\tbad"
     if plain:
-        (said,) = answers(tmp_path / "run", result, [given], "onnx-int8")
+        (said,) = predictions(tmp_path / "run", result, [given], "onnx-int8")
         assert capsys.readouterr().out.strip() == str(said.get("label") or said.get("tags") or said["guesses"][0])
-    (answer,) = answers(tmp_path / "run", result, [given])
+    (answer,) = predictions(tmp_path / "run", result, [given])
     json.dumps(answer)
 
 
@@ -147,7 +147,7 @@ def test_the_snippet_writes_what_predict_writes(task, folder, tmp_path, capsys):
     (snippet,) = re.findall(r"```python\n(.*?)```", (repo / "README.md").read_text(), re.DOTALL)
     capsys.readouterr()
     exec(snippet, {})
-    (said,) = answers(tmp_path / "run", result, ["A text."])
+    (said,) = predictions(tmp_path / "run", result, ["A text."])
     assert capsys.readouterr().out.strip() == said["text"] != ""
     print(said)
 

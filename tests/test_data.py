@@ -249,7 +249,7 @@ def test_recordings_are_read_from_samples_and_their_rate(tmp_path):
     ]
     Dataset.from_list(rows).to_parquet(tmp_path / "a.parquet")
     found = _load("audio-classification", "{name: parquet, train: " + str(tmp_path / "a.parquet") + "}")
-    samples, rate = features.open_audio(features.place(found.splits["test"][0]["audio"]))
+    samples, rate = features.open_audio(features.location(found.splits["test"][0]["audio"]))
     assert (len(samples), rate) == (4000, 8000) and any(np.allclose(samples, it["audio"]["array"]) for it in rows)
 
 
@@ -340,7 +340,7 @@ def test_a_row_counts_as_much_disk_as_the_others(tmp_path, monkeypatch):
     from hftransfer.data import encode
 
     class Task:
-        varies, packed = False, tasks.Task.packed
+        augments, packed = False, tasks.Task.packed
 
         def encode(self, rows):
             return {"ids": [np.arange(len(text)) for text in rows["text"]]}
@@ -349,9 +349,9 @@ def test_a_row_counts_as_much_disk_as_the_others(tmp_path, monkeypatch):
             return list
 
     texts = Dataset.from_dict({"text": ["a", *["b" * 1000] * 99]})
-    monkeypatch.setattr(encode, "KEEP_BYTES", 500_000)
+    monkeypatch.setattr(encode, "MAX_CACHE_BYTES", 500_000)
     encode.encode(Task(), {"test": texts}, tmp_path / "lazy")
     assert not list((tmp_path / "lazy").iterdir())
-    monkeypatch.setattr(encode, "KEEP_BYTES", 900_000)
+    monkeypatch.setattr(encode, "MAX_CACHE_BYTES", 900_000)
     encode.encode(Task(), {"test": texts}, tmp_path / "kept")
     assert [path.name for path in (tmp_path / "kept").iterdir()] == ["test.arrow"]

@@ -12,7 +12,7 @@ from PIL import Image
 from hftransfer.core import plugins
 from hftransfer.core.errors import DataError
 from hftransfer.data.load import load_rows
-from hftransfer.evaluation.scoring import Scorer, check_fit, load_metric
+from hftransfer.evaluation.scoring import Scorer, check_metric, load_metric
 from hftransfer.metrics import map as module
 from hftransfer.recipe.loader import parse_recipe
 from hftransfer.tasks import _boxes
@@ -92,7 +92,7 @@ OBJECTS = {"bbox": [[10, 20, 30, 40]], "category": ["x"]}
     ],
 )
 def test_boxes_are_read_or_refused(objects, box_format, said):
-    fault = _boxes.fault(objects, (100, 80), box_format)
+    fault = _boxes.row_fault(objects, (100, 80), box_format)
     assert fault is None if said is None else said in fault
 
 
@@ -171,7 +171,7 @@ def test_a_mirrored_image_takes_its_boxes_with_it():
     pixels = np.arange(2 * 3, dtype=np.float32)
     row = {"pixel_values": pixels, "shape": [1, 2, 3], "boxes": np.array([0.2, 0.5, 0.1, 0.3], np.float32)}
     row["class_labels"] = np.array([4])
-    seen = [task.vary(row, np.random.default_rng(seed)) for seed in range(8)]
+    seen = [task.augment(row, np.random.default_rng(seed)) for seed in range(8)]
     mirrored = next(one for one in seen if one["pixel_values"][0] == 2)
     np.testing.assert_allclose(mirrored["boxes"], [0.8, 0.5, 0.1, 0.3], rtol=1e-6)
     assert any(one["pixel_values"][0] == 0 and one["boxes"][0] == np.float32(0.2) for one in seen)
@@ -186,7 +186,7 @@ def test_a_part_of_an_image_keeps_the_boxes_that_are_half_in_it():
     row = {"pixel_values": np.ones(3 * 8 * 8, np.float32), "shape": [3, 8, 8], "boxes": boxes.ravel()}
     row["class_labels"] = np.array([1, 2, 3])
     for seed in range(20):
-        seen = task.vary(row, np.random.default_rng(seed))
+        seen = task.augment(row, np.random.default_rng(seed))
         assert len(seen["pixel_values"]) == 192 and 4 * len(seen["class_labels"]) == len(seen["boxes"])
 
 
@@ -345,4 +345,4 @@ def test_images_of_which_the_first_have_no_box_are_scored(tmp_path):
             Image.fromarray(pixels.astype("uint8")).save(root / split / f"-{number}.png")
     rows = _load(root, "yolo")
     assert not any(objects["category"] for objects in rows.splits["test"]["objects"][:10])
-    check_fit("map", rows.task, {"test": rows.splits["test"]})
+    check_metric("map", rows.task, {"test": rows.splits["test"]})

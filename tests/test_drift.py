@@ -28,7 +28,9 @@ def test_features_that_have_nothing_in_common_are_near_0_though_there_are_more_o
 def test_a_run_tells_how_far_each_block_went(task, tmp_path):
     text = tiny.recipe(plugins.load("tasks", task)(), tmp_path)
     frozen = run(parse_recipe(text, overrides=["strategy=bitfit", "training.learning_rate=1.0e-12"]), tmp_path / "run")
-    assert len(frozen.drift) >= 2 and frozen.drift == pytest.approx([1.0] * len(frozen.drift), abs=1e-3)
+    assert len(frozen.feature_similarity) >= 2 and frozen.feature_similarity == pytest.approx(
+        [1.0] * len(frozen.feature_similarity), abs=1e-3
+    )
 
 
 def test_a_training_that_goes_far_is_seen(tmp_path):
@@ -37,4 +39,4 @@ def test_a_training_that_goes_far_is_seen(tmp_path):
         run(parse_recipe(text, overrides=[f"training.learning_rate={rate}"]), tmp_path / rate)
         for rate in ("0.0001", "0.05")
     )
-    assert min(near.drift) > 0.999 > 0.98 > min(far.drift)
+    assert min(near.feature_similarity) > 0.999 > 0.98 > min(far.feature_similarity)

@@ -45,19 +45,21 @@ def test_ranks_are_those_of_scikit_learn(name, theirs, blind):
     generator = np.random.default_rng(0)
     references = generator.integers(0, 4, 200)
     # Rounded, so that rows share a chance.
-    chances = np.round(generator.dirichlet(np.ones(4), 200) + 0.3 * np.eye(4)[references], 1)
-    each = [theirs(references == one, chances[:, one]) for one in range(4)]
+    probabilities = np.round(generator.dirichlet(np.ones(4), 200) + 0.3 * np.eye(4)[references], 1)
+    each = [theirs(references == one, probabilities[:, one]) for one in range(4)]
     metric = load_metric(name, None)
-    assert metric(chances, references)[name] == pytest.approx(np.mean(each))
-    assert load_metric(name, "class-2")(chances, references)[name] == pytest.approx(each[2])
-    several = (chances > 0.5).astype(int)[::-1]
-    assert load_metric(name, "multilabel")(chances, several)[name] == pytest.approx(theirs(several, chances))
+    assert metric(probabilities, references)[name] == pytest.approx(np.mean(each))
+    assert load_metric(name, "class-2")(probabilities, references)[name] == pytest.approx(each[2])
+    several = (probabilities > 0.5).astype(int)[::-1]
+    assert load_metric(name, "multilabel")(probabilities, several)[name] == pytest.approx(
+        theirs(several, probabilities)
+    )
     # A row that is drawn twice counts twice; a class that is not drawn does not count.
     draws = generator.integers(0, 200, (3, 200))
-    drawn = metric.values(chances, references, [draws])[name]
-    assert drawn[1:] == pytest.approx([metric(chances[rows], references[rows])[name] for rows in draws])
-    assert metric(chances[references < 3], references[references < 3])[name] == pytest.approx(
-        np.mean([theirs(references[references < 3] == one, chances[references < 3, one]) for one in range(3)])
+    drawn = metric.values(probabilities, references, [draws])[name]
+    assert drawn[1:] == pytest.approx([metric(probabilities[rows], references[rows])[name] for rows in draws])
+    assert metric(probabilities[references < 3], references[references < 3])[name] == pytest.approx(
+        np.mean([theirs(references[references < 3] == one, probabilities[references < 3, one]) for one in range(3)])
     )
     assert np.isnan(metric(np.full((200, 4), np.nan), references)[name])
     share = np.arange(200) % 4
@@ -139,14 +141,14 @@ def test_confusion_is_only_of_classes():
 
 
 def test_the_calibration_error_is_how_far_confidence_is_from_accuracy():
-    chances = np.tile([0.8, 0.2], (100, 1))
+    probabilities = np.tile([0.8, 0.2], (100, 1))
     references = (np.arange(100) >= 80).astype(int)
-    assert calibration_error(chances, references) == pytest.approx(0)
-    assert calibration_error(chances, np.ones(100, dtype=int)) == pytest.approx(0.8)
+    assert calibration_error(probabilities, references) == pytest.approx(0)
+    assert calibration_error(probabilities, np.ones(100, dtype=int)) == pytest.approx(0.8)
     # Two bins, each as far off: over-confident by 0.3 on half of the rows, under-confident by 0.4 on the others.
-    chances[50:] = [0.6, 0.4]
+    probabilities[50:] = [0.6, 0.4]
     references = np.concatenate([np.arange(50) >= 25, np.zeros(50)]).astype(int)
-    assert calibration_error(chances, references) == pytest.approx(0.35)
+    assert calibration_error(probabilities, references) == pytest.approx(0.35)
 
 
 def test_a_block_tells_what_it_draws(monkeypatch):

@@ -53,7 +53,7 @@ def test_the_search_ships_one_of_what_it_tried(searched):
 def test_what_ships_is_held_against_pytorch_row_by_row(searched):
     facts = RunResult.load(searched / "result.json").exports["onnx"]
     assert facts.drop.value == facts.drop.low == facts.drop.high == 0 and facts.drop.count == 12
-    assert len(facts.farthest) == 5 and facts.farthest[0][1] == facts.max_abs_diff < 1e-5
+    assert len(facts.largest_differences) == 5 and facts.largest_differences[0][1] == facts.max_abs_diff < 1e-5
 
 
 def test_a_killed_search_goes_on_behind_what_it_tried(folder, tmp_path):
@@ -80,11 +80,11 @@ class _Torn:
     def schemes(self, source):
         return ["int8-static"]
 
-    def make(self, scheme, source, folder, wishes, spared):
-        self.made.append(sorted(spared))
-        (folder / "spared").write_text(" ".join(sorted(spared)))
+    def make(self, scheme, source, folder, options, excluded_nodes):
+        self.made.append(sorted(excluded_nodes))
+        (folder / "spared").write_text(" ".join(sorted(excluded_nodes)))
 
-    def sensitive(self, source, wishes):
+    def sensitive(self, source, options):
         return [["a", "b"], ["c"], ["d"], ["e"], ["f"]]
 
     def files(self, folder):
@@ -101,33 +101,33 @@ def test_nodes_are_spared_until_the_promise_is_kept(folder, tmp_path, monkeypatc
     torn = []
 
     def searched(self):
-        model = self.job.shipped()
+        model = self.context.tuned_model()
         torn.append(_Torn(model, tiny.Turned(model)))
-        best, tried = real(export_search.Search(self.job, torn[0], self.source, self.wishes))
+        best, tried = real(export_search.Search(self.context, torn[0], self.source, self.options))
         return None, tried
 
     real = export_search.Search.run
     monkeypatch.setattr(export_search.Search, "run", searched)
     tried = run(parse_recipe(text), tmp_path / "run").tried
     assert list(tried) == ["fp32", "int8-static", "int8-static-spared-1", "int8-static-spared-2"]
-    assert torn[0].made == [[], ["a", "b"], ["a", "b", "c"]] and tried["int8-static-spared-2"].spared == 3
+    assert torn[0].made == [[], ["a", "b"], ["a", "b", "c"]] and tried["int8-static-spared-2"].excluded_nodes == 3
     assert "over 0.01" in tried["int8-static"].why and "over 0.01" in tried["int8-static-spared-1"].why
 
 
 def test_the_sensitive_nodes_are_found_by_measuring(searched, tmp_path):
-    from hftransfer.exporters import Wishes
+    from hftransfer.exporters import ExportOptions
     from hftransfer.exporters.onnx import Onnx, _run
 
     rows = [{"input_ids": np.array([[2, 5 + i, 9, 3]]), "attention_mask": np.ones((1, 4), int)} for i in range(4)]
     rows = [row | {"token_type_ids": np.zeros((1, 4), int)} for row in rows]
-    groups = Onnx().sensitive(searched / "onnx", Wishes(rows=lambda: rows))
+    groups = Onnx().sensitive(searched / "onnx", ExportOptions(rows=lambda: rows))
     assert len(groups) > 5 and all(len({name.count("layer") for name in group}) == 1 for group in groups)
     assert sum(map(len, groups)) == len({name for group in groups for name in group})
     # A group by itself moves the outputs the less, the later it stands.
     moved = []
     for nodes in (groups[0], groups[-1]):
         others = [name for group in groups for name in group if name not in nodes]
-        Onnx().make("int8-static", searched / "onnx", tmp_path, Wishes(rows=lambda: rows), frozenset(others))
+        Onnx().make("int8-static", searched / "onnx", tmp_path, ExportOptions(rows=lambda: rows), frozenset(others))
         pairs = zip(*(_run(place / "model.onnx", rows) for place in (tmp_path, searched / "onnx")), strict=True)
         moved.append(np.mean([np.abs(one - other).mean() for one, other in pairs]))
     assert moved[0] > moved[1]

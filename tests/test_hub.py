@@ -19,8 +19,8 @@ from hftransfer.cli import main
 from hftransfer.core import plugins
 from hftransfer.core.errors import HubError, ModelError
 from hftransfer.hub import client as ours
-from hftransfer.hub.client import push
-from hftransfer.models.checkpoint import find
+from hftransfer.hub import push
+from hftransfer.models.checkpoint import find_checkpoint
 from hftransfer.recipe.loader import load_recipe
 
 TOKEN = "hf_aliceMayWrite"
@@ -418,7 +418,7 @@ def test_what_cannot_be_read_is_said(settings, revision, token, said, request):
     if settings is not None:
         hub.add(repo, {"config.json": b"{}"}, **settings)
     with pytest.raises(HubError, match=said):
-        find(repo, revision)
+        find_checkpoint(repo, revision)
 
 
 def test_a_private_repository_is_read_by_its_owner_and_a_tag_is_settled(hub, checkpoint):
@@ -426,7 +426,10 @@ def test_a_private_repository_is_read_by_its_owner_and_a_tag_is_settled(hub, che
     first = repo.commits[-1].oid
     repo.refs["v1"] = first
     repo.commit("second", repo.commits[-1].files | {"more.txt": (b"1", False)})
-    assert find(repo.id, "v1").revision == first and find(repo.id).revision == repo.commits[-1].oid != first
+    assert (
+        find_checkpoint(repo.id, "v1").revision == first
+        and find_checkpoint(repo.id).revision == repo.commits[-1].oid != first
+    )
     assert "more.txt" in ours.files(repo.id) and "more.txt" not in ours.files(repo.id, "v1")
 
 
@@ -472,6 +475,6 @@ def test_what_is_cached_works_offline_and_what_is_not_is_said_at_once(hub, check
 
 def test_an_unknown_model_is_said(hub):
     with pytest.raises(HubError, match="no local directory"):
-        find("alice/none")
+        find_checkpoint("alice/none")
     with pytest.raises(ModelError):
-        find("./none")
+        find_checkpoint("./none")

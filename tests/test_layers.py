@@ -139,8 +139,8 @@ def test_a_further_task_is_taken_as_it_is(tmp_path):
 def test_learnt_variances_move(tmp_path):
     (tmp_path / "other.yaml").write_text(tiny.recipe(plugins.load("tasks", "text-classification")(), tmp_path))
     strategy = _strategy("multi_task", others={"second": str(tmp_path / "other.yaml")}, weighting="uncertainty")
-    assert strategy.rates(None) == {"log_variances": 100.0}
-    assert _strategy("multi_task", others={"second": "x"}).rates(None) == {}
+    assert strategy.learning_rate_factors(None) == {"log_variances": 100.0}
+    assert _strategy("multi_task", others={"second": "x"}).learning_rate_factors(None) == {}
 
 
 def test_workers_that_stay_draw_anew_in_each_epoch(tmp_path):
@@ -149,11 +149,11 @@ def test_workers_that_stay_draw_anew_in_each_epoch(tmp_path):
     from hftransfer.training import trainer
 
     rows = [{"row": i, "x": np.zeros(1)} for i in range(4)]
-    vary = trainer._vary(Encoded({}, lambda rows: [row["x"][0] for row in rows], _noisy), 0)
-    loader = torch.utils.data.DataLoader(rows, 2, collate_fn=vary, num_workers=1, persistent_workers=True)
+    augment = trainer._vary(Encoded({}, lambda rows: [row["x"][0] for row in rows], _noisy), 0)
+    loader = torch.utils.data.DataLoader(rows, 2, collate_fn=augment, num_workers=1, persistent_workers=True)
     seen = []
     for epoch in (0, 1, 1):
-        vary.on_epoch_begin(None, transformers.TrainerState(epoch=epoch), None)
+        augment.on_epoch_begin(None, transformers.TrainerState(epoch=epoch), None)
         seen.append([value for batch in loader for value in batch])
     assert seen[0] != seen[1] == seen[2]
 

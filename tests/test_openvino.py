@@ -49,18 +49,18 @@ def test_the_search_and_the_snippet_of_the_card(tmp_path, capsys):
 
 
 def test_the_sensitive_nodes_are_found_by_measuring(tmp_path):
-    from hftransfer.exporters import Wishes
+    from hftransfer.exporters import ExportOptions
     from hftransfer.exporters.openvino import OpenVino
 
     run(parse_recipe(_text(tmp_path, quantization="none")), tmp_path / "run")
     rows = [{"input_ids": np.array([[2, 5 + i, 9, 3]]), "attention_mask": np.ones((1, 4), int)} for i in range(4)]
-    source, wishes = tmp_path / "run" / "openvino", Wishes(rows=lambda: rows)
-    groups = OpenVino().sensitive(source, wishes)
+    source, options = tmp_path / "run" / "openvino", ExportOptions(rows=lambda: rows)
+    groups = OpenVino().sensitive(source, options)
     assert len(groups) > 5 and sum(map(len, groups)) == len({name for group in groups for name in group})
     # Each node by itself is spared by its name.
-    for spared in (frozenset(groups[0]), frozenset()):
-        (tmp_path / f"{len(spared)}").mkdir()
-        OpenVino().make("int8-static", source, tmp_path / f"{len(spared)}", wishes, spared)
+    for excluded_nodes in (frozenset(groups[0]), frozenset()):
+        (tmp_path / f"{len(excluded_nodes)}").mkdir()
+        OpenVino().make("int8-static", source, tmp_path / f"{len(excluded_nodes)}", options, excluded_nodes)
     made = [(tmp_path / f"{count}" / "openvino_model.xml").read_text() for count in (len(groups[0]), 0)]
     assert made[0].count("FakeQuantize") < made[1].count("FakeQuantize")
 

@@ -11,7 +11,7 @@ import tiny
 from hftransfer.cli import main
 from hftransfer.core import plugins
 from hftransfer.core.errors import ExportError, RecipeError
-from hftransfer.core.run_folder import Workspace
+from hftransfer.core.run_folder import RunFolder
 from hftransfer.recipe.loader import parse_recipe
 from hftransfer.runner.pipeline import run
 from hftransfer.training.trainer import last_complete
@@ -96,7 +96,7 @@ def test_what_is_trained_is_kept_when_what_follows_fails(tmp_path, monkeypatch):
 
     text = tiny.recipe(plugins.load("tasks", "text-classification")(), tmp_path)
     with monkeypatch.context() as patched:
-        patched.setattr("hftransfer.runner.export.ship", fail)
+        patched.setattr("hftransfer.runner.pipeline.export_variants", fail)
         with pytest.raises(ExportError):
             run(parse_recipe(text), tmp_path / "run")
     assert (tmp_path / "run.partial" / "model" / "model.safetensors").is_file()
@@ -127,7 +127,7 @@ def test_a_checkpoint_without_its_mark_is_passed_over(tmp_path):
 def test_two_runs_into_one_directory(tmp_path):
     from accelerate import PartialState
 
-    first, second = (Workspace(tmp_path / "run", PartialState()) for _ in range(2))
+    first, second = (RunFolder(tmp_path / "run", PartialState()) for _ in range(2))
     with first.open("a: 1\n", overwrite=False):
         with pytest.raises(RecipeError, match="another run is writing"), second.open("a: 1\n", overwrite=True):
             pass

@@ -8,7 +8,7 @@ from PIL import Image
 
 from hftransfer.core import features, plugins
 from hftransfer.core.errors import RecipeError
-from hftransfer.data.corruptions import check_shifts, shifted
+from hftransfer.data.corruptions import check_corruptions, corrupted
 from hftransfer.recipe.loader import parse_recipe
 from hftransfer.runner.pipeline import run
 
@@ -25,7 +25,7 @@ def _pictures():
 @pytest.mark.parametrize("name", ["noise", "blur", "contrast", "jpeg"])
 def test_pictures_change_and_labels_do_not(name):
     rows = _pictures()
-    (one,), (other,) = (shifted(_task("image-classification"), rows, [name], 3).values() for _ in range(2))
+    (one,), (other,) = (corrupted(_task("image-classification"), rows, [name], 3).values() for _ in range(2))
     assert one["label"] == rows["label"]
     for before, after, again in zip(rows["image"], one["image"], other["image"], strict=True):
         assert after.size == before.size and np.any(np.asarray(after) != np.asarray(before))
@@ -33,7 +33,7 @@ def test_pictures_change_and_labels_do_not(name):
 
 
 def test_contrast_is_a_fifth():
-    (made,) = shifted(_task("image-classification"), _pictures(), ["contrast"], 0).values()
+    (made,) = corrupted(_task("image-classification"), _pictures(), ["contrast"], 0).values()
     for before, after in zip(_pictures()["image"], made["image"], strict=True):
         assert np.asarray(after).std() == pytest.approx(0.2 * np.asarray(before).std(), rel=0.05)
 
@@ -41,7 +41,7 @@ def test_contrast_is_a_fifth():
 def test_texts_keep_their_words():
     words = " ".join(["transfer"] * 200)
     rows = Dataset.from_dict({"text": [words], "label": [0]})
-    made = shifted(_task("text-classification"), rows, ["typos", "casing"], 0)
+    made = corrupted(_task("text-classification"), rows, ["typos", "casing"], 0)
     typos = made["test-typos"]["text"][0].split()
     wrong = [word for word in typos if word != "transfer"]
     assert len(typos) == 200 and 5 < len(wrong) < 40 and all(sorted(w) == sorted("transfer") for w in wrong)
@@ -53,9 +53,9 @@ def test_recordings(name, length, tmp_path):
     cell = tiny._cell("audio", 1, tmp_path)
     rows = Dataset.from_dict({"audio": [{"bytes": None, "path": cell}], "label": [0]})
     rows = rows.cast_column("audio", Audio(decode=False))
-    (made,) = shifted(_task("audio-classification"), rows, [name], 0).values()
+    (made,) = corrupted(_task("audio-classification"), rows, [name], 0).values()
     before, rate = features.open_audio(cell)
-    after, same = features.open_audio(features.place(made["audio"][0]))
+    after, same = features.open_audio(features.location(made["audio"][0]))
     assert same == rate and len(after) == pytest.approx(length * len(before), abs=2) and abs(after).max() <= 1
     if name == "noise":
         ratio = 10 * np.log10(before.var() / (after - before).var())
@@ -64,7 +64,7 @@ def test_recordings(name, length, tmp_path):
 
 def test_a_shift_of_another_kind_is_refused():
     with pytest.raises(RecipeError, match="has no shift 'blurr'; did you mean 'blur'"):
-        check_shifts(_task("image-classification"), ["noise", "blurr"])
+        check_corruptions(_task("image-classification"), ["noise", "blurr"])
 
 
 def test_every_variant_is_scored_under_the_shifts(tmp_path):

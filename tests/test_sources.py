@@ -10,7 +10,7 @@ from hftransfer.core import plugins
 from hftransfer.core.errors import DataError, HubError, RecipeError
 from hftransfer.data.load import load_rows
 from hftransfer.evaluation.scoring import check_metrics
-from hftransfer.models.checkpoint import find
+from hftransfer.models.checkpoint import find_checkpoint
 from hftransfer.recipe.loader import parse_recipe
 
 
@@ -138,7 +138,7 @@ def test_the_hub_out_of_reach_is_said_at_once(monkeypatch):
     with pytest.raises(HubError, match="cannot be reached"):
         plugins.load("sources", "hub")(id="someone/nothing").resolve()
     with pytest.raises(HubError, match="no local directory"):
-        find("someone/nothing")
+        find_checkpoint("someone/nothing")
     with pytest.raises(RecipeError, match="did you mean 'accuracy'"):
         check_metrics(["accurcy"])
     assert time.monotonic() - start < 5

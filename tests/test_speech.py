@@ -9,7 +9,7 @@ from datasets import Dataset
 from hftransfer.core import features, plugins
 from hftransfer.core.errors import DataError, ModelError
 from hftransfer.data.load import load_rows
-from hftransfer.models.checkpoint import open_origin
+from hftransfer.models.checkpoint import resolve_checkpoint
 from hftransfer.recipe.loader import parse_recipe
 from hftransfer.recipe.schema import Model
 from hftransfer.runner.pipeline import run
@@ -93,7 +93,7 @@ def test_characters_that_training_lacks_are_counted_and_named(tmp_path):
     splits = load_rows(recipe.task, recipe.data, 0).splits
     known = splits["train"].filter(lambda row: "ž" not in row["text"])
     lacking = splits["train"].filter(lambda row: "ž" in row["text"])
-    origin = open_origin(task, Model(id=str(tiny.checkpoint(task, tmp_path / "tiny"))), known)
+    origin = resolve_checkpoint(task, Model(id=str(tiny.checkpoint(task, tmp_path / "tiny"))), known)
     task = task.know(processor=origin.processor)
     (warning,) = task.check({"train": known, "test": lacking}, origin.config)
     assert f"'ž' ({2 * len(lacking)})" in warning
@@ -115,7 +115,7 @@ def test_frames_of_no_character_are_blanks(tmp_path):
     task = check(_recipe(tmp_path, ROWS)).task
     known = task.processor.tokenizer.get_vocab()
     ids = np.array([[known[c] for c in ["e", "<unk>", "s", "<pad>", "s", "s", "|", "<unk>", "|", "n"]] + [-1]])
-    assert task.decide({"ids": ids}).tolist() == ["ess n"]
+    assert task.postprocess({"ids": ids}).tolist() == ["ess n"]
 
 
 def test_what_masks_are_wider_than_is_padded_for_training():
@@ -144,7 +144,7 @@ def test_an_empty_text_and_a_silent_recording_are_named(tmp_path):
         check(_recipe(tmp_path, [*ROWS, (0.5, " ")]))
     soundfile.write(tmp_path / "silence.wav", np.zeros(8000), 16000)
     audio = (np.zeros(8000, np.float32), 16000)
-    assert "silence" in _audio.fault({"audio": audio}, silent=False) and _audio.fault({"audio": audio}) is None
+    assert "silence" in _audio.row_fault({"audio": audio}, silent=False) and _audio.row_fault({"audio": audio}) is None
 
 
 def test_whisper_is_made_from_a_config_with_a_tokenizer_of_the_training_text(tmp_path):

@@ -22,7 +22,7 @@ from hftransfer.models.weights import load_model
 from hftransfer.recipe.loader import parse_recipe
 from hftransfer.runner.pipeline import run
 from hftransfer.runner.plan import check
-from hftransfer.strategies import Ground
+from hftransfer.strategies import TrainingContext
 from hftransfer.training.trainer import arguments, train
 
 
@@ -40,7 +40,9 @@ def test_a_probe_on_kept_features_answers_as_the_whole_model(family, tmp_path):
     with torch.no_grad():
         before = model(**batch)
     probe = plugins.load("strategies", "linear_probe")()
-    kept = probe.keep(probe.prepare(model), Ground(None, {}, Encoded({"train": rows}, collate), tmp_path, None))
+    kept = probe.keep(
+        probe.prepare(model), TrainingContext(None, {}, Encoded({"train": rows}, collate), tmp_path, None)
+    )
     names = set(kept.splits["train"].column_names)
     assert names - {"labels"} and all(name.startswith("kept_") for name in names - {"labels"})
     with torch.no_grad():
@@ -259,7 +261,7 @@ def test_the_last_layers_alone_train():
 
 
 def test_rates_fall_by_depth():
-    rates = plugins.load("strategies", "layer_decay")(decay=0.5).rates(_peft.model("bert"))
+    rates = plugins.load("strategies", "layer_decay")(decay=0.5).learning_rate_factors(_peft.model("bert"))
     assert rates["classifier.weight"] == 1 and rates["bert.encoder.layer.1.output.dense.bias"] == 0.5
     assert rates["bert.embeddings.word_embeddings.weight"] == 0.125
 
@@ -286,7 +288,7 @@ def test_rates_reach_the_optimizer():
     from hftransfer.training.trainer import _spread_rates
 
     model = _peft.model("bert")
-    rates = plugins.load("strategies", "layer_decay")(decay=0.5).rates(model)
+    rates = plugins.load("strategies", "layer_decay")(decay=0.5).learning_rate_factors(model)
     optimizer = torch.optim.AdamW([{"params": list(model.parameters()), "weight_decay": 0.1}], lr=1.0)
     _spread_rates(optimizer, model, rates)
     found = {id(p): group for group in optimizer.param_groups for p in group["params"]}
@@ -337,8 +339,8 @@ def test_soft_targets_are_those_of_the_paper():
     distill = plugins.load("strategies", "distill")(teacher="anyone", temperature=2)
     torch.manual_seed(0)
     mine, theirs = torch.randn(2, 3, requires_grad=True), torch.randn(2, 3)
-    chances = (theirs / 2).softmax(dim=1)
-    expected = 4 * (chances * (chances.log() - (mine / 2).log_softmax(dim=1))).sum(dim=1).mean()
+    probabilities = (theirs / 2).softmax(dim=1)
+    expected = 4 * (probabilities * (probabilities.log() - (mine / 2).log_softmax(dim=1))).sum(dim=1).mean()
     torch.testing.assert_close(distill._soft(torch, mine, theirs, None), expected)
     for kind in ("single_label_classification", "multi_label_classification", "regression"):
         same = distill._soft(torch, theirs, theirs, kind)

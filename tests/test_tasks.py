@@ -16,7 +16,7 @@ from hftransfer.recipe.loader import parse_recipe
 from hftransfer.reporting.tables import score_table
 from hftransfer.runner.pipeline import run
 from hftransfer.runner.plan import check
-from hftransfer.runner.stages import _sound
+from hftransfer.runner.stages import _check_finite
 
 
 def _rows(*labels):
@@ -81,18 +81,18 @@ def test_a_metric_loads_from_disk_and_tells_good_from_bad(name):
 
 def test_the_majority_answers_alike_for_every_row():
     task = plugins.load("tasks", "text-classification")(problem_type="single_label_classification")
-    outputs = np.stack([task.constant(np.array([2, 1, 2, 0]))["logits"]] * 3)
-    assert task.decide({"logits": outputs}).tolist() == [2, 2, 2]
+    outputs = np.stack([task.majority_baseline(np.array([2, 1, 2, 0]))["logits"]] * 3)
+    assert task.postprocess({"logits": outputs}).tolist() == [2, 2, 2]
 
 
 def test_training_sees_crops_and_flips_of_an_image_in_its_own_size():
     row = {"pixel_values": np.arange(3 * 8 * 12, dtype="float32").reshape(3, 8, 12), "labels": 1}
-    assert not plugins.load("tasks", "image-classification")().varies
-    cropped = plugins.load("tasks", "image-classification")(crop=0.2).vary(row, np.random.default_rng(1))
+    assert not plugins.load("tasks", "image-classification")().augments
+    cropped = plugins.load("tasks", "image-classification")(crop=0.2).augment(row, np.random.default_rng(1))
     assert cropped["pixel_values"].shape == (3, 8, 12) and cropped["labels"] == 1
     assert not np.array_equal(cropped["pixel_values"], row["pixel_values"])
     flip = plugins.load("tasks", "image-classification")(flip=True)
-    seen = {flip.vary(row, np.random.default_rng(seed))["pixel_values"][0, 0, 0] for seed in range(8)}
+    seen = {flip.augment(row, np.random.default_rng(seed))["pixel_values"][0, 0, 0] for seed in range(8)}
     assert seen == {0.0, 11.0}
 
 
@@ -121,15 +121,15 @@ def test_texts_that_are_cut_are_told_of(tmp_path):
 
 def test_training_that_has_diverged_ends_with_a_sentence():
     with pytest.raises(ModelError, match="'full' has diverged"):
-        _sound({"test/logits": np.full((3, 2), np.nan)}, "full")
+        _check_finite({"test/logits": np.full((3, 2), np.nan)}, "full")
     padded = {"test/logits": np.array([[0.5, np.nan]]), "test/ids": np.array([[1, -1]])}
-    assert _sound(padded, "full") is padded
+    assert _check_finite(padded, "full") is padded
 
 
 def test_a_model_that_has_diverged_gets_no_score_for_it():
     task = plugins.load("tasks", "fill-mask")()
     outputs = {"losses": np.array([[np.nan, np.nan], [0.5, np.nan]]), "right": np.array([[0, 0], [1, -1]])}
-    decided = task.decide(outputs)
+    decided = task.postprocess(outputs)
     assert np.isnan(decided[0, 0]) and decided[:, 1].tolist() == [2, 1] and decided[1].tolist() == [0.5, 1, 1]
 
 

@@ -16,7 +16,7 @@ _FROM = "paths in a table count from the working directory"
 CATEGORIES = ("category", "categories", "category_id", "label", "labels", "id")
 
 
-def read(kind: Kind, role: str, cell: Any) -> tuple[Any, bytes]:
+def read_value(kind: Kind, role: str, cell: Any) -> tuple[Any, bytes]:
     """A cell's value, and bytes that are equal for equal contents.
 
     Raises:
@@ -28,7 +28,7 @@ def read(kind: Kind, role: str, cell: Any) -> tuple[Any, bytes]:
     return _READERS[kind](role, cell)
 
 
-def cast(kind: Kind, role: str, rows: Any, decode: bool) -> Any:
+def cast_column(kind: Kind, role: str, rows: Any, decode: bool) -> Any:
     """The rows with a column of the kind's type; images as pictures, or as their bytes. Recordings stay encoded."""
     import pyarrow
     from datasets import Audio, Features, Image, Value
@@ -65,7 +65,7 @@ def class_names(feature: Any) -> list[str] | None:
     return class_names(feature.feature) if found is None and hasattr(feature, "feature") else found
 
 
-def nameless(feature: Any, cell: Any) -> int | None:
+def unnamed_class(feature: Any, cell: Any) -> int | None:
     """A number within a cell which the data set names classes for, and not this one: -1, where a label is unknown."""
     if getattr(feature, "names", None) is not None:
         return cell if isinstance(cell, int) and not 0 <= cell < len(feature.names) else None
@@ -73,7 +73,7 @@ def nameless(feature: Any, cell: Any) -> int | None:
         parts = [(feature[key], cell[key]) for key in [key for key in CATEGORIES if key in feature][:1]]
     else:
         parts = [(feature.feature, one) for one in cell] if hasattr(feature, "feature") and cell else []
-    return next((it for it in (nameless(*part) for part in parts) if it is not None), None)
+    return next((it for it in (unnamed_class(*part) for part in parts) if it is not None), None)
 
 
 def rgb(picture: Any) -> Any:
@@ -139,7 +139,7 @@ def seconds(cell: Any) -> float:
     """How long a recording lasts, by its head alone."""
     import soundfile
 
-    where = place(cell)
+    where = location(cell)
     return float(soundfile.info(io.BytesIO(where) if isinstance(where, bytes) else where).duration)
 
 
@@ -150,7 +150,7 @@ def resample(samples: np.ndarray, rate: int, target: int) -> np.ndarray:
     return samples if rate == target else np.asarray(soxr.resample(samples, rate, target), dtype=np.float32)
 
 
-def place(cell: Any) -> Any:
+def location(cell: Any) -> Any:
     """Where an undecoded image or recording lies: its bytes, or else its path."""
     return cell["bytes"] or cell["path"] if isinstance(cell, dict) else cell
 
@@ -177,7 +177,7 @@ def _words(role: str, cell: Any) -> tuple[list[str], bytes]:
 
 def _image(_role: str, cell: Any) -> tuple[Any, bytes]:
     try:
-        picture = open_image(place(cell))
+        picture = open_image(location(cell))
     except DataError as error:
         raise _named(cell, error) from None
     return picture, f"{picture.size}".encode() + picture.tobytes()
@@ -185,7 +185,7 @@ def _image(_role: str, cell: Any) -> tuple[Any, bytes]:
 
 def _audio(_role: str, cell: Any) -> tuple[tuple[np.ndarray, int], bytes]:
     try:
-        samples, rate = open_audio(place(cell))
+        samples, rate = open_audio(location(cell))
     except DataError as error:
         raise _named(cell, error) from None
     return (samples, rate), f"{rate}".encode() + samples.tobytes()

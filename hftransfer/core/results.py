@@ -65,13 +65,13 @@ class ExportFacts(RuntimeFacts):
     """The model files in the variant's folder."""
     drop: Score | None = None
     """How much of the metric of `export.metric` is lost on the test rows, with a paired bootstrap's interval."""
-    farthest: list[tuple[int, float]] = []
+    largest_differences: list[tuple[int, float]] = []
     """The test rows whose outputs differ most, and by how much."""
     rejected: str | None = None
     """Why the variant is not shipped."""
 
 
-class Tried(Section):
+class SearchTrial(Section):
     """One scheme of the search that `export.quantization: auto` makes, on the validation rows."""
 
     score: float | None = None
@@ -81,13 +81,13 @@ class Tried(Section):
     bytes: int = 0
     p50_ms: float = 0.0
     """Median latency of one row, warm."""
-    spared: int = 0
+    excluded_nodes: int = 0
     """Nodes of the graph that stay decimal."""
     why: str | None = None
     """Why it is not what ships; None for what does."""
 
 
-class Speed(Section):
+class BenchmarkTiming(Section):
     """One way of running the model, at one batch size and number of threads."""
 
     variant: str
@@ -120,7 +120,7 @@ class Example(Section):
     """As `Task.show` gives it."""
 
 
-class Head(Section):
+class TaskHead(Section):
     """A further head of a run of several tasks; its own record lies in `heads/NAME`."""
 
     task: str
@@ -149,13 +149,13 @@ class RunResult(Section):
     """Group of the test rows (role `group`) -> variant -> the headline metric on its rows alone."""
     calibration_error: dict[str, float] = {}
     """Variant -> expected calibration error on test; of tasks with one class a row."""
-    drift: list[float] = []
+    feature_similarity: list[float] = []
     """Similarity (CKA) of each block's features in the checkpoint and in the tuned model, from the input on."""
     steps: dict[str, RuntimeFacts] = {}
     """Variant between the steps of `compress` -> its size and speed."""
     source: dict[str, Score] = {}
     """Accuracy on the rows of `evaluation.source`: `before` and `after` the training, and what is `lost`, paired."""
-    heads: dict[str, Head] = {}
+    heads: dict[str, TaskHead] = {}
     """Name -> a further head of the same encoder."""
     parameters: dict[str, int]
     """`all` and `trainable`."""
@@ -167,7 +167,7 @@ class RunResult(Section):
     """Largest resident memory of the process."""
     exports: dict[str, ExportFacts]
     """Exported variant (`onnx`, `onnx-int8`) -> its facts."""
-    tried: dict[str, Tried] = {}
+    tried: dict[str, SearchTrial] = {}
     """Scheme -> what the search found of it, in the order in which it was tried."""
     pytorch: RuntimeFacts
     """The same of the tuned model in PyTorch."""
@@ -187,7 +187,7 @@ class RunResult(Section):
     """Python that answers without Transformers, for the card; empty where there is none."""
     examples: list[str] = []
     """A few test inputs, where they are texts."""
-    cards: dict[str, dict[str, Any]] = {}
+    hub_cards: dict[str, dict[str, Any]] = {}
     """Hub id -> `private`, and `license` and `language` (codes) as the cards of checkpoint and data tell them."""
     auto_model: str = ""
     """The Auto class of Transformers that loads the model."""

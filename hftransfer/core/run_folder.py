@@ -21,7 +21,7 @@ _LOCK, _WORK = "lock", "work"
 _PARTIAL, _REPLACED, _DROPPED = ".partial", ".replaced", ".dropped"
 
 
-class Workspace:
+class RunFolder:
     """`NAME.partial` while the run goes on, `NAME` when it is finished.
 
     Under several processes the main one writes and the others wait; each calls the same methods in the same order.
@@ -34,7 +34,7 @@ class Workspace:
         self.out = out
         self.state = state
         self.folder = out.with_name(out.name + _PARTIAL)
-        self.kept = self.folder / _WORK
+        self.work_folder = self.folder / _WORK
 
     def refuse(self, recipe: dict[str, Any], *, resume: bool, overwrite: bool) -> Path | None:
         """Say before any work what would only be found after it; the `result.json` of a run that is already finished.
@@ -44,7 +44,7 @@ class Workspace:
         """
         _refuse_place(self.out)
         if self.state.is_main_process:
-            settle(self.out)
+            recover(self.out)
         self.state.wait_for_everyone()
         result = self.out / "result.json"
         if self.out.exists() and not result.is_file():
@@ -90,7 +90,7 @@ class Workspace:
             )
 
     @contextmanager
-    def open(self, recipe: str, *, overwrite: bool) -> Iterator["Workspace"]:
+    def open(self, recipe: str, *, overwrite: bool) -> Iterator["RunFolder"]:
         """Hold the folder for this run alone; a mistake of the user's that comes up in a fresh one removes it.
 
         Raises:
@@ -109,29 +109,29 @@ class Workspace:
                 for path in self.folder.iterdir():
                     if path.name != _LOCK:
                         shutil.rmtree(path) if path.is_dir() else path.unlink()
-                write(self.folder / "recipe.yaml", recipe)
+                write_text(self.folder / "recipe.yaml", recipe)
             self.state.wait_for_everyone()
             try:
                 yield self
             except HFTransferError:
                 # What was trained is not thrown away for what was to be made of it.
-                if fresh and not any(self.kept.glob("*/history.json")):
+                if fresh and not any(self.work_folder.glob("*/history.json")):
                     shutil.rmtree(self.folder)
                 raise
 
     def arrays(self, name: str, make: Callable[[], dict[str, np.ndarray]] | None = None) -> dict[str, np.ndarray]:
         """Arrays that are computed once in the life of the run; `make` may need all processes."""
-        return arrays_once(self.kept / f"{name}.npz", make, self.state)
+        return arrays_once(self.work_folder / f"{name}.npz", make, self.state)
 
     def record(self, name: str, make: Callable[[], Any]) -> Any:
         """What JSON can hold, made once in the life of the run; `make` may be a training of many processes."""
-        path = self.kept / f"{name}.json"
+        path = self.work_folder / f"{name}.json"
         if _there(path, self.state):
             return json.loads(path.read_text(encoding="utf-8"))
         made = make()
         if self.state.is_main_process:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write(path, json.dumps(made))
+            write_text(path, json.dumps(made))
         # What was measured differs between processes; all go on from the same.
         self.state.wait_for_everyone()
         return json.loads(path.read_text(encoding="utf-8"))
@@ -140,7 +140,7 @@ class Workspace:
         """A directory of the run, made once by the main process, whole or not at all."""
         path = self.folder / name
         if self.state.is_main_process:
-            whole(path, make)
+            atomic_directory(path, make)
         self.state.wait_for_everyone()
         return path
 
@@ -157,12 +157,12 @@ class Workspace:
             costs = self.costs()
             for kind, value in spent.items():
                 costs[kind][stage] = costs[kind].get(stage, 0.0) + value
-            self.kept.mkdir(parents=True, exist_ok=True)
-            write(self.kept / "costs.json", json.dumps(costs))
+            self.work_folder.mkdir(parents=True, exist_ok=True)
+            write_text(self.work_folder / "costs.json", json.dumps(costs))
 
     def costs(self) -> dict[str, dict[str, float]]:
         """`seconds` and `energy` (Wh) of every stage, over all the times that the run was continued."""
-        path = self.kept / "costs.json"
+        path = self.work_folder / "costs.json"
         return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {"seconds": {}, "energy": {}}
 
     def finish(self) -> Path:
@@ -170,12 +170,12 @@ class Workspace:
         dropped = self.out.with_name(self.out.name + _DROPPED)
         shutil.rmtree(dropped, ignore_errors=True)
         # From here on the run is finished, whatever happens to this process: `settle` does the rest.
-        self.kept.rename(dropped)
-        settle(self.out)
+        self.work_folder.rename(dropped)
+        recover(self.out)
         return self.out
 
 
-def settle(out: Path) -> None:
+def recover(out: Path) -> None:
     """Give a finished run its name, where the process that finished it was killed before it could."""
     folder, replaced, dropped = (out.with_name(out.name + end) for end in (_PARTIAL, _REPLACED, _DROPPED))
     if (folder / "result.json").is_file() and not (folder / _WORK).exists():
@@ -189,7 +189,7 @@ def settle(out: Path) -> None:
             shutil.rmtree(rest, ignore_errors=True)
 
 
-def whole(path: Path, make: Callable[[Path], Any]) -> None:
+def atomic_directory(path: Path, make: Callable[[Path], Any]) -> None:
     """A directory that is there whole or not at all."""
     if path.is_dir():
         return
@@ -254,12 +254,12 @@ def arrays_once(path: Path, make: Callable[[], dict[str, np.ndarray]] | None, st
         return dict(file)
 
 
-def packed(outputs: dict[str, dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+def flatten_outputs(outputs: dict[str, dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """Outputs by split, or by variant, as one file holds them: `split.name` -> array."""
     return {f"{key}.{name}": array for key, arrays in outputs.items() for name, array in arrays.items()}
 
 
-def unpacked(arrays: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
+def nest_outputs(arrays: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
     """The same the other way."""
     found: dict[str, dict[str, np.ndarray]] = {}
     for key, array in arrays.items():
@@ -273,7 +273,7 @@ def dump_yaml(recipe: dict[str, Any]) -> str:
     return yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=120)
 
 
-def write(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
     """A text file, whole or not at all."""
     partial = path.with_name(path.name + ".partial")
     partial.write_text(text, encoding="utf-8")

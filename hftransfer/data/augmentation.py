@@ -12,7 +12,7 @@ import numpy as np
 
 from hftransfer.core.errors import RecipeError
 from hftransfer.core.plugins import nearest
-from hftransfer.data.encode import Vary
+from hftransfer.data.encode import Augment
 from hftransfer.data.mixup import INPUTS, MIXES
 from hftransfer.tasks import Task
 
@@ -138,7 +138,7 @@ def operations(task: Task, wanted: str | list[str]) -> list[str]:
     return [name for name in wanted if name in known]
 
 
-def augmented(task: Task, wanted: str | list[str]) -> Vary | None:
+def augmenter(task: Task, wanted: str | list[str]) -> Augment | None:
     """What changes an encoded row: the task's own variation, then each operation on every other row; None for none."""
     names = operations(task, wanted)
     if not names:
@@ -147,15 +147,15 @@ def augmented(task: Task, wanted: str | list[str]) -> Vary | None:
     words = known is _WORDS
     fixed = task.processor.all_special_ids if words else []
 
-    def vary(row: dict[str, Any], draw: Draw) -> dict[str, Any]:
-        row = task.vary(row, draw) if task.varies else row
+    def augment(row: dict[str, Any], draw: Draw) -> dict[str, Any]:
+        row = task.augment(row, draw) if task.augments else row
         for name in names:
             if draw.random() < 0.5:
                 change = known[name]
                 row = row | (_of_tokens(row, change, draw, fixed) if words else _of_array(row, change, draw))
         return row
 
-    return vary
+    return augment
 
 
 def _of_array(row: dict[str, Any], change: Change, draw: Draw) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def _heard(change: Callable[[np.ndarray, int, Draw], np.ndarray]) -> Callable[[A
     def of_cell(cell: Any, draw: Draw) -> Any:
         import soundfile
 
-        samples, rate = features.open_audio(features.place(cell))
+        samples, rate = features.open_audio(features.location(cell))
         buffer = io.BytesIO()
         changed = change(samples, rate, draw)
         soundfile.write(buffer, changed / max(1.0, np.abs(changed).max()), rate, format="WAV", subtype="FLOAT")
@@ -114,7 +114,7 @@ _SHIFTS: dict[str, dict[str, Callable[[Any, Draw], Any]]] = {
 }
 
 
-def check_shifts(task: Task, names: Iterable[str]) -> None:
+def check_corruptions(task: Task, names: Iterable[str]) -> None:
     """Every name is a shift of what the task's inputs are.
 
     Raises:
@@ -130,7 +130,7 @@ def _inputs(task: Task) -> dict[str, str]:
     return {role: kind for role, kind in task.columns.items() if role not in task.targets and kind in _SHIFTS}
 
 
-def shifted(task: Task, rows: Any, names: Iterable[str], seed: int) -> dict[str, Any]:
+def corrupted(task: Task, rows: Any, names: Iterable[str], seed: int) -> dict[str, Any]:
     """`test-NAME` -> the test rows under the shift; what is drawn for a row depends on seed and row alone."""
 
     def under(name: str) -> Any:

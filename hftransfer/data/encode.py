@@ -9,9 +9,9 @@ import numpy as np
 
 from hftransfer.tasks import Batch, Task
 
-Vary = Callable[[dict[str, Any], np.random.Generator], dict[str, Any]]
+Augment = Callable[[dict[str, Any], np.random.Generator], dict[str, Any]]
 
-KEEP_BYTES = 4 * 2**30
+MAX_CACHE_BYTES = 4 * 2**30
 """More than this is not kept on disk."""
 
 
@@ -21,18 +21,18 @@ class Encoded:
 
     splits: dict[str, Any]
     collate: Callable[[list[dict[str, Any]]], Batch]
-    vary: Vary | None = None
+    augment: Augment | None = None
     """What training does to a row, anew in each epoch; the rows of such a training split have a column `row`."""
 
 
-def encode(task: Task, splits: dict[str, Any], folder: Path, augment: Vary | None = None) -> Encoded:
+def encode(task: Task, splits: dict[str, Any], folder: Path, augment: Augment | None = None) -> Encoded:
     """Encode all rows; arrays of one shape are declared as such, so that reading them back costs no conversion.
 
     `augment` stands in the place of the task's own variation of training rows.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    vary = augment or (task.vary if task.varies else None)
-    if vary and "train" in splits:
+    augment = augment or (task.augment if task.augments else None)
+    if augment and "train" in splits:
         numbered = splits["train"].add_column("row", np.arange(len(splits["train"])))
         splits = splits | {"train": numbered}
 
@@ -41,13 +41,15 @@ def encode(task: Task, splits: dict[str, Any], folder: Path, augment: Vary | Non
 
     # Rows that are packed for training have to be there.
     may_be_lazy = type(task).packed is Task.packed
-    if may_be_lazy and sum(_bytes(task, rows) for rows in splits.values()) > KEEP_BYTES:
+    if may_be_lazy and sum(_bytes(task, rows) for rows in splits.values()) > MAX_CACHE_BYTES:
         lazy = {name: rows.with_transform(function) for name, rows in splits.items()}
-        return Encoded(lazy, _plain(task.collator()), vary)
-    kept = {name: keep(rows, function, folder / f"{name}.arrow", f"encoding {name}") for name, rows in splits.items()}
+        return Encoded(lazy, _plain(task.collator()), augment)
+    kept = {
+        name: cache_rows(rows, function, folder / f"{name}.arrow", f"encoding {name}") for name, rows in splits.items()
+    }
     if "train" in kept:
         kept["train"] = task.packed(kept["train"])
-    return Encoded(kept, _plain(task.collator()), vary)
+    return Encoded(kept, _plain(task.collator()), augment)
 
 
 def _bytes(task: Task, rows: Any) -> float:
@@ -62,7 +64,9 @@ def _plain(collate: Callable[[list[dict[str, Any]]], Batch]) -> Callable[[list[d
     return lambda rows: collate([{name: cell for name, cell in row.items() if name != "row"} for row in rows])
 
 
-def keep(rows: Any, function: Callable[[dict[str, list[Any]]], dict[str, list[Any]]], file: Path, what: str) -> Any:
+def cache_rows(
+    rows: Any, function: Callable[[dict[str, list[Any]]], dict[str, list[Any]]], file: Path, what: str
+) -> Any:
     """`function` of all rows, computed once into an Arrow file that is there whole or not at all.
 
     Under several processes the main one computes; all of them have to call this.

@@ -12,7 +12,16 @@ from hftransfer.core import features
 from hftransfer.core.errors import DataError
 from hftransfer.core.plugins import nearest
 from hftransfer.core.results import DataFacts
-from hftransfer.data.splits import GROUP, balanced, draw, named, parts, remove_duplicates, some, split
+from hftransfer.data.splits import (
+    GROUP,
+    balanced,
+    draw_shots,
+    remove_duplicates,
+    sample_rows,
+    source_splits,
+    split,
+    split_sizes,
+)
 from hftransfer.recipe.schema import Data
 from hftransfer.tasks import Task
 
@@ -41,7 +50,7 @@ def load_rows(task: Task, data: Data, seed: int) -> Rows:
     """
     source = data.source.load()
     bare = data.unlabelled if data.unlabelled != "rest" else None
-    wanted = [s for s in (data.splits.train, *named(data, source).values(), bare) if s]
+    wanted = [s for s in (data.splits.train, *source_splits(data, source).values(), bare) if s]
     for name in wanted:
         if name not in source:
             raise DataError(f"the source has no split '{name}'; {nearest(name, source)}")
@@ -50,7 +59,7 @@ def load_rows(task: Task, data: Data, seed: int) -> Rows:
     skipped: dict[str, int] = {}
     for name in wanted:
         columns = [role for role in [*task.columns, GROUP] if name != bare or role not in (*task.targets, GROUP)]
-        given = some(source[name], data.max_rows, seed)
+        given = sample_rows(source[name], data.max_rows, seed)
         raw[name] = _called(task, _to_roles(task, given, data.columns, name, columns), data.names)
         raw[name], hashes[name], skipped[name] = _clean(task, raw[name], name, data.on_error)
     task = task.resolve(raw[data.splits.train])
@@ -61,7 +70,7 @@ def load_rows(task: Task, data: Data, seed: int) -> Rows:
     splits = {name: raw[origin].select(rows) for name, (origin, rows) in places.items() if name != "unlabelled"}
     _refuse_empty(splits, removed)
     if data.shots is not None:
-        kept = draw(task, splits["train"], data.shots, seed)
+        kept = draw_shots(task, splits["train"], data.shots, seed)
         splits["train"] = splits["train"].select(kept)
         origin, numbers = places["train"]
         places["train"] = (origin, [numbers[i] for i in kept])
@@ -87,7 +96,7 @@ def load_rows(task: Task, data: Data, seed: int) -> Rows:
         classes=classes,
     )
     indexed = {name: task.index(rows) for name, rows in splits.items()}
-    return Rows(task, indexed | unlabelled, facts, parts(data, source))
+    return Rows(task, indexed | unlabelled, facts, split_sizes(data, source))
 
 
 def _refuse_empty(splits: dict[str, Any], removed: dict[str, int]) -> None:
@@ -183,7 +192,7 @@ _ON = {"1": True, "1.0": True, "true": True, "yes": True, "0": False, "0.0": Fal
 def _joined(rows: Any, columns: list[str]) -> list[str]:
     """One text of several, such as a title and what stands below it, each on a line of its own."""
     cells = zip(*(rows[column][:] for column in columns), strict=True)
-    return ["\n".join(str(part) for part in parts if part is not None) for parts in cells]
+    return ["\n".join(str(part) for part in split_sizes if part is not None) for split_sizes in cells]
 
 
 def _marked(rows: Any, columns: list[str], split: str) -> list[list[str]]:
@@ -205,7 +214,7 @@ _ELSEWHERE = "data.splits can name another split, or a part of the training rows
 def _clean(task: Task, rows: Any, split: str, on_error: str) -> tuple[Any, list[str], int]:
     """Readable rows, the hash of each one's inputs, and how many were left out."""
     for role in rows.column_names:
-        rows = features.cast(_kind(task, role), role, rows, decode=False)
+        rows = features.cast_column(_kind(task, role), role, rows, decode=False)
     good: list[int] = []
     hashes: list[str] = []
     bad: list[tuple[int, str]] = []
@@ -224,7 +233,7 @@ def _clean(task: Task, rows: Any, split: str, on_error: str) -> tuple[Any, list[
     if not good:
         raise DataError(f"split '{split}' is empty" + (f": {bad[0][1]} ({_ELSEWHERE})" if bad else ""))
     for role in rows.column_names:
-        rows = features.cast(_kind(task, role), role, rows, decode=True)
+        rows = features.cast_column(_kind(task, role), role, rows, decode=True)
     return rows.select(good), hashes, len(bad)
 
 
@@ -246,12 +255,12 @@ def _examine(task: Task, row: dict[str, Any], types: Any) -> str:
         blank = cell is None or (isinstance(cell, str) and _kind(task, role) == "label" and not cell.strip())
         if blank and (role in task.may_be_empty or role == GROUP):
             continue
-        if role in task.targets - task.optional and (unknown := features.nameless(types[role], cell)) is not None:
+        if role in task.targets - task.optional and (unknown := features.unnamed_class(types[role], cell)) is not None:
             raise DataError(f"the {role} {unknown} is none of the classes that the data set names")
-        values[role], content = features.read(_kind(task, role), role, None if blank else cell)
+        values[role], content = features.read_value(_kind(task, role), role, None if blank else cell)
         if role not in task.targets and role != GROUP:
             digest.update(content)
-    if fault := task.fault(values):
+    if fault := task.check_row(values):
         raise DataError(fault)
     return digest.hexdigest()
 

@@ -46,7 +46,7 @@ MIXES: dict[str, dict[str, Mix]] = {
 INPUTS = ("pixel_values", "input_values", "input_features")
 
 
-def check_mixing(task: Task, wanted: str | list[str]) -> list[str]:
+def mixup_operations(task: Task, wanted: str | list[str]) -> list[str]:
     """Which mixes of the wanted operations a training makes, one of them a batch.
 
     Raises:
@@ -58,11 +58,11 @@ def check_mixing(task: Task, wanted: str | list[str]) -> list[str]:
     return names
 
 
-def mix(task: Task, model: Any, wanted: str | list[str]) -> None:
+def install_mixup(task: Task, model: Any, wanted: str | list[str]) -> None:
     """Let a model that is about to train see mixed rows, and have the loss of both labels."""
     import torch
 
-    mixes = [MIXES[task.name][name] for name in check_mixing(task, wanted)]
+    mixes = [MIXES[task.name][name] for name in mixup_operations(task, wanted)]
     if not mixes:
         return
     made: list[tuple[Any, float]] = []

@@ -13,7 +13,7 @@ GROUP = "group"
 """A role of every task that a data set need not have: where a row comes from (a hospital, a speaker, a dialect)."""
 
 
-def named(data: Data, source: dict[str, Any]) -> dict[str, str | None]:
+def source_splits(data: Data, source: dict[str, Any]) -> dict[str, str | None]:
     """Split -> the source's split that it is, or None where it is a part of the training rows."""
     given = {"validation": data.splits.validation, "test": data.splits.test}
     own = {name: name if name in source and name != data.splits.train else None for name in given}
@@ -22,13 +22,16 @@ def named(data: Data, source: dict[str, Any]) -> dict[str, str | None]:
     }
 
 
-def parts(data: Data, source: dict[str, Any]) -> dict[str, str | int | float]:
+def split_sizes(data: Data, source: dict[str, Any]) -> dict[str, str | int | float]:
     """`test` and `validation`: the source's split that each is, or how much of the training rows becomes it."""
-    given, sizes = named(data, source), {"test": data.splits.test or 0.2, "validation": data.splits.validation or 0.1}
+    given, sizes = (
+        source_splits(data, source),
+        {"test": data.splits.test or 0.2, "validation": data.splits.validation or 0.1},
+    )
     return {name: given[name] or size for name, size in sizes.items()}
 
 
-def some(rows: Any, most: int | None, seed: int) -> Any:
+def sample_rows(rows: Any, most: int | None, seed: int) -> Any:
     """The rows, or as many of them as asked for, drawn by the seed, in their order."""
     if most is None or most >= len(rows):
         return rows
@@ -44,7 +47,9 @@ def balanced(task: Task, rows: Any) -> Any:
     for row, group in enumerate(groups):
         places.setdefault(group, []).append(row)
     most = max(map(len, places.values()))
-    return rows.select(sorted(row for some in places.values() for row in (some * -(-most // len(some)))[:most]))
+    return rows.select(
+        sorted(row for sample_rows in places.values() for row in (sample_rows * -(-most // len(sample_rows)))[:most])
+    )
 
 
 def split(
@@ -55,7 +60,7 @@ def split(
     pool = list(range(len(raw[train])))
     groups, names = task.groups(raw[train]), task.named(raw[train])
     places: dict[str, tuple[str, list[int]]] = {}
-    for name, size in parts(data, source).items():
+    for name, size in split_sizes(data, source).items():
         if isinstance(size, str):
             places[name] = (size, list(range(len(raw[size]))))
             continue
@@ -134,7 +139,7 @@ def remove_duplicates(places: dict[str, tuple[str, list[int]]], hashes: dict[str
     return removed
 
 
-def draw(task: Task, rows: Any, shots: int, seed: int) -> list[int]:
+def draw_shots(task: Task, rows: Any, shots: int, seed: int) -> list[int]:
     """The first `shots` rows of each class in an order drawn by the seed."""
     groups = task.groups(rows)
     if groups is None:

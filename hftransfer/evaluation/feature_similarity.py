@@ -16,7 +16,7 @@ ROWS = 64
 """Test rows that both models read."""
 
 
-def drift(task: Task, before: Any, after: Any, encoded: Encoded) -> list[float]:
+def feature_similarity(task: Task, before: Any, after: Any, encoded: Encoded) -> list[float]:
     """The similarity of each block's output in two models, 1 where it is the same up to a rotation; empty where the
     two have not the same blocks.
     """

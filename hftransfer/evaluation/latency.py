@@ -16,7 +16,9 @@ _TIMED = {1: 40, 8: 15}
 _WARM, _LEAST, _ENOUGH = 3, 5, 5.0
 
 
-def runtime(task: Task, model: Any, encoded: Encoded, size: int, what: str, split: str = "test") -> RuntimeFacts:
+def measure_latency(
+    task: Task, model: Any, encoded: Encoded, size: int, what: str, split: str = "test"
+) -> RuntimeFacts:
     """Latency of batches of 1 and 8 rows of a split, warm, and `size`, the bytes of the weights.
 
     The median of 40 (of 15) calls; of fewer where they take more than five seconds.
@@ -44,7 +46,7 @@ def runtime(task: Task, model: Any, encoded: Encoded, size: int, what: str, spli
     return RuntimeFacts(bytes=size, p50_ms=p50, p95_ms=p95, p50_ms_batch8=p50_8, p95_ms_batch8=p95_8)
 
 
-def in_turns(task: Task, models: Sequence[Any], encoded: Encoded, split: str) -> list[float]:
+def paired_latency(task: Task, models: Sequence[Any], encoded: Encoded, split: str) -> list[float]:
     """Median milliseconds of a call of each model on one row of a split.
 
     The models take turns of five calls, of which the first is not counted: what else the machine does, and what the

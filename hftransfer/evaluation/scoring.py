@@ -25,9 +25,9 @@ class Metric:
     module: Any
 
     @property
-    def of_chances(self) -> bool:
+    def needs_probabilities(self) -> bool:
         """Whether it compares the chances of the classes, and not what was decided."""
-        return bool(getattr(self.module, "chances", False))
+        return bool(getattr(self.module, "needs_probabilities", False))
 
     def __call__(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, float]:
         """Name -> value, the metric itself first."""
@@ -61,7 +61,7 @@ class Scorer:
     seed: int
 
     def resample(
-        self, predictions: np.ndarray, references: np.ndarray, chances: np.ndarray | None = None
+        self, predictions: np.ndarray, references: np.ndarray, probabilities: np.ndarray | None = None
     ) -> dict[str, np.ndarray]:
         """Metric -> its value on all rows, then on each resample of them.
 
@@ -69,15 +69,15 @@ class Scorer:
         """
         found: dict[str, np.ndarray] = {}
         for metric in self.metrics:
-            said = chances if metric.of_chances else predictions
+            said = probabilities if metric.needs_probabilities else predictions
             if said is None:
                 raise TypeError(f"'{metric.name}' compares chances of classes, and there are none")
             found |= metric.values(said, references, self._draws(len(references)))
         return found
 
-    def judge(self, task: Task, outputs: Outputs, references: np.ndarray) -> dict[str, np.ndarray]:
+    def evaluate(self, task: Task, outputs: Outputs, references: np.ndarray) -> dict[str, np.ndarray]:
         """`resample` of what a task makes of a model's outputs."""
-        return self.resample(task.decide(outputs), references, task.chances(outputs))
+        return self.resample(task.postprocess(outputs), references, task.probabilities(outputs))
 
     def _draws(self, count: int) -> Iterator[np.ndarray]:
         rng, most = np.random.default_rng(self.seed), max(1, _DRAWN_AT_ONCE // count)
@@ -113,7 +113,7 @@ def check_metrics(names: list[str]) -> None:
             raise RecipeError(f"evaluation.metrics: '{name}' is no metric of hftransfer, and {error}; {near}") from None
 
 
-def check_fit(name: str, task: Task, splits: dict[str, Any]) -> None:
+def check_metric(name: str, task: Task, splits: dict[str, Any]) -> None:
     """Make sure that a metric can compare what the task predicts, by the references of each split themselves.
 
     Raises:
@@ -141,7 +141,7 @@ def _of_itself(metric: Metric, task: Task, rows: Any) -> float | None:
     classes = few.dtype.kind == "i"
     # One of the Hub may look at how many classes there are; a class that no row has cannot be found.
     references = task.references(rows) if classes or metric.name not in plugins.names("metrics") else few
-    value = metric(_sure(task, references) if metric.of_chances else references, references)[metric.name]
+    value = metric(_sure(task, references) if metric.needs_probabilities else references, references)[metric.name]
     return value if classes else None
 
 
@@ -185,13 +185,13 @@ def confusion(predictions: np.ndarray, references: np.ndarray, labels: tuple[str
     return found
 
 
-def calibration_error(chances: np.ndarray, references: np.ndarray, bins: int = 15) -> float:
+def calibration_error(probabilities: np.ndarray, references: np.ndarray, bins: int = 15) -> float:
     """How far confidence is from accuracy, by bins of confidence weighted by their rows.
 
     Guo et al. 2017, https://arxiv.org/abs/1706.04599, equation 3, with their 15 bins. `chances` has the shape
     (rows, classes) and sums to 1 by row; `references` are class numbers.
     """
-    confidence, right = chances.max(axis=1), chances.argmax(axis=1) == references
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == references
     place = np.minimum((confidence * bins).astype(int), bins - 1)
     gaps = (abs((right[place == one] - confidence[place == one]).sum()) for one in range(bins))
     return float(sum(gaps) / len(references))

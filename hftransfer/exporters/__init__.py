@@ -26,7 +26,7 @@ PROBES = 16
 
 
 @dataclass(frozen=True)
-class Wishes:
+class ExportOptions:
     """What a recipe says of how its model is made smaller."""
 
     optimize: str = "O2"
@@ -70,7 +70,9 @@ class Exporter(Plugin):
         """What can be made of what `export` wrote, in the order in which a search tries it."""
         raise NotImplementedError
 
-    def make(self, scheme: str, source: Path, folder: Path, wishes: Wishes, spared: frozenset[str]) -> None:
+    def make(
+        self, scheme: str, source: Path, folder: Path, options: ExportOptions, excluded_nodes: frozenset[str]
+    ) -> None:
         """Write a smaller or faster copy of what `export` wrote; the nodes of the graph that are spared stay decimal.
 
         Raises:
@@ -78,7 +80,7 @@ class Exporter(Plugin):
         """
         raise NotImplementedError
 
-    def sensitive(self, source: Path, wishes: Wishes) -> list[list[str]]:
+    def sensitive(self, source: Path, options: ExportOptions) -> list[list[str]]:
         """Groups of nodes of the graph that may be spared, first those that change the outputs most as integers."""
         raise NotImplementedError
 
@@ -91,7 +93,7 @@ class Exporter(Plugin):
         raise NotImplementedError
 
 
-def writes(source: Path) -> bool:
+def is_generative(source: Path) -> bool:
     """Whether the model in a folder writes: it has a decoder, or keeps what it has read."""
     from transformers import AutoConfig
 
@@ -140,7 +142,7 @@ def optimum_task(model: Any) -> str:
     return f"{kind}-with-past" if model.can_generate() else kind
 
 
-def by_effect(
+def rank_by_sensitivity(
     nodes: Iterable[str], expected: list[np.ndarray], alone: Callable[[list[str]], list[np.ndarray]]
 ) -> list[list[str]]:
     """Nodes of one place in every block (`layer.#/attention/self/query/MatMul`) as groups, the most sensitive first.
@@ -158,14 +160,14 @@ def by_effect(
     return [groups[name] for name in sorted(effects, key=lambda name: -effects[name])]
 
 
-def taken(rows: list[Inputs], names: Collection[str]) -> list[Inputs]:
+def select_inputs(rows: list[Inputs], names: Collection[str]) -> list[Inputs]:
     """Of the rows what a graph takes; where it asks for segments and rows have none, all is of the first."""
     if "token_type_ids" in names:
         rows = [{"token_type_ids": np.zeros_like(row["input_ids"])} | row for row in rows]
     return [{name: array for name, array in row.items() if name in names} for row in rows]
 
 
-def folded(model: Any) -> Any:
+def fold_parametrizations(model: Any) -> Any:
     """The model with every weight that is computed from others (the weight norm of wav2vec2) as a plain one."""
     import torch
 

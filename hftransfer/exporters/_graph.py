@@ -15,7 +15,7 @@ _FIRST = "first_token"
 _MOST_BYTES = 2**30
 
 
-def tidy(file: Path) -> None:
+def simplify(file: Path) -> None:
     """Simplify the graph in a file; a large one, or one whose weights lie in another file, stays as it is.
 
     The runtime's basic optimizations compute what is constant, and put padding into the convolution behind it, without

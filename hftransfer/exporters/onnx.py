@@ -18,17 +18,17 @@ from hftransfer.core.errors import ExportError, MissingExtraError
 from hftransfer.exporters import (
     PROBES,
     Exporter,
+    ExportOptions,
     Inputs,
-    Wishes,
-    by_effect,
     check_known,
-    folded,
+    fold_parametrizations,
+    is_generative,
     optimum_task,
-    taken,
+    rank_by_sensitivity,
+    select_inputs,
     upstream,
-    writes,
 )
-from hftransfer.exporters._graph import tidy
+from hftransfer.exporters._graph import simplify
 from hftransfer.tasks import Task
 
 # What integers suit. Of all that Optimum would turn into integers by default, LayerNorm, Softmax and residual sums
@@ -74,7 +74,7 @@ class Onnx(Exporter):
     def export(self, task: Task, model: Any, processor: Any, folder: Path) -> None:
         from optimum.exporters.onnx import onnx_export_from_model
 
-        model = folded(model)
+        model = fold_parametrizations(model)
         # Whisper takes recordings of one length alone; the exporter supposes that of the published checkpoints.
         positions = getattr(model.config, "max_source_positions", None)
         shapes = {"nb_max_frames": 2 * positions} if positions else {}
@@ -87,42 +87,44 @@ class Onnx(Exporter):
             # The merged decoder does what these two do.
             for name in ("decoder_model.onnx", "decoder_with_past_model.onnx"):
                 (folder / name).unlink()
-        if not writes(folder):
+        if not is_generative(folder):
             for file in folder.glob("*.onnx"):
                 with _upstream(f"{file.name} cannot be simplified"):
-                    tidy(file)
+                    simplify(file)
         processor.save_pretrained(folder)
 
     def schemes(self, source: Path) -> list[str]:
-        return ["int8", "int4"] if writes(source) else ["optimized", "int8", "int8-static"]
+        return ["int8", "int4"] if is_generative(source) else ["optimized", "int8", "int8-static"]
 
-    def make(self, scheme: str, source: Path, folder: Path, wishes: Wishes, spared: frozenset[str]) -> None:
+    def make(
+        self, scheme: str, source: Path, folder: Path, options: ExportOptions, excluded_nodes: frozenset[str]
+    ) -> None:
         for file in source.iterdir():
             if file.is_file() and file.suffix != ".onnx" and not file.name.endswith(".onnx_data"):
                 shutil.copy2(file, folder)
         if scheme == "optimized":
-            _optimize(source, folder, wishes.optimize)
+            _optimize(source, folder, options.optimize)
         elif scheme == "int4":
             _pack(source, folder)
         elif scheme == "int8":
-            _quantize(source, folder, wishes, _dynamic_operators(source, wishes), {})
+            _quantize(source, folder, options, _dynamic_operators(source, options), {})
         else:
-            operators = _FITTING if wishes.operators == "fitting" else None
-            _quantize(source, folder, wishes, operators, {"nodes_to_exclude": sorted(spared)}, static=True)
+            operators = _FITTING if options.operators == "fitting" else None
+            _quantize(source, folder, options, operators, {"nodes_to_exclude": sorted(excluded_nodes)}, static=True)
 
-    def sensitive(self, source: Path, wishes: Wishes) -> list[list[str]]:
+    def sensitive(self, source: Path, options: ExportOptions) -> list[list[str]]:
         import onnx
 
-        rows = wishes.rows()[:PROBES]
+        rows = options.rows()[:PROBES]
 
         def alone(nodes: list[str]) -> list[np.ndarray]:
             with tempfile.TemporaryDirectory() as place:
-                _quantize(source, Path(place), wishes, _FITTING, {"nodes_to_quantize": nodes}, static=True)
+                _quantize(source, Path(place), options, _FITTING, {"nodes_to_quantize": nodes}, static=True)
                 return _run(Path(place) / "model.onnx", rows)
 
         graph = onnx.load(source / "model.onnx", load_external_data=False).graph
         nodes = [node.name for node in graph.node if node.op_type in ("MatMul", "Gemm", "Conv")]
-        return by_effect(nodes, _run(source / "model.onnx", rows), alone)
+        return rank_by_sensitivity(nodes, _run(source / "model.onnx", rows), alone)
 
     def load(self, task: Task, folder: Path, threads: int = 0) -> Any:
         import optimum.onnxruntime as runtimes
@@ -176,11 +178,11 @@ def _pack(source: Path, folder: Path) -> None:
             quantizer.model.save_model_to_file(str(folder / file.name), False)
 
 
-def _dynamic_operators(source: Path, wishes: Wishes) -> list[str] | None:
+def _dynamic_operators(source: Path, options: ExportOptions) -> list[str] | None:
     """Convolutions too where they hold most of the weights: without them such a model would stay as it is."""
     import onnx
 
-    if wishes.operators == "all":
+    if options.operators == "all":
         return None
     sizes: Counter[str] = Counter()
     for file in source.glob("*.onnx"):
@@ -192,13 +194,18 @@ def _dynamic_operators(source: Path, wishes: Wishes) -> list[str] | None:
 
 
 def _quantize(
-    source: Path, folder: Path, wishes: Wishes, operators: list[str] | None, nodes: dict[str, Any], static: bool = False
+    source: Path,
+    folder: Path,
+    options: ExportOptions,
+    operators: list[str] | None,
+    nodes: dict[str, Any],
+    static: bool = False,
 ) -> None:
     from onnxruntime.quantization import QuantType
     from optimum.onnxruntime import ORTQuantizer
     from optimum.onnxruntime.configuration import AutoQuantizationConfig
 
-    target = wishes.target or machine.instructions()
+    target = options.target or machine.instructions()
     config = getattr(AutoQuantizationConfig, target)(
         is_static=static, per_channel=True, operators_to_quantize=operators, **nodes
     )
@@ -209,29 +216,29 @@ def _quantize(
     for file in sorted(source.glob("*.onnx")):
         quantizer = ORTQuantizer.from_pretrained(source, file_name=file.name)
         with _upstream(f"{file.name} cannot be quantized"):
-            more = {"calibration_tensors_range": _ranges(file, quantizer, wishes, config)} if static else {}
+            more = {"calibration_tensors_range": _ranges(file, quantizer, options, config)} if static else {}
             quantizer.quantize(save_dir=folder, quantization_config=config, file_suffix=None, **more)
 
 
-def _ranges(file: Path, quantizer: Any, wishes: Wishes, config: Any) -> Any:
+def _ranges(file: Path, quantizer: Any, options: ExportOptions, config: Any) -> Any:
     """Least and greatest value of every tensor of the graph over the calibration rows, computed once."""
     from onnxruntime.quantization import CalibrationMethod
     from optimum.onnxruntime.configuration import CalibrationConfig
 
     key = (str(file), *(config.operators_to_quantize or ()))
-    if key not in wishes.known:
-        _, given = _opened(file, wishes.rows())
+    if key not in options.known:
+        _, given = _opened(file, options.rows())
         # Optimum makes batches of the rows itself.
         rows = [{name: array[0] for name, array in row.items()} for row in given]
         calibration = CalibrationConfig("training rows", "", "train", len(rows), CalibrationMethod.MinMax)
         with tempfile.TemporaryDirectory() as place:
-            wishes.known[key] = quantizer.fit(
+            options.known[key] = quantizer.fit(
                 rows,
                 calibration,
                 onnx_augmented_model_name=str(Path(place) / "augmented.onnx"),
                 operators_to_quantize=config.operators_to_quantize,
             )
-    return wishes.known[key]
+    return options.known[key]
 
 
 def _options(threads: int = 0) -> Any:
@@ -249,7 +256,7 @@ def _opened(file: Path, rows: list[Inputs]) -> tuple[Any, list[Inputs]]:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(file), _options(), providers=["CPUExecutionProvider"])
-    return session, taken(rows, {it.name for it in session.get_inputs()})
+    return session, select_inputs(rows, {it.name for it in session.get_inputs()})
 
 
 def _run(file: Path, rows: list[Inputs]) -> list[np.ndarray]:

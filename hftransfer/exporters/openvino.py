@@ -12,15 +12,15 @@ from hftransfer.core.errors import ExportError
 from hftransfer.exporters import (
     PROBES,
     Exporter,
+    ExportOptions,
     Inputs,
-    Wishes,
-    by_effect,
     check_known,
-    folded,
+    fold_parametrizations,
+    is_generative,
     optimum_task,
-    taken,
+    rank_by_sensitivity,
+    select_inputs,
     upstream,
-    writes,
 )
 from hftransfer.tasks import Task
 
@@ -47,15 +47,17 @@ class OpenVino(Exporter):
     def export(self, task: Task, model: Any, processor: Any, folder: Path) -> None:
         from optimum.exporters.openvino import export_from_model
 
-        model = folded(model)
+        model = fold_parametrizations(model)
         with _upstream(f"Optimum cannot export {type(model).__name__} to OpenVINO"):
             export_from_model(model, folder, task=optimum_task(model))
         processor.save_pretrained(folder)
 
     def schemes(self, source: Path) -> list[str]:
-        return ["int8", "int4"] if writes(source) else ["int8", "int8-static", "int4"]
+        return ["int8", "int4"] if is_generative(source) else ["int8", "int8-static", "int4"]
 
-    def make(self, scheme: str, source: Path, folder: Path, wishes: Wishes, spared: frozenset[str]) -> None:
+    def make(
+        self, scheme: str, source: Path, folder: Path, options: ExportOptions, excluded_nodes: frozenset[str]
+    ) -> None:
         import openvino
 
         for file in source.iterdir():
@@ -64,21 +66,25 @@ class OpenVino(Exporter):
         for file in sorted(source.glob("*.xml")):
             with _upstream(f"{file.name} cannot be made smaller"):
                 graph = openvino.Core().read_model(file)
-                made = _calibrated(graph, wishes, spared) if scheme == "int8-static" else _compressed(graph, scheme)
+                made = (
+                    _calibrated(graph, options, excluded_nodes)
+                    if scheme == "int8-static"
+                    else _compressed(graph, scheme)
+                )
                 openvino.save_model(made, folder / file.name, compress_to_fp16=False)
 
-    def sensitive(self, source: Path, wishes: Wishes) -> list[list[str]]:
+    def sensitive(self, source: Path, options: ExportOptions) -> list[list[str]]:
         import openvino
 
-        file, rows = source / "openvino_model.xml", wishes.rows()[:PROBES]
+        file, rows = source / "openvino_model.xml", options.rows()[:PROBES]
         graph = openvino.Core().read_model(file)
         nodes = [node.get_friendly_name() for node in graph.get_ordered_ops() if node.get_type_name() in _KINDS]
 
         def alone(group: list[str]) -> list[np.ndarray]:
             others = frozenset(nodes) - frozenset(group)
-            return _run(_calibrated(openvino.Core().read_model(file), wishes, others), rows)
+            return _run(_calibrated(openvino.Core().read_model(file), options, others), rows)
 
-        return by_effect(nodes, _run(graph, rows), alone)
+        return rank_by_sensitivity(nodes, _run(graph, rows), alone)
 
     def load(self, task: Task, folder: Path, threads: int = 0) -> Any:
         import optimum.intel as runtimes
@@ -133,18 +139,18 @@ def _compressed(graph: Any, scheme: str) -> Any:
     )
 
 
-def _calibrated(graph: Any, wishes: Wishes, spared: frozenset[str]) -> Any:
+def _calibrated(graph: Any, options: ExportOptions, excluded_nodes: frozenset[str]) -> Any:
     nncf = _nncf()
 
-    rows = _taken(graph, wishes.rows())
-    scope = nncf.IgnoredScope(names=sorted(spared)) if spared else None
+    rows = _taken(graph, options.rows())
+    scope = nncf.IgnoredScope(names=sorted(excluded_nodes)) if excluded_nodes else None
     return nncf.quantize(
         graph, nncf.Dataset(rows), subset_size=len(rows), model_type=nncf.ModelType.TRANSFORMER, ignored_scope=scope
     )
 
 
 def _taken(graph: Any, rows: list[Inputs]) -> list[Inputs]:
-    return taken(rows, {port.get_any_name() for port in graph.inputs})
+    return select_inputs(rows, {port.get_any_name() for port in graph.inputs})
 
 
 def _run(graph: Any, rows: list[Inputs]) -> list[np.ndarray]:

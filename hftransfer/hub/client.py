@@ -115,7 +115,7 @@ def _cached(repo: str, revision: str | None, repo_type: str) -> tuple[str, list[
     raise HubError(f"{repo_type} '{repo}' is not in the local cache, and the Hub cannot be reached")
 
 
-def cards(revisions: dict[str, str]) -> dict[str, dict[str, Any]]:
+def hub_cards(revisions: dict[str, str]) -> dict[str, dict[str, Any]]:
     """Hub id -> `private`, and `license` and `language` (codes) as far as the cards of models and data sets tell them.
 
     Nothing where the Hub cannot be asked.

@@ -15,13 +15,15 @@ class Plain(evaluate.Metric, ABC):
     kind = "int64"
     """Of the entries: class ids, unless a metric says float64."""
 
-    chances = False
+    probabilities = False
     """Predictions are the chances of all classes, of shape (rows, classes), and not what was decided."""
 
     def _info(self):
         value = Value(self.kind)
         entry = List(value) if self.config_name == "multilabel" else value
-        features = Features({"predictions": List(Value("float64")) if self.chances else entry, "references": entry})
+        features = Features(
+            {"predictions": List(Value("float64")) if self.probabilities else entry, "references": entry}
+        )
         return evaluate.MetricInfo(
             description=self.__doc__, citation="", inputs_description="one entry a row", features=features
         )

@@ -14,7 +14,7 @@ class Ranked(Plain):
     (macro), or that of the class to be found. Chances that are no numbers have no value.
     """
 
-    chances = True
+    needs_probabilities = True
 
     @abstractmethod
     def value(self, hits, misses):
@@ -22,12 +22,12 @@ class Ranked(Plain):
 
     def weighted(self, predictions, references):
         """A function from `times` (resamples, rows), how often each row is drawn, to name -> a value for each."""
-        chances, references = np.asarray(predictions), np.asarray(references)
-        if np.isnan(chances).any():
+        probabilities, references = np.asarray(predictions), np.asarray(references)
+        if np.isnan(probabilities).any():
             return lambda times: {self.name: np.full(len(times), np.nan)}
-        classes = [*range(chances.shape[1])] if self.positive is None else [self.positive]
-        true = references if references.ndim == 2 else references[:, None] == np.arange(chances.shape[1])
-        ranked = [_ranked(chances[:, one], true[:, one]) for one in classes]
+        classes = [*range(probabilities.shape[1])] if self.positive is None else [self.positive]
+        true = references if references.ndim == 2 else references[:, None] == np.arange(probabilities.shape[1])
+        ranked = [_ranked(probabilities[:, one], true[:, one]) for one in classes]
 
         def values(times):
             found = np.array([[self._of(drawn, *one) for one in ranked] for drawn in times])
@@ -48,7 +48,7 @@ class Ranked(Plain):
         return {name: float(value[0]) for name, value in found.items()}
 
 
-def _ranked(chances, true):
+def _ranked(probabilities, true):
     """The order of falling chances, where in it the last row of each chance stands, and which of its rows are true."""
-    order = np.argsort(-chances, kind="stable")
-    return order, np.flatnonzero(np.append(np.diff(chances[order]) != 0, True)), true[order].astype(int)
+    order = np.argsort(-probabilities, kind="stable")
+    return order, np.flatnonzero(np.append(np.diff(probabilities[order]) != 0, True)), true[order].astype(int)

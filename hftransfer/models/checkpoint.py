@@ -32,7 +32,7 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
-class Origin:
+class ResolvedCheckpoint:
     """Where the model of a recipe starts: the config with the task's labels, and the weights, if there are any."""
 
     config: Any
@@ -42,7 +42,7 @@ class Origin:
     """The checkpoint was trained for the very same labels, or for a task that has none."""
 
 
-def find(place: str, revision: str | None = None, trust_remote_code: bool = False) -> Checkpoint:
+def find_checkpoint(place: str, revision: str | None = None, trust_remote_code: bool = False) -> Checkpoint:
     """A Hub id, a local directory, the directory of an earlier run or `sample:NAME`, found without loading it.
 
     Raises:
@@ -77,7 +77,7 @@ def _sample(name: str) -> Path:
     return Path(sample.checkpoint())
 
 
-def open_origin(task: Task, model: Model, rows: Any) -> Origin:
+def resolve_checkpoint(task: Task, model: Model, rows: Any) -> ResolvedCheckpoint:
     """Config and processor of a recipe's `model` section for the training rows, the weights not yet loaded.
 
     Raises:
@@ -85,7 +85,7 @@ def open_origin(task: Task, model: Model, rows: Any) -> Origin:
     """
     import transformers
 
-    weights = find(model.id, model.revision, model.trust_remote_code) if model.id is not None else None
+    weights = find_checkpoint(model.id, model.revision, model.trust_remote_code) if model.id is not None else None
     if weights is not None:
         _refuse_pickles(weights)
     if weights is None or model.config is not None:
@@ -93,13 +93,13 @@ def open_origin(task: Task, model: Model, rows: Any) -> Origin:
         if model.processor is None:
             processor = _used_to(task.new_processor(config, rows), weights)
         else:
-            processor = open_processor(task, find(model.processor), config, rows)
+            processor = open_processor(task, find_checkpoint(model.processor), config, rows)
         config.update(task.know(processor=processor, architecture=config).config())
-        return Origin(config, weights, processor, keeps_head=False)
-    before = _of_labels(task, read(transformers.AutoConfig, weights))
-    processor = open_processor(task, find(model.processor) if model.processor else weights, before, rows)
+        return ResolvedCheckpoint(config, weights, processor, keeps_head=False)
+    before = _of_labels(task, read_pretrained(transformers.AutoConfig, weights))
+    processor = open_processor(task, find_checkpoint(model.processor) if model.processor else weights, before, rows)
     fields = task.know(processor=processor, architecture=before).config()
-    after = _of_labels(task, read(transformers.AutoConfig, weights, **fields))
+    after = _of_labels(task, read_pretrained(transformers.AutoConfig, weights, **fields))
     # Numbers have no names by which a head could be known to be for the same ones.
     unnamed = "num_labels" in fields and "id2label" not in fields
     told = {name: value for name, value in fields.items() if name in _OF_THE_HEAD}
@@ -107,7 +107,7 @@ def open_origin(task: Task, model: Model, rows: Any) -> Origin:
         # Most checkpoints leave it to the labels that they are given.
         told.pop("problem_type", None)
     keeps = not unnamed and all(getattr(before, name, None) == value for name, value in told.items())
-    return Origin(after, weights, processor, keeps_head=keeps)
+    return ResolvedCheckpoint(after, weights, processor, keeps_head=keeps)
 
 
 def _refuse_pickles(weights: Checkpoint) -> None:
@@ -124,7 +124,7 @@ def _used_to(processor: Any, weights: Checkpoint | None) -> Any:
     import transformers
 
     if weights is not None and hasattr(processor, "image_mean"):
-        theirs = read(transformers.AutoImageProcessor, weights)
+        theirs = read_pretrained(transformers.AutoImageProcessor, weights)
         processor.image_mean, processor.image_std = theirs.image_mean, theirs.image_std
     return processor
 
@@ -134,12 +134,12 @@ def open_processor(task: Task, checkpoint: Checkpoint, config: Any, rows: Any) -
     import transformers
 
     def of(name: str, **more: Any) -> Any:
-        return read(getattr(transformers, name), checkpoint, **more)
+        return read_pretrained(getattr(transformers, name), checkpoint, **more)
 
     return task.open_processor(of, config, rows)
 
 
-def read(cls: Any, checkpoint: Checkpoint, **fields: Any) -> Any:
+def read_pretrained(cls: Any, checkpoint: Checkpoint, **fields: Any) -> Any:
     """`from_pretrained`, its failures as one sentence."""
     from safetensors import SafetensorError
 
@@ -197,7 +197,7 @@ def _of_labels(task: Task, config: Any) -> Any:
     return config
 
 
-def empty_model(task: Task, origin: Origin) -> Any:
+def empty_model(task: Task, origin: ResolvedCheckpoint) -> Any:
     """The model without memory for its weights (torch's meta device), to count its parameters."""
     import torch
     import transformers

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from hftransfer.core.errors import ModelError
-from hftransfer.models.checkpoint import Checkpoint, Origin, read
+from hftransfer.models.checkpoint import Checkpoint, ResolvedCheckpoint, read_pretrained
 from hftransfer.models.layers import head_names
 from hftransfer.tasks import Task
 
 
-def load_model(task: Task, origin: Origin) -> Any:
+def load_model(task: Task, origin: ResolvedCheckpoint) -> Any:
     """The task's model with the checkpoint's weights; unless the labels are equal, what tells them is drawn anew.
 
     Raises:
@@ -26,7 +26,7 @@ def load_model(task: Task, origin: Origin) -> Any:
         model = _spread(auto.from_config(config))
     else:
         # Half precision, in which some checkpoints are saved, would swallow the small steps of a training.
-        model, loaded = read(
+        model, loaded = read_pretrained(
             auto,
             origin.weights,
             config=config,
@@ -60,7 +60,7 @@ def _beside(model: Any, weights: Checkpoint) -> dict[str, Any]:
     prefix, own = model.base_model_prefix, model.base_model.state_dict()
     if model.base_model is model:
         return {}
-    whole = read(AutoModel, weights, use_safetensors=True).state_dict()
+    whole = read_pretrained(AutoModel, weights, use_safetensors=True).state_dict()
     return {f"{prefix}.{name}": it for name, it in whole.items() if name not in own}
 
 
@@ -85,24 +85,26 @@ def _spread(model: Any) -> Any:
     return model
 
 
-def save(model: Any, processor: Any, folder: Path) -> None:
+def save_model(model: Any, processor: Any, folder: Path) -> None:
     """A model and its processor as `reload` and Transformers read them, with what the checkpoint had beside it."""
     model.save_pretrained(folder, state_dict=getattr(model, "beside", {}) | model.state_dict())
     processor.save_pretrained(folder)
 
 
-def reload(task: Task, checkpoint: Checkpoint) -> Any:
+def load_saved(task: Task, checkpoint: Checkpoint) -> Any:
     """A model as it was saved, with the labels that it was saved with."""
     import torch
     import transformers
 
-    config = read(transformers.AutoConfig, checkpoint)
-    model = read(getattr(transformers, task.model_class(config)), checkpoint, dtype=torch.float32, use_safetensors=True)
+    config = read_pretrained(transformers.AutoConfig, checkpoint)
+    model = read_pretrained(
+        getattr(transformers, task.model_class(config)), checkpoint, dtype=torch.float32, use_safetensors=True
+    )
     model.accepts_loss_kwargs = False
     return model
 
 
-def _draw_anew(model: Any, new: set[str], origin: Origin) -> None:
+def _draw_anew(model: Any, new: set[str], origin: ResolvedCheckpoint) -> None:
     """Draw the weights that the checkpoint lacks, and the head unless it is for the very same labels.
 
     Transformers leaves parameters that stand in no layer (position embeddings) as the memory was.
@@ -110,7 +112,7 @@ def _draw_anew(model: Any, new: set[str], origin: Origin) -> None:
     import torch
 
     heads = head_names(model)
-    model.drawn = sorted(
+    model.new_weights = sorted(
         name for name, _ in model.named_parameters() if name in new and name.partition(".")[0] not in heads
     )
     if bare := {name for name in new if name.partition(".")[0] not in heads}:

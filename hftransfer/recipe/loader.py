@@ -75,7 +75,7 @@ def parse_recipe(text: str, origin: str = "recipe", overrides: Sequence[str] = (
     return _recipe(raw, places)
 
 
-def recorded(recipe: dict[str, Any]) -> Recipe:
+def from_record(recipe: dict[str, Any]) -> Recipe:
     """The recipe of a finished run, to do something with it that is neither training nor a push.
 
     Raises:

@@ -74,7 +74,7 @@ def _metadata(result: RunResult, adapter: bool) -> Any:
     told = result.recipe.get("hub") or {}
     return ModelCardData(
         library_name="peft" if adapter else "transformers",
-        license=told.get("license") or (result.cards.get(model, {}).get("license") if derived else None),
+        license=told.get("license") or (result.hub_cards.get(model, {}).get("license") if derived else None),
         language=told.get("language") or _spoken(result, data_id),
         pipeline_tag=plugins.load("tasks", result.task).pretraining or result.task,
         tags=["hftransfer", strategy, *([] if adapter else shipped)],
@@ -91,7 +91,7 @@ def _metadata(result: RunResult, adapter: bool) -> Any:
 def _spoken(result: RunResult, data_id: str) -> list[str] | None:
     """The languages of the data set, where a model reads or hears them and its card names those of the config alone."""
     kinds = set(plugins.load("tasks", result.task).columns.values())
-    codes: list[str] = result.cards.get(data_id, {}).get("language", [])
+    codes: list[str] = result.hub_cards.get(data_id, {}).get("language", [])
     # Cards of many configs name the languages of all.
     return codes if 1 <= len(codes) <= 2 and kinds & {"text", "words", "audio"} else None
 

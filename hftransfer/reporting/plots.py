@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hftransfer.core.results import RunResult, Score, Speed, Tried
+from hftransfer.core.results import BenchmarkTiming, RunResult, Score, SearchTrial
 from hftransfer.reporting import tables as words
 from hftransfer.reporting.tables import amount, headlines, interval, named
 
@@ -60,8 +60,8 @@ def plots(result: RunResult) -> dict[str, Plot]:
         made["learning-curves"] = _curves(logs)
     if result.confusion:
         made["confusion"] = _confusion(result.confusion, result.data.labels)
-    if result.drift:
-        made["drift"] = _drift(result.drift)
+    if result.feature_similarity:
+        made["drift"] = _drift(result.feature_similarity)
     if tried := {name: it for name, it in result.tried.items() if it.score is not None}:
         made["search"] = _search(result, tried)
     if result.exports:
@@ -133,7 +133,7 @@ def _drift(similarity: list[float]) -> Plot:
     return Plot("Features of checkpoint and tuned model by block", f"Similarity from the input on: {told}", figure)
 
 
-def _search(result: RunResult, tried: dict[str, Tried]) -> Plot:
+def _search(result: RunResult, tried: dict[str, SearchTrial]) -> Plot:
     figure, axes = _axes(9.5, 3.8, ncols=2, sharey=True)
     told = []
     for name, it in tried.items():
@@ -151,7 +151,7 @@ def _search(result: RunResult, tried: dict[str, Tried]) -> Plot:
     return Plot(title, f"{title}: {'; '.join(told)}", figure)
 
 
-def speeds(found: Sequence[Speed]) -> Plot:
+def speeds(found: Sequence[BenchmarkTiming]) -> Plot:
     """Median latency by batch size, a line for each variant that runs, a panel for each number of threads."""
     threads = sorted({it.threads for it in found})
     figure, axes = _axes(max(6.0, 4.5 * len(threads)), 3.8, ncols=len(threads), sharey=True)

@@ -192,7 +192,7 @@ def tried_table(result: RunResult) -> Table:
         numbers = ("", "", "", "")
         if it.score is not None and it.drop is not None:
             numbers = (number(it.score), f"{it.drop:.4f}", amount(it.p50_ms), amount(it.bytes / 1e6))
-        rows.append((name, *numbers, str(it.spared or ""), it.why or "ships"))
+        rows.append((name, *numbers, str(it.excluded_nodes or ""), it.why or "ships"))
     head = ("scheme", "score", "drop", "p50 ms", "MB", "nodes spared", "outcome")
     return Table("What the search for a smaller artefact tried, on the validation rows", head, rows)
 
@@ -242,7 +242,7 @@ def portable_record(result: RunResult) -> str:
 def public(result: RunResult) -> bool:
     """Whether everybody may read the rows: they come from a sample, or from a data set that the Hub shows to all."""
     source = result.recipe["data"]["source"]
-    return source["name"] == "sample" or result.cards.get(source.get("id"), {}).get("private") is False
+    return source["name"] == "sample" or result.hub_cards.get(source.get("id"), {}).get("private") is False
 
 
 def _place(text: str, result: RunResult) -> str:

@@ -16,12 +16,12 @@ from tqdm.auto import tqdm
 
 from hftransfer.core import machine, plugins
 from hftransfer.core.errors import RecipeError
-from hftransfer.core.results import RunResult, Speed
-from hftransfer.core.run_folder import write
+from hftransfer.core.results import BenchmarkTiming, RunResult
+from hftransfer.core.run_folder import write_text
 from hftransfer.data.encode import encode
 from hftransfer.models.checkpoint import Checkpoint
-from hftransfer.models.weights import reload
-from hftransfer.recipe.loader import recorded
+from hftransfer.models.weights import load_saved
+from hftransfer.recipe.loader import from_record
 from hftransfer.reporting.tables import Table, amount
 from hftransfer.runner.plan import check
 from hftransfer.tasks import Task
@@ -32,16 +32,16 @@ _WARM, _TURN = 3, 5
 _BF16 = ("avx512_bf16", "amx_bf16", " bf16")
 
 
-def bench(
+def benchmark(
     folder: Path, batches: Sequence[int], threads: Sequence[int], calls: int, without: Sequence[str] = ()
-) -> list[Speed]:
+) -> list[BenchmarkTiming]:
     """Time every variant of a finished run but for some on its own test rows; `bench.json` in the run keeps every call.
 
     Raises:
         HFTransferError: the rows of the run are not to be had.
     """
     result = RunResult.load(folder / "result.json")
-    plan = check(recorded(result.recipe))
+    plan = check(from_record(result.recipe))
     rows = plan.rows.splits["test"].select(range(min(max(batches), len(plan.rows.splits["test"]))))
     with tempfile.TemporaryDirectory() as place:
         encoded = encode(plan.task, {"test": rows}, Path(place))
@@ -57,7 +57,7 @@ def bench(
     if not variants:
         raise RecipeError("--without: at least one variant has to be left")
     turns = -(-calls // _TURN)
-    found: list[Speed] = []
+    found: list[BenchmarkTiming] = []
     with tqdm(total=len(threads) * len(batches) * turns, desc="timing in turns", unit="turn") as bar:
         for count in threads:
             contenders = [_Contender(plan.task, name, folder, count, inputs) for name in variants]
@@ -65,11 +65,11 @@ def bench(
                 found += _in_turns(contenders, size, turns, bar)
             for contender in contenders:
                 contender.end()
-    write(folder / "bench.json", json.dumps([it.model_dump() for it in found]))
+    write_text(folder / "bench.json", json.dumps([it.model_dump() for it in found]))
     return found
 
 
-def table(found: Sequence[Speed]) -> Table:
+def table(found: Sequence[BenchmarkTiming]) -> Table:
     """Latency by percentile, throughput, memory, and how many times as fast as plain PyTorch, at its side."""
     plain = {(it.threads, it.batch): it.percentile(50) for it in found if it.variant == "pytorch" and it.milliseconds}
     rows = []
@@ -131,7 +131,7 @@ class _Contender:
         self._process.terminate()
 
 
-def _in_turns(contenders: list[_Contender], size: int, turns: int, bar: Any) -> list[Speed]:
+def _in_turns(contenders: list[_Contender], size: int, turns: int, bar: Any) -> list[BenchmarkTiming]:
     first = {it.variant: sum(it.call(size, 1)[0]) for it in contenders}
     for contender in contenders:
         contender.call(size, _WARM)
@@ -143,7 +143,7 @@ def _in_turns(contenders: list[_Contender], size: int, turns: int, bar: Any) -> 
             times[contender.variant] += made
         bar.update()
     return [
-        Speed(
+        BenchmarkTiming(
             variant=it.variant,
             threads=it.threads,
             batch=size,
@@ -163,7 +163,7 @@ def _work(pipe: Any, task: Task, variant: str, folder: Path, threads: int, input
     torch.set_num_threads(threads)
     try:
         if variant.startswith("pytorch"):
-            model = reload(task, Checkpoint(str(folder / "model"))).eval()
+            model = load_saved(task, Checkpoint(str(folder / "model"))).eval()
             if variant == "pytorch-bf16":
                 model = model.to(torch.bfloat16)
                 inputs = {size: _halved(batch) for size, batch in inputs.items()}

@@ -14,23 +14,23 @@ from tqdm.auto import tqdm
 from hftransfer.core import machine
 from hftransfer.core.features import class_names
 from hftransfer.core.results import Example, RunResult, Score
-from hftransfer.core.run_folder import dump_yaml, packed, save_arrays, write
+from hftransfer.core.run_folder import dump_yaml, flatten_outputs, save_arrays, write_text
 from hftransfer.data.splits import GROUP
 from hftransfer.evaluation.scoring import Scorer, calibration_error, confusion
 from hftransfer.hub import client
 from hftransfer.metrics import lower_is_better
-from hftransfer.models.checkpoint import find
+from hftransfer.models.checkpoint import find_checkpoint
 from hftransfer.reporting import model_card, report
 from hftransfer.reporting.tables import interval
-from hftransfer.runner.export import Shipped
-from hftransfer.runner.plan import Plan, is_export, links
-from hftransfer.runner.stages import DRAWN, Job, scorer
+from hftransfer.runner.export import Exported
+from hftransfer.runner.plan import Plan, compression_variants, is_export
+from hftransfer.runner.stages import NEW_WEIGHTS, RunContext, scorer
 from hftransfer.tasks import Outputs
 
 _WORST, _GROUPS = 12, 100
 
 
-def scored(plan: Plan, outputs: dict[str, dict[str, Outputs]]) -> dict[str, Any]:
+def score_variants(plan: Plan, outputs: dict[str, dict[str, Outputs]]) -> dict[str, Any]:
     """The fields `scores`, `transfer_gain`, `calibration_error` and `groups` of a result."""
     made = scorer(plan)
     found: dict[str, dict[str, dict[str, Score]]] = {}
@@ -38,14 +38,14 @@ def scored(plan: Plan, outputs: dict[str, dict[str, Outputs]]) -> dict[str, Any]
     pairs = [(split, variant) for split, variants in outputs.items() for variant in variants]
     for split, variant in tqdm(pairs, desc="bootstrap intervals", unit="variant"):
         references = _references(plan, split)
-        resampled = made.judge(plan.task, outputs[split][variant], references)
+        resampled = made.evaluate(plan.task, outputs[split][variant], references)
         count = len(references)
         found.setdefault(split, {})[variant] = {name: made.interval(it, count) for name, it in resampled.items()}
         if split == "test":
             values[variant] = resampled
     headline = plan.metrics[0]
     sign = -1 if lower_is_better(headline) else 1
-    own = {"tuned", *links(plan.recipe)}
+    own = {"tuned", *compression_variants(plan.recipe)}
     others = [name for name in values if name not in own and not is_export(plan.recipe, name)]
     count = len(plan.rows.splits["test"])
     gains = {name: made.interval(sign * (values["tuned"][headline] - values[name][headline]), count) for name in others}
@@ -59,8 +59,8 @@ def _calibrated(plan: Plan, outputs: dict[str, Outputs]) -> dict[str, float]:
     if not plan.task.one_class:
         return {}
     references = _references(plan, "test")
-    chances = {name: plan.task.chances(it) for name, it in outputs.items()}
-    return {name: calibration_error(it, references) for name, it in chances.items() if it is not None}
+    probabilities = {name: plan.task.probabilities(it) for name, it in outputs.items()}
+    return {name: calibration_error(it, references) for name, it in probabilities.items() if it is not None}
 
 
 def _by_group(plan: Plan, made: Scorer, outputs: dict[str, Outputs]) -> dict[str, dict[str, Score]]:
@@ -70,7 +70,7 @@ def _by_group(plan: Plan, made: Scorer, outputs: dict[str, Outputs]) -> dict[str
     for group, own in _largest_groups(plan).items():
         for variant, said in outputs.items():
             own_said = {name: array[own] for name, array in said.items()}
-            values = made.judge(plan.task, own_said, references[own])[plan.metrics[0]]
+            values = made.evaluate(plan.task, own_said, references[own])[plan.metrics[0]]
             # One row, or rows of one number, have no R squared.
             if np.isfinite(values).sum() > 1 and np.isfinite(values[0]):
                 found.setdefault(group, {})[variant] = made.interval(values, int(own.sum()))
@@ -99,21 +99,21 @@ def _references(plan: Plan, split: str) -> np.ndarray:
     return plan.task.references(plan.rows.splits[split.partition("-")[0]])
 
 
-def collect(job: Job, recipe: dict[str, Any], histories: dict[str, Any], shipped: Shipped) -> RunResult:
+def collect(context: RunContext, recipe: dict[str, Any], histories: dict[str, Any], shipped: Exported) -> RunResult:
     """The record of a run."""
-    plan = job.plan
-    found = scored(plan, job.outputs)
-    decided = plan.task.decide(job.outputs["test"]["tuned"])
+    plan = context.plan
+    found = score_variants(plan, context.outputs)
+    decided = plan.task.postprocess(context.outputs["test"]["tuned"])
     references = plan.task.references(plan.rows.splits["test"])
     model, source = recipe["model"], recipe["data"]["source"]
-    costs = {kind: {stage: round(it, 3) for stage, it in of.items()} for kind, of in job.workspace.costs().items()}
+    costs = {kind: {stage: round(it, 3) for stage, it in of.items()} for kind, of in context.run_folder.costs().items()}
     revisions = {part["id"]: part["revision"] for part in (model, source) if part.get("id") and part.get("revision")}
-    if model["processor"] and (commit := find(model["processor"]).revision):
+    if model["processor"] and (commit := find_checkpoint(model["processor"]).revision):
         revisions[model["processor"]] = commit
     return RunResult(
         schema=1,
-        name=job.workspace.out.name,
-        id=job.workspace.record("id", lambda: _identity(job.workspace.out)),
+        name=context.run_folder.out.name,
+        id=context.run_folder.record("id", lambda: _identity(context.run_folder.out)),
         task=plan.task.name,
         headline=plan.metrics[0],
         recipe=recipe,
@@ -132,12 +132,12 @@ def collect(job: Job, recipe: dict[str, Any], histories: dict[str, Any], shipped
         hardware=machine.hardware(),
         history=histories,
         confusion=confusion(decided, references, plan.task.labels),
-        worst=_worst(plan, job.outputs["test"]["tuned"], decided, references),
+        worst=_worst(plan, context.outputs["test"]["tuned"], decided, references),
         plain=plan.task.plain() if plan.recipe.export else "",
         examples=_examples(plan),
-        cards=client.cards(revisions),
+        hub_cards=client.hub_cards(revisions),
         warnings=plan.warnings
-        + _left_random(job)
+        + _left_random(context)
         + _unscored(plan, found["groups"])
         + _warnings(plan.metrics[0], found["scores"]["test"], found["transfer_gain"]),
     )
@@ -178,12 +178,12 @@ def _examples(plan: Plan) -> list[str]:
     return [told["text"][:200] for told in shown if "text" in told]
 
 
-def _left_random(job: Job) -> list[str]:
+def _left_random(context: RunContext) -> list[str]:
     """A warning where the checkpoint lacks weights, and something of the model is frozen."""
-    drawn, counts = job.workspace.record(DRAWN, list), job.plan.parameters
+    drawn, counts = context.run_folder.record(NEW_WEIGHTS, list), context.plan.parameters
     if not drawn or counts["trainable"] >= counts["all"]:
         return []
-    strategy = job.plan.recipe.strategy.name
+    strategy = context.plan.recipe.strategy.name
     return [
         f"the checkpoint has no weights for {', '.join(drawn[:4])}{' and others' if drawn[4:] else ''}: they began at "
         f"random, and where strategy {strategy} freezes them they are so still (an adapter trains what "
@@ -207,29 +207,29 @@ def _warnings(headline: str, test: dict[str, dict[str, Score]], gains: dict[str,
     ]
 
 
-def publish(result: RunResult, job: Job) -> None:
+def write_results(result: RunResult, context: RunContext) -> None:
     """Write everything that a run leaves, result.json last, and give the run its name."""
-    workspace = job.workspace
-    if not workspace.state.is_main_process:
-        workspace.state.wait_for_everyone()
+    run_folder = context.run_folder
+    if not run_folder.state.is_main_process:
+        run_folder.state.wait_for_everyone()
         return
-    folder = workspace.folder
+    folder = run_folder.folder
     (folder / "predictions").mkdir(exist_ok=True)
-    for split, outputs in job.outputs.items():
-        save_arrays(folder / "predictions" / f"{split}.npz", packed(outputs))
-        write(folder / "predictions" / f"{split}.csv", _table(job.plan, split, outputs))
-    write(folder / "recipe.yaml", dump_yaml(result.recipe))
-    write(folder / "model" / "README.md", model_card.card(result))
-    write(folder / "report.html", report.html([result]))
+    for split, outputs in context.outputs.items():
+        save_arrays(folder / "predictions" / f"{split}.npz", flatten_outputs(outputs))
+        write_text(folder / "predictions" / f"{split}.csv", _table(context.plan, split, outputs))
+    write_text(folder / "recipe.yaml", dump_yaml(result.recipe))
+    write_text(folder / "model" / "README.md", model_card.card(result))
+    write_text(folder / "report.html", report.html([result]))
     result.save(folder / "result.json")
-    workspace.finish()
-    workspace.state.wait_for_everyone()
+    run_folder.finish()
+    run_folder.state.wait_for_everyone()
 
 
 def _table(plan: Plan, split: str, outputs: dict[str, Outputs]) -> str:
     """CSV: row, reference, and the prediction of each variant, in words."""
     references = _references(plan, split)
-    columns = [references, *(plan.task.decide(array) for array in outputs.values())]
+    columns = [references, *(plan.task.postprocess(array) for array in outputs.values())]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["row", "reference", *outputs])

@@ -9,30 +9,30 @@ import numpy as np
 
 from hftransfer.core.results import RuntimeFacts
 from hftransfer.models.checkpoint import Checkpoint
-from hftransfer.models.weights import reload
-from hftransfer.runner.plan import links
-from hftransfer.runner.stages import Job, measured, weights_size
+from hftransfer.models.weights import load_saved
+from hftransfer.runner.plan import compression_variants
+from hftransfer.runner.stages import RunContext, measure, weights_size
 
 
-def between(job: Job) -> dict[str, RuntimeFacts]:
+def score_steps(context: RunContext) -> dict[str, RuntimeFacts]:
     """Outputs, size and speed of the tuned model and of those behind it, but for the last, which ships."""
-    start = len(job.plan.recipe.strategy.steps())
+    start = len(context.plan.recipe.strategy.steps())
     found = {}
-    for number, variant in enumerate(links(job.plan.recipe)):
-        folder = job.workspace.kept / f"tuned-{start + number}" / "model"
-        model = cache(partial(_model, job, folder))
-        with job.workspace.timed(f"score {variant}"):
-            outputs = job.workspace.arrays(f"{variant}/outputs", partial(_outputs, job, variant, model))
-            found[variant] = measured(job, variant, model, weights_size(folder))
-        job.note(variant, outputs)
+    for number, variant in enumerate(compression_variants(context.plan.recipe)):
+        folder = context.run_folder.work_folder / f"tuned-{start + number}" / "model"
+        model = cache(partial(_model, context, folder))
+        with context.run_folder.timed(f"score {variant}"):
+            outputs = context.run_folder.arrays(f"{variant}/outputs", partial(_outputs, context, variant, model))
+            found[variant] = measure(context, variant, model, weights_size(folder))
+        context.add_outputs(variant, outputs)
     return found
 
 
-def _model(job: Job, folder: Path) -> Any:
-    model = reload(job.plan.task, Checkpoint(str(folder)))
-    job.plan.task.finish(model)
-    return model.to(job.workspace.state.device)
+def _model(context: RunContext, folder: Path) -> Any:
+    model = load_saved(context.plan.task, Checkpoint(str(folder)))
+    context.plan.task.finish(model)
+    return model.to(context.run_folder.state.device)
 
 
-def _outputs(job: Job, variant: str, model: Callable[[], Any]) -> dict[str, np.ndarray]:
-    return job.predict(model(), job.encoded, variant, job.scored)
+def _outputs(context: RunContext, variant: str, model: Callable[[], Any]) -> dict[str, np.ndarray]:
+    return context.predict(model(), context.encoded, variant, context.scored)

@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 
 from hftransfer.core.errors import ExportError
-from hftransfer.core.results import Score, Tried
-from hftransfer.core.run_folder import unpacked, whole
-from hftransfer.evaluation.latency import in_turns
-from hftransfer.exporters import Exporter, Wishes
+from hftransfer.core.results import Score, SearchTrial
+from hftransfer.core.run_folder import atomic_directory, nest_outputs
+from hftransfer.evaluation.latency import paired_latency
+from hftransfer.exporters import Exporter, ExportOptions
 from hftransfer.metrics import lower_is_better
-from hftransfer.runner.plan import Plan, promised_by
-from hftransfer.runner.stages import Job, scorer
+from hftransfer.runner.plan import Plan, gate_reference
+from hftransfer.runner.stages import RunContext, scorer
 from hftransfer.tasks import Outputs
 
 
-def promised(plan: Plan) -> str:
+def gate_metric(plan: Plan) -> str:
     """The metric of the promise."""
     assert plan.recipe.export is not None
     return plan.metrics[0] if plan.recipe.export.metric == "headline" else plan.recipe.export.metric
@@ -34,9 +34,9 @@ def drop(plan: Plan, mine: Outputs, theirs: Outputs, references: np.ndarray) -> 
 
     Beside it, what the metric is for `theirs`.
     """
-    metric = promised(plan)
+    metric = gate_metric(plan)
     made = scorer(plan, [metric])
-    before, after = (made.judge(plan.task, it, references)[metric] for it in (mine, theirs))
+    before, after = (made.evaluate(plan.task, it, references)[metric] for it in (mine, theirs))
     lost = made.interval(after - before if lower_is_better(metric) else before - after, len(references))
     return lost, float(after[0])
 
@@ -47,35 +47,35 @@ class Candidate:
 
     name: str
     scheme: str
-    spared: tuple[str, ...] = ()
+    excluded_nodes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Search:
     """One search, over what an exporter makes of the fp32 export in `source`."""
 
-    job: Job
+    context: RunContext
     exporter: Exporter
     source: Path
-    wishes: Wishes
+    options: ExportOptions
 
-    def run(self) -> tuple[str | None, dict[str, Tried]]:
+    def run(self) -> tuple[str | None, dict[str, SearchTrial]]:
         """The candidate that ships, None for the export as it is, and all that were tried.
 
         Of those that keep the promise on the validation rows, the one with the least product of time and size: a
         convolutional net in integers is often no faster than in fp32, and a quarter of its size.
         """
-        tried: dict[str, Tried] = {}
+        tried: dict[str, SearchTrial] = {}
         for candidate in self._candidates(tried):
-            found = self.job.workspace.record(f"tried/{candidate.name}", partial(self._try, candidate, tried))
-            tried[candidate.name] = Tried.model_validate(found)
+            found = self.context.run_folder.record(f"tried/{candidate.name}", partial(self._try, candidate, tried))
+            tried[candidate.name] = SearchTrial.model_validate(found)
         fit = {name: it.p50_ms * it.bytes for name, it in tried.items() if it.why is None}
         best = min(fit, key=lambda name: fit[name], default="fp32")
         for name in fit.keys() - {best}:
             tried[name] = tried[name].model_copy(update={"why": f"'{best}' has a smaller product of time and size"})
         return (None if best == "fp32" else best), tried
 
-    def _candidates(self, tried: dict[str, Tried]) -> Iterator[Candidate]:
+    def _candidates(self, tried: dict[str, SearchTrial]) -> Iterator[Candidate]:
         """What comes next follows from what the one before was found to be."""
         yield Candidate("fp32", "")
         for scheme in self.exporter.schemes(self.source):
@@ -83,9 +83,11 @@ class Search:
             if scheme == "int8-static" and tried[scheme].why is not None and tried[scheme].score is not None:
                 yield from self._sparing(scheme, tried)
 
-    def _sparing(self, scheme: str, tried: dict[str, Tried]) -> Iterator[Candidate]:
+    def _sparing(self, scheme: str, tried: dict[str, SearchTrial]) -> Iterator[Candidate]:
         """The scheme without the one most sensitive group of nodes, the two, the four, until the promise is kept."""
-        groups = self.job.workspace.record("tried/sensitive", lambda: self.exporter.sensitive(self.source, self.wishes))
+        groups = self.context.run_folder.record(
+            "tried/sensitive", lambda: self.exporter.sensitive(self.source, self.options)
+        )
         count = 1
         while count < len(groups):
             name = f"{scheme}-spared-{count}"
@@ -94,54 +96,56 @@ class Search:
 
     def _make(self, candidate: Candidate) -> str | None:
         """Make a candidate on the main process; why it cannot be, where the runtime says so."""
-        if not candidate.scheme or not self.job.workspace.state.is_main_process:
+        if not candidate.scheme or not self.context.run_folder.state.is_main_process:
             return None
 
         def make(place: Path) -> None:
-            self.exporter.make(candidate.scheme, self.source, place, self.wishes, frozenset(candidate.spared))
+            self.exporter.make(candidate.scheme, self.source, place, self.options, frozenset(candidate.excluded_nodes))
             # One that cannot be loaded is none.
-            self.exporter.load(self.job.plan.task, place)
+            self.exporter.load(self.context.plan.task, place)
 
         try:
-            whole(self._folder(candidate), make)
+            atomic_directory(self._folder(candidate), make)
         except ExportError as error:
             return str(error)
         return None
 
     def _folder(self, candidate: Candidate) -> Path:
-        return self.job.workspace.kept / "tried" / candidate.name if candidate.scheme else self.source
+        return self.context.run_folder.work_folder / "tried" / candidate.name if candidate.scheme else self.source
 
     @cached_property
     def _plain(self) -> Any:
         """The export as it is, beside which the others are timed."""
-        return self.exporter.load(self.job.plan.task, self.source)
+        return self.exporter.load(self.context.plan.task, self.source)
 
-    def _time(self, model: Any, tried: dict[str, Tried]) -> float:
+    def _time(self, model: Any, tried: dict[str, SearchTrial]) -> float:
         """Median milliseconds of a row, in proportion to the export as it is, which is called in turns with it."""
-        plan, encoded = self.job.plan, self.job.encoded
+        plan, encoded = self.context.plan, self.context.encoded
         if "fp32" not in tried:
-            return in_turns(plan.task, [model], encoded, "validation")[0]
-        mine, beside = in_turns(plan.task, [model, self._plain], encoded, "validation")
+            return paired_latency(plan.task, [model], encoded, "validation")[0]
+        mine, beside = paired_latency(plan.task, [model, self._plain], encoded, "validation")
         return tried["fp32"].p50_ms * mine / beside
 
-    def _try(self, candidate: Candidate, tried: dict[str, Tried]) -> dict[str, Any]:
+    def _try(self, candidate: Candidate, tried: dict[str, SearchTrial]) -> dict[str, Any]:
         """Make, score on the validation rows, time; an upstream limit is an outcome too."""
-        plan, workspace, folder = self.job.plan, self.job.workspace, self._folder(candidate)
-        if why := workspace.record(f"tried/{candidate.name}-made", partial(self._make, candidate)):
-            return Tried(why=why).model_dump()
+        plan, run_folder, folder = self.context.plan, self.context.run_folder, self._folder(candidate)
+        if why := run_folder.record(f"tried/{candidate.name}-made", partial(self._make, candidate)):
+            return SearchTrial(why=why).model_dump()
         model = self.exporter.load(plan.task, folder)
-        made = workspace.arrays(
+        made = run_folder.arrays(
             f"tried/{candidate.name}",
-            lambda: self.job.predict(model, self.job.encoded, candidate.name, ("validation",)),
+            lambda: self.context.predict(model, self.context.encoded, candidate.name, ("validation",)),
         )
-        theirs, mine = unpacked(made)["validation"], self.job.outputs["validation"][promised_by(plan.recipe)]
+        theirs, mine = nest_outputs(made)["validation"], self.context.outputs["validation"][gate_reference(plan.recipe)]
         references = plan.task.references(plan.rows.splits["validation"])
         apart, score = drop(plan, mine, theirs, references)
-        metric, lost = promised(plan), apart.value
+        metric, lost = gate_metric(plan), apart.value
         size = sum((folder / file).stat().st_size for file in self.exporter.files(folder))
         p50_ms = self._time(model, tried)
         assert plan.recipe.export is not None
         most = plan.recipe.export.max_drop
         why = None if lost <= most else f"it loses {lost:.4f} of {metric} on the validation rows, over {most}"
-        spared = len(candidate.spared)
-        return Tried(score=score, drop=lost, bytes=size, p50_ms=p50_ms, spared=spared, why=why).model_dump()
+        excluded_nodes = len(candidate.excluded_nodes)
+        return SearchTrial(
+            score=score, drop=lost, bytes=size, p50_ms=p50_ms, excluded_nodes=excluded_nodes, why=why
+        ).model_dump()

@@ -13,14 +13,14 @@ import numpy as np
 from hftransfer.core.errors import RecipeError
 from hftransfer.data.encode import Encoded, encode
 from hftransfer.data.load import load_rows
-from hftransfer.models.checkpoint import Checkpoint, Origin, open_processor, read
-from hftransfer.models.weights import reload
+from hftransfer.models.checkpoint import Checkpoint, ResolvedCheckpoint, open_processor, read_pretrained
+from hftransfer.models.weights import load_saved
 from hftransfer.recipe.schema import Data
 from hftransfer.tasks import Task
 
 
 @dataclass(frozen=True)
-class SourceRows:
+class SourceTask:
     """The test rows of the task that a checkpoint came from."""
 
     task: Task
@@ -35,7 +35,7 @@ class SourceRows:
 
     def before(self) -> Any:
         """The checkpoint's own model."""
-        return reload(self.task, self.checkpoint)
+        return load_saved(self.task, self.checkpoint)
 
     def after(self, tuned: Any) -> Any:
         """The same with the encoder of a tuned model; None where it has another shape, or no name."""
@@ -49,7 +49,7 @@ class SourceRows:
         return model
 
 
-def source_rows(task: Task, data: Data | None, origin: Origin, seed: int) -> SourceRows | None:
+def source_task(task: Task, data: Data | None, origin: ResolvedCheckpoint, seed: int) -> SourceTask | None:
     """The rows of `evaluation.source`; None where there are none.
 
     Raises:
@@ -65,7 +65,7 @@ def source_rows(task: Task, data: Data | None, origin: Origin, seed: int) -> Sou
     found = load_rows(task, data, seed)
     if getattr(found.task, "problem_type", None) != "single_label_classification":
         raise RecipeError("evaluation.source: rows of one class each are needed to see what is forgotten")
-    config = read(AutoConfig, origin.weights)
+    config = read_pretrained(AutoConfig, origin.weights)
     known, labels = [name for _, name in sorted((config.id2label or {}).items())], found.task.labels
     if set(labels) != set(known):
         raise RecipeError(
@@ -76,4 +76,4 @@ def source_rows(task: Task, data: Data | None, origin: Origin, seed: int) -> Sou
     own = found.task.know(labels=tuple(known), processor=processor, architecture=config)
     own.check(found.splits, config)
     numbers = np.array([known.index(label) for label in labels])
-    return SourceRows(own, found.splits["test"], numbers[own.references(found.splits["test"])], origin.weights)
+    return SourceTask(own, found.splits["test"], numbers[own.references(found.splits["test"])], origin.weights)

@@ -11,15 +11,15 @@ import numpy as np
 from hftransfer.core import machine
 from hftransfer.core.errors import DataError
 from hftransfer.core.results import RunResult
-from hftransfer.core.run_folder import Workspace, dump_yaml, unpacked
-from hftransfer.data.augmentation import augmented
-from hftransfer.data.corruptions import shifted
+from hftransfer.core.run_folder import RunFolder, dump_yaml, nest_outputs
+from hftransfer.data.augmentation import augmenter
+from hftransfer.data.corruptions import corrupted
 from hftransfer.data.encode import encode
-from hftransfer.recipe.loader import recorded
+from hftransfer.recipe.loader import from_record
 from hftransfer.recipe.schema import Export, Recipe
 from hftransfer.runner import collect, compression, stages, task_heads
-from hftransfer.runner.export import ship
-from hftransfer.runner.plan import baselines, check, resolved
+from hftransfer.runner.export import export_variants
+from hftransfer.runner.plan import baseline_specs, check, with_defaults
 
 
 def run(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool = False) -> RunResult:
@@ -28,30 +28,34 @@ def run(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool = Fa
     Raises:
         HFTransferError: in a sentence, a mistake in the recipe, the rows, the checkpoint or the place.
     """
-    workspace = Workspace(out, _processes(recipe.training))
-    if done := workspace.refuse(resolved(recipe), resume=resume, overwrite=overwrite):
+    run_folder = RunFolder(out, _processes(recipe.training))
+    if done := run_folder.refuse(with_defaults(recipe), resume=resume, overwrite=overwrite):
         return RunResult.load(done)
     plan = check(recipe)
-    with workspace.open(dump_yaml(resolved(recipe)), overwrite=overwrite):
-        with workspace.timed("encode"):
-            more = shifted(plan.task, plan.rows.splits["test"], plan.recipe.evaluation.shifts, plan.recipe.seed)
-            changed = augmented(plan.task, plan.recipe.data.augment)
-            encoded = encode(plan.task, plan.rows.labelled | more, workspace.kept / "encoded", changed)
-        job = stages.Job(plan, encoded, workspace, outputs={})
+    with run_folder.open(dump_yaml(with_defaults(recipe)), overwrite=overwrite):
+        with run_folder.timed("encode"):
+            more = corrupted(plan.task, plan.rows.splits["test"], plan.recipe.evaluation.shifts, plan.recipe.seed)
+            changed = augmenter(plan.task, plan.recipe.data.augment)
+            encoded = encode(plan.task, plan.rows.labelled | more, run_folder.work_folder / "encoded", changed)
+        context = stages.RunContext(plan, encoded, run_folder, outputs={})
         if "majority" in plan.recipe.evaluation.baselines:
-            stages.majority(job)
-        histories = {fitting.variant: stages.baseline(job, fitting) for fitting in baselines(plan.recipe)}
+            stages.score_majority(context)
+        histories = {spec.variant: stages.train_baseline(context, spec) for spec in baseline_specs(plan.recipe)}
         if plan.origin.weights is not None:
-            stages.pretrained(job)
-        further = plan.recipe.strategy.plans()
-        histories["tuned"] = stages.tune(job, lambda models: task_heads.save(job, models, further))
-        steps = compression.between(job)
-        shipped = ship(job)
-        others = task_heads.publish(job, further, histories["tuned"])
-        result = collect.collect(job, resolved(plan.recipe), histories, shipped)
-        kept = {"steps": steps, "drift": stages.drifted(job), "source": stages.remembered(job)}
+            stages.score_pretrained(context)
+        further = plan.recipe.strategy.auxiliary_plans()
+        histories["tuned"] = stages.tune(context, lambda models: task_heads.save_heads(context, models, further))
+        steps = compression.score_steps(context)
+        shipped = export_variants(context)
+        others = task_heads.write_heads(context, further, histories["tuned"])
+        result = collect.collect(context, with_defaults(plan.recipe), histories, shipped)
+        kept = {
+            "steps": steps,
+            "feature_similarity": stages.compare_features(context),
+            "source": stages.score_source_task(context),
+        }
         result = result.model_copy(update={"heads": task_heads.told(others), **kept})
-        collect.publish(result, job)
+        collect.write_results(result, context)
     return result
 
 
@@ -62,30 +66,30 @@ def export(folder: Path, settings: Export) -> RunResult:
         HFTransferError: as `run`.
     """
     before = RunResult.load(folder / "result.json")
-    plan = check(recorded(before.recipe | {"export": settings}))
+    plan = check(from_record(before.recipe | {"export": settings}))
     if plan.rows.facts.fingerprint != before.data.fingerprint:
         raise DataError(f"the rows are no longer those that '{folder}' was scored on, which its exports are held to")
-    workspace = Workspace(folder, _processes({}))
-    with workspace.open(dump_yaml(before.recipe), overwrite=True):
+    run_folder = RunFolder(folder, _processes({}))
+    with run_folder.open(dump_yaml(before.recipe), overwrite=True):
         # What `bench` found was of the earlier exports.
         replaced = {"recipe.yaml", "result.json", "bench.json", "bench.png", *before.exports}
         # Links cost no space, and every file is replaced by renaming, never written in place.
-        if workspace.state.is_main_process:
+        if run_folder.state.is_main_process:
             shutil.copytree(
                 folder,
-                workspace.folder,
+                run_folder.folder,
                 dirs_exist_ok=True,
                 copy_function=os.link,
                 ignore=lambda place, _names: replaced if Path(place) == folder else set(),
             )
-        workspace.state.wait_for_everyone()
-        encoded = encode(plan.task, plan.rows.labelled, workspace.kept / "encoded")
-        job = stages.Job(plan, encoded, workspace, outputs={})
+        run_folder.state.wait_for_everyone()
+        encoded = encode(plan.task, plan.rows.labelled, run_folder.work_folder / "encoded")
+        context = stages.RunContext(plan, encoded, run_folder, outputs={})
         for file in sorted((folder / "predictions").glob("*.npz")):
             with np.load(file, allow_pickle=False) as arrays:
-                made = unpacked(arrays)
-            job.outputs[file.stem] = {name: outputs for name, outputs in made.items() if name not in before.exports}
-        shipped = ship(job)
+                made = nest_outputs(arrays)
+            context.outputs[file.stem] = {name: outputs for name, outputs in made.items() if name not in before.exports}
+        shipped = export_variants(context)
         changed = {
             "recipe": before.recipe | {"export": settings.model_dump()},
             "pytorch": shipped.pytorch,
@@ -94,10 +98,10 @@ def export(folder: Path, settings: Export) -> RunResult:
             "plain": plan.task.plain(),
             "hardware": _on(before.hardware),
             "versions": machine.versions() | before.versions,
-            **collect.scored(plan, job.outputs),
+            **collect.score_variants(plan, context.outputs),
         }
         result = before.model_copy(update=changed)
-        collect.publish(result, job)
+        collect.write_results(result, context)
     return result
 
 

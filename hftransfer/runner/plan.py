@@ -11,19 +11,19 @@ from hftransfer.core import plugins
 from hftransfer.core.errors import RecipeError
 from hftransfer.core.results import RunResult
 from hftransfer.data.augmentation import operations
-from hftransfer.data.corruptions import check_shifts
+from hftransfer.data.corruptions import check_corruptions
 from hftransfer.data.load import Rows, load_rows
-from hftransfer.data.mixup import check_mixing
+from hftransfer.data.mixup import mixup_operations
 from hftransfer.data.splits import GROUP
-from hftransfer.evaluation.scoring import check_fit, check_metrics
+from hftransfer.evaluation.scoring import check_metric, check_metrics
 from hftransfer.exporters import SCHEMES
 from hftransfer.hub import client
-from hftransfer.models.checkpoint import Origin, empty_model, find, open_origin
+from hftransfer.models.checkpoint import ResolvedCheckpoint, empty_model, find_checkpoint, resolve_checkpoint
 from hftransfer.models.layers import parameters
 from hftransfer.recipe.schema import Export, Recipe
-from hftransfer.runner.forgetting import SourceRows, source_rows
+from hftransfer.runner.forgetting import SourceTask, source_task
 from hftransfer.strategies import Strategy
-from hftransfer.strategies._chain import Chain
+from hftransfer.strategies._chain import CompressionSteps
 from hftransfer.tasks import Task
 from hftransfer.training.trainer import DEFAULTS, arguments
 
@@ -35,13 +35,13 @@ class Plan:
     recipe: Recipe
     """With the commits of the Hub and the fields of the task settled."""
     rows: Rows
-    origin: Origin
+    origin: ResolvedCheckpoint
     metrics: list[str]
     parameters: dict[str, int]
     """`all` of the model, and those that are `trainable`."""
     warnings: list[str]
     """What the task found odd in the rows."""
-    source: SourceRows | None = None
+    source: SourceTask | None = None
     """The rows of `evaluation.source`."""
 
     @property
@@ -51,7 +51,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Fitting:
+class TrainingSpec:
     """One model to train."""
 
     variant: str
@@ -65,10 +65,10 @@ def check(recipe: Recipe) -> Plan:
     Raises:
         HFTransferError: in a sentence, the first thing that is wrong.
     """
-    fittings, asked = [*baselines(recipe), tuned(recipe)], recipe.task
+    specs, asked = [*baseline_specs(recipe), tuned_spec(recipe)], recipe.task
     exporter = [plugins.load("exporters", recipe.export.format)()] if recipe.export else []
     known = [recipe.evaluation.source.source] if recipe.evaluation.source else []
-    for plugin in (recipe.task, recipe.data.source, *known, *exporter, *(fitting.strategy for fitting in fittings)):
+    for plugin in (recipe.task, recipe.data.source, *known, *exporter, *(spec.strategy for spec in specs)):
         plugin.check_installed()
     if recipe.hub is not None:
         client.may_write(recipe.hub.repo)
@@ -77,43 +77,43 @@ def check(recipe: Recipe) -> Plan:
     from transformers.utils import logging
 
     logging.set_verbosity_error()
-    for fitting in fittings:
-        arguments(fitting.training, Path("unused"), recipe.seed, by_length=False)
+    for spec in specs:
+        arguments(spec.training, Path("unused"), recipe.seed, by_length=False)
     rows = load_rows(recipe.task, recipe.data, recipe.seed)
     splits = recipe.data.splits.model_copy(update=rows.parts)
     data = recipe.data.model_copy(update={"splits": splits})
     recipe = recipe.model_copy(update={"task": rows.task, "data": data})
-    origin = open_origin(rows.task, recipe.model, rows.splits["train"])
+    origin = resolve_checkpoint(rows.task, recipe.model, rows.splits["train"])
     rows = replace(rows, task=rows.task.know(processor=origin.processor, architecture=origin.config))
     mixes = _check_changes(rows.task, recipe)
-    for fitting in fittings:
-        _refuse_two_losses(rows.task, fitting, mixes)
+    for spec in specs:
+        _refuse_two_losses(rows.task, spec, mixes)
     if "majority" in recipe.evaluation.baselines:
-        rows.task.constant(rows.task.references(rows.splits["train"]))
+        rows.task.majority_baseline(rows.task.references(rows.splits["train"]))
     metrics = list(recipe.evaluation.metrics or rows.task.metrics())
     for name in metrics:
-        check_fit(name, rows.task, {split: rows.splits[split] for split in ("validation", "test")})
+        check_metric(name, rows.task, {split: rows.splits[split] for split in ("validation", "test")})
     warned = [*_few_shots(recipe.data.shots, rows), *_unseen(rows), *_known_groups(rows)]
     warned += rows.task.check(rows.labelled, origin.config)
-    counts = [_parameters(rows.task, origin, fitting) for fitting in fittings]
+    counts = [_parameters(rows.task, origin, spec) for spec in specs]
     if recipe.export is not None:
         _check_promise(rows.task, origin.config, recipe.export, metrics)
-    source = source_rows(asked, recipe.evaluation.source, origin, _seed(recipe))
+    source = source_task(asked, recipe.evaluation.source, origin, _seed(recipe))
     return Plan(recipe, rows, origin, metrics, counts[-1], warned, source)
 
 
-def resolved(recipe: Recipe) -> dict[str, Any]:
+def with_defaults(recipe: Recipe) -> dict[str, Any]:
     """The recipe with every default written out, those of the training included."""
-    return recipe.model_dump() | {"training": DEFAULTS | tuned(recipe).training}
+    return recipe.model_dump() | {"training": DEFAULTS | tuned_spec(recipe).training}
 
 
-def tuned(recipe: Recipe) -> Fitting:
+def tuned_spec(recipe: Recipe) -> TrainingSpec:
     """The recipe's own training."""
-    whole = Chain(first=recipe.strategy, then=recipe.compress) if recipe.compress else recipe.strategy
-    return Fitting("tuned", whole, recipe.strategy.training | recipe.training)
+    whole = CompressionSteps(first=recipe.strategy, then=recipe.compress) if recipe.compress else recipe.strategy
+    return TrainingSpec("tuned", whole, recipe.strategy.training | recipe.training)
 
 
-def baselines(recipe: Recipe) -> Iterator[Fitting]:
+def baseline_specs(recipe: Recipe) -> Iterator[TrainingSpec]:
     """The trainings beside it, each with its strategy's own learning rate and at least as many epochs.
 
     `max_steps` bounds them all alike.
@@ -126,7 +126,7 @@ def baselines(recipe: Recipe) -> Iterator[Fitting]:
             if "num_train_epochs" in shared:
                 epochs = max(shared["num_train_epochs"], strategy.training.get("num_train_epochs", 0))
                 training["num_train_epochs"] = epochs
-            yield Fitting(name, strategy, training)
+            yield TrainingSpec(name, strategy, training)
 
 
 def _seed(recipe: Recipe) -> int:
@@ -165,15 +165,15 @@ def _bare(name: str) -> Strategy:
     return strategy
 
 
-def links(recipe: Recipe) -> list[str]:
+def compression_variants(recipe: Recipe) -> list[str]:
     """The variants between the steps of `compress`: the tuned model, and what follows but for the last."""
     names = [it.name for it in [recipe.strategy, *recipe.compress]][:-1]
     return [f"{number}-{name}" for number, name in enumerate(names, 1)]
 
 
-def promised_by(recipe: Recipe) -> str:
+def gate_reference(recipe: Recipe) -> str:
     """The variant whose score what ships has to keep."""
-    return next(iter(links(recipe)), "tuned")
+    return next(iter(compression_variants(recipe)), "tuned")
 
 
 def _exports(recipe: Recipe) -> str:
@@ -211,23 +211,23 @@ def describe(plan: Plan) -> str:
 
 def _check_changes(task: Task, recipe: Recipe) -> list[str]:
     """That the rows can be changed as the recipe asks, to train and to score; the mixes of two rows among it."""
-    check_shifts(task, recipe.evaluation.shifts)
+    check_corruptions(task, recipe.evaluation.shifts)
     operations(task, recipe.data.augment)
     if recipe.data.augment != "none" and getattr(recipe.strategy, "keep_features", False):
         raise RecipeError(
             f"data.augment: strategy {recipe.strategy.name} keeps the features of the rows as they are; leave it out, "
             "or set strategy.keep_features to false"
         )
-    return check_mixing(task, recipe.data.augment)
+    return mixup_operations(task, recipe.data.augment)
 
 
-def _refuse_two_losses(task: Task, fitting: Fitting, mixes: list[str]) -> None:
+def _refuse_two_losses(task: Task, spec: TrainingSpec, mixes: list[str]) -> None:
     """Trainer takes the labels away from the model to smooth them, and with them what has a loss of its own."""
     own = {
-        "task.class_weights or focal_gamma": task.own_loss,
-        f"strategy {fitting.strategy.name}": any(step.own_loss for step, _ in fitting.strategy.steps()),
+        "task.class_weights or focal_gamma": task.replaces_loss,
+        f"strategy {spec.strategy.name}": any(step.replaces_loss for step, _ in spec.strategy.steps()),
     }
-    smooth = fitting.training.get("label_smoothing_factor")
+    smooth = spec.training.get("label_smoothing_factor")
     if smooth and not task.one_class:
         raise RecipeError(f"training.label_smoothing_factor: '{task.name}' has no rows or words of one class each here")
     of = next((name for name, has in own.items() if has), f"data.augment {mixes[0]}" if mixes else None)
@@ -272,7 +272,7 @@ def _pinned(recipe: Recipe) -> Recipe:
     """The recipe with branches and tags of the Hub replaced by the commits that they stand at."""
     model = recipe.model
     if model.id is not None:
-        found = find(model.id, model.revision, model.trust_remote_code)
+        found = find_checkpoint(model.id, model.revision, model.trust_remote_code)
         model = model.model_copy(update={"revision": found.revision})
     data = recipe.data.model_copy(update={"source": recipe.data.source.resolve()})
     evaluation = recipe.evaluation
@@ -282,12 +282,12 @@ def _pinned(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"model": model, "data": data, "evaluation": evaluation})
 
 
-def _parameters(task: Task, origin: Origin, fitting: Fitting) -> dict[str, int]:
+def _parameters(task: Task, origin: ResolvedCheckpoint, spec: TrainingSpec) -> dict[str, int]:
     """Of the model that ships, and the most that train at a time."""
-    model, strategy = empty_model(task, origin), fitting.strategy
+    model, strategy = empty_model(task, origin), spec.strategy
     strategy.check(task, model)
     everything, trainable = [], []
-    if fitting.training.get("gradient_checkpointing") and not model.supports_gradient_checkpointing:
+    if spec.training.get("gradient_checkpointing") and not model.supports_gradient_checkpointing:
         raise RecipeError(f"training.gradient_checkpointing: a {type(model).__name__} has none; leave it out")
     for step, _ in strategy.steps():
         before, _ = parameters(model)

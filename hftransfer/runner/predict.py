@@ -8,18 +8,18 @@ from hftransfer.core import plugins
 from hftransfer.core.errors import RecipeError
 from hftransfer.core.results import RunResult
 from hftransfer.models.checkpoint import Checkpoint
-from hftransfer.models.weights import reload
-from hftransfer.recipe.loader import recorded
+from hftransfer.models.weights import load_saved
+from hftransfer.recipe.loader import from_record
 
 
-def answers(folder: Path, result: RunResult, inputs: list[str], variant: str = "tuned") -> Iterator[dict[str, Any]]:
+def predictions(folder: Path, result: RunResult, inputs: list[str], variant: str = "tuned") -> Iterator[dict[str, Any]]:
     """One answer for each input.
 
     Raises:
         RecipeError: the run has no such variant.
         DataError: an input cannot be read.
     """
-    recipe = recorded(result.recipe)
+    recipe = from_record(result.recipe)
     shipped = ["tuned", *(name for name, facts in result.exports.items() if not facts.rejected)]
     if variant not in shipped:
         raise RecipeError(f"the run has no variant '{variant}'; {plugins.nearest(variant, shipped)}")
@@ -33,7 +33,7 @@ def answers(folder: Path, result: RunResult, inputs: list[str], variant: str = "
 
     transformers.utils.logging.set_verbosity_error()
     place = folder / ("model" if variant == "tuned" else variant)
-    model = exporters[0].load(task, place) if exporters else reload(task, Checkpoint(str(place))).eval()
+    model = exporters[0].load(task, place) if exporters else load_saved(task, Checkpoint(str(place))).eval()
 
     def read(name: str, **more: Any) -> Any:
         return getattr(transformers, name).from_pretrained(place, **more)

@@ -9,32 +9,32 @@ import numpy as np
 
 from hftransfer.core.errors import ModelError
 from hftransfer.core.results import RuntimeFacts, Score
-from hftransfer.core.run_folder import Workspace, packed, unpacked
+from hftransfer.core.run_folder import RunFolder, flatten_outputs, nest_outputs
 from hftransfer.data.encode import Encoded
-from hftransfer.data.mixup import mix
-from hftransfer.evaluation.feature_similarity import drift
+from hftransfer.data.mixup import install_mixup
+from hftransfer.evaluation.feature_similarity import feature_similarity
 from hftransfer.evaluation.inference import predict
-from hftransfer.evaluation.latency import runtime
+from hftransfer.evaluation.latency import measure_latency
 from hftransfer.evaluation.scoring import Scorer, load_metric
 from hftransfer.models.checkpoint import Checkpoint
-from hftransfer.models.weights import load_model, reload, save
-from hftransfer.runner.plan import Fitting, Plan, tuned
-from hftransfer.strategies import Ground, Strategy
+from hftransfer.models.weights import load_model, load_saved, save_model
+from hftransfer.runner.plan import Plan, TrainingSpec, tuned_spec
+from hftransfer.strategies import Strategy, TrainingContext
 from hftransfer.tasks import Outputs, Task
 from hftransfer.training.trainer import arguments, train
 
 History = list[dict[str, float]]
-DRAWN = "drawn"
+NEW_WEIGHTS = "drawn"
 """The record of the weights outside the head that the checkpoint lacks."""
 
 
 @dataclass(frozen=True)
-class Job:
+class RunContext:
     """What every stage needs, and where it leaves its outputs."""
 
     plan: Plan
     encoded: Encoded
-    workspace: Workspace
+    run_folder: RunFolder
     outputs: dict[str, dict[str, Outputs]]
     """Split -> variant -> outputs."""
 
@@ -46,7 +46,7 @@ class Job:
     def predict(self, model: Any, encoded: Encoded, variant: str, splits: tuple[str, ...]) -> dict[str, np.ndarray]:
         """The outputs of the splits, packed."""
         size = self.plan.recipe.evaluation.batch_size
-        return packed(
+        return flatten_outputs(
             {
                 split: predict(self.plan.task, model, encoded, split, size, f"scoring {variant} on {split}")
                 for split in splits
@@ -57,21 +57,22 @@ class Job:
         """The outputs of any model of any task for a split."""
         return predict(task, model, encoded, split, self.plan.recipe.evaluation.batch_size, f"reading {split}")
 
-    def note(self, variant: str, made: dict[str, np.ndarray]) -> None:
+    def add_outputs(self, variant: str, made: dict[str, np.ndarray]) -> None:
         """Take over the packed outputs of a variant, split by split."""
-        for split, outputs in unpacked(made).items():
+        for split, outputs in nest_outputs(made).items():
             self.outputs.setdefault(split, {})[variant] = outputs
 
-    def shipped(self) -> Any:
+    def tuned_model(self) -> Any:
         """The tuned model as its folder holds it."""
-        model = reload(self.plan.task, Checkpoint(str(self.workspace.folder / "model")))
-        return model.to(self.workspace.state.device)
+        model = load_saved(self.plan.task, Checkpoint(str(self.run_folder.folder / "model")))
+        return model.to(self.run_folder.state.device)
 
 
-def measured(job: Job, variant: str, load: Callable[[], Any], size: int) -> RuntimeFacts:
+def measure(context: RunContext, variant: str, load: Callable[[], Any], size: int) -> RuntimeFacts:
     """Size and speed of a variant, whose model is read only where they are not known yet."""
-    made = job.workspace.record(
-        f"{variant}/runtime", lambda: runtime(job.plan.task, load(), job.encoded, size, variant).model_dump()
+    made = context.run_folder.record(
+        f"{variant}/runtime",
+        lambda: measure_latency(context.plan.task, load(), context.encoded, size, variant).model_dump(),
     )
     return RuntimeFacts.model_validate(made)
 
@@ -81,88 +82,90 @@ def weights_size(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
 
 
-def majority(job: Job) -> None:
+def score_majority(context: RunContext) -> None:
     """Outputs of the best model that looks at no input."""
-    plan = job.plan
+    plan = context.plan
     references = plan.task.references(plan.rows.splits["train"])
     if plan.recipe.data.sampling == "balanced":
         # As the rows are, not as they are drawn.
         counts = plan.rows.facts.classes["train"]
         references = np.repeat(np.arange(len(plan.task.labels)), [counts.get(name, 0) for name in plan.task.labels])
-    constant = plan.task.constant(references)
-    for split in job.scored:
-        repeated = {name: np.stack([row] * len(job.encoded.splits[split])) for name, row in constant.items()}
-        job.note("majority", packed({split: repeated}))
+    constant = plan.task.majority_baseline(references)
+    for split in context.scored:
+        repeated = {name: np.stack([row] * len(context.encoded.splits[split])) for name, row in constant.items()}
+        context.add_outputs("majority", flatten_outputs({split: repeated}))
 
 
-def pretrained(job: Job) -> None:
+def score_pretrained(context: RunContext) -> None:
     """Outputs of the checkpoint before any training, its head drawn anew unless it knows the labels."""
     from transformers import set_seed
 
     def make() -> dict[str, np.ndarray]:
-        set_seed(job.plan.recipe.seed)
-        model = load_model(job.plan.task, job.plan.origin).to(job.workspace.state.device)
-        job.workspace.record(DRAWN, lambda: model.drawn)
-        job.plan.task.finish(model)
-        return job.predict(model, job.encoded, "pretrained", ("test",))
+        set_seed(context.plan.recipe.seed)
+        model = load_model(context.plan.task, context.plan.origin).to(context.run_folder.state.device)
+        context.run_folder.record(NEW_WEIGHTS, lambda: model.new_weights)
+        context.plan.task.finish(model)
+        return context.predict(model, context.encoded, "pretrained", ("test",))
 
-    with job.workspace.timed("score pretrained"):
-        job.note("pretrained", job.workspace.arrays("pretrained/outputs", make))
+    with context.run_folder.timed("score pretrained"):
+        context.add_outputs("pretrained", context.run_folder.arrays("pretrained/outputs", make))
 
 
-def baseline(job: Job, fitting: Fitting) -> History:
+def train_baseline(context: RunContext, spec: TrainingSpec) -> History:
     """Train and score a baseline; the model itself is not kept."""
-    name, workspace = fitting.variant, job.workspace
+    name, run_folder = spec.variant, context.run_folder
 
     def make() -> History:
-        with workspace.timed(f"train {name}"):
-            model, encoded, history = _fit(job, fitting)
-            job.plan.task.finish(model)
-        with workspace.timed(f"score {name}"):
-            workspace.arrays(f"{name}/outputs", lambda: _sound(job.predict(model, encoded, name, job.scored), name))
+        with run_folder.timed(f"train {name}"):
+            model, encoded, history = _fit(context, spec)
+            context.plan.task.finish(model)
+        with run_folder.timed(f"score {name}"):
+            run_folder.arrays(
+                f"{name}/outputs", lambda: _check_finite(context.predict(model, encoded, name, context.scored), name)
+            )
         return history
 
-    history: History = workspace.record(f"{name}/history", make)
-    job.note(name, workspace.arrays(f"{name}/outputs"))
+    history: History = run_folder.record(f"{name}/history", make)
+    context.add_outputs(name, run_folder.arrays(f"{name}/outputs"))
     return history
 
 
-def tune(job: Job, keep_heads: Callable[[dict[str, Any]], None]) -> History:
+def tune(context: RunContext, keep_heads: Callable[[dict[str, Any]], None]) -> History:
     """Adapt the checkpoint, save what ships, and score it as it is read back.
 
     `keep_heads` takes the models of further heads.
     """
-    workspace, plan = job.workspace, job.plan
-    fitting = tuned(plan.recipe)
+    run_folder, plan = context.run_folder, context.plan
+    spec = tuned_spec(plan.recipe)
 
     def make() -> History:
-        with workspace.timed("train tuned"):
-            model, _, history = _fit(job, fitting)
+        with run_folder.timed("train tuned"):
+            model, _, history = _fit(context, spec)
             plan.task.finish(model)
-        strategy, _ = fitting.strategy.steps()[-1]
-        keep_heads(strategy.further(model))
+        strategy, _ = spec.strategy.steps()[-1]
+        keep_heads(strategy.auxiliary_models(model))
         if (adapter := strategy.adapter(model)) is not None:
-            workspace.directory("adapter", adapter.save_pretrained)
+            run_folder.directory("adapter", adapter.save_pretrained)
         model = strategy.merge(model)
-        workspace.directory("model", lambda folder: save(model, plan.origin.processor, folder))
+        run_folder.directory("model", lambda folder: save_model(model, plan.origin.processor, folder))
         return history
 
-    history: History = workspace.record("tuned/history", make)
-    score_tuned(job)
+    history: History = run_folder.record("tuned/history", make)
+    score_tuned(context)
     return history
 
 
-def score_tuned(job: Job) -> None:
+def score_tuned(context: RunContext) -> None:
     """Outputs of the tuned model as its folder holds it."""
 
     def make() -> dict[str, np.ndarray]:
-        return _sound(job.predict(job.shipped(), job.encoded, "tuned", job.scored), "tuned")
+        return _check_finite(context.predict(context.tuned_model(), context.encoded, "tuned", context.scored), "tuned")
 
-    with job.workspace.timed("score tuned"):
-        job.note("tuned", job.workspace.arrays("tuned/outputs", make))
+    with context.run_folder.timed("score tuned"):
+        context.add_outputs("tuned", context.run_folder.arrays("tuned/outputs", make))
 
 
-def _sound(outputs: dict[str, np.ndarray], variant: str) -> dict[str, np.ndarray]:
+def _check_finite(outputs: dict[str, np.ndarray], variant: str) -> dict[str, np.ndarray]:
     """The outputs of a training that has not diverged.
 
     Raises:
@@ -176,35 +179,37 @@ def _sound(outputs: dict[str, np.ndarray], variant: str) -> dict[str, np.ndarray
     return outputs
 
 
-def drifted(job: Job) -> list[float]:
+def compare_features(context: RunContext) -> list[float]:
     """How near the features of the tuned model's blocks still are to those of the checkpoint."""
     from transformers import set_seed
 
-    plan = job.plan
+    plan = context.plan
     if plan.origin.weights is None:
         return []
 
     def make() -> list[float]:
         # What the checkpoint lacks is drawn as for the training.
         set_seed(plan.recipe.seed)
-        return drift(plan.task, load_model(plan.task, plan.origin), job.shipped().cpu(), job.encoded)
+        return feature_similarity(
+            plan.task, load_model(plan.task, plan.origin), context.tuned_model().cpu(), context.encoded
+        )
 
-    with job.workspace.timed("compare features"):
-        found: list[float] = job.workspace.record("drift", make)
+    with context.run_folder.timed("compare features"):
+        found: list[float] = context.run_folder.record("drift", make)
     return found
 
 
-def remembered(job: Job) -> dict[str, Score]:
+def score_source_task(context: RunContext) -> dict[str, Score]:
     """The source's test rows, scored before and after the training; empty where the recipe names none."""
-    source, size = job.plan.source, job.plan.recipe.evaluation.batch_size
+    source, size = context.plan.source, context.plan.recipe.evaluation.batch_size
     if source is None:
         return {}
-    device = job.workspace.state.device
+    device = context.run_folder.state.device
 
     def make() -> dict[str, np.ndarray]:
-        encoded = source.encoded(job.workspace.kept / "source")
-        models = {"before": source.before(), "after": source.after(job.shipped())}
-        return packed(
+        encoded = source.encoded(context.run_folder.work_folder / "source")
+        models = {"before": source.before(), "after": source.after(context.tuned_model())}
+        return flatten_outputs(
             {
                 name: predict(source.task, model.to(device), encoded, "test", size, f"scoring the source {name}")
                 for name, model in models.items()
@@ -212,71 +217,77 @@ def remembered(job: Job) -> dict[str, Score]:
             }
         )
 
-    with job.workspace.timed("score source"):
-        made = unpacked(job.workspace.arrays("source/outputs", make))
-    by_accuracy = scorer(job.plan, ["accuracy"])
-    drawn = {n: by_accuracy.judge(source.task, it, source.references)["accuracy"] for n, it in made.items()}
+    with context.run_folder.timed("score source"):
+        made = nest_outputs(context.run_folder.arrays("source/outputs", make))
+    by_accuracy = scorer(context.plan, ["accuracy"])
+    drawn = {n: by_accuracy.evaluate(source.task, it, source.references)["accuracy"] for n, it in made.items()}
     if "after" in drawn:
         drawn["lost"] = drawn["before"] - drawn["after"]
     return {name: by_accuracy.interval(values, len(source.references)) for name, values in drawn.items()}
 
 
-def _fit(job: Job, fitting: Fitting) -> tuple[Any, Encoded, History]:
+def _fit(context: RunContext, spec: TrainingSpec) -> tuple[Any, Encoded, History]:
     """A trained model, not yet merged, the rows that it was trained on, and the Trainer's log."""
     from transformers import set_seed
 
-    workspace, name = job.workspace, fitting.variant
-    *before, (strategy, last) = fitting.strategy.steps()
-    set_seed(job.plan.recipe.seed)
-    model = load_model(job.plan.task, job.plan.origin).to(workspace.state.device)
+    run_folder, name = context.run_folder, spec.variant
+    *before, (strategy, last) = spec.strategy.steps()
+    set_seed(context.plan.recipe.seed)
+    model = load_model(context.plan.task, context.plan.origin).to(run_folder.state.device)
     earlier: History = []
     place = None
     for number, (step, more) in enumerate(before, 1):
-        follower = step.behind(str(place)) if place else step
-        model, log = _first_step(job, follower, model, fitting.training | more, f"{name}-{number}")
-        earlier = _followed(earlier, log)
-        place = workspace.kept / f"{name}-{number}" / "model"
-    strategy = strategy.behind(str(place)) if place else strategy
-    model, encoded, log = _train(job, strategy, model, fitting.training | last, name)
-    return model, encoded, _followed(earlier, log)
+        follower = step.after_checkpoint(str(place)) if place else step
+        model, log = _first_step(context, follower, model, spec.training | more, f"{name}-{number}")
+        earlier = _concatenated(earlier, log)
+        place = run_folder.work_folder / f"{name}-{number}" / "model"
+    strategy = strategy.after_checkpoint(str(place)) if place else strategy
+    model, encoded, log = _train(context, strategy, model, spec.training | last, name)
+    return model, encoded, _concatenated(earlier, log)
 
 
-def _first_step(job: Job, step: Strategy, model: Any, training: dict[str, Any], name: str) -> tuple[Any, History]:
+def _first_step(
+    context: RunContext, step: Strategy, model: Any, training: dict[str, Any], name: str
+) -> tuple[Any, History]:
     """A training that another follows: its model as it is read back, so that a resumed run goes on from the same."""
     from transformers import set_seed
 
-    workspace = job.workspace
+    run_folder = context.run_folder
 
     def make() -> History:
-        trained, _, log = _train(job, step, model, training, name)
+        trained, _, log = _train(context, step, model, training, name)
         merged = step.merge(trained)
-        workspace.directory(f"work/{name}/model", lambda folder: save(merged, job.plan.origin.processor, folder))
+        run_folder.directory(
+            f"work/{name}/model", lambda folder: save_model(merged, context.plan.origin.processor, folder)
+        )
         return log
 
-    log: History = workspace.record(f"{name}/history", make)
-    kept = reload(job.plan.task, Checkpoint(str(workspace.kept / name / "model")))
-    set_seed(job.plan.recipe.seed)
-    return kept.to(workspace.state.device), log
+    log: History = run_folder.record(f"{name}/history", make)
+    kept = load_saved(context.plan.task, Checkpoint(str(run_folder.work_folder / name / "model")))
+    set_seed(context.plan.recipe.seed)
+    return kept.to(run_folder.state.device), log
 
 
 def _train(
-    job: Job, strategy: Strategy, model: Any, training: dict[str, Any], name: str
+    context: RunContext, strategy: Strategy, model: Any, training: dict[str, Any], name: str
 ) -> tuple[Any, Encoded, History]:
     """One training: the model, the rows that it saw, and the log."""
-    plan, folder = job.plan, job.workspace.kept / name
+    plan, folder = context.plan, context.run_folder.work_folder / name
     model = strategy.prepare(model)
-    if plan.task.own_loss:
-        plan.task.weigh(model, plan.task.references(plan.rows.splits["train"]))
-    mix(plan.task, model, plan.recipe.data.augment)
-    encoded = strategy.keep(model, Ground(plan.task, plan.rows.splits, job.encoded, folder / "kept", job.outputs_of))
+    if plan.task.replaces_loss:
+        plan.task.install_loss(model, plan.task.references(plan.rows.splits["train"]))
+    install_mixup(plan.task, model, plan.recipe.data.augment)
+    encoded = strategy.keep(
+        model, TrainingContext(plan.task, plan.rows.splits, context.encoded, folder / "kept", context.outputs_of)
+    )
     by_length = "length" in (encoded.splits["train"].column_names or [])
     args = arguments(training, folder / "checkpoints", plan.recipe.seed, by_length)
     args.label_names = [plan.task.loss_input]
-    log = train(model, encoded, args, strategy.callbacks(model), name, rates=strategy.rates(model))
+    log = train(model, encoded, args, strategy.callbacks(model), name, rates=strategy.learning_rate_factors(model))
     return model, encoded, log
 
 
-def _followed(first: History, second: History) -> History:
+def _concatenated(first: History, second: History) -> History:
     """Two logs as one, the second's epochs counted on."""
     epochs = max((entry.get("epoch", 0.0) for entry in first), default=0.0)
     return first + [entry | {"epoch": entry["epoch"] + epochs} if "epoch" in entry else entry for entry in second]

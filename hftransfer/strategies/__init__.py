@@ -13,7 +13,7 @@ from hftransfer.tasks import Task
 
 
 @dataclass(frozen=True)
-class Ground:
+class TrainingContext:
     """What a training may look at beside its model."""
 
     task: Task
@@ -36,7 +36,7 @@ class Strategy(Plugin):
     uses_unlabelled: ClassVar[bool] = False
     """Whether the strategy learns from the rows of `data.unlabelled`."""
 
-    own_loss: ClassVar[bool] = False
+    replaces_loss: ClassVar[bool] = False
     """Whether the strategy trains by a loss that is not the model's."""
 
     def steps(self) -> list[tuple["Strategy", dict[str, Any]]]:
@@ -54,11 +54,11 @@ class Strategy(Plugin):
         """The model to train."""
         return model
 
-    def keep(self, model: Any, ground: Ground) -> Encoded:
+    def keep(self, model: Any, ground: TrainingContext) -> Encoded:
         """The rows to train on: what no step of the training changes is computed here, once."""
         return ground.encoded
 
-    def rates(self, model: Any) -> dict[str, float]:
+    def learning_rate_factors(self, model: Any) -> dict[str, float]:
         """Parameter -> factor of the learning rate; empty where all learn alike."""
         return {}
 
@@ -66,15 +66,15 @@ class Strategy(Plugin):
         """TrainerCallbacks of the strategy, for the prepared model."""
         return []
 
-    def behind(self, model: str) -> "Strategy":
+    def after_checkpoint(self, model: str) -> "Strategy":
         """The strategy as it follows a training whose model lies there."""
         return self
 
-    def plans(self) -> dict[str, Any]:
+    def auxiliary_plans(self) -> dict[str, Any]:
         """Name -> the plan of a further head that is trained beside the recipe's own."""
         return {}
 
-    def further(self, model: Any) -> dict[str, Any]:
+    def auxiliary_models(self, model: Any) -> dict[str, Any]:
         """Name -> the trained model of a further head."""
         return {}
 
@@ -87,7 +87,7 @@ class Strategy(Plugin):
         return model
 
 
-def unhooked(model: Any) -> Any:
+def remove_hooks(model: Any) -> Any:
     """The model without the hooks that a strategy has put into `model.hooks`."""
     for hook in model.hooks:
         hook.remove()

@@ -7,7 +7,7 @@ from hftransfer.strategies import Strategy
 from hftransfer.tasks import Task
 
 
-class Chain(Strategy):
+class CompressionSteps(Strategy):
     """The first trains, the others make its model smaller."""
 
     first: Any
@@ -25,7 +25,7 @@ class Chain(Strategy):
 
     def check(self, task: Task, model: Any) -> None:
         for strategy in [self.first, *self.then]:
-            if strategy.plans():
+            if strategy.auxiliary_plans():
                 raise RecipeError(f"compress: strategy '{strategy.name}' trains several models; leave one of them out")
         for strategy in [self.first, *self.then]:
             strategy.check(task, model)

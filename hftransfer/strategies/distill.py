@@ -11,13 +11,13 @@ from pydantic import Field, PrivateAttr
 
 from hftransfer.core.errors import RecipeError
 from hftransfer.core.plugins import nearest
-from hftransfer.core.run_folder import arrays_once, packed, unpacked
+from hftransfer.core.run_folder import arrays_once, flatten_outputs, nest_outputs
 from hftransfer.data.encode import Encoded, encode
-from hftransfer.models.checkpoint import find, open_processor, read
+from hftransfer.models.checkpoint import find_checkpoint, open_processor, read_pretrained
 from hftransfer.models.layers import logits_layer
 from hftransfer.models.pruning import drop_layers
-from hftransfer.models.weights import reload
-from hftransfer.strategies import Ground, Strategy, unhooked
+from hftransfer.models.weights import load_saved
+from hftransfer.strategies import Strategy, TrainingContext, remove_hooks
 from hftransfer.tasks import IGNORED, Outputs, Task
 
 _TOLD = "teacher"
@@ -26,7 +26,7 @@ _TOLD = "teacher"
 class Distill(Strategy):
     """Train the student on labels, on the teacher's softened outputs, and on the vectors that its head reads."""
 
-    own_loss: ClassVar[bool] = True
+    replaces_loss: ClassVar[bool] = True
     training: ClassVar[dict[str, Any]] = {"learning_rate": 3.0e-4, "num_train_epochs": 10}
     uses_unlabelled: ClassVar[bool] = True
 
@@ -52,7 +52,7 @@ class Distill(Strategy):
         logits_layer(model)
         if self.teacher is None:
             return
-        config = read(transformers.AutoConfig, find(self.teacher))
+        config = read_pretrained(transformers.AutoConfig, find_checkpoint(self.teacher))
         theirs = set((config.id2label or {}).values())
         if not task.labels and len(theirs) != 1:
             raise RecipeError(
@@ -64,7 +64,7 @@ class Distill(Strategy):
                 f"{nearest(min(unknown), theirs)}"
             )
 
-    def behind(self, model: str) -> Strategy:
+    def after_checkpoint(self, model: str) -> Strategy:
         if self.teacher:
             return self
         follower = self.model_copy(update={"teacher": model})
@@ -76,7 +76,7 @@ class Distill(Strategy):
             drop_layers(model, self.layers)
         return model
 
-    def keep(self, model: Any, ground: Ground) -> Encoded:
+    def keep(self, model: Any, ground: TrainingContext) -> Encoded:
         """The rows with what the teacher says of them; the unlabelled ones, with its answers as labels, are behind."""
         from datasets import concatenate_datasets
 
@@ -85,20 +85,20 @@ class Distill(Strategy):
         encoded, rows = ground.encoded, ground.encoded.splits
         if "unlabelled" in told:
             both = concatenate_datasets([ground.rows["train"], _answered(ground, outputs["unlabelled"], size)])
-            rows = rows | encode(ground.task, {"train": both}, ground.folder / "answered", encoded.vary).splits
+            rows = rows | encode(ground.task, {"train": both}, ground.folder / "answered", encoded.augment).splits
             told["train"] = np.concatenate([told["train"], told["unlabelled"]])
         self._listen(model, size, getattr(ground.task, "problem_type", None))
         heard = {name: _beside(rows[name], told[name]) for name in ("train", "validation")}
-        return Encoded(heard, _collator(encoded, told["train"].shape[1:]), encoded.vary)
+        return Encoded(heard, _collator(encoded, told["train"].shape[1:]), encoded.augment)
 
-    def _told(self, ground: Ground, device: Any) -> dict[str, Outputs]:
+    def _told(self, ground: TrainingContext, device: Any) -> dict[str, Outputs]:
         """What the teacher says, asked once in the life of the run."""
         from accelerate import PartialState
 
         file = ground.folder / "teacher.npz"
-        return unpacked(arrays_once(file, lambda: packed(self._asked(ground, device)), PartialState()))
+        return nest_outputs(arrays_once(file, lambda: flatten_outputs(self._asked(ground, device)), PartialState()))
 
-    def _asked(self, ground: Ground, device: Any) -> dict[str, Outputs]:
+    def _asked(self, ground: TrainingContext, device: Any) -> dict[str, Outputs]:
         """Split -> what the teacher says of its rows.
 
         In the last axis of `logits` these are in the order of the task's labels; behind them, where the last layer of
@@ -108,10 +108,10 @@ class Distill(Strategy):
         from transformers import AutoConfig
 
         assert self.teacher is not None
-        place = find(self.teacher)
-        processor = open_processor(ground.task, place, read(AutoConfig, place), ground.rows["train"])
+        place = find_checkpoint(self.teacher)
+        processor = open_processor(ground.task, place, read_pretrained(AutoConfig, place), ground.rows["train"])
         task = ground.task.know(processor=processor)
-        teacher = reload(task, place).to(device)
+        teacher = load_saved(task, place).to(device)
         if self._unfinished:
             task.finish(teacher)
         ids = {name: i for i, name in teacher.config.id2label.items()}
@@ -167,19 +167,19 @@ class Distill(Strategy):
         if problem == "regression":
             return functional.mse_loss(mine, theirs)
         if problem == "multi_label_classification":
-            chances = (theirs / heat).sigmoid()
-            own = functional.binary_cross_entropy_with_logits(theirs / heat, chances)
-            return heat**2 * (functional.binary_cross_entropy_with_logits(mine / heat, chances) - own)
+            probabilities = (theirs / heat).sigmoid()
+            own = functional.binary_cross_entropy_with_logits(theirs / heat, probabilities)
+            return heat**2 * (functional.binary_cross_entropy_with_logits(mine / heat, probabilities) - own)
         both = [functional.log_softmax(logits / heat, dim=-1) for logits in (mine, theirs)]
         return heat**2 * functional.kl_div(*both, reduction="batchmean", log_target=True)
 
     def merge(self, model: Any) -> Any:
-        return unhooked(model)
+        return remove_hooks(model)
 
 
 def _as_trained(task: Task, logits: np.ndarray, size: int) -> np.ndarray:
     """The logits as a training compares them with labels; the vectors behind them as they are."""
-    return np.concatenate([task.as_trained(logits[..., :size]), logits[..., size:]], axis=-1)
+    return np.concatenate([task.training_logits(logits[..., :size]), logits[..., size:]], axis=-1)
 
 
 def _padded(told: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -193,7 +193,7 @@ def _padded(told: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     }
 
 
-def _answered(ground: Ground, outputs: Outputs, size: int) -> Any:
+def _answered(ground: TrainingContext, outputs: Outputs, size: int) -> Any:
     """The unlabelled rows, with the teacher's answers as their labels."""
     (role,) = ground.task.targets
     labelled = ground.rows["train"]

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from hftransfer.core.errors import ModelError
 from hftransfer.models.layers import logits_layer
-from hftransfer.strategies import Strategy, check_one_class, unhooked
+from hftransfer.strategies import Strategy, check_one_class, remove_hooks
 from hftransfer.strategies.linear_probe import LinearProbe
 from hftransfer.tasks import Task
 
@@ -19,7 +19,7 @@ from hftransfer.tasks import Task
 class _Contrastive(Strategy):
     """The first phase: the loss of the model becomes that of the vectors which its last layer reads."""
 
-    own_loss: ClassVar[bool] = True
+    replaces_loss: ClassVar[bool] = True
 
     temperature: float
 
@@ -46,13 +46,13 @@ class _Contrastive(Strategy):
         return model
 
     def merge(self, model: Any) -> Any:
-        return unhooked(model)
+        return remove_hooks(model)
 
 
 class FewShot(Strategy):
     """Contrastive tuning of the encoder, then a linear probe; `training:` is that of the first."""
 
-    own_loss: ClassVar[bool] = True
+    replaces_loss: ClassVar[bool] = True
     training: ClassVar[dict[str, Any]] = {
         "learning_rate": 2.0e-4,
         "num_train_epochs": 10,

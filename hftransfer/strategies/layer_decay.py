@@ -20,7 +20,7 @@ class LayerDecay(Strategy):
     decay: float = Field(default=0.75, gt=0, le=1)
     """A block learns at this share of the rate of the block above it; the head at the recipe's rate."""
 
-    def rates(self, model: Any) -> dict[str, float]:
+    def learning_rate_factors(self, model: Any) -> dict[str, float]:
         depth = depths(model)
         last = max(depth.values())
         return {name: self.decay ** (last - own) for name, own in depth.items()}

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from hftransfer.core.errors import ModelError
-from hftransfer.data.encode import KEEP_BYTES, Encoded, keep
+from hftransfer.data.encode import MAX_CACHE_BYTES, Encoded, cache_rows
 from hftransfer.models.layers import encoder, free_statistics, head_names, hold_statistics
-from hftransfer.strategies import Ground, Strategy
+from hftransfer.strategies import Strategy, TrainingContext
 from hftransfer.tasks import Task
 
 _PREFIX = "kept_"
@@ -43,7 +43,7 @@ class LinearProbe(Strategy):
         hold_statistics(model)
         return model
 
-    def keep(self, model: Any, ground: Ground) -> Encoded:
+    def keep(self, model: Any, ground: TrainingContext) -> Encoded:
         """Rows of kept features, and the model's base put aside.
 
         Unchanged where the head reads whole sequences of different lengths, or more than the disk should hold.
@@ -57,7 +57,7 @@ class LinearProbe(Strategy):
         if read is None or (read.sequences and uneven):
             return encoded
         size = sum(cells[0].nbytes for cells in _features(model, batch, read).values())
-        if size * sum(len(rows) for rows in encoded.splits.values()) > KEEP_BYTES:
+        if size * sum(len(rows) for rows in encoded.splits.values()) > MAX_CACHE_BYTES:
             return encoded
         folder.mkdir(parents=True, exist_ok=True)
         kept = {}
@@ -68,7 +68,7 @@ class LinearProbe(Strategy):
                 made = encoded.collate([{key: cells[key][i] for key in cells} for i in range(count)])
                 return _features(model, made, read)
 
-            kept[name] = keep(rows, features, folder / f"{name}.arrow", f"features of {name}")
+            kept[name] = cache_rows(rows, features, folder / f"{name}.arrow", f"features of {name}")
         _put_aside(model, read)
         from transformers import default_data_collator
 

@@ -15,7 +15,7 @@ from hftransfer.core.errors import HFTransferError, ModelError, RecipeError
 from hftransfer.data.encode import Encoded, encode
 from hftransfer.models.checkpoint import empty_model
 from hftransfer.models.weights import load_model
-from hftransfer.strategies import Ground, Strategy
+from hftransfer.strategies import Strategy, TrainingContext
 from hftransfer.strategies.full import Full
 from hftransfer.tasks import Task
 
@@ -23,7 +23,7 @@ from hftransfer.tasks import Task
 class MultiTask(Strategy):
     """Train the encoder for all tasks at once."""
 
-    own_loss: ClassVar[bool] = True
+    replaces_loss: ClassVar[bool] = True
     training: ClassVar[dict[str, Any]] = {"learning_rate": 2.0e-4, "num_train_epochs": 5}
 
     others: dict[str, str]
@@ -46,7 +46,7 @@ class MultiTask(Strategy):
             raise ValueError("give at least one further recipe; for a single task use 'full'")
         return value
 
-    def plans(self) -> dict[str, Any]:
+    def auxiliary_plans(self) -> dict[str, Any]:
         """Name -> the plan of a further head.
 
         Raises:
@@ -55,14 +55,14 @@ class MultiTask(Strategy):
         return {name: _plan(name, path) for name, path in self.others.items()}
 
     def check(self, task: Task, model: Any) -> None:
-        if task.own_loss:
+        if task.replaces_loss:
             raise RecipeError(f"strategy multi_task cannot share the encoder with '{task.name}' and a loss of its own")
         if _tied(model):
             raise RecipeError(
                 f"strategy multi_task cannot share the encoder of a {type(model).__name__}: it is its head"
             )
-        for name, plan in self.plans().items():
-            if plan.task.own_loss or plan.recipe.data.augment != "none":
+        for name, plan in self.auxiliary_plans().items():
+            if plan.task.replaces_loss or plan.recipe.data.augment != "none":
                 raise RecipeError(
                     f"strategy.others.{name}: multi_task takes the rows of its recipe as they are; leave out its "
                     "data.augment, task.class_weights and task.focal_gamma"
@@ -79,17 +79,17 @@ class MultiTask(Strategy):
     def prepare(self, model: Any) -> Any:
         """One module of all models, which share the fullest of their encoders."""
         make = empty_model if next(model.parameters()).is_meta else load_model
-        others = {name: make(plan.task, plan.origin).to(model.device) for name, plan in self.plans().items()}
+        others = {name: make(plan.task, plan.origin).to(model.device) for name, plan in self.auxiliary_plans().items()}
         return _several(model, others, self.weighting)
 
-    def rates(self, model: Any) -> dict[str, float]:
+    def learning_rate_factors(self, model: Any) -> dict[str, float]:
         """The variances would not move at a rate that suits an encoder: AdamW's steps are as long as that."""
         return {"log_variances": 100.0} if self.weighting == "uncertainty" else {}
 
-    def keep(self, model: Any, ground: Ground) -> Encoded:
+    def keep(self, model: Any, ground: TrainingContext) -> Encoded:
         """Rows of all tasks, drawn anew for each so many rows as there are."""
         parts = {"": ground.encoded}
-        for name, plan in self.plans().items():
+        for name, plan in self.auxiliary_plans().items():
             parts[name] = encode(plan.task, plan.rows.labelled, ground.folder / name)
         generator = np.random.default_rng(0)
         splits = {}
@@ -101,7 +101,7 @@ class MultiTask(Strategy):
             splits[split] = _Mixed(rows, [_drawn(generator, *pair) for pair in zip(sizes, counts, strict=True)])
         return Encoded(splits, lambda rows: _collated(parts, rows), lambda row, draw: _varied(parts, row, draw))
 
-    def further(self, model: Any) -> dict[str, Any]:
+    def auxiliary_models(self, model: Any) -> dict[str, Any]:
         """Name -> the trained model of a further task, whole."""
         for other in model.others.values():
             _share(other, model.main.base_model, registered=True)
@@ -158,8 +158,8 @@ class _Mixed:
 
 def _varied(parts: dict[str, Encoded], row: dict[str, Any], draw: np.random.Generator) -> dict[str, Any]:
     """A row as its own task varies it for training; rows to validate on have no number in their split."""
-    vary = parts[row["task"]].vary
-    return row | {"cells": vary(row["cells"], draw)} if vary and "row" in row["cells"] else row
+    augment = parts[row["task"]].augment
+    return row | {"cells": augment(row["cells"], draw)} if augment and "row" in row["cells"] else row
 
 
 def _collated(parts: dict[str, Encoded], rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -125,7 +125,7 @@ class Task(Plugin):
         """
         raise ModelError(f"a new model for '{self.name}' needs 'model.processor': the checkpoint to take it from")
 
-    def fault(self, row: dict[str, Any]) -> str | None:
+    def check_row(self, row: dict[str, Any]) -> str | None:
         """Why a row, its cells read, cannot be used; None where it can."""
         return None
 
@@ -143,11 +143,11 @@ class Task(Plugin):
         return False
 
     @property
-    def own_loss(self) -> bool:
+    def replaces_loss(self) -> bool:
         """Whether `weigh` changes the model's loss."""
         return False
 
-    def weigh(self, model: Any, references: np.ndarray) -> None:
+    def install_loss(self, model: Any, references: np.ndarray) -> None:
         """Let a model that is about to train on rows of these references have the loss that the recipe asks for."""
 
     def finish(self, model: Any) -> None:
@@ -212,11 +212,11 @@ class Task(Plugin):
         return rows
 
     @property
-    def varies(self) -> bool:
+    def augments(self) -> bool:
         """Whether training sees other versions of its rows in each epoch."""
         return False
 
-    def vary(self, row: dict[str, Any], draw: np.random.Generator) -> dict[str, Any]:
+    def augment(self, row: dict[str, Any], draw: np.random.Generator) -> dict[str, Any]:
         """An encoded row as one epoch of training sees it: a crop, a flip."""
         return row
 
@@ -228,11 +228,11 @@ class Task(Plugin):
         """Outputs for a batch, on PyTorch and on an exported model alike."""
         raise NotImplementedError
 
-    def decide(self, outputs: Outputs) -> np.ndarray:
+    def postprocess(self, outputs: Outputs) -> np.ndarray:
         """Predictions out of outputs."""
         raise NotImplementedError
 
-    def chances(self, outputs: Outputs) -> np.ndarray | None:
+    def probabilities(self, outputs: Outputs) -> np.ndarray | None:
         """Probabilities of shape (rows, classes); None where what is told are no classes of rows."""
         return None
 
@@ -240,7 +240,7 @@ class Task(Plugin):
         """What the metrics hold the predictions against."""
         raise NotImplementedError
 
-    def as_trained(self, logits: np.ndarray) -> np.ndarray:
+    def training_logits(self, logits: np.ndarray) -> np.ndarray:
         """What a model says as it said it before `finish`, when its loss compared it with labels."""
         return logits
 
@@ -260,7 +260,7 @@ class Task(Plugin):
         """How wrong each row is, for the list of worst errors."""
         raise NotImplementedError
 
-    def constant(self, references: np.ndarray) -> Outputs:
+    def majority_baseline(self, references: np.ndarray) -> Outputs:
         """The output for every row of the best model that looks at no input, learnt from training references.
 
         Raises:

@@ -16,7 +16,7 @@ from hftransfer.tasks import Batch
 _SHORTEST = 0.03
 
 
-def fault(row: dict[str, Any], *, silent: bool = True) -> str | None:
+def row_fault(row: dict[str, Any], *, silent: bool = True) -> str | None:
     """Why a recording cannot be used; `silent` ones can, where silence is something to be told."""
     samples, rate = row["audio"]
     if (seconds := len(samples) / rate) < _SHORTEST:
@@ -27,7 +27,7 @@ def fault(row: dict[str, Any], *, silent: bool = True) -> str | None:
 def extract_features(recordings: list[Any], extractor: Any) -> tuple[str, list[np.ndarray]]:
     """The model's main input, its name first: waveforms of shape (time,), or spectrograms of shape (time, bins)."""
     name, rate = extractor.model_input_names[0], extractor.sampling_rate
-    waves = [features.resample(*features.open_audio(features.place(cell)), rate) for cell in recordings]
+    waves = [features.resample(*features.open_audio(features.location(cell)), rate) for cell in recordings]
     # One by one, since some extractors would pad them to the longest.
     made = [extractor(samples, sampling_rate=rate, return_tensors="np")[name][0] for samples in waves]
     return name, [array.astype(np.float32) for array in made]
@@ -132,7 +132,7 @@ def shown(cell: Any) -> dict[str, Any]:
     from matplotlib import colormaps
     from PIL import Image
 
-    samples, rate = features.open_audio(features.place(cell))
+    samples, rate = features.open_audio(features.location(cell))
     samples = samples[: 10 * rate]
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:

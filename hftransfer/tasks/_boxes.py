@@ -44,7 +44,7 @@ def names(feature: Any) -> list[str] | None:
     return None
 
 
-def fault(objects: Any, size: tuple[int, int], box_format: str) -> str | None:
+def row_fault(objects: Any, size: tuple[int, int], box_format: str) -> str | None:
     """Why the boxes of an image of `size` (width, height) cannot be used."""
     try:
         boxes, categories = parts(objects)

@@ -47,7 +47,7 @@ class _Classification(Task):
     def _single(self) -> bool:
         return self.problem_type == "single_label_classification"
 
-    def fault(self, row: dict[str, Any]) -> str | None:
+    def check_row(self, row: dict[str, Any]) -> str | None:
         if self.problem_type != "regression" or "label" not in row:
             return None
         try:
@@ -103,10 +103,10 @@ class _Classification(Task):
         return self._single
 
     @property
-    def own_loss(self) -> bool:
+    def replaces_loss(self) -> bool:
         return self.class_weights is not None or self.focal_gamma > 0
 
-    def weigh(self, model: Any, references: np.ndarray) -> None:
+    def install_loss(self, model: Any, references: np.ndarray) -> None:
         import torch
 
         counts = np.maximum(1, np.bincount(references, minlength=len(self.labels)))
@@ -203,13 +203,13 @@ class _Classification(Task):
         inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
         return {"logits": model(**inputs).logits.float().cpu().numpy()}
 
-    def decide(self, outputs: Outputs) -> np.ndarray:
+    def postprocess(self, outputs: Outputs) -> np.ndarray:
         logits = outputs["logits"]
         if self.problem_type == "regression":
             return np.asarray(logits[:, 0])
         return np.asarray(logits.argmax(axis=1) if self._single else (logits > 0).astype(int))
 
-    def chances(self, outputs: Outputs) -> np.ndarray | None:
+    def probabilities(self, outputs: Outputs) -> np.ndarray | None:
         # In 64 bits, since chances near 1 are to be told apart.
         logits = outputs["logits"].astype(float)
         if not self._single:
@@ -227,23 +227,23 @@ class _Classification(Task):
             return np.asarray(np.abs(mine - theirs) <= 0.01 * references.std())
         return super().same(mine, theirs, references)
 
-    def as_trained(self, logits: np.ndarray) -> np.ndarray:
+    def training_logits(self, logits: np.ndarray) -> np.ndarray:
         return np.asarray(self._targets(list(logits))) if self.problem_type == "regression" else logits
 
     def answers(self, outputs: Outputs) -> list[Any]:
-        decided = self.decide(outputs)
+        decided = self.postprocess(outputs)
         return list((decided if self._single else decided.astype(float)).tolist())
 
     def losses(self, outputs: Outputs, references: np.ndarray) -> np.ndarray:
-        logits, chances = outputs["logits"], self.chances(outputs)
-        if chances is None:
+        logits, probabilities = outputs["logits"], self.probabilities(outputs)
+        if probabilities is None:
             return np.asarray(np.abs(logits[:, 0] - references))
         if self._single:
-            right = chances[np.arange(len(chances)), references]
+            right = probabilities[np.arange(len(probabilities)), references]
             return np.asarray(-np.log(np.maximum(right, np.finfo(float).tiny)))
         return np.asarray(np.logaddexp(0, np.where(references == 1, -logits, logits)).mean(axis=1))
 
-    def constant(self, references: np.ndarray) -> Outputs:
+    def majority_baseline(self, references: np.ndarray) -> Outputs:
         if self.problem_type == "regression":
             return {"logits": np.array([references.mean()])}
         if self._single:
@@ -268,11 +268,11 @@ class _Classification(Task):
         return f"{inputs}logits = session.run(None, inputs)[0][0]\n{said}"
 
     def answer(self, outputs: Outputs) -> dict[str, Any]:
-        chances = self.chances(outputs)
-        if chances is None:
+        probabilities = self.probabilities(outputs)
+        if probabilities is None:
             return {"value": float(outputs["logits"][0, 0])}
-        ranked = sorted(zip(self.labels, chances[0].tolist(), strict=True), key=lambda pair: -pair[1])
-        return {"label": self.describe(self.decide(outputs)[0]), "scores": dict(ranked)}
+        ranked = sorted(zip(self.labels, probabilities[0].tolist(), strict=True), key=lambda pair: -pair[1])
+        return {"label": self.describe(self.postprocess(outputs)[0]), "scores": dict(ranked)}
 
 
 def _only(value: Any) -> Any:

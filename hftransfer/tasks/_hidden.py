@@ -28,7 +28,7 @@ class _Hidden(Task):
         labels = rows["label"][:] if "label" in rows.column_names else [None]
         return labels if all(isinstance(label, str | int) for label in labels) else None
 
-    def decide(self, outputs: Outputs) -> np.ndarray:
+    def postprocess(self, outputs: Outputs) -> np.ndarray:
         """Of shape (rows, 3): the sum of the losses, how many places were hidden, and how many guesses are right."""
         # Losses are NaN too where a training has diverged.
         hidden = outputs["right"] != -1
@@ -44,7 +44,7 @@ class _Hidden(Task):
         return np.asarray(mine[:, 2] == theirs[:, 2])
 
     def losses(self, outputs: Outputs, references: np.ndarray) -> np.ndarray:
-        sums, counts, _ = self.decide(outputs).T
+        sums, counts, _ = self.postprocess(outputs).T
         return np.asarray(sums / np.maximum(counts, 1))
 
     def describe(self, value: Any) -> str:

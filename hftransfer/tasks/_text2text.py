@@ -116,7 +116,7 @@ class _Text2Text(Task):
         inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
         return generated(model, inputs, batch.get("labels"), self.max_target_length, self.num_beams)
 
-    def decide(self, outputs: Outputs) -> np.ndarray:
+    def postprocess(self, outputs: Outputs) -> np.ndarray:
         ids = np.where(outputs["ids"] < 0, self.processor.pad_token_id, outputs["ids"])
         return np.array(
             [text.strip() for text in self.processor.batch_decode(ids, skip_special_tokens=True)], dtype=object
@@ -136,7 +136,7 @@ class _Text2Text(Task):
         return {"text": row["source"][:400], "changes": changes(reference, prediction)}
 
     def answer(self, outputs: Outputs) -> dict[str, Any]:
-        return {"text": self.decide(outputs)[0]}
+        return {"text": self.postprocess(outputs)[0]}
 
 
 def generated(model: Any, inputs: Batch, labels: Any, max_length: int, num_beams: int) -> Outputs:

@@ -28,8 +28,8 @@ class AudioClassification(_Classification):
     """Training hears a random part of this length of a longer recording; scoring hears all of it that the
     model can."""
 
-    def fault(self, row: dict[str, Any]) -> str | None:
-        return _audio.fault(row) or super().fault(row)
+    def check_row(self, row: dict[str, Any]) -> str | None:
+        return _audio.row_fault(row) or super().check_row(row)
 
     def new_processor(self, config: Any, rows: Any) -> Any:
         return _audio.new_extractor(config) or super().new_processor(config, rows)
@@ -55,10 +55,10 @@ class AudioClassification(_Classification):
         return encoded
 
     @property
-    def varies(self) -> bool:
+    def augments(self) -> bool:
         return True
 
-    def vary(self, row: dict[str, Any], draw: np.random.Generator) -> dict[str, Any]:
+    def augment(self, row: dict[str, Any], draw: np.random.Generator) -> dict[str, Any]:
         name, rate = self.processor.model_input_names[0], self.processor.sampling_rate
         return _audio.cut(row, name, self.crop_seconds, rate, draw)
 

@@ -44,8 +44,8 @@ class AutomaticSpeechRecognition(Task):
     def model_class(self, config: Any) -> str:
         return "AutoModelForSpeechSeq2Seq" if config.is_encoder_decoder else self.auto_model
 
-    def fault(self, row: dict[str, Any]) -> str | None:
-        return _audio.fault(row, silent=False)
+    def check_row(self, row: dict[str, Any]) -> str | None:
+        return _audio.row_fault(row, silent=False)
 
     def open_processor(self, read: Callable[..., Any], config: Any, rows: Any) -> Any:
         """The checkpoint's own, its vocabulary too, where it was trained to write; else one for the training text."""
@@ -219,7 +219,7 @@ class AutomaticSpeechRecognition(Task):
         sure = [-np.log(np.exp(array - array.max(axis=1, keepdims=True)).sum(axis=1)) for array in logits]
         return {"ids": stacked(best), "logprobs": stacked(sure)}
 
-    def decide(self, outputs: Outputs) -> np.ndarray:
+    def postprocess(self, outputs: Outputs) -> np.ndarray:
         tokenizer = self.processor.tokenizer
         if self._generates:
             # Not every tokenizer of Whisper has a token for padding.
@@ -247,7 +247,7 @@ class AutomaticSpeechRecognition(Task):
         """The word error rate of each row."""
         import jiwer
 
-        return np.array([jiwer.wer(r, p) for r, p in zip(references, self.decide(outputs), strict=True)])
+        return np.array([jiwer.wer(r, p) for r, p in zip(references, self.postprocess(outputs), strict=True)])
 
     def read(self, text: str) -> dict[str, Any]:
         return _audio.given(text)
@@ -256,7 +256,7 @@ class AutomaticSpeechRecognition(Task):
         return _audio.shown(row["audio"]) | {"changes": changes(reference, prediction)}
 
     def answer(self, outputs: Outputs) -> dict[str, Any]:
-        return {"text": self.decide(outputs)[0]}
+        return {"text": self.postprocess(outputs)[0]}
 
 
 def _unspaced(splits: dict[str, Any]) -> list[str]:

@@ -55,10 +55,10 @@ class FillMask(_Hidden):
         return {"input_ids": ids, "length": [min(len(one), length) for one in ids]}
 
     @property
-    def varies(self) -> bool:
+    def augments(self) -> bool:
         return True
 
-    def vary(self, row: dict[str, Any], draw: np.random.Generator) -> dict[str, Any]:
+    def augment(self, row: dict[str, Any], draw: np.random.Generator) -> dict[str, Any]:
         return self._masked(self._part(row["input_ids"], draw), draw)
 
     def _part(self, ids: Any, draw: np.random.Generator | None) -> np.ndarray:

@@ -37,10 +37,10 @@ class ImageClassification(_Classification):
     """Training sees every other image mirrored, left for right."""
 
     @property
-    def varies(self) -> bool:
+    def augments(self) -> bool:
         return self.crop < 1 or self.flip
 
-    def vary(self, row: dict[str, Any], draw: np.random.Generator) -> dict[str, Any]:
+    def augment(self, row: dict[str, Any], draw: np.random.Generator) -> dict[str, Any]:
         pixels = np.asarray(row["pixel_values"])
         if self.crop < 1:
             pixels, _ = resized_crop(pixels, self.crop, draw)

@@ -55,10 +55,10 @@ class MaskedImageModeling(_Hidden):
         return {"pixel_values": list(pixels)}
 
     @property
-    def varies(self) -> bool:
+    def augments(self) -> bool:
         return True
 
-    def vary(self, row: dict[str, Any], draw: np.random.Generator) -> dict[str, Any]:
+    def augment(self, row: dict[str, Any], draw: np.random.Generator) -> dict[str, Any]:
         pixels = np.asarray(row["pixel_values"])
         return {"pixel_values": pixels, "bool_masked_pos": self._hidden(pixels, draw)}
 

@@ -54,8 +54,8 @@ class ObjectDetection(Task):
     def new_processor(self, config: Any, rows: Any) -> Any:
         return _as_model_takes(new_processor(config) or super().new_processor(config, rows), config)
 
-    def fault(self, row: dict[str, Any]) -> str | None:
-        return _boxes.fault(row["objects"], row["image"].size, self.box_format)
+    def check_row(self, row: dict[str, Any]) -> str | None:
+        return _boxes.row_fault(row["objects"], row["image"].size, self.box_format)
 
     def named(self, rows: Any) -> list[list[str]] | None:
         own = _boxes.names(rows.features["objects"])
@@ -115,10 +115,10 @@ class ObjectDetection(Task):
         return encoded
 
     @property
-    def varies(self) -> bool:
+    def augments(self) -> bool:
         return self.flip or self.crop < 1
 
-    def vary(self, row: dict[str, Any], draw: np.random.Generator) -> dict[str, Any]:
+    def augment(self, row: dict[str, Any], draw: np.random.Generator) -> dict[str, Any]:
         pixels = np.asarray(row["pixel_values"], np.float32).reshape(row["shape"])
         boxes, labels = np.asarray(row["boxes"]).reshape(-1, 4), np.asarray(row["class_labels"])
         if self.crop < 1:
@@ -172,7 +172,7 @@ class ObjectDetection(Task):
         size = np.stack([target["orig_size"].cpu().numpy() for target in batch["labels"]])
         return {"logits": logits, "boxes": boxes, "size": size}
 
-    def decide(self, outputs: Outputs) -> np.ndarray:
+    def postprocess(self, outputs: Outputs) -> np.ndarray:
         """Boxes (left, top, right, bottom, in pixels), their labels and scores, the surest first, at most 100."""
         import torch
 
@@ -213,7 +213,7 @@ class ObjectDetection(Task):
 
     def losses(self, outputs: Outputs, references: np.ndarray) -> np.ndarray:
         """Share of the boxes, found and true ones together, that have no partner."""
-        return np.array([self._missed(p, r) for p, r in zip(self.decide(outputs), references, strict=True)])
+        return np.array([self._missed(p, r) for p, r in zip(self.postprocess(outputs), references, strict=True)])
 
     def describe(self, value: Any) -> str:
         sure = self._sure(value)
@@ -233,7 +233,7 @@ class ObjectDetection(Task):
         return {
             "objects": [
                 {"label": label, "score": score, "box": dict(zip(names, box, strict=True))}
-                for label, score, box in self._sure(self.decide(outputs)[0])
+                for label, score, box in self._sure(self.postprocess(outputs)[0])
             ]
         }
 

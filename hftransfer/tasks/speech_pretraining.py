@@ -39,8 +39,8 @@ class SpeechPretraining(_Hidden):
     gumbel_temperature: float = Field(default=0.5, gt=0)
     """Of the choice of codes in training; 0.5 is where the annealing of the paper's base model ends."""
 
-    def fault(self, row: dict[str, Any]) -> str | None:
-        return _audio.fault(row, silent=False)
+    def check_row(self, row: dict[str, Any]) -> str | None:
+        return _audio.row_fault(row, silent=False)
 
     def new_processor(self, config: Any, rows: Any) -> Any:
         return _audio.new_extractor(config) or super().new_processor(config, rows)
@@ -65,10 +65,10 @@ class SpeechPretraining(_Hidden):
         return {name: arrays, "length": [len(array) for array in arrays]}
 
     @property
-    def varies(self) -> bool:
+    def augments(self) -> bool:
         return True
 
-    def vary(self, row: dict[str, Any], draw: np.random.Generator) -> dict[str, Any]:
+    def augment(self, row: dict[str, Any], draw: np.random.Generator) -> dict[str, Any]:
         samples = np.asarray(row["input_values"])
         return self._hidden(self._part(samples, draw), draw)
 
@@ -128,10 +128,10 @@ class SpeechPretraining(_Hidden):
         return self._hidden(samples, own_draw(samples))
 
     @property
-    def own_loss(self) -> bool:
+    def replaces_loss(self) -> bool:
         return True
 
-    def weigh(self, model: Any, references: np.ndarray) -> None:
+    def install_loss(self, model: Any, references: np.ndarray) -> None:
         """The mean over the hidden frames, where the model gives the sum, so that rates do not follow the lengths."""
         model.set_gumbel_temperature(self.gumbel_temperature)
 

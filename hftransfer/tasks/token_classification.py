@@ -57,7 +57,7 @@ class TokenClassification(Task):
             )
         return made
 
-    def fault(self, row: dict[str, Any]) -> str | None:
+    def check_row(self, row: dict[str, Any]) -> str | None:
         if "tags" not in row:
             return None
         words, tags = row["tokens"], row["tags"]
@@ -141,7 +141,7 @@ class TokenClassification(Task):
             words[row, : len(positions)] = logits[row, positions]
         return {"logits": words}
 
-    def decide(self, outputs: Outputs) -> np.ndarray:
+    def postprocess(self, outputs: Outputs) -> np.ndarray:
         return _ragged([self._tags(logits[~np.isnan(logits[:, 0])].argmax(axis=1)) for logits in outputs["logits"]])
 
     def references(self, rows: Any) -> np.ndarray:
@@ -154,11 +154,11 @@ class TokenClassification(Task):
         return np.array([one == other for one, other in zip(mine, theirs, strict=True)])
 
     def answers(self, outputs: Outputs) -> list[Any]:
-        return [[self.labels.index(tag) for tag in tags] for tags in self.decide(outputs)]
+        return [[self.labels.index(tag) for tag in tags] for tags in self.postprocess(outputs)]
 
     def losses(self, outputs: Outputs, references: np.ndarray) -> np.ndarray:
         """Share of a row's words that are wrong."""
-        decided = self.decide(outputs)
+        decided = self.postprocess(outputs)
         missing = [len(r) - len(p) for p, r in zip(decided, references, strict=True)]
         wrong = [sum(a != b for a, b in zip(p, r, strict=False)) for p, r in zip(decided, references, strict=True)]
         return np.array([(w + m) / len(r) for w, m, r in zip(wrong, missing, references, strict=True)])
@@ -187,7 +187,7 @@ class TokenClassification(Task):
         return {"changes": changes}
 
     def answer(self, outputs: Outputs) -> dict[str, Any]:
-        return {"tags": self.decide(outputs)[0]}
+        return {"tags": self.postprocess(outputs)[0]}
 
 
 def _begins(tags: list[str]) -> bool:

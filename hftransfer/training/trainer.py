@@ -144,16 +144,16 @@ def train(
 
     if args.device.type == "cpu":
         keep_freed_memory()
-    vary = _vary(encoded, args.seed)
+    augment = _vary(encoded, args.seed)
     with _environment(args.wrote):
         trainer = Trainer(
             model=model,
             args=args,
             train_dataset=encoded.splits["train"],
             eval_dataset=encoded.splits["validation"],
-            data_collator=vary,
+            data_collator=augment,
             # A checkpoint is marked as complete when the others have left in it what is theirs.
-            callbacks=[vary, *callbacks, _follow(what)],
+            callbacks=[augment, *callbacks, _follow(what)],
         )
         for plain in (ProgressCallback, PrinterCallback):
             trainer.remove_callback(plain)
@@ -210,7 +210,7 @@ def _vary(encoded: Encoded, seed: int) -> Any:
     import torch
     from transformers import TrainerCallback
 
-    class Vary(TrainerCallback):
+    class AugmentRows(TrainerCallback):
         # Workers that live longer than an epoch see it change.
         epoch = torch.zeros(1, dtype=torch.long).share_memory_()
 
@@ -218,12 +218,12 @@ def _vary(encoded: Encoded, seed: int) -> Any:
             self.epoch.fill_(int(state.epoch + 1e-6))
 
         def __call__(self, rows: list[dict[str, Any]]) -> Any:
-            if encoded.vary is not None and "row" in rows[0]:
+            if encoded.augment is not None and "row" in rows[0]:
                 draws = (np.random.default_rng((seed, int(self.epoch), int(row["row"]))) for row in rows)
-                rows = [encoded.vary(row, draw) for row, draw in zip(rows, draws, strict=True)]
+                rows = [encoded.augment(row, draw) for row, draw in zip(rows, draws, strict=True)]
             return encoded.collate(rows)
 
-    return Vary()
+    return AugmentRows()
 
 
 def _keep_names(model: Any, file: Path) -> None:
