@@ -58,7 +58,7 @@ class Section:
     title: str
     text: str
     runs: list[Run]
-    shifts: tuple[str, ...] = ()
+    corruptions: tuple[str, ...] = ()
     seeds: Sequence[int] = range(5)
     pretrained: bool = False
     """Whether they start from the run of MNIST."""
@@ -234,7 +234,7 @@ def strategies() -> bool:
     for section in SECTIONS:
         rows = _rows(section, next(made))
         found |= {(section.title, label): row for label, row in rows.items()}
-        tables.append(f"## {section.title}\n\n{section.text}\n\n{_table(rows, section.shifts)}")
+        tables.append(f"## {section.title}\n\n{section.text}\n\n{_table(rows, section.corruptions)}")
         claims = _claims(found)
         _write(tables, claims)
     for line, holds in claims:
@@ -308,10 +308,10 @@ def _apart(row: Sequence[dict], other: Sequence[dict]) -> str:
     return f"{statistics.mean(mine) - statistics.mean(theirs):+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
-def _table(rows: dict[str, list[dict]], shifts: tuple[str, ...]) -> str:
+def _table(rows: dict[str, list[dict]], corruptions: tuple[str, ...]) -> str:
     full = rows.get("full", [])
     beside = ["against full, 95 % interval over the seeds"] if full else []
-    head = ["strategy", "score: mean ± deviation", "lowest", *beside, *shifts, *_COSTS.values()]
+    head = ["strategy", "score: mean ± deviation", "lowest", *beside, *corruptions, *_COSTS.values()]
     lines = [head, ["---"] * len(head)]
     for label, row in sorted(rows.items(), key=lambda item: -(_mean(item[1], "score") or 0)):
         values = [facts["score"] for facts in row]
@@ -322,7 +322,7 @@ def _table(rows: dict[str, list[dict]], shifts: tuple[str, ...]) -> str:
                 f"{statistics.mean(values):.3f}" + (f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""),
                 f"{min(values):.3f}",
                 *(["" if row is full else _apart(row, full)] if full else []),
-                *(f"{_mean(row, shift):.3f}" for shift in shifts),
+                *(f"{_mean(row, corruption):.3f}" for corruption in corruptions),
                 *(f"{cost:,.{_DIGITS.get(key, 0)}f}" if cost else "" for key, cost in costs.items()),
             ]
         )

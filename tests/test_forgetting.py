@@ -36,7 +36,7 @@ def _second(first, tmp_path, training="", source=None):
     text = _text(folder).replace(str(folder / "checkpoint" / "text-classification"), str(folder / "run"))
     text = text.replace(str(folder / "rows" / "classes.json"), str(turned)).replace("use_cpu", f"{training}use_cpu")
     named = f"{{source: {{name: json, train: {source or folder / 'rows' / 'classes.json'}}}, splits: {{test: 12}}}}"
-    return text.replace("resamples: 20", f"resamples: 20, source: {named}")
+    return text.replace("resamples: 20", f"resamples: 20, source_task: {named}")
 
 
 def test_an_encoder_that_does_not_move_forgets_nothing(first, tmp_path):
@@ -53,7 +53,7 @@ def test_a_torn_encoder_forgets(first, tmp_path):
 
 def test_a_source_that_the_checkpoint_does_not_know_is_refused(first, tmp_path):
     text = _second(first, tmp_path, source=tmp_path / "turned.json")
-    with pytest.raises(RecipeError, match="evaluation.source: the checkpoint knows the labels x, y, and the rows have"):
+    with pytest.raises(RecipeError, match="evaluation.source_task: the checkpoint knows the labels x, y, and the rows have"):
         check(parse_recipe(text))
 
 

@@ -154,7 +154,7 @@ class RunResult(Section):
     steps: dict[str, RuntimeFacts] = {}
     """Variant between the steps of `compress` -> its size and speed."""
     source: dict[str, Score] = {}
-    """Accuracy on the rows of `evaluation.source`: `before` and `after` the training, and what is `lost`, paired."""
+    """Accuracy on the rows of `evaluation.source_task`: `before` and `after` the training, and what is `lost`, paired."""
     heads: dict[str, TaskHead] = {}
     """Name -> a further head of the same encoder."""
     parameters: dict[str, int]

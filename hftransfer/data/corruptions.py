@@ -115,7 +115,7 @@ _SHIFTS: dict[str, dict[str, Callable[[Any, Draw], Any]]] = {
 
 
 def check_corruptions(task: Task, names: Iterable[str]) -> None:
-    """Every name is a shift of what the task's inputs are.
+    """Every name is a corruption of what the task's inputs are.
 
     Raises:
         RecipeError: it is not.
@@ -123,7 +123,7 @@ def check_corruptions(task: Task, names: Iterable[str]) -> None:
     known = {name for kind in _inputs(task).values() for name in _SHIFTS[kind]}
     for name in names:
         if name not in known:
-            raise RecipeError(f"evaluation.shifts: '{task.name}' has no shift '{name}'; {nearest(name, known)}")
+            raise RecipeError(f"evaluation.corruptions: '{task.name}' has no corruption '{name}'; {nearest(name, known)}")
 
 
 def _inputs(task: Task) -> dict[str, str]:
@@ -131,7 +131,7 @@ def _inputs(task: Task) -> dict[str, str]:
 
 
 def corrupted(task: Task, rows: Any, names: Iterable[str], seed: int) -> dict[str, Any]:
-    """`test-NAME` -> the test rows under the shift; what is drawn for a row depends on seed and row alone."""
+    """`test-NAME` -> the test rows under the corruption; what is drawn for a row depends on seed and row alone."""
 
     def under(name: str) -> Any:
         roles = [role for role, kind in _inputs(task).items() if role in rows.column_names and name in _SHIFTS[kind]]

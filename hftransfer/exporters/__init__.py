@@ -33,7 +33,7 @@ class ExportOptions:
     """Level of graph optimization."""
     target: str | None = None
     """The processor that it is made for; None: this machine's."""
-    operators: str = "fitting"
+    operators: str = "supported"
     """Which operators become integers: those that bear it, or `all`."""
     rows: Callable[[], list[Inputs]] = list
     """Training rows as the model takes them, each a batch of one."""

@@ -34,7 +34,7 @@ from hftransfer.tasks import Task
 # What integers suit. Of all that Optimum would turn into integers by default, LayerNorm, Softmax and residual sums
 # lose a transformer's accuracy.
 _LINEAR = ["MatMul", "Gemm", "Gather"]
-_FITTING = [*_LINEAR, "Conv", "Clip", "Relu"]
+_SUPPORTED = [*_LINEAR, "Conv", "Clip", "Relu"]
 _WRITERS = ("AutoModelForCausalLM", "AutoModelForSeq2SeqLM", "AutoModelForSpeechSeq2Seq")
 
 
@@ -109,7 +109,7 @@ class Onnx(Exporter):
         elif scheme == "int8":
             _quantize(source, folder, options, _dynamic_operators(source, options), {})
         else:
-            operators = _FITTING if options.operators == "fitting" else None
+            operators = _SUPPORTED if options.operators == "supported" else None
             _quantize(source, folder, options, operators, {"nodes_to_exclude": sorted(excluded_nodes)}, static=True)
 
     def sensitive(self, source: Path, options: ExportOptions) -> list[list[str]]:
@@ -119,7 +119,7 @@ class Onnx(Exporter):
 
         def alone(nodes: list[str]) -> list[np.ndarray]:
             with tempfile.TemporaryDirectory() as place:
-                _quantize(source, Path(place), options, _FITTING, {"nodes_to_quantize": nodes}, static=True)
+                _quantize(source, Path(place), options, _SUPPORTED, {"nodes_to_quantize": nodes}, static=True)
                 return _run(Path(place) / "model.onnx", rows)
 
         graph = onnx.load(source / "model.onnx", load_external_data=False).graph
@@ -190,7 +190,7 @@ def _dynamic_operators(source: Path, options: ExportOptions) -> list[str] | None
         weights = {it.name: int(np.prod(it.dims)) for it in graph.initializer}
         for node in graph.node:
             sizes[node.op_type] += sum(weights.get(name, 0) for name in node.input)
-    return _FITTING if sizes["Conv"] > sum(sizes[name] for name in _LINEAR) else _LINEAR
+    return _SUPPORTED if sizes["Conv"] > sum(sizes[name] for name in _LINEAR) else _LINEAR
 
 
 def _quantize(

@@ -14,7 +14,7 @@ from hftransfer.core.errors import RecipeError
 from hftransfer.core.plugins import Plugin
 from hftransfer.recipe.schema import Export, Recipe
 
-_KINDS = {"task": "tasks", "strategy": "strategies", "data.source": "sources", "evaluation.source.source": "sources"}
+_KINDS = {"task": "tasks", "strategy": "strategies", "data.source": "sources", "evaluation.source_task.source": "sources"}
 _STEP = re.compile(r"compress\.\d+")
 
 

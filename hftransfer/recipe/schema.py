@@ -137,10 +137,10 @@ class Evaluation(Section):
     """Names in `hftransfer/metrics/` or ids of Hub metrics; the first is the headline. Default: the task's own."""
     baselines: list[str] = []
     """`majority` and names of strategies, scored beside the tuned model on the same rows."""
-    shifts: list[str] = []
+    corruptions: list[str] = []
     """The test rows again under other conditions: noise, blur, contrast, jpeg (images), typos, casing (texts), noise,
     speed, reverb (recordings)."""
-    source: Data | None = None
+    source_task: Data | None = None
     """Rows of the task that the checkpoint was trained for, of which its test split shows how much of it is lost."""
     confidence: float = Field(default=0.95, gt=0, lt=1)
     """Width of the bootstrap intervals."""
@@ -175,7 +175,7 @@ class Export(Section):
     """Training rows by which static-int8 finds the range of every tensor."""
     optimize: Literal["O1", "O2", "O3", "O4"] | None = None
     """Ship a variant with an optimized graph too, at this level of Optimum; O4 is for GPUs. `auto` tries O2."""
-    operators: Literal["fitting", "all"] = "fitting"
+    operators: Literal["supported", "all"] = "supported"
     """What becomes integers: matrix products, convolutions and embeddings, or everything that the runtime knows how."""
     target: Literal["avx2", "avx512", "avx512_vnni", "arm64"] | None = None
     """The processor that the integers are for; left out, this machine's."""

@@ -16,7 +16,7 @@ from hftransfer.reporting.tables import (
     headlines,
     interval,
     score_table,
-    shift_table,
+    corruption_table,
     source_table,
     step_table,
     tried_table,
@@ -31,8 +31,8 @@ def terminal(result: RunResult) -> str:
 
 
 def _more_scores(result: RunResult) -> list[Table]:
-    """What the transfer gained, the groups of rows, the shifted test sets, where there are any."""
-    makers = (gain_table, group_table, shift_table, source_table, head_table, step_table, tried_table)
+    """What the transfer gained, the groups of rows, the corrupted test sets, where there are any."""
+    makers = (gain_table, group_table, corruption_table, source_table, head_table, step_table, tried_table)
     return [table for make in makers if (table := make(result)).rows]
 
 

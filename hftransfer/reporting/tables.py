@@ -118,14 +118,14 @@ def group_table(result: RunResult) -> Table:
     return Table(f"{directed(result.headline, result)} on test by group", ("group", "rows", *variants), rows)
 
 
-def shift_table(result: RunResult) -> Table:
-    """The headline of every variant on the test rows as they are, and under each shift; no rows without a shift."""
+def corruption_table(result: RunResult) -> Table:
+    """The headline of every variant on the test rows as they are, and under each corruption; no rows without a corruption."""
     splits = ["test", *(split for split in result.scores if split.startswith("test-"))]
     variants = [name for name in _ordered(result.scores["test"]) if all(name in result.scores[s] for s in splits)]
     scores = {name: [interval(result.scores[split][name][result.headline]) for split in splits] for name in variants}
     rows = [(name, *cells) for name, cells in scores.items() if len(splits) > 1]
     heads = ("as it is", *(split.partition("-")[2] for split in splits[1:]))
-    return Table(f"{directed(result.headline, result)} on the test split under shifts", ("variant", *heads), rows)
+    return Table(f"{directed(result.headline, result)} on the test split under corruptions", ("variant", *heads), rows)
 
 
 def _ordered(variants: Iterable[str]) -> list[str]:

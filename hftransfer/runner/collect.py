@@ -95,7 +95,7 @@ def _unscored(plan: Plan, groups: dict[str, Any]) -> list[str]:
 
 
 def _references(plan: Plan, split: str) -> np.ndarray:
-    """Of a split, or of the test rows under a shift (`test-noise`)."""
+    """Of a split, or of the test rows under a corruption (`test-noise`)."""
     return plan.task.references(plan.rows.splits[split.partition("-")[0]])
 
 

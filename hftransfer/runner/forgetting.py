@@ -50,7 +50,7 @@ class SourceTask:
 
 
 def source_task(task: Task, data: Data | None, origin: ResolvedCheckpoint, seed: int) -> SourceTask | None:
-    """The rows of `evaluation.source`; None where there are none.
+    """The rows of `evaluation.source_task`; None where there are none.
 
     Raises:
         RecipeError: the checkpoint has no head for the classes of these rows.
@@ -61,15 +61,15 @@ def source_task(task: Task, data: Data | None, origin: ResolvedCheckpoint, seed:
     from transformers import AutoConfig
 
     if origin.weights is None:
-        raise RecipeError("evaluation.source: a new model comes from no task; leave it out")
+        raise RecipeError("evaluation.source_task: a new model comes from no task; leave it out")
     found = load_rows(task, data, seed)
     if getattr(found.task, "problem_type", None) != "single_label_classification":
-        raise RecipeError("evaluation.source: rows of one class each are needed to see what is forgotten")
+        raise RecipeError("evaluation.source_task: rows of one class each are needed to see what is forgotten")
     config = read_pretrained(AutoConfig, origin.weights)
     known, labels = [name for _, name in sorted((config.id2label or {}).items())], found.task.labels
     if set(labels) != set(known):
         raise RecipeError(
-            f"evaluation.source: the checkpoint knows the labels {', '.join(known[:8])}, "
+            f"evaluation.source_task: the checkpoint knows the labels {', '.join(known[:8])}, "
             f"and the rows have {', '.join(labels[:8])}"
         )
     processor = open_processor(found.task, origin.weights, config, found.splits["train"])

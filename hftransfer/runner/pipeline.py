@@ -34,7 +34,7 @@ def run(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool = Fa
     plan = check(recipe)
     with run_folder.open(dump_yaml(with_defaults(recipe)), overwrite=overwrite):
         with run_folder.timed("encode"):
-            more = corrupted(plan.task, plan.rows.splits["test"], plan.recipe.evaluation.shifts, plan.recipe.seed)
+            more = corrupted(plan.task, plan.rows.splits["test"], plan.recipe.evaluation.corruptions, plan.recipe.seed)
             changed = augmenter(plan.task, plan.recipe.data.augment)
             encoded = encode(plan.task, plan.rows.labelled | more, run_folder.work_folder / "encoded", changed)
         context = stages.RunContext(plan, encoded, run_folder, outputs={})

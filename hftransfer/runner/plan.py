@@ -42,7 +42,7 @@ class Plan:
     warnings: list[str]
     """What the task found odd in the rows."""
     source: SourceTask | None = None
-    """The rows of `evaluation.source`."""
+    """The rows of `evaluation.source_task`."""
 
     @property
     def task(self) -> Task:
@@ -67,7 +67,7 @@ def check(recipe: Recipe) -> Plan:
     """
     specs, asked = [*baseline_specs(recipe), tuned_spec(recipe)], recipe.task
     exporter = [plugins.load("exporters", recipe.export.format)()] if recipe.export else []
-    known = [recipe.evaluation.source.source] if recipe.evaluation.source else []
+    known = [recipe.evaluation.source_task.source] if recipe.evaluation.source_task else []
     for plugin in (recipe.task, recipe.data.source, *known, *exporter, *(spec.strategy for spec in specs)):
         plugin.check_installed()
     if recipe.hub is not None:
@@ -98,7 +98,7 @@ def check(recipe: Recipe) -> Plan:
     counts = [_parameters(rows.task, origin, spec) for spec in specs]
     if recipe.export is not None:
         _check_promise(rows.task, origin.config, recipe.export, metrics)
-    source = source_task(asked, recipe.evaluation.source, origin, _seed(recipe))
+    source = source_task(asked, recipe.evaluation.source_task, origin, _seed(recipe))
     return Plan(recipe, rows, origin, metrics, counts[-1], warned, source)
 
 
@@ -211,7 +211,7 @@ def describe(plan: Plan) -> str:
 
 def _check_changes(task: Task, recipe: Recipe) -> list[str]:
     """That the rows can be changed as the recipe asks, to train and to score; the mixes of two rows among it."""
-    check_corruptions(task, recipe.evaluation.shifts)
+    check_corruptions(task, recipe.evaluation.corruptions)
     operations(task, recipe.data.augment)
     if recipe.data.augment != "none" and getattr(recipe.strategy, "keep_features", False):
         raise RecipeError(
@@ -276,9 +276,9 @@ def _pinned(recipe: Recipe) -> Recipe:
         model = model.model_copy(update={"revision": found.revision})
     data = recipe.data.model_copy(update={"source": recipe.data.source.resolve()})
     evaluation = recipe.evaluation
-    if evaluation.source is not None:
-        settled = evaluation.source.model_copy(update={"source": evaluation.source.source.resolve()})
-        evaluation = evaluation.model_copy(update={"source": settled})
+    if evaluation.source_task is not None:
+        settled = evaluation.source_task.model_copy(update={"source": evaluation.source_task.source.resolve()})
+        evaluation = evaluation.model_copy(update={"source_task": settled})
     return recipe.model_copy(update={"model": model, "data": data, "evaluation": evaluation})
 
 

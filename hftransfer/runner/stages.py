@@ -40,7 +40,7 @@ class RunContext:
 
     @property
     def scored(self) -> tuple[str, ...]:
-        """Validation, test, and the test rows under shifts."""
+        """Validation, test, and the test rows under corruptions."""
         return tuple(name for name in self.encoded.splits if name != "train")
 
     def predict(self, model: Any, encoded: Encoded, variant: str, splits: tuple[str, ...]) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""The test rows under shifts: what changes, and that it is the same each time."""
+"""The test rows under corruptions: what changes, and that it is the same each time."""
 
 import numpy as np
 import pytest
@@ -62,18 +62,18 @@ def test_recordings(name, length, tmp_path):
         assert ratio == pytest.approx(10, abs=0.5)
 
 
-def test_a_shift_of_another_kind_is_refused():
-    with pytest.raises(RecipeError, match="has no shift 'blurr'; did you mean 'blur'"):
+def test_a_corruption_of_another_input_is_refused():
+    with pytest.raises(RecipeError, match="has no corruption 'blurr'; did you mean 'blur'"):
         check_corruptions(_task("image-classification"), ["noise", "blurr"])
 
 
-def test_every_variant_is_scored_under_the_shifts(tmp_path):
+def test_every_variant_is_scored_under_the_corruptions(tmp_path):
     text = tiny.recipe(_task("image-classification"), tmp_path)
-    text = text.replace("evaluation: {", "evaluation: {baselines: [majority, linear_probe], shifts: [noise, jpeg], ")
+    text = text.replace("evaluation: {", "evaluation: {baselines: [majority, linear_probe], corruptions: [noise, jpeg], ")
     result = run(parse_recipe(text), tmp_path / "run")
     for split in ("test-noise", "test-jpeg"):
         assert set(result.scores[split]) == {"majority", "linear_probe", "tuned"}
         assert result.scores[split]["tuned"]["accuracy"].count == 12
     assert set(result.transfer_gain) == {"majority", "linear_probe", "pretrained"}
     assert 0 <= result.calibration_error["tuned"] <= 1
-    assert "under shifts" in (tmp_path / "run" / "report.html").read_text()
+    assert "under corruptions" in (tmp_path / "run" / "report.html").read_text()
