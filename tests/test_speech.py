@@ -9,9 +9,8 @@ from datasets import Dataset
 from hftransfer.core import features, plugins
 from hftransfer.core.errors import DataError, ModelError
 from hftransfer.data.load import load_rows
-from hftransfer.models.checkpoint import resolve_checkpoint
+from hftransfer.models.checkpoint import find_checkpoint, resolve_checkpoint
 from hftransfer.recipe.loader import parse_recipe
-from hftransfer.recipe.schema import Model
 from hftransfer.runner.pipeline import run
 from hftransfer.runner.plan import check
 from hftransfer.tasks import _audio
@@ -93,7 +92,7 @@ def test_characters_that_training_lacks_are_counted_and_named(tmp_path):
     splits = load_rows(recipe.task, recipe.data, 0).splits
     known = splits["train"].filter(lambda row: "ž" not in row["text"])
     lacking = splits["train"].filter(lambda row: "ž" in row["text"])
-    origin = resolve_checkpoint(task, Model(id=str(tiny.checkpoint(task, tmp_path / "tiny"))), known)
+    origin = resolve_checkpoint(task, known, find_checkpoint(str(tiny.checkpoint(task, tmp_path / "tiny"))))
     task = task.know(processor=origin.processor)
     (warning,) = task.check({"train": known, "test": lacking}, origin.config)
     assert f"'ž' ({2 * len(lacking)})" in warning

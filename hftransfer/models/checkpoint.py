@@ -5,13 +5,15 @@ import inspect
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hftransfer.core import plugins
 from hftransfer.core.errors import HubError, ModelError
 from hftransfer.core.plugins import nearest
-from hftransfer.recipe.schema import Model
 from hftransfer.tasks import Task
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 # The fields of a config by which a trained head is known to be for the same labels.
 _OF_THE_HEAD = ("num_labels", "id2label", "label2id", "problem_type", "vocab_size")
@@ -77,37 +79,68 @@ def _sample(name: str) -> Path:
     return Path(sample.checkpoint())
 
 
-def resolve_checkpoint(task: Task, model: Model, rows: Any) -> ResolvedCheckpoint:
-    """Config and processor of a recipe's `model` section for the training rows, the weights not yet loaded.
+def resolve_checkpoint(
+    task: Task,
+    rows: Any,
+    weights: Checkpoint | None,
+    config: dict[str, Any] | None = None,
+    processor: str | None = None,
+) -> ResolvedCheckpoint:
+    """Config and processor for a task, the weights not yet loaded.
+
+    Args:
+        task: The task, fitted to the training rows.
+        rows: The training rows.
+        weights: The checkpoint to start from; None for random weights.
+        config: Fields of a new config, with its `model_type`; left out, the config is the checkpoint's.
+        processor: Where the tokenizer, image processor or feature extractor comes from, as `find_checkpoint` takes it;
+            left out, it comes with the checkpoint, or the task makes one for a new config.
 
     Raises:
         ModelError: the checkpoint or config cannot be read, or does not serve the task.
     """
-    import transformers
-
-    weights = find_checkpoint(model.id, model.revision, model.trust_remote_code) if model.id is not None else None
     if weights is not None:
         _refuse_pickles(weights)
-    if weights is None or model.config is not None:
-        config = _of_labels(task, _new_config(model.config or {}, task.config()))
-        if model.processor is None:
-            processor = _used_to(task.new_processor(config, rows), weights)
-        else:
-            processor = open_processor(task, find_checkpoint(model.processor), config, rows)
-        config.update(task.know(processor=processor, architecture=config).config())
-        return ResolvedCheckpoint(config, weights, processor, keeps_head=False)
+    source = find_checkpoint(processor) if processor else None
+    if weights is None or config is not None:
+        return _from_config(task, rows, weights, config or {}, source)
+    return _from_checkpoint(task, rows, weights, source or weights)
+
+
+def _from_config(
+    task: Task, rows: Any, weights: Checkpoint | None, fields: dict[str, Any], source: Checkpoint | None
+) -> ResolvedCheckpoint:
+    """A new config, whose head is always new; weights of the checkpoint where names and shapes agree."""
+    config = _of_labels(task, _new_config(fields, task.config()))
+    if source is None:
+        processor = _used_to(task.new_processor(config, rows), weights)
+    else:
+        processor = open_processor(task, source, config, rows)
+    config.update(task.know(processor=processor, architecture=config).config())
+    return ResolvedCheckpoint(config, weights, processor, keeps_head=False)
+
+
+def _from_checkpoint(task: Task, rows: Any, weights: Checkpoint, source: Checkpoint) -> ResolvedCheckpoint:
+    """The checkpoint's config with the task's labels."""
+    import transformers
+
     before = _of_labels(task, read_pretrained(transformers.AutoConfig, weights))
-    processor = open_processor(task, find_checkpoint(model.processor) if model.processor else weights, before, rows)
+    processor = open_processor(task, source, before, rows)
     fields = task.know(processor=processor, architecture=before).config()
     after = _of_labels(task, read_pretrained(transformers.AutoConfig, weights, **fields))
-    # Numbers have no names by which a head could be known to be for the same ones.
-    unnamed = "num_labels" in fields and "id2label" not in fields
-    told = {name: value for name, value in fields.items() if name in _OF_THE_HEAD}
+    return ResolvedCheckpoint(after, weights, processor, keeps_head=_is_same_head(before, fields))
+
+
+def _is_same_head(before: "PretrainedConfig", fields: dict[str, Any]) -> bool:
+    """Whether the checkpoint's head was trained for the very same labels, or for a task that has none."""
+    if "num_labels" in fields and "id2label" not in fields:
+        # Regression: numbers have no names by which the head could be known to predict the same ones.
+        return False
+    expected = {name: value for name, value in fields.items() if name in _OF_THE_HEAD}
     if getattr(before, "problem_type", None) is None:
-        # Most checkpoints leave it to the labels that they are given.
-        told.pop("problem_type", None)
-    keeps = not unnamed and all(getattr(before, name, None) == value for name, value in told.items())
-    return ResolvedCheckpoint(after, weights, processor, keeps_head=keeps)
+        # Most checkpoints leave it out: the labels decide.
+        expected.pop("problem_type", None)
+    return all(getattr(before, name, None) == value for name, value in expected.items())
 
 
 def _refuse_pickles(weights: Checkpoint) -> None:

@@ -18,7 +18,13 @@ from hftransfer.data.splits import GROUP
 from hftransfer.evaluation.scoring import check_metric, check_metrics
 from hftransfer.exporters import SCHEMES
 from hftransfer.hub import client
-from hftransfer.models.checkpoint import ResolvedCheckpoint, empty_model, find_checkpoint, resolve_checkpoint
+from hftransfer.models.checkpoint import (
+    Checkpoint,
+    ResolvedCheckpoint,
+    empty_model,
+    find_checkpoint,
+    resolve_checkpoint,
+)
 from hftransfer.models.layers import parameters
 from hftransfer.recipe.schema import Export, Recipe
 from hftransfer.runner.forgetting import SourceTask, source_task
@@ -72,7 +78,7 @@ def check(recipe: Recipe) -> Plan:
         plugin.check_installed()
     if recipe.hub is not None:
         client.may_write(recipe.hub.repo)
-    recipe = _pinned(recipe)
+    recipe, start = _pinned(recipe)
     check_metrics(recipe.evaluation.metrics)
     from transformers.utils import logging
 
@@ -83,7 +89,7 @@ def check(recipe: Recipe) -> Plan:
     splits = recipe.data.splits.model_copy(update=rows.parts)
     data = recipe.data.model_copy(update={"splits": splits})
     recipe = recipe.model_copy(update={"task": rows.task, "data": data})
-    origin = resolve_checkpoint(rows.task, recipe.model, rows.splits["train"])
+    origin = resolve_checkpoint(rows.task, rows.splits["train"], start, recipe.model.config, recipe.model.processor)
     rows = replace(rows, task=rows.task.know(processor=origin.processor, architecture=origin.config))
     mixes = _check_changes(rows.task, recipe)
     for spec in specs:
@@ -268,18 +274,18 @@ def _known_groups(rows: Rows) -> list[str]:
     return [told] if known else []
 
 
-def _pinned(recipe: Recipe) -> Recipe:
-    """The recipe with branches and tags of the Hub replaced by the commits that they stand at."""
-    model = recipe.model
+def _pinned(recipe: Recipe) -> tuple[Recipe, Checkpoint | None]:
+    """The recipe with branches and tags of the Hub replaced by the commits that they stand at; and its checkpoint."""
+    model, start = recipe.model, None
     if model.id is not None:
-        found = find_checkpoint(model.id, model.revision, model.trust_remote_code)
-        model = model.model_copy(update={"revision": found.revision})
+        start = find_checkpoint(model.id, model.revision, model.trust_remote_code)
+        model = model.model_copy(update={"revision": start.revision})
     data = recipe.data.model_copy(update={"source": recipe.data.source.resolve()})
     evaluation = recipe.evaluation
     if evaluation.source_task is not None:
         settled = evaluation.source_task.model_copy(update={"source": evaluation.source_task.source.resolve()})
         evaluation = evaluation.model_copy(update={"source_task": settled})
-    return recipe.model_copy(update={"model": model, "data": data, "evaluation": evaluation})
+    return recipe.model_copy(update={"model": model, "data": data, "evaluation": evaluation}), start
 
 
 def _parameters(task: Task, origin: ResolvedCheckpoint, spec: TrainingSpec) -> dict[str, int]:
