@@ -1,56 +1,213 @@
-"""What the cells of a data set hold: text, words, pictures, recordings; how each is read, and told from others."""
+"""Feature types: what a column of a data set holds, how it is cast, and how a cell of it is read.
+
+A task declares its inputs and its target with them. `read` gives a cell's value, and bytes that are equal for equal
+contents, by which duplicates are found.
+"""
+
+from __future__ import annotations
 
 import io
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from hftransfer.core.errors import DataError
+from hftransfer.core.media import location, open_audio, open_image
 
-Kind = Literal["text", "words", "image", "audio", "label", "objects"]
+if TYPE_CHECKING:
+    from datasets import Dataset
 
-_FROM = "paths in a table count from the working directory"
-# How the class of an object may be called, the usual first.
+# How the class of an object may be called, the usual name first.
 CATEGORIES = ("category", "categories", "category_id", "label", "labels", "id")
 
 
-def read_value(kind: Kind, role: str, cell: Any) -> tuple[Any, bytes]:
-    """A cell's value, and bytes that are equal for equal contents.
+@dataclass(frozen=True)
+class Feature:
+    """Base of the feature types."""
 
-    Raises:
-        DataError: it is empty or cannot be read; the sentence lacks the row.
-    """
-    lost = kind in ("image", "audio") and isinstance(cell, dict) and not (cell.get("bytes") or cell.get("path"))
-    if cell is None or lost or (isinstance(cell, float) and np.isnan(cell)):
-        raise DataError(f"the {role} is empty")
-    return _READERS[kind](role, cell)
+    optional: bool = False
+    """Whether a data set may lack the column."""
+
+    name: ClassVar[str]
+    """The word for it in messages."""
+    from_several_columns: ClassVar[bool] = False
+    """Whether `data.columns` may give several columns for it."""
+
+    def cast(self, rows: Dataset, role: str, *, decode: bool) -> Dataset:
+        """The rows with the column in the type of the feature; images decoded, or as bytes.
+
+        Raises:
+            DataError: the column holds something else.
+        """
+        return rows
+
+    def read(self, role: str, cell: Any) -> tuple[Any, bytes]:
+        """A cell's value, and bytes that are equal for equal contents.
+
+        Raises:
+            DataError: the cell is empty or cannot be read; the sentence lacks the row.
+        """
+        if self.is_empty(cell):
+            raise DataError(f"the {role} is empty")
+        return self._read(role, cell)
+
+    def is_empty(self, cell: Any) -> bool:
+        """Whether a cell holds nothing."""
+        return cell is None or (isinstance(cell, float) and bool(np.isnan(cell)))
+
+    def _read(self, role: str, cell: Any) -> tuple[Any, bytes]:
+        return cell, repr(cell).encode()
+
+    def _cast(self, rows: Dataset, role: str, feature: Any) -> Dataset:
+        import pyarrow
+
+        try:
+            return rows.cast_column(role, feature)
+        except (TypeError, ValueError, pyarrow.ArrowException):
+            raise DataError(
+                f"the column of the role '{role}' should hold {self.name}, and holds {rows.features[role]}"
+            ) from None
 
 
-def cast_column(kind: Kind, role: str, rows: Any, decode: bool) -> Any:
-    """The rows with a column of the kind's type; images as pictures, or as their bytes. Recordings stay encoded."""
-    import pyarrow
-    from datasets import Audio, Features, Image, Value
+@dataclass(frozen=True)
+class Text(Feature):
+    """A string."""
 
-    feature = rows.features[role]
-    if kind == "audio" and getattr(feature, "dtype", "").endswith("string"):
-        # The readers of CSV make large strings, which Arrow does not cast to a recording.
-        rows = rows.cast_column(role, Value("string"))
-    if kind == "label" and isinstance(feature, dict):
-        raise DataError(f"the column of the role '{role}' should hold labels, and holds mappings; name a part of them")
-    if kind == "audio" and isinstance(feature, dict) and {"array", "sampling_rate"} <= feature.keys():
-        stored = {"bytes": Value("binary"), "path": Value("string")}
-        rows = rows.map(lambda row: {role: _stored(row[role])}, features=Features(rows.features | {role: stored}))
-    types = {"text": Value("string"), "image": Image(decode=decode), "audio": Audio(decode=False)}
-    try:
-        return rows.cast_column(role, types[kind]) if kind in types else rows
-    except (TypeError, ValueError, pyarrow.ArrowException):
-        raise DataError(f"the column of the role '{role}' should hold {kind}, and holds {feature}") from None
+    name: ClassVar[str] = "text"
+    from_several_columns: ClassVar[bool] = True
+
+    def cast(self, rows: Dataset, role: str, *, decode: bool) -> Dataset:
+        from datasets import Value
+
+        return self._cast(rows, role, Value("string"))
+
+    def _read(self, role: str, cell: str) -> tuple[str, bytes]:
+        if not cell.strip():
+            raise DataError(f"the {role} is empty")
+        return cell, cell.encode()
 
 
-def _stored(cell: dict[str, Any]) -> dict[str, Any]:
-    """A recording of samples and their rate as the file that it would be."""
+@dataclass(frozen=True)
+class Words(Feature):
+    """A list of words."""
+
+    name: ClassVar[str] = "words"
+
+    def _read(self, role: str, cell: Any) -> tuple[list[str], bytes]:
+        if not isinstance(cell, list) or not all(isinstance(word, str) for word in cell):
+            raise DataError(f"the {role} should be a list of words, got {cell!r:.60}")
+        if not cell:
+            raise DataError(f"the {role} are empty")
+        return cell, "\0".join(cell).encode()
+
+
+@dataclass(frozen=True)
+class _File(Feature):
+    """What lies in a file: its bytes in the table, or its path."""
+
+    def is_empty(self, cell: Any) -> bool:
+        lost = isinstance(cell, dict) and not (cell.get("bytes") or cell.get("path"))
+        return lost or super().is_empty(cell)
+
+    def _read(self, role: str, cell: Any) -> tuple[Any, bytes]:
+        try:
+            return self._open(location(cell))
+        except DataError as error:
+            path = cell.get("path") if isinstance(cell, dict) else None
+            raise DataError(f"{path}: {error}" if path and path not in str(error) else str(error)) from None
+
+    def _open(self, where: str | bytes) -> tuple[Any, bytes]:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Image(_File):
+    """A picture, read in mode RGB."""
+
+    name: ClassVar[str] = "image"
+
+    def cast(self, rows: Dataset, role: str, *, decode: bool) -> Dataset:
+        from datasets import Image as ImageColumn
+
+        return self._cast(rows, role, ImageColumn(decode=decode))
+
+    def _open(self, where: str | bytes) -> tuple[Any, bytes]:
+        picture = open_image(where)
+        return picture, f"{picture.size}".encode() + picture.tobytes()
+
+
+@dataclass(frozen=True)
+class Mask(Image):
+    """A picture whose pixels are class numbers or, in a palette, classes."""
+
+    name: ClassVar[str] = "mask"
+
+    def _open(self, where: str | bytes) -> tuple[Any, bytes]:
+        from hftransfer.core.media import open_mask
+
+        numbers = open_mask(where)
+        return numbers, f"{numbers.shape}".encode() + numbers.tobytes()
+
+
+@dataclass(frozen=True)
+class Audio(_File):
+    """A recording, kept encoded; read as samples of shape (time,) and their rate in Hz."""
+
+    name: ClassVar[str] = "audio"
+
+    def cast(self, rows: Dataset, role: str, *, decode: bool) -> Dataset:
+        from datasets import Audio as AudioColumn
+        from datasets import Features, Value
+
+        feature = rows.features[role]
+        if getattr(feature, "dtype", "").endswith("string"):
+            # The readers of CSV make large strings, which Arrow does not cast to a recording.
+            rows = rows.cast_column(role, Value("string"))
+        if isinstance(feature, dict) and {"array", "sampling_rate"} <= feature.keys():
+            stored = {"bytes": Value("binary"), "path": Value("string")}
+            rows = rows.map(lambda row: {role: _as_file(row[role])}, features=Features(rows.features | {role: stored}))
+        return self._cast(rows, role, AudioColumn(decode=False))
+
+    def _open(self, where: str | bytes) -> tuple[Any, bytes]:
+        samples, rate = open_audio(where)
+        return (samples, rate), f"{rate}".encode() + samples.tobytes()
+
+
+@dataclass(frozen=True)
+class Label(Feature):
+    """A class, several classes, a number, or a class for each word."""
+
+    name: ClassVar[str] = "labels"
+    from_several_columns: ClassVar[bool] = True
+
+    def cast(self, rows: Dataset, role: str, *, decode: bool) -> Dataset:
+        if isinstance(rows.features[role], dict):
+            raise DataError(
+                f"the column of the role '{role}' should hold labels, and holds mappings; name a part of them"
+            )
+        return rows
+
+    def is_empty(self, cell: Any) -> bool:
+        return super().is_empty(cell) or (isinstance(cell, str) and not cell.strip())
+
+
+@dataclass(frozen=True)
+class Boxes(Feature):
+    """The objects of an image: their boxes and classes, as a mapping of lists or a list of mappings."""
+
+    name: ClassVar[str] = "objects"
+
+
+@dataclass(frozen=True)
+class Json(Feature):
+    """Anything that JSON can hold; the task itself checks it."""
+
+    name: ClassVar[str] = "JSON"
+
+
+def _as_file(cell: dict[str, Any]) -> dict[str, Any]:
+    """A recording given as samples and their rate, as the WAV file that it would be."""
     import soundfile
 
     buffer = io.BytesIO()
@@ -61,145 +218,16 @@ def _stored(cell: dict[str, Any]) -> dict[str, Any]:
 
 def class_names(feature: Any) -> list[str] | None:
     """The names that a data set gives to the numbers in a column of classes, or of lists of them."""
-    found: list[str] | None = getattr(feature, "names", None)
-    return class_names(feature.feature) if found is None and hasattr(feature, "feature") else found
+    names: list[str] | None = getattr(feature, "names", None)
+    return class_names(feature.feature) if names is None and hasattr(feature, "feature") else names
 
 
 def unnamed_class(feature: Any, cell: Any) -> int | None:
-    """A number within a cell which the data set names classes for, and not this one: -1, where a label is unknown."""
+    """A class number within a cell that is outside of the names that the data set gives: -1 where a label is hidden."""
     if getattr(feature, "names", None) is not None:
         return cell if isinstance(cell, int) and not 0 <= cell < len(feature.names) else None
     if isinstance(feature, dict) and isinstance(cell, dict):
         parts = [(feature[key], cell[key]) for key in [key for key in CATEGORIES if key in feature][:1]]
     else:
-        parts = [(feature.feature, one) for one in cell] if hasattr(feature, "feature") and cell else []
-    return next((it for it in (unnamed_class(*part) for part in parts) if it is not None), None)
-
-
-def rgb(picture: Any) -> Any:
-    """A PIL image in mode RGB; 12 or 16 bits a channel are scaled to 8, where `convert` alone would cut them off.
-
-    Raises:
-        ValueError: it holds decimals, of which nobody knows what is white.
-    """
-    if picture.mode == "F":
-        raise ValueError("decimals")
-    if picture.mode.startswith("I;16") or picture.mode == "I":
-        from PIL import Image
-
-        whole = np.asarray(picture, dtype=np.uint32)
-        # X-rays have 12 bits, others 8, in the place of 16 or 32.
-        shift = max(0, int(whole.max(initial=0)).bit_length() - 8)
-        shift = next(it for it in (0, 4, 8, 24) if it >= shift)
-        picture = Image.fromarray((whole >> shift).clip(0, 255).astype(np.uint8))
-    return picture.convert("RGB")
-
-
-def open_image(where: Any) -> Any:
-    """A file, or bytes, as a PIL image in mode RGB, turned as its EXIF orientation says.
-
-    Raises:
-        DataError: it is no image, or not whole.
-    """
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    name = where if isinstance(where, str) else "an image"
-    try:
-        with Image.open(io.BytesIO(where) if isinstance(where, bytes) else where) as image:
-            return rgb(ImageOps.exif_transpose(image))
-    except FileNotFoundError:
-        raise DataError(f"there is no image file '{name}' ({_FROM})") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{name} is not a readable image ({type(error).__name__})") from None
-
-
-def open_audio(where: Any) -> tuple[np.ndarray, int]:
-    """A file, or bytes, as samples of shape (time,), float32 in [-1, 1], channels averaged, and their rate in Hz.
-
-    Raises:
-        DataError: it is no recording, or an empty one.
-    """
-    import soundfile
-
-    name = where if isinstance(where, str) else "a recording"
-    if isinstance(where, str) and not Path(where).is_file():
-        raise DataError(f"there is no recording '{name}' ({_FROM})")
-    try:
-        samples, rate = soundfile.read(
-            io.BytesIO(where) if isinstance(where, bytes) else where, dtype="float32", always_2d=True
-        )
-    except (soundfile.LibsndfileError, TypeError):
-        raise DataError(f"{name} is not a readable recording") from None
-    if not len(samples):
-        raise DataError(f"{name} holds no samples")
-    return samples.mean(axis=1), rate
-
-
-def seconds(cell: Any) -> float:
-    """How long a recording lasts, by its head alone."""
-    import soundfile
-
-    where = location(cell)
-    return float(soundfile.info(io.BytesIO(where) if isinstance(where, bytes) else where).duration)
-
-
-def resample(samples: np.ndarray, rate: int, target: int) -> np.ndarray:
-    """The samples, shape (time,), at another rate, band-limited (soxr, high quality)."""
-    import soxr
-
-    return samples if rate == target else np.asarray(soxr.resample(samples, rate, target), dtype=np.float32)
-
-
-def location(cell: Any) -> Any:
-    """Where an undecoded image or recording lies: its bytes, or else its path."""
-    return cell["bytes"] or cell["path"] if isinstance(cell, dict) else cell
-
-
-def _named(cell: Any, error: DataError) -> DataError:
-    """The error with the path of a file whose bytes were read beforehand."""
-    path = cell.get("path") if isinstance(cell, dict) else None
-    return DataError(f"{path}: {error}" if path and path not in str(error) else str(error))
-
-
-def _text(role: str, cell: str) -> tuple[str, bytes]:
-    if not cell.strip():
-        raise DataError(f"the {role} is empty")
-    return cell, cell.encode()
-
-
-def _words(role: str, cell: Any) -> tuple[list[str], bytes]:
-    if not isinstance(cell, list) or not all(isinstance(word, str) for word in cell):
-        raise DataError(f"the {role} should be a list of words, got {cell!r:.60}")
-    if not cell:
-        raise DataError(f"the {role} are empty")
-    return cell, "\0".join(cell).encode()
-
-
-def _image(_role: str, cell: Any) -> tuple[Any, bytes]:
-    try:
-        picture = open_image(location(cell))
-    except DataError as error:
-        raise _named(cell, error) from None
-    return picture, f"{picture.size}".encode() + picture.tobytes()
-
-
-def _audio(_role: str, cell: Any) -> tuple[tuple[np.ndarray, int], bytes]:
-    try:
-        samples, rate = open_audio(location(cell))
-    except DataError as error:
-        raise _named(cell, error) from None
-    return (samples, rate), f"{rate}".encode() + samples.tobytes()
-
-
-def _as_it_is(_role: str, cell: Any) -> tuple[Any, bytes]:
-    return cell, repr(cell).encode()
-
-
-_READERS: dict[str, Callable[[str, Any], tuple[Any, bytes]]] = {
-    "text": _text,
-    "words": _words,
-    "image": _image,
-    "audio": _audio,
-    "label": _as_it_is,
-    "objects": _as_it_is,
-}
+        parts = [(feature.feature, item) for item in cell] if hasattr(feature, "feature") and cell else []
+    return next((number for number in (unnamed_class(*part) for part in parts) if number is not None), None)

@@ -4,47 +4,53 @@ Strengths are the middle ones of ImageNet-C where it has them (Hendrycks and Die
 https://arxiv.org/abs/1903.12261, severity 3).
 """
 
+from __future__ import annotations
+
 import io
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hftransfer.core import features
+from hftransfer.core import media
 from hftransfer.core.errors import RecipeError
 from hftransfer.core.plugins import nearest
 from hftransfer.tasks import Task
 
-Draw = np.random.Generator
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from PIL.Image import Image
+
+    Draw = np.random.Generator
 
 
-def _image_noise(image: Any, draw: Draw) -> Any:
+def _image_noise(image: Image, draw: Draw) -> Image:
     """Gaussian, of a deviation of 0.18 of the full scale."""
-    pixels = np.asarray(features.rgb(image), dtype=float)
+    pixels = np.asarray(media.rgb(image), dtype=float)
     return _image(pixels + draw.normal(0, 0.18 * 255, pixels.shape))
 
 
-def _blur(image: Any, _draw: Draw) -> Any:
+def _blur(image: Image, _draw: Draw) -> Image:
     """Gaussian, of a deviation of a fiftieth of the shorter side, at least a pixel."""
     from PIL import ImageFilter
 
-    return features.rgb(image).filter(ImageFilter.GaussianBlur(max(1.0, min(image.size) / 50)))
+    return media.rgb(image).filter(ImageFilter.GaussianBlur(max(1.0, min(image.size) / 50)))
 
 
-def _contrast(image: Any, _draw: Draw) -> Any:
+def _contrast(image: Image, _draw: Draw) -> Image:
     """Pulled to the mean, 0.2 of the contrast left."""
-    pixels = np.asarray(features.rgb(image), dtype=float)
+    pixels = np.asarray(media.rgb(image), dtype=float)
     return _image(pixels.mean() + 0.2 * (pixels - pixels.mean()))
 
 
-def _jpeg(image: Any, _draw: Draw) -> Any:
+def _jpeg(image: Image, _draw: Draw) -> Image:
     """Quality 15 of 100."""
     buffer = io.BytesIO()
-    features.rgb(image).save(buffer, "JPEG", quality=15)
-    return features.open_image(buffer.getvalue())
+    media.rgb(image).save(buffer, "JPEG", quality=15)
+    return media.open_image(buffer.getvalue())
 
 
-def _image(pixels: np.ndarray) -> Any:
+def _image(pixels: np.ndarray) -> Image:
     from PIL import Image
 
     return Image.fromarray(pixels.round().clip(0, 255).astype(np.uint8))
@@ -74,7 +80,7 @@ def _audio_noise(samples: np.ndarray, _rate: int, draw: Draw) -> np.ndarray:
 
 def _speed(samples: np.ndarray, _rate: int, _draw: Draw) -> np.ndarray:
     """A fifth faster, and higher by as much."""
-    return features.resample(samples.astype(np.float32), 6, 5)
+    return media.resample(samples.astype(np.float32), 6, 5)
 
 
 def _reverb(samples: np.ndarray, rate: int, draw: Draw) -> np.ndarray:
@@ -93,7 +99,7 @@ def _heard(change: Callable[[np.ndarray, int, Draw], np.ndarray]) -> Callable[[A
     def of_cell(cell: Any, draw: Draw) -> Any:
         import soundfile
 
-        samples, rate = features.open_audio(features.location(cell))
+        samples, rate = media.open_audio(media.location(cell))
         buffer = io.BytesIO()
         changed = change(samples, rate, draw)
         soundfile.write(buffer, changed / max(1.0, np.abs(changed).max()), rate, format="WAV", subtype="FLOAT")
@@ -106,7 +112,8 @@ def _each(change: Callable[[str, Draw], str]) -> Callable[[list[str], Draw], lis
     return lambda words, draw: [change(word, draw) for word in words]
 
 
-_SHIFTS: dict[str, dict[str, Callable[[Any, Draw], Any]]] = {
+# Feature type -> corruption -> what it makes of a cell.
+_CORRUPTIONS: dict[str, dict[str, Callable[[Any, Draw], Any]]] = {
     "image": {"noise": _image_noise, "blur": _blur, "contrast": _contrast, "jpeg": _jpeg},
     "text": {"typos": _typos, "casing": _casing},
     "words": {"typos": _each(_typos), "casing": _each(_casing)},
@@ -115,31 +122,35 @@ _SHIFTS: dict[str, dict[str, Callable[[Any, Draw], Any]]] = {
 
 
 def check_corruptions(task: Task, names: Iterable[str]) -> None:
-    """Every name is a corruption of what the task's inputs are.
+    """Make sure that every name is a corruption of one of the task's inputs.
 
     Raises:
         RecipeError: it is not.
     """
-    known = {name for kind in _inputs(task).values() for name in _SHIFTS[kind]}
+    known = {name for feature in _inputs(task).values() for name in _CORRUPTIONS[feature]}
     for name in names:
         if name not in known:
-            raise RecipeError(f"evaluation.corruptions: '{task.name}' has no corruption '{name}'; {nearest(name, known)}")
+            raise RecipeError(
+                f"evaluation.corruptions: '{task.name}' has no corruption '{name}'; {nearest(name, known)}"
+            )
 
 
 def _inputs(task: Task) -> dict[str, str]:
-    return {role: kind for role, kind in task.columns.items() if role not in task.targets and kind in _SHIFTS}
+    """Role -> feature type of the inputs that can be corrupted."""
+    return {role: feature.name for role, feature in task.inputs.items() if feature.name in _CORRUPTIONS}
 
 
-def corrupted(task: Task, rows: Any, names: Iterable[str], seed: int) -> dict[str, Any]:
-    """`test-NAME` -> the test rows under the corruption; what is drawn for a row depends on seed and row alone."""
+def corrupted(task: Task, rows: Dataset, names: Iterable[str], seed: int) -> dict[str, Dataset]:
+    """`test-NAME` -> the test rows under the corruption; the random draws of a row depend on seed and row alone."""
+    inputs = {role: feature for role, feature in _inputs(task).items() if role in rows.column_names}
 
-    def under(name: str) -> Any:
-        roles = [role for role, kind in _inputs(task).items() if role in rows.column_names and name in _SHIFTS[kind]]
+    def under(name: str) -> Dataset:
+        changes = {role: _CORRUPTIONS[it][name] for role, it in inputs.items() if name in _CORRUPTIONS[it]}
 
-        def change(row: dict[str, Any], number: int) -> dict[str, Any]:
-            draw = np.random.default_rng((seed, number))
-            return {role: _SHIFTS[task.columns[role]][name](row[role], draw) for role in roles}
+        def corrupt(row: dict[str, Any], number: int) -> dict[str, Any]:
+            rng = np.random.default_rng((seed, number))
+            return {role: change(row[role], rng) for role, change in changes.items()}
 
-        return rows.map(change, with_indices=True, features=rows.features, load_from_cache_file=False, desc=name)
+        return rows.map(corrupt, with_indices=True, features=rows.features, load_from_cache_file=False, desc=name)
 
     return {f"test-{name}": under(name) for name in names}

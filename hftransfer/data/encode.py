@@ -1,72 +1,117 @@
-"""From rows to model inputs: computed once and kept with the run, or on the fly where they would fill the disk."""
+"""From rows to model inputs: computed once and kept in the run's folder, or on the fly where they would fill the disk."""
+
+from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hftransfer.tasks import Batch, Task
+from hftransfer.tasks import Encoded, ModelBatch, Side, Task
 
-Augment = Callable[[dict[str, Any], np.random.Generator], dict[str, Any]]
+if TYPE_CHECKING:
+    from datasets import Dataset, Features
+
+Example = dict[str, Any]
+"""One encoded row, or one of its model inputs."""
+AugmentRows = Callable[[Example, np.random.Generator], Example]
 
 MAX_CACHE_BYTES = 4 * 2**30
-"""More than this is not kept on disk."""
+"""More than this is not written to disk."""
+ROW, LENGTH, _SIDE = "row", "length", "side_"
+"""Columns that the model never sees: a row's number in its split, its length, and what `Encoded.side` holds."""
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodedSplits:
     """Splits of encoded rows and what makes a batch of them."""
 
-    splits: dict[str, Any]
-    collate: Callable[[list[dict[str, Any]]], Batch]
-    augment: Augment | None = None
-    """What training does to a row, anew in each epoch; the rows of such a training split have a column `row`."""
+    splits: dict[str, Dataset]
+    collate: Callable[[list[Example]], ModelBatch]
+    augment: AugmentRows | None = None
+    """What training does to a row, differently in each epoch; such training rows have a column `row`."""
+
+    def side(self, split: str) -> dict[str, list[Any]]:
+        """What the model must not see of a whole split, and `row` where a row has several model inputs."""
+        rows = self.splits[split]
+        names = [name for name in rows.column_names or [] if name == ROW or name.startswith(_SIDE)]
+        return {name.removeprefix(_SIDE): rows[name][:] for name in names}
 
 
-def encode(task: Task, splits: dict[str, Any], folder: Path, augment: Augment | None = None) -> Encoded:
+def side_of(examples: list[Example]) -> Side:
+    """What the model must not see of some examples."""
+    names = [name for name in examples[0] if name.startswith(_SIDE)]
+    return {name.removeprefix(_SIDE): [example[name] for example in examples] for name in names}
+
+
+def without_side(examples: list[Example]) -> list[Example]:
+    """The examples as `Task.collate` takes them."""
+    hidden = {name for name in examples[0] if name in (ROW, LENGTH) or name.startswith(_SIDE)}
+    return [{name: value for name, value in example.items() if name not in hidden} for example in examples]
+
+
+def encode(task: Task, splits: dict[str, Dataset], folder: Path, augment: AugmentRows | None = None) -> EncodedSplits:
     """Encode all rows; arrays of one shape are declared as such, so that reading them back costs no conversion.
 
-    `augment` stands in the place of the task's own variation of training rows.
+    `augment` takes the place of the task's own augmentation of training rows.
     """
     folder.mkdir(parents=True, exist_ok=True)
     augment = augment or (task.augment if task.augments else None)
-    if augment and "train" in splits:
-        numbered = splits["train"].add_column("row", np.arange(len(splits["train"])))
-        splits = splits | {"train": numbered}
+    windows = task.encode(splits[next(iter(splits))][:1]).row is not None
+    numbered = {
+        name: rows.add_column(ROW, np.arange(len(rows))) if windows or (augment and name == "train") else rows
+        for name, rows in splits.items()
+    }
 
     def function(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        return task.encode(batch) | {name: batch[name] for name in ("row",) if name in batch}
+        return _columns(task.encode(batch), batch.get(ROW))
 
-    # Rows that are packed for training have to be there.
-    may_be_lazy = type(task).packed is Task.packed
+    def collate(examples: list[Example]) -> ModelBatch:
+        return task.collate(without_side(examples))
+
+    # Rows that are packed for training, or of which several model inputs are made, have to be on disk.
+    may_be_lazy = type(task).pack is Task.pack and not windows
     if may_be_lazy and sum(_bytes(task, rows) for rows in splits.values()) > MAX_CACHE_BYTES:
-        lazy = {name: rows.with_transform(function) for name, rows in splits.items()}
-        return Encoded(lazy, _plain(task.collator()), augment)
-    kept = {
-        name: cache_rows(rows, function, folder / f"{name}.arrow", f"encoding {name}") for name, rows in splits.items()
+        lazy = {name: rows.with_transform(function) for name, rows in numbered.items()}
+        return EncodedSplits(lazy, collate, augment)
+    cached = {
+        name: cache_rows(rows, function, folder / f"{name}.arrow", f"encoding {name}")
+        for name, rows in numbered.items()
     }
-    if "train" in kept:
-        kept["train"] = task.packed(kept["train"])
-    return Encoded(kept, _plain(task.collator()), augment)
+    if "train" in cached:
+        cached["train"] = task.pack(cached["train"])
+    return EncodedSplits(cached, collate, augment)
 
 
-def _bytes(task: Task, rows: Any) -> float:
-    """Of all rows encoded, by 16 from all over the split."""
+def _columns(encoded: Encoded, numbers: list[int] | None) -> dict[str, list[Any]]:
+    """The columns of a table of encoded rows; `numbers` are those of the rows in their split."""
+    columns = dict(encoded.inputs) | {_SIDE + name: values for name, values in encoded.side.items()}
+    if encoded.length is not None:
+        columns[LENGTH] = encoded.length
+    if numbers is not None:
+        columns[ROW] = numbers if encoded.row is None else [numbers[row] for row in encoded.row]
+    return columns
+
+
+def encode_one(task: Task, row: dict[str, Any]) -> list[Example]:
+    """The model inputs of a single row, as `collate` of encoded splits and `side_of` take them."""
+    columns = _columns(task.encode({role: [value] for role, value in row.items()}), [0])
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+def _bytes(task: Task, rows: Dataset) -> float:
+    """Of all rows encoded, estimated from 16 from all over the split."""
     places = np.unique(np.linspace(0, len(rows) - 1, 16).round().astype(int)).tolist()
-    encoded = task.encode(rows.select(places)[:])
-    return sum(np.asarray(cell).nbytes for cells in encoded.values() for cell in cells) * len(rows) / len(places)
-
-
-def _plain(collate: Callable[[list[dict[str, Any]]], Batch]) -> Callable[[list[dict[str, Any]]], Batch]:
-    """The collator, blind to the rows' numbers."""
-    return lambda rows: collate([{name: cell for name, cell in row.items() if name != "row"} for row in rows])
+    encoded = _columns(task.encode(rows.select(places)[:]), None)
+    size = sum(np.asarray(value).nbytes for values in encoded.values() for value in values)
+    return size * len(rows) / len(places)
 
 
 def cache_rows(
-    rows: Any, function: Callable[[dict[str, list[Any]]], dict[str, list[Any]]], file: Path, what: str
-) -> Any:
+    rows: Dataset, function: Callable[[dict[str, list[Any]]], dict[str, list[Any]]], file: Path, description: str
+) -> Dataset:
     """`function` of all rows, computed once into an Arrow file that is there whole or not at all.
 
     Under several processes the main one computes; all of them have to call this.
@@ -84,26 +129,27 @@ def cache_rows(
             features=features,
             cache_file_name=str(file),
             new_fingerprint=file.stem,
-            desc=what,
+            desc=description,
         )
     return mapped.with_format("numpy") if features else mapped
 
 
-def _array_features(batch: dict[str, list[Any]]) -> Any:
+def _array_features(batch: dict[str, list[Any]]) -> Features | None:
     """Features for a batch of which some column holds arrays; None where plain lists of any length stand in it."""
     from datasets import Array2D, Array3D, Features, List, Value
 
-    if not any(isinstance(cells[0], np.ndarray) for cells in batch.values()):
+    if not any(isinstance(values[0], np.ndarray) for values in batch.values()):
         return None
     arrays = {2: Array2D, 3: Array3D}
     features: dict[str, Any] = {}
-    for name, cells in batch.items():
-        cell = np.asarray(cells[0])
-        kind = "float32" if cell.dtype.kind == "f" else "int64"
-        if cell.ndim in arrays:
-            features[name] = arrays[cell.ndim](shape=cell.shape, dtype=kind)
-        elif cell.ndim == 1:
-            features[name] = List(Value(kind))
+    for name, values in batch.items():
+        value = np.asarray(values[0])
+        if value.dtype.kind in "US":
+            features[name] = Value("string")
+            continue
+        dtype = "float32" if value.dtype.kind == "f" else "int64"
+        if value.ndim in arrays:
+            features[name] = arrays[value.ndim](shape=value.shape, dtype=dtype)
         else:
-            features[name] = Value(kind)
+            features[name] = List(Value(dtype)) if value.ndim == 1 else Value(dtype)
     return Features(features)

@@ -3,14 +3,20 @@
 What is drawn comes from torch's generator, which a resumed training takes up where it was.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hftransfer.core.errors import RecipeError
 from hftransfer.tasks import Task
 
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
 
-def _mixup(inputs: Any, order: Any) -> tuple[Any, float]:
+
+def _mixup(inputs: torch.Tensor, order: torch.Tensor) -> tuple[torch.Tensor, float]:
     """A weighted mean of the two, the weight of Beta(0.2, 0.2).
 
     Zhang et al. 2018, https://arxiv.org/abs/1710.09412, section 3.2.
@@ -21,7 +27,7 @@ def _mixup(inputs: Any, order: Any) -> tuple[Any, float]:
     return share * inputs + (1 - share) * inputs[order], share
 
 
-def _cutmix(inputs: Any, order: Any) -> tuple[Any, float]:
+def _cutmix(inputs: torch.Tensor, order: torch.Tensor) -> tuple[torch.Tensor, float]:
     """A rectangle of the one in the other, its area uniform.
 
     Yun et al. 2019, https://arxiv.org/abs/1905.04899, section 3.1.
@@ -37,12 +43,8 @@ def _cutmix(inputs: Any, order: Any) -> tuple[Any, float]:
     return mixed, 1 - high * wide / (height * width)
 
 
-Mix = Callable[[Any, Any], tuple[Any, float]]
-# Task -> how two of its rows can be one.
-MIXES: dict[str, dict[str, Mix]] = {
-    "image-classification": {"mixup": _mixup, "cutmix": _cutmix},
-    "audio-classification": {"mixup": _mixup},
-}
+Mix = Callable[["torch.Tensor", "torch.Tensor"], tuple["torch.Tensor", float]]
+MIXES: dict[str, Mix] = {"mixup": _mixup, "cutmix": _cutmix}
 INPUTS = ("pixel_values", "input_values", "input_features")
 
 
@@ -52,17 +54,17 @@ def mixup_operations(task: Task, wanted: str | list[str]) -> list[str]:
     Raises:
         RecipeError: the rows have not one class each.
     """
-    names = [name for name in MIXES.get(task.name, {}) if name in wanted and not isinstance(wanted, str)]
-    if names and getattr(task, "problem_type", None) != "single_label_classification":
+    names = [name for name in task.mixes if name in wanted and not isinstance(wanted, str)]
+    if names and not task.single_label:
         raise RecipeError(f"data.augment: {names[0]} mixes rows of one class each, and these have none")
     return names
 
 
-def install_mixup(task: Task, model: Any, wanted: str | list[str]) -> None:
+def install_mixup(task: Task, model: PreTrainedModel, wanted: str | list[str]) -> None:
     """Let a model that is about to train see mixed rows, and have the loss of both labels."""
     import torch
 
-    mixes = [MIXES[task.name][name] for name in mixup_operations(task, wanted)]
+    mixes = [MIXES[name] for name in mixup_operations(task, wanted)]
     if not mixes:
         return
     made: list[tuple[Any, float]] = []

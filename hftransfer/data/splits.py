@@ -1,76 +1,95 @@
-"""Which rows of a source become which split: drawn by the seed, without what stands twice, so many shots of a class."""
+"""Which rows of a source become which split: sampled by the seed, without duplicates, with so many shots of a class."""
+
+from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hftransfer.core.errors import DataError
-from hftransfer.recipe.schema import Data
 from hftransfer.tasks import Task
 
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+Places = dict[str, tuple[str, list[int]]]
+"""Split -> the source's split, and the row numbers in it."""
 GROUP = "group"
 """A role of every task that a data set need not have: where a row comes from (a hospital, a speaker, a dialect)."""
 
 
-def source_splits(data: Data, source: dict[str, Any]) -> dict[str, str | None]:
-    """Split -> the source's split that it is, or None where it is a part of the training rows."""
-    given = {"validation": data.splits.validation, "test": data.splits.test}
-    own = {name: name if name in source and name != data.splits.train else None for name in given}
-    return {
-        name: value if isinstance(value, str) else own[name] if value is None else None for name, value in given.items()
-    }
+@dataclass(frozen=True)
+class SplitOptions:
+    """Where the three splits come from, as in a recipe's `data.splits`."""
+
+    train: str = "train"
+    validation: str | int | float | None = None
+    test: str | int | float | None = None
+    by_group: bool = False
+
+    def named(self, source: Mapping[str, Any]) -> dict[str, str | None]:
+        """Split -> the source's split that it is, or None where it is a part of the training rows."""
+        given = {"validation": self.validation, "test": self.test}
+        present = {name: name if name in source and name != self.train else None for name in given}
+        return {
+            name: value if isinstance(value, str) else present[name] if value is None else None
+            for name, value in given.items()
+        }
+
+    def sizes(self, source: Mapping[str, Any]) -> dict[str, str | int | float]:
+        """`test` and `validation`: the source's split that each is, or how much of the training rows becomes it."""
+        named, sizes = self.named(source), {"test": self.test or 0.2, "validation": self.validation or 0.1}
+        return {name: named[name] or size for name, size in sizes.items()}
 
 
-def split_sizes(data: Data, source: dict[str, Any]) -> dict[str, str | int | float]:
-    """`test` and `validation`: the source's split that each is, or how much of the training rows becomes it."""
-    given, sizes = (
-        source_splits(data, source),
-        {"test": data.splits.test or 0.2, "validation": data.splits.validation or 0.1},
-    )
-    return {name: given[name] or size for name, size in sizes.items()}
-
-
-def sample_rows(rows: Any, most: int | None, seed: int) -> Any:
+def sample_rows(rows: Dataset, most: int | None, seed: int) -> Dataset:
     """The rows, or as many of them as asked for, drawn by the seed, in their order."""
     if most is None or most >= len(rows):
         return rows
     return rows.select(np.sort(np.random.default_rng(seed).permutation(len(rows))[:most]))
 
 
-def balanced(task: Task, rows: Any) -> Any:
-    """The rows, those of rarer classes again and again until each class has as many as the largest."""
-    groups = task.groups(rows)
-    if groups is None:
+def balanced(task: Task, rows: Dataset) -> Dataset:
+    """The rows, those of rarer classes repeated until each class has as many as the largest.
+
+    Raises:
+        DataError: the rows have no single class each.
+    """
+    classes = task.strata(rows)
+    if classes is None:
         raise DataError("data.sampling: balanced counts rows of a class, and these rows have no single class")
     places: dict[Any, list[int]] = {}
-    for row, group in enumerate(groups):
-        places.setdefault(group, []).append(row)
+    for row, name in enumerate(classes):
+        places.setdefault(name, []).append(row)
     most = max(map(len, places.values()))
-    return rows.select(
-        sorted(row for sample_rows in places.values() for row in (sample_rows * -(-most // len(sample_rows)))[:most])
-    )
+    repeated = [(numbers * -(-most // len(numbers)))[:most] for numbers in places.values()]
+    return rows.select(sorted(row for numbers in repeated for row in numbers))
 
 
 def split(
-    task: Task, data: Data, source: dict[str, Any], raw: dict[str, Any], seed: int
-) -> dict[str, tuple[str, list[int]]]:
-    """Split -> the source's split and the row numbers in it."""
-    train = data.splits.train
-    pool = list(range(len(raw[train])))
-    groups, names = task.groups(raw[train]), task.named(raw[train])
-    places: dict[str, tuple[str, list[int]]] = {}
-    for name, size in split_sizes(data, source).items():
+    task: Task, options: SplitOptions, source: Mapping[str, Any], raw: Mapping[str, Dataset], seed: int
+) -> Places:
+    """Which rows become which split."""
+    rows = raw[options.train]
+    pool = list(range(len(rows)))
+    classes, names = task.strata(rows), task.row_labels(rows)
+    places: Places = {}
+    for name, size in options.sizes(source).items():
         if isinstance(size, str):
             places[name] = (size, list(range(len(raw[size]))))
             continue
-        count = size if isinstance(size, int) else max(1, round(size * len(raw[train])))
-        if data.splits.by_group:
-            pool, part = _take_groups(pool, raw[train], count, name, seed)
+        count = size if isinstance(size, int) else max(1, round(size * len(rows)))
+        if options.by_group:
+            pool, part = _take_groups(pool, rows, count, name, seed)
+        elif task.open_set:
+            pool, part = _take_classes(pool, classes, count, name, seed)
         else:
-            pool, part = _kept(*_take(pool, groups, count, name, seed), names)
-        places[name] = (train, part)
-    places["train"] = (train, pool)
+            pool, part = _keep_rare(*_take(pool, classes, count, name, seed), names)
+        places[name] = (options.train, part)
+    places["train"] = (options.train, pool)
     return places
 
 
@@ -94,28 +113,43 @@ def _take(pool: list[int], groups: list[Any] | None, count: int, name: str, seed
     return sorted(set(pool) - set(part)), sorted(part)
 
 
-def _take_groups(pool: list[int], rows: Any, count: int, name: str, seed: int) -> tuple[list[int], list[int]]:
+def _take_groups(pool: list[int], rows: Dataset, count: int, name: str, seed: int) -> tuple[list[int], list[int]]:
     """As `_take`, of whole groups, in an order drawn by the seed, until they are about as many rows."""
     if GROUP not in rows.column_names:
         raise DataError(
             "data.splits.by_group: the rows have no groups; data.columns.group says which column they are in"
         )
-    owners = rows[GROUP][:]
+    return _take_whole(pool, rows[GROUP][:], count, name, seed)
+
+
+def _take_classes(
+    pool: list[int], classes: list[Any] | None, count: int, name: str, seed: int
+) -> tuple[list[int], list[int]]:
+    """As `_take`, of whole classes: of an open set, other splits have other classes than the training rows."""
+    if classes is None:
+        raise DataError(f"data.splits.{name}: the rows have no single class each, of which other splits have others")
+    return _take_whole(pool, classes, count, name, seed)
+
+
+def _take_whole(pool: list[int], owners: list[Any], count: int, name: str, seed: int) -> tuple[list[int], list[int]]:
+    """The rows of whole owners, of which `owners` names one a row, and what is left of the pool."""
     sizes = Counter(owners[row] for row in pool)
     groups = sorted(sizes, key=str)
     taken: set[Any] = set()
     for place in np.random.default_rng(seed).permutation(len(groups)).tolist():
-        # The group that would take more than it brings nearer is left.
-        if sum(sizes[it] for it in taken) + sizes[groups[place]] / 2 <= count:
+        # A group that would overshoot by more than it brings nearer is left.
+        if sum(sizes[group] for group in taken) + sizes[groups[place]] / 2 <= count:
             taken.add(groups[place])
     part = [row for row in pool if owners[row] in taken]
     if not taken or len(taken) == len(groups):
-        raise DataError(f"data.splits.{name}: about {count} rows cannot be had of {len(groups)} groups that stay whole")
+        raise DataError(
+            f"data.splits.{name}: about {count} rows cannot be taken from {len(groups)} groups that stay whole"
+        )
     return [row for row in pool if owners[row] not in taken], part
 
 
-def _kept(pool: list[int], part: list[int], names: list[list[str]] | None) -> tuple[list[int], list[int]]:
-    """Both without the rows of the second that alone have a class: those train, with the first."""
+def _keep_rare(pool: list[int], part: list[int], names: list[list[str]] | None) -> tuple[list[int], list[int]]:
+    """Both, after the rows of the second that alone have a class have gone back to the first, which trains."""
     if names is None:
         return pool, part
     known, back = {name for row in pool for name in names[row]}, set()
@@ -126,28 +160,32 @@ def _kept(pool: list[int], part: list[int], names: list[list[str]] | None) -> tu
     return sorted({*pool, *back}), [row for row in part if row not in back]
 
 
-def remove_duplicates(places: dict[str, tuple[str, list[int]]], hashes: dict[str, list[str]]) -> dict[str, int]:
-    """Take out of `train`, then of `validation`, what stands again nearer to the test split; counts by split."""
+def remove_duplicates(places: Places, hashes: Mapping[str, list[str]]) -> dict[str, int]:
+    """Take duplicates out of the split that is farther from the test split; returns the counts by split."""
     seen: set[str] = set()
     removed: dict[str, int] = {}
     for name in (name for name in ("test", "validation", "train", "unlabelled") if name in places):
         origin, rows = places[name]
-        kept = [row for row in rows if hashes[origin][row] not in seen]
-        removed[name] = len(rows) - len(kept)
-        places[name] = (origin, kept)
-        seen.update(hashes[origin][row] for row in kept)
+        unique = [row for row in rows if hashes[origin][row] not in seen]
+        removed[name] = len(rows) - len(unique)
+        places[name] = (origin, unique)
+        seen.update(hashes[origin][row] for row in unique)
     return removed
 
 
-def draw_shots(task: Task, rows: Any, shots: int, seed: int) -> list[int]:
-    """The first `shots` rows of each class in an order drawn by the seed."""
-    groups = task.groups(rows)
-    if groups is None:
+def draw_shots(task: Task, rows: Dataset, shots: int, seed: int) -> list[int]:
+    """The first `shots` rows of each class in an order drawn by the seed.
+
+    Raises:
+        DataError: the rows have no single class each.
+    """
+    classes = task.strata(rows)
+    if classes is None:
         raise DataError("data.shots counts rows of a class, and these rows have no single class")
     taken: Counter[Any] = Counter()
-    kept = []
-    for row in np.random.default_rng(seed).permutation(len(groups)).tolist():
-        if taken[groups[row]] < shots:
-            taken[groups[row]] += 1
-            kept.append(row)
-    return sorted(kept)
+    chosen = []
+    for row in np.random.default_rng(seed).permutation(len(classes)).tolist():
+        if taken[classes[row]] < shots:
+            taken[classes[row]] += 1
+            chosen.append(row)
+    return sorted(chosen)

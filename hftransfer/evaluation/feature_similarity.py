@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hftransfer.data.encode import Encoded
+from hftransfer.data.encode import EncodedSplits
 from hftransfer.models.layers import blocks
 from hftransfer.tasks import Task
 
@@ -16,7 +16,7 @@ ROWS = 64
 """Test rows that both models read."""
 
 
-def feature_similarity(task: Task, before: Any, after: Any, encoded: Encoded) -> list[float]:
+def feature_similarity(task: Task, before: Any, after: Any, encoded: EncodedSplits) -> list[float]:
     """The similarity of each block's output in two models, 1 where it is the same up to a rotation; empty where the
     two have not the same blocks.
     """
@@ -29,7 +29,7 @@ def feature_similarity(task: Task, before: Any, after: Any, encoded: Encoded) ->
     return [round(alignment(one, other), 4) for one, other in pairs if one is not None and other is not None]
 
 
-def _features(task: Task, model: Any, encoded: Encoded, names: list[str], count: int) -> list[np.ndarray | None]:
+def _features(task: Task, model: Any, encoded: EncodedSplits, names: list[str], count: int) -> list[np.ndarray | None]:
     """For each block, shape (rows, size): its output for a row, the mean over places; None where sizes differ."""
     import torch
 

@@ -1,45 +1,63 @@
 """Outputs of a model for all rows of a split: one path for pretrained, tuned, exported and quantized models."""
 
-from typing import Any
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from hftransfer.data.encode import Encoded
-from hftransfer.tasks import Outputs, Task, stacked
+from hftransfer.data.encode import LENGTH, EncodedSplits, side_of
+from hftransfer.tasks import Outputs, Task, stack
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+Model = Callable[..., Any]
+"""A PyTorch model, or an exported one that is called in the same way."""
 
 
-def predict(task: Task, model: Any, encoded: Encoded, split: str, batch_size: int, what: str) -> Outputs:
-    """Outputs for all rows of a split, in their order; batches hold rows of like length.
+def predict(task: Task, model: Model, encoded: EncodedSplits, split: str, batch_size: int, description: str) -> Outputs:
+    """Outputs for all model inputs of a split, in their order; batches hold inputs of like length.
 
     Under several processes each takes its share, and all get the whole.
+
+    Raises:
+        TypeError: the task gives no array of floats, by which an exported model could be compared.
     """
     import torch
     from accelerate import PartialState
     from accelerate.utils import gather_object, send_to_device
 
     rows = encoded.splits[split]
-    order = _by_length(rows)
+    order = _longest_first(rows)
     state = PartialState()
     batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-    mine = batches[state.process_index :: state.num_processes]
+    share = batches[state.process_index :: state.num_processes]
     if hasattr(model, "eval"):
         model.eval()
     device = getattr(model, "device", torch.device("cpu"))
-    found: list[tuple[int, Outputs]] = []
-    with torch.inference_mode(), tqdm(total=len(rows), desc=what, unit="row", disable=not state.is_main_process) as bar:
-        for batch in mine:
-            made = task.predict(model, send_to_device(encoded.collate(rows.__getitems__(batch)), device))
-            found += [(row, {name: array[i] for name, array in made.items()}) for i, row in enumerate(batch)]
+    numbered: list[tuple[int, Outputs]] = []
+    bar = tqdm(total=len(rows), desc=description, unit="row", disable=not state.is_main_process)
+    with torch.inference_mode(), bar:
+        for batch in share:
+            examples = rows.__getitems__(batch)
+            inputs = send_to_device(encoded.collate(examples), device)
+            outputs = task.outputs(model, inputs, side_of(examples))
+            numbered += [(row, {name: array[i] for name, array in outputs.items()}) for i, row in enumerate(batch)]
             bar.update(min(len(batch) * state.num_processes, bar.total - bar.n))
-    shared = gather_object(found) if state.num_processes > 1 else found
-    outputs = [output for _, output in sorted(shared, key=lambda pair: pair[0])]
-    return {name: stacked([output[name] for output in outputs]) for name in outputs[0]}
+    gathered = gather_object(numbered) if state.num_processes > 1 else numbered
+    in_order = [output for _, output in sorted(gathered, key=lambda pair: pair[0])]
+    stacked = {name: stack([np.asarray(output[name]) for output in in_order]) for name in in_order[0]}
+    if not any(array.dtype.kind == "f" for array in stacked.values()):
+        raise TypeError(f"task '{task.name}': `outputs` gives no array of floats, only {', '.join(stacked)}")
+    return stacked
 
 
-def _by_length(rows: Any) -> list[int]:
+def _longest_first(rows: Dataset) -> list[int]:
     """Row numbers, longest rows first, so that the progress bar errs on the safe side."""
-    names = rows.column_names or []
-    return (
-        np.argsort(-np.asarray(rows["length"][:]), kind="stable").tolist() if "length" in names else [*range(len(rows))]
-    )
+    if LENGTH not in (rows.column_names or []):
+        return [*range(len(rows))]
+    order: list[int] = np.argsort(-np.asarray(rows[LENGTH][:]), kind="stable").tolist()
+    return order

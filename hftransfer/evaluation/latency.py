@@ -1,23 +1,41 @@
-"""How long a model takes to answer."""
+"""How long a model takes to answer. Every latency in a record comes from `time_calls`."""
+
+from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm.auto import tqdm
 
 from hftransfer.core.results import RuntimeFacts
-from hftransfer.data.encode import Encoded
-from hftransfer.tasks import Task
+from hftransfer.data.encode import EncodedSplits, side_of
+from hftransfer.tasks import ModelBatch, Side, Task
+
+if TYPE_CHECKING:
+    from hftransfer.evaluation.inference import Model
 
 # Timed calls by batch size, and seconds after which a slow model has been timed often enough.
 _TIMED = {1: 40, 8: 15}
 _WARM, _LEAST, _ENOUGH = 3, 5, 5.0
 
 
+def time_calls(task: Task, model: Model, batch: ModelBatch, side: Side, count: int) -> list[float]:
+    """Milliseconds of each of `count` calls of a model on one batch, its outputs as arrays included."""
+    import torch
+
+    milliseconds = []
+    with torch.inference_mode():
+        for _ in range(count):
+            start = time.perf_counter()
+            task.outputs(model, batch, side)
+            milliseconds.append(1000 * (time.perf_counter() - start))
+    return milliseconds
+
+
 def measure_latency(
-    task: Task, model: Any, encoded: Encoded, size: int, what: str, split: str = "test"
+    task: Task, model: Any, encoded: EncodedSplits, size: int, variant: str, split: str = "test"
 ) -> RuntimeFacts:
     """Latency of batches of 1 and 8 rows of a split, warm, and `size`, the bytes of the weights.
 
@@ -31,40 +49,32 @@ def measure_latency(
     if hasattr(model, "eval"):
         model.eval()
     device = getattr(model, "device", torch.device("cpu"))
-    with torch.inference_mode():
-        for count, repeats in _TIMED.items():
-            milliseconds[count] = []
-            for turn in tqdm(range(_WARM + repeats), desc=f"timing {what}, batch {count}", unit="batch", leave=False):
-                batch = encoded.collate([rows[(turn * count + i) % len(rows)] for i in range(count)])
-                moved = send_to_device(batch, device)
-                start = time.perf_counter()
-                task.predict(model, moved)
-                milliseconds[count].append(1000 * (time.perf_counter() - start))
-                if turn >= _WARM + _LEAST and sum(milliseconds[count]) > 1000 * _ENOUGH:
-                    break
+    for count, repeats in _TIMED.items():
+        milliseconds[count] = []
+        turns = tqdm(range(_WARM + repeats), desc=f"timing {variant}, batch {count}", unit="batch", leave=False)
+        for turn in turns:
+            examples = [rows[(turn * count + i) % len(rows)] for i in range(count)]
+            batch = send_to_device(encoded.collate(examples), device)
+            milliseconds[count] += time_calls(task, model, batch, side_of(examples), 1)
+            if turn >= _WARM + _LEAST and sum(milliseconds[count]) > 1000 * _ENOUGH:
+                break
     (p50, p95), (p50_8, p95_8) = (np.percentile(milliseconds[n][_WARM:], [50, 95]).tolist() for n in (1, 8))
     return RuntimeFacts(bytes=size, p50_ms=p50, p95_ms=p95, p50_ms_batch8=p50_8, p95_ms_batch8=p95_8)
 
 
-def paired_latency(task: Task, models: Sequence[Any], encoded: Encoded, split: str) -> list[float]:
+def paired_latency(task: Task, models: Sequence[Model], encoded: EncodedSplits, split: str) -> list[float]:
     """Median milliseconds of a call of each model on one row of a split.
 
     The models take turns of five calls, of which the first is not counted: what else the machine does, and what the
-    one before leaves in the caches, is the same for all.
+    previous model leaves in the caches, is the same for all.
     """
-    import torch
-
     rows = encoded.splits[split]
     times: list[list[float]] = [[] for _ in models]
-    with torch.inference_mode():
-        for turn in range(max(2, _TIMED[1] // 5)):
-            batch = encoded.collate([rows[turn % len(rows)]])
-            for model, own in zip(models, times, strict=True):
-                for call in range(5):
-                    start = time.perf_counter()
-                    task.predict(model, batch)
-                    if call:
-                        own.append(1000 * (time.perf_counter() - start))
-            if sum(map(sum, times)) > 1000 * _ENOUGH * len(models):
-                break
-    return [float(np.median(own)) for own in times]
+    for turn in range(max(2, _TIMED[1] // 5)):
+        examples = [rows[turn % len(rows)]]
+        batch, side = encoded.collate(examples), side_of(examples)
+        for model, milliseconds in zip(models, times, strict=True):
+            milliseconds += time_calls(task, model, batch, side, 5)[1:]
+        if sum(map(sum, times)) > 1000 * _ENOUGH * len(models):
+            break
+    return [float(np.median(milliseconds)) for milliseconds in times]

@@ -62,12 +62,12 @@ class _Classification(Task):
         found = ["accuracy", "f1"] if self._single else ["f1", "accuracy"]
         return found if self.positive is None else ["f1", "precision", "recall", "accuracy"]
 
-    def metric_config(self) -> str | None:
+    def metric_options(self) -> dict[str, Any]:
         if self.positive is not None:
             if (name := str(self.positive).strip()) not in self.labels:
                 raise RecipeError(f"task.positive: no class is '{name}'; {nearest(name, self.labels)}")
-            return f"class-{self.labels.index(name)}"
-        return "multilabel" if self.problem_type == "multi_label_classification" else None
+            return {"positive": self.labels.index(name)}
+        return {"multilabel": self.problem_type == "multi_label_classification"}
 
     def resolve(self, rows: Any) -> Self:
         if self.problem_type is not None:

@@ -14,7 +14,7 @@ from pydantic import Field
 from hftransfer.core.errors import DataError, ModelError
 from hftransfer.core.features import Kind, seconds
 from hftransfer.core.plugins import nearest
-from hftransfer.metrics._scripts import spaced
+from hftransfer.metrics._scripts import uses_spaces
 from hftransfer.tasks import IGNORED, Batch, Outputs, Task, _audio, stacked
 from hftransfer.tasks._text2text import changes, generated
 from hftransfer.tasks._vocabularies import ctc_processor, generating_processor
@@ -261,7 +261,7 @@ class AutomaticSpeechRecognition(Task):
 
 def _unspaced(splits: dict[str, Any]) -> list[str]:
     """A warning where words cannot be told apart."""
-    if spaced(splits["test"]["text"][:]):
+    if uses_spaces(splits["test"]["text"][:]):
         return []
     return ["the texts have no spaces between words, so that wer counts whole texts: evaluation.metrics: [cer]"]
 

@@ -37,11 +37,11 @@ class TokenClassification(Task):
     def metrics(self) -> list[str]:
         return ["seqeval"]
 
-    def metric_config(self) -> str | None:
+    def metric_options(self) -> dict[str, Any]:
         inside = [tag for tag in self.labels if tag != self.outside]
         if all(re.fullmatch("[BIESLUMW]([-_].+)?", tag, re.IGNORECASE) for tag in inside) and _begins(inside):
-            return f"chunks-{self.outside}"
-        return f"{'runs' if self.outside in self.labels else 'words'}-{self.outside}"
+            return {"scheme": "chunks", "outside": self.outside}
+        return {"scheme": "runs" if self.outside in self.labels else "words", "outside": self.outside}
 
     def open_processor(self, read: Callable[..., Any], config: Any, rows: Any) -> Any:
         try:
@@ -88,7 +88,7 @@ class TokenClassification(Task):
             told.append(
                 "the tags are numbers without names (data.names), of which no entities can be told: each word is scored"
             )
-        elif (self.metric_config() or "").startswith("runs"):
+        elif self.metric_options()["scheme"] == "runs":
             some = ", ".join(self.labels[:6])
             told.append(f"the tags ({some}) have no B- before them: neighbours of one tag are one entity")
         return told

@@ -1,0 +1,128 @@
+"""Images and recordings as files hold them: opened, brought to one form, resampled."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hftransfer.core.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_RELATIVE = "paths in a table count from the working directory"
+
+
+def rgb(picture: Image) -> Image:
+    """A PIL image in mode RGB; 12 or 16 bits a channel are scaled to 8, where `convert` alone would cut them off.
+
+    Raises:
+        ValueError: it holds decimals, of which nobody knows what is white.
+    """
+    if picture.mode == "F":
+        raise ValueError("decimals")
+    if picture.mode.startswith("I;16") or picture.mode == "I":
+        from PIL import Image
+
+        whole = np.asarray(picture, dtype=np.uint32)
+        # X-rays have 12 bits, others 8, in the place of 16 or 32.
+        shift = max(0, int(whole.max(initial=0)).bit_length() - 8)
+        shift = next(it for it in (0, 4, 8, 24) if it >= shift)
+        picture = Image.fromarray((whole >> shift).clip(0, 255).astype(np.uint8))
+    return picture.convert("RGB")
+
+
+def open_image(where: str | bytes) -> Image:
+    """A file, or bytes, as a PIL image in mode RGB, turned as its EXIF orientation says.
+
+    Raises:
+        DataError: it is no image, or not whole.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    name = where if isinstance(where, str) else "an image"
+    try:
+        with Image.open(io.BytesIO(where) if isinstance(where, bytes) else where) as image:
+            return rgb(ImageOps.exif_transpose(image))
+    except FileNotFoundError:
+        raise DataError(f"there is no image file '{name}' ({_RELATIVE})") from None
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"{name} is not a readable image ({type(error).__name__})") from None
+
+
+def class_numbers(mask: Image) -> np.ndarray:
+    """The class number of each pixel of a mask, shape (height, width): its grey level, or its place in the palette.
+
+    Raises:
+        ValueError: the picture has colours without a palette, which name no classes.
+    """
+    if mask.mode not in ("1", "L", "P", "I", "I;16"):
+        raise ValueError(f"mode {mask.mode}")
+    return np.asarray(mask).astype(np.int64)
+
+
+def open_mask(where: str | bytes) -> np.ndarray:
+    """A file, or bytes, as the class number of each pixel, int64 of shape (height, width).
+
+    Raises:
+        DataError: it is no image of class numbers, or not whole.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    name = where if isinstance(where, str) else "a mask"
+    try:
+        with Image.open(io.BytesIO(where) if isinstance(where, bytes) else where) as mask:
+            return class_numbers(mask)
+    except FileNotFoundError:
+        raise DataError(f"there is no mask file '{name}' ({_RELATIVE})") from None
+    except ValueError as error:
+        raise DataError(
+            f"{name} is no mask of class numbers ({error}): save it with one channel, or with a palette"
+        ) from None
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"{name} is not a readable image ({type(error).__name__})") from None
+
+
+def open_audio(where: str | bytes) -> tuple[np.ndarray, int]:
+    """A file, or bytes, as samples of shape (time,), float32 in [-1, 1], channels averaged, and their rate in Hz.
+
+    Raises:
+        DataError: it is no recording, or an empty one.
+    """
+    import soundfile
+
+    name = where if isinstance(where, str) else "a recording"
+    if isinstance(where, str) and not Path(where).is_file():
+        raise DataError(f"there is no recording '{name}' ({_RELATIVE})")
+    try:
+        samples, rate = soundfile.read(
+            io.BytesIO(where) if isinstance(where, bytes) else where, dtype="float32", always_2d=True
+        )
+    except (soundfile.LibsndfileError, TypeError):
+        raise DataError(f"{name} is not a readable recording") from None
+    if not len(samples):
+        raise DataError(f"{name} holds no samples")
+    return samples.mean(axis=1), rate
+
+
+def seconds(cell: Any) -> float:
+    """How long a recording lasts, by its head alone."""
+    import soundfile
+
+    where = location(cell)
+    return float(soundfile.info(io.BytesIO(where) if isinstance(where, bytes) else where).duration)
+
+
+def resample(samples: np.ndarray, rate: int, target: int) -> np.ndarray:
+    """The samples, shape (time,), at another rate, band-limited (soxr, high quality)."""
+    import soxr
+
+    return samples if rate == target else np.asarray(soxr.resample(samples, rate, target), dtype=np.float32)
+
+
+def location(cell: Any) -> Any:
+    """Where an undecoded image or recording lies: its bytes, or else its path."""
+    return cell["bytes"] or cell["path"] if isinstance(cell, dict) else cell

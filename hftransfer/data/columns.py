@@ -1,0 +1,125 @@
+"""From the columns of a source to one column a role: renamed, joined, named parts laid open, class names given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from hftransfer.core.errors import DataError
+from hftransfer.core.features import Feature, Label, Text
+from hftransfer.core.plugins import nearest
+from hftransfer.data.splits import GROUP
+from hftransfer.tasks import Task
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+Columns = Mapping[str, str | list[str]]
+"""Role -> column of the source, or several columns."""
+
+# Where a column may come from: of tables, and of folders.
+_TABLE = "data.columns maps roles to columns"
+_FOLDER = "a folder for each class makes labels, or a metadata.csv columns"
+_FLAGS = {"1": True, "1.0": True, "true": True, "yes": True, "0": False, "0.0": False, "false": False, "no": False}
+
+
+def feature_of(features: Mapping[str, Feature], role: str) -> Feature:
+    """The feature type of a role; groups are read as labels are."""
+    return features.get(role) or Label(optional=True)
+
+
+def to_roles(features: Mapping[str, Feature], rows: Dataset, columns: Columns, split: str, *, owner: str) -> Dataset:
+    """The rows with one column for each role that `features` names; `owner` says in errors whose roles they are.
+
+    Raises:
+        DataError: a column is missing, or has two roles.
+    """
+    rows = _with_parts(rows)
+    chosen: dict[str, str] = {}
+    for role, feature in features.items():
+        column = columns.get(role, role)
+        if feature.optional and role not in columns and role not in rows.column_names:
+            continue
+        for name in [column] if isinstance(column, str) else column:
+            if name not in rows.column_names:
+                hint = _FOLDER if rows.column_names in (["image"], ["audio"]) else _TABLE
+                raise DataError(
+                    f"split '{split}' has no column '{name}' for the role '{role}' of '{owner}' "
+                    f"({hint}); {nearest(name, rows.column_names)}"
+                )
+        if isinstance(column, list):
+            values = _joined(rows, column) if isinstance(feature, Text) else _marked(rows, column, split)
+            rows, column = rows.add_column(f"_{role}", values), f"_{role}"
+        if column in chosen.values():
+            if role != GROUP:
+                raise DataError(f"data.columns: the column '{column}' has two roles")
+            # Scores may be reported for each label, or each text.
+            rows, column = rows.add_column("_group", rows[column][:], feature=rows.features[column]), "_group"
+        chosen[role] = column
+    return rows.select_columns(list(chosen.values())).rename_columns({c: r for r, c in chosen.items() if c != r})
+
+
+def check_columns(task: Task, columns: Columns) -> None:
+    """Refuse roles that the task does not have, and several columns for what comes in one.
+
+    Raises:
+        DataError: the mapping names such a role.
+    """
+    for role, column in columns.items():
+        if role not in task.features and role != GROUP:
+            raise DataError(f"data.columns: task '{task.name}' has no role '{role}'; {nearest(role, task.features)}")
+        if isinstance(column, list) and not feature_of(task.features, role).from_several_columns:
+            raise DataError(f"data.columns.{role}: only labels and texts may stand in several columns")
+
+
+def name_classes(task: Task, rows: Dataset, names: Sequence[str]) -> Dataset:
+    """The rows with names, if there are any, for the numbers of their classes (`data.names`).
+
+    Raises:
+        DataError: the column holds no whole numbers, or numbers beyond the names.
+    """
+    from datasets import ClassLabel, List
+
+    role = task.target_role
+    if not names or role is None or role not in rows.column_names:
+        return rows
+    cells = rows[role][:]
+    numbers = [n for cell in cells for n in (cell if isinstance(cell, list) else [cell]) if n is not None]
+    if not isinstance(task.features[role], Label) or not all(type(number) is int for number in numbers):
+        raise DataError(f"data.names: the column of the role '{role}' holds no whole numbers to name")
+    if max(numbers, default=0) >= len(names):
+        raise DataError(f"data.names: there are {len(names)}, from 0 on, and the role '{role}' has a {max(numbers)}")
+    feature = ClassLabel(names=list(names))
+    return rows.cast_column(role, List(feature) if hasattr(rows.features[role], "feature") else feature)
+
+
+def _with_parts(rows: Dataset) -> Dataset:
+    """The rows, and beside a column of named parts each of the parts: `translation.fr`."""
+    from datasets import Translation, concatenate_datasets
+
+    whole = [name for name, feature in rows.features.items() if isinstance(feature, dict | Translation)]
+    return concatenate_datasets([rows, rows.select_columns(whole).flatten()], axis=1) if whole else rows
+
+
+def _joined(rows: Dataset, columns: list[str]) -> list[str]:
+    """One text of several, such as a title and the text below it, each on a line of its own."""
+    texts = zip(*(rows[column][:] for column in columns), strict=True)
+    return ["\n".join(str(part) for part in parts if part is not None) for parts in texts]
+
+
+def _marked(rows: Dataset, columns: list[str], split: str) -> list[list[str]]:
+    """The names of those columns that a row marks by 1, of several that hold 0 or 1."""
+    lists: list[list[str]] = [[] for _ in range(len(rows))]
+    for column in columns:
+        for row, cell in enumerate(rows[column][:]):
+            flag = _FLAGS.get(str(cell).strip().lower())
+            if flag is None:
+                raise DataError(f"column '{column}' of split '{split}', row {row}: {cell!r} is neither 0 nor 1")
+            if flag:
+                lists[row].append(column)
+    return lists
+
+
+def all_features(task: Task) -> dict[str, Feature]:
+    """Role -> feature type of all that a row of the task may hold, its group included."""
+    return task.features | {GROUP: Label(optional=True)}

@@ -1,0 +1,248 @@
+"""The hooks of a task, each with a default. Override one only where a task differs.
+
+Each says when it is called, how often, and with what shapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from hftransfer.core.errors import DataError, ModelError, RecipeError
+from hftransfer.core.plugins import natural
+from hftransfer.tasks._state import TaskState
+from hftransfer.tasks._types import Outputs, Predictions, Processor, Side
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PretrainedConfig, PreTrainedModel
+
+
+class RowHooks(TaskState):
+    """What a task may know of its rows. Each is called while the splits are made, once unless it says otherwise."""
+
+    def infer(self, rows: Dataset) -> Self:
+        """The task with the fields that a recipe may leave out inferred from the source's training rows."""
+        return self
+
+    def fit(self, rows: Dataset) -> Self:
+        """The task with what it may know of the final training rows alone: the scale of numbers."""
+        return self
+
+    def check_row(self, row: dict[str, Any]) -> str | None:
+        """Why a row cannot be used, None where it can. Called once a row, with the values that its features read."""
+        return None
+
+    @property
+    def may_be_empty(self) -> frozenset[str]:
+        """Roles whose cells may be empty."""
+        return frozenset()
+
+    def strata(self, rows: Dataset) -> list[Any] | None:
+        """The class of each row, by which splits are stratified and shots counted; None where rows have none."""
+        return None
+
+    def row_labels(self, rows: Dataset) -> list[list[str]] | None:
+        """The names of all classes of each row; None where rows have none."""
+        return None
+
+    def units(self, rows: Dataset) -> list[Any] | None:
+        """The unit of each row that a bootstrap resamples whole (an identity, a user); None: each row by itself."""
+        return None
+
+    def find_labels(self, splits: Mapping[str, Dataset]) -> tuple[str, ...]:
+        """Class names in the order of the model's outputs; unless `open_set`, other splits may hold no other ones.
+
+        Raises:
+            DataError: they do.
+        """
+        places = {split: self._first_places(rows) for split, rows in splits.items()}
+        for split, first in {} if self.open_set else places.items():  # type: ignore[attr-defined]
+            for label in sorted(first.keys() - places["train"].keys()):
+                raise DataError(
+                    f"label '{label}' in split '{split}' (row {first[label]}) is not among the training labels: "
+                    f"{', '.join(sorted(places['train']))}"
+                )
+        return tuple(sorted(places["train"], key=natural))
+
+    def _first_places(self, rows: Dataset) -> dict[str, int]:
+        """Class -> the first row that has it."""
+        places: dict[str, int] = {}
+        for row, names in enumerate(self.row_labels(rows) or []):
+            for name in names:
+                places.setdefault(name, row)
+        return places
+
+    def index_labels(self, rows: Dataset) -> Dataset:
+        """The rows with the target column as `encode` and `references` take it: names as class numbers."""
+        return rows
+
+
+class CheckpointHooks(TaskState):
+    """Processor and config of the checkpoint. Each is called once a run, before any weights are read."""
+
+    def model_class(self, config: PretrainedConfig) -> str:
+        """The Auto class for a checkpoint, where the task has more than one."""
+        return self.auto_model
+
+    def open_processor(
+        self, read: Callable[..., Processor], config: PretrainedConfig, rows: Dataset | None
+    ) -> Processor:
+        """The processor of a checkpoint for the training rows (None: as it was saved).
+
+        `read(class name, **options)` calls the class's `from_pretrained`.
+        """
+        return read(self.auto_processor)
+
+    def new_processor(self, config: PretrainedConfig, rows: Dataset) -> Processor:
+        """A processor for a new model that comes with none, made for the training rows.
+
+        Raises:
+            ModelError: the task needs `model.processor`.
+        """
+        raise ModelError(f"a new model for '{self.name}' needs 'model.processor': the checkpoint to take it from")
+
+    def config_fields(self) -> dict[str, Any]:
+        """Fields of the model's config that follow from the rows: the class names, where there are any."""
+        names = dict(enumerate(self.labels))
+        if not names:
+            return {}
+        return {"num_labels": len(names), "id2label": names, "label2id": {name: i for i, name in names.items()}}
+
+    def check(self, splits: Mapping[str, Dataset], config: PretrainedConfig) -> list[str]:
+        """Warnings about rows and model together.
+
+        Raises:
+            DataError, ModelError: the model cannot learn such rows.
+        """
+        return []
+
+
+class TrainingHooks(TaskState):
+    """What differs in the training."""
+
+    @property
+    def single_label(self) -> bool:
+        """Whether each row has exactly one class."""
+        return False
+
+    @property
+    def has_class_targets(self) -> bool:
+        """Whether the labels are one class a row or a token, which Trainer can smooth."""
+        return self.single_label
+
+    @property
+    def replaces_loss(self) -> bool:
+        """Whether `install_loss` changes the model's loss."""
+        return False
+
+    def install_loss(self, model: PreTrainedModel, references: Predictions) -> None:
+        """Give a model that is about to train on rows of these references the loss that the recipe asks for."""
+
+    def finalize(self, model: PreTrainedModel) -> None:
+        """Change a trained model in place so that it answers in the rows' own terms, without the task."""
+
+    @property
+    def augments(self) -> bool:
+        """Whether `augment` changes rows."""
+        return False
+
+    def augment(self, row: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+        """An encoded row as one epoch of training sees it: a crop, a flip. Called once a row and epoch."""
+        return row
+
+    def pack(self, rows: Dataset) -> Dataset:
+        """The encoded training rows as training takes them: several short ones as one."""
+        return rows
+
+    def pseudo_labels(self, outputs: Outputs, side: Side) -> list[Any]:
+        """A teacher's answers as `index_labels` would write them, for a student to learn from.
+
+        Raises:
+            RecipeError: such outputs are no labels.
+        """
+        raise RecipeError(f"strategy distill: the answers of a '{self.name}' model are no labels for another")
+
+    def training_logits(self, logits: np.ndarray) -> np.ndarray:
+        """Logits of a finalized model in the scale that its loss compares with labels."""
+        return logits
+
+
+class ScoringHooks(TaskState):
+    """What differs in the scores."""
+
+    def default_metrics(self) -> list[str]:
+        """Metrics of a recipe that names none, the headline first."""
+        return self.metrics
+
+    def metric_options(self) -> dict[str, Any]:
+        """Values for the fields that metrics of `hftransfer/metrics/` may have; each metric takes those it has."""
+        return {}
+
+    def fit_outputs(
+        self, outputs: Mapping[str, Outputs], side: Mapping[str, Side], references: Mapping[str, Predictions]
+    ) -> dict[str, Any]:
+        """Fields of the task fitted to the trained model's own outputs on the splits in `fit_splits`: a threshold.
+
+        Called once a trained model, before any test row is scored. The fields are saved with the model (`task.json`).
+        """
+        return {}
+
+    def probabilities(self, outputs: Outputs, side: Side) -> np.ndarray | None:
+        """Probabilities of shape (rows, classes); None where rows have no classes."""
+        return None
+
+    def baseline(self, references: Predictions) -> Outputs:
+        """The output, the same for every row, of the best model that reads no input, fitted to training references.
+
+        Raises:
+            RecipeError: the task has no such model.
+        """
+        raise RecipeError(f"task '{self.name}' has no baseline 'majority'")
+
+
+class DisplayHooks(TaskState):
+    """What a person sees of rows and predictions."""
+
+    def describe(self, value: Any) -> str:
+        """A prediction or a reference in words, for tables and CSV files."""
+        return str(value)
+
+    def render(self, row: dict[str, Any], prediction: Any, reference: Any) -> dict[str, Any]:
+        """What a report shows of a row: `text`, `image` (a base64 PNG), `audio` (a base64 WAV), or `changes`.
+
+        `changes` are pairs of (=, - or +) and words, from the reference to the prediction.
+        """
+        return {"text": "; ".join(f"{role}: {row[role]!s:.200}" for role in self.inputs if role in row)}
+
+    def parse(self, text: str) -> dict[str, Any]:
+        """A row out of what somebody gives to `predict`: a file's path or a line of text."""
+        (role,) = self.inputs
+        return {role: text}
+
+    def respond(self, outputs: Outputs, side: Side) -> dict[str, Any]:
+        """What `predict` prints for one row, out of its outputs."""
+        return {"prediction": self.describe(self.postprocess(outputs, side)[0])}
+
+    @property
+    def pipeline_example(self) -> str:
+        """What the card's snippet gives the pipeline `pipe`, as Python; empty for a text or a file of the input."""
+        return ""
+
+    @property
+    def usage_snippet(self) -> tuple[str, str, str] | None:
+        """How the card imports, opens and asks the model `repo`, where Transformers has no pipeline for the task."""
+        return None
+
+    def runtime_snippet(self) -> str:
+        """Python that answers with numpy and the ONNX runtime, with tokenizers or Pillow; empty for none.
+
+        It finds `folder`, the place of config and processor, and `session`, the model.
+        """
+        return ""
+
+    def tiny_row(self, number: int) -> dict[str, Any]:
+        """Cells of a row for the contract tests that cannot be made from the feature type alone."""
+        return {}

@@ -1,0 +1,61 @@
+"""What passes between a task and its callers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+IGNORED = -100
+"""The label that PyTorch's losses ignore (`ignore_index`)."""
+
+Processor = Any
+"""A tokenizer, image processor, feature extractor or processor of Transformers, which share no base class."""
+Rows = Mapping[str, list[Any]]
+"""A batch of rows, role -> cells, as `datasets.map(batched=True)` gives them."""
+Side = Mapping[str, list[Any]]
+"""What belongs to model inputs and the model must not see, name -> one entry a model input."""
+ModelBatch = dict[str, Any]
+"""Keyword arguments of the model's `forward`: name -> tensor."""
+Outputs = dict[str, np.ndarray]
+"""Model outputs, name -> array with one entry a model input, padded with NaN or -1 where shapes differ.
+
+At least one of them holds floats, by which an exported model is compared with the trained one.
+"""
+Predictions = np.ndarray
+"""One entry a row: class numbers, numbers, or an object array of texts, lists, masks."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Some rows as model inputs: one a row, or several (`row` then says whose each one is)."""
+
+    inputs: dict[str, list[Any]]
+    """What `collate` makes a batch of: name -> one entry a model input."""
+    side: dict[str, list[Any]] = field(default_factory=dict)
+    """What the model must not see: sizes, offsets, the text. It reaches `outputs` and `postprocess`."""
+    row: list[int] | None = None
+    """The number, within these rows, of the row that each model input belongs to; None: one a row, in order."""
+    length: list[int] | None = None
+    """The length of each model input, where batches should hold inputs of like length."""
+
+
+def stack(arrays: list[np.ndarray]) -> np.ndarray:
+    """One array of all, filled up to the largest shape with NaN, whole numbers with -1."""
+    shape = tuple(max(sizes) for sizes in zip(*(array.shape for array in arrays), strict=True))
+    fill = np.nan if arrays[0].dtype.kind == "f" else -1
+
+    def padded(array: np.ndarray) -> np.ndarray:
+        missing = [(0, size - present) for size, present in zip(shape, array.shape, strict=True)]
+        return np.pad(array, missing, constant_values=fill)
+
+    return np.stack([array if array.shape == shape else padded(array) for array in arrays])
+
+
+def object_array(values: list[Any]) -> np.ndarray:
+    """An object array of lists, texts or mappings, of which NumPy would make a table where they are of one length."""
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
