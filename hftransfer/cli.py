@@ -5,9 +5,9 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 
+from hftransfer import __version__
 from hftransfer.core import plugins
 from hftransfer.core.errors import HFTransferError, HubError, RecipeError
 
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="hftransfer", description="Transfer learning by one recipe.")
-    parser.add_argument("--version", action="version", version=version("hftransfer"))
+    parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     run = commands.add_parser("run", help="carry a recipe the whole way")

@@ -33,7 +33,7 @@ def finished(folder, task):
 
 def test_the_module_is_the_command():
     said = subprocess.run([sys.executable, "-m", "hftransfer", "--version"], capture_output=True, text=True, check=True)
-    assert said.stdout == f"{version('hftransfer')}\n"
+    assert said.stdout == f"{version('hftransfer-recipes')}\n"
 
 
 @pytest.mark.parametrize("words", [["--help"], ["list"], ["list", "--schema"], ["run", "none.yaml"]])
@@ -347,4 +347,4 @@ def test_onnx_is_refused_with_transformers_5(folder, task, capsys, monkeypatch):
     recipe.write_text(tiny.recipe(task, folder, more="export: {format: onnx}"))
     assert main(["check", str(recipe)]) == 2
     said = capsys.readouterr().err
-    assert "5.23.0 is installed" in said and "pip install 'hftransfer[onnx]'" in said
+    assert "5.23.0 is installed" in said and "pip install 'hftransfer-recipes[onnx]'" in said

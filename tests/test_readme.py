@@ -36,7 +36,7 @@ def test_the_page_of_keys_is_that_of_the_classes():
 
 
 def test_the_tree_is_that_of_the_repository():
-    made = {"runs", "build", "hftransfer.egg-info", "htmlcov"}
+    made = {"runs", "build", "hftransfer_recipes.egg-info", "htmlcov"}
     assert set(_entries("")) == _files(ROOT) - made
     assert set(_entries("  ")) == _files(ROOT / "hftransfer")
 

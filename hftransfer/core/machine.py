@@ -9,8 +9,9 @@ import resource
 import sys
 from pathlib import Path
 
+from hftransfer import __version__
+
 _PACKAGES = (
-    "hftransfer",
     "torch",
     "transformers",
     "datasets",
@@ -55,7 +56,7 @@ def instructions() -> str:
 
 def versions() -> dict[str, str]:
     """Package -> version, of those that are installed and shape a result."""
-    found = {"python": platform.python_version()}
+    found = {"python": platform.python_version(), "hftransfer": __version__}
     for package in _PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)

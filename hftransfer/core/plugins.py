@@ -30,7 +30,7 @@ class Plugin(Section):
     """Base of tasks, strategies, sources and samples."""
 
     requires: ClassVar[dict[str, str]] = {}
-    """Packages that the plug-in imports, each with the extra of hftransfer that installs it."""
+    """Packages that the plug-in imports, each with the extra of hftransfer-recipes that installs it."""
 
     @property
     def name(self) -> str:
@@ -48,7 +48,7 @@ class Plugin(Section):
             if importlib.util.find_spec(package) is None:
                 raise MissingExtraError(
                     f"'{self.name}' needs the package '{package}', which is not installed: "
-                    f"pip install 'hftransfer[{extra}]'"
+                    f"pip install 'hftransfer-recipes[{extra}]'"
                 )
 
 

@@ -52,7 +52,7 @@ class Onnx(Exporter):
             raise MissingExtraError(
                 f"'onnx' works with transformers 4.57, and {installed} is installed: leave `export` out here, and "
                 "export a finished run (hftransfer export RUN) in an environment made with -c constraints/default.txt "
-                "by pip install 'hftransfer[onnx]'"
+                "by pip install 'hftransfer-recipes[onnx]'"
             )
         super().check_installed()
 
