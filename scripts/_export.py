@@ -149,7 +149,7 @@ def _equal(found: dict[str, RunResult]) -> Table:
 
 def _claims(name: str, result: RunResult, speeds: list[tuple[str, ...]]) -> list[tuple[str, bool]]:
     faster, smaller = CLAIMS[name]
-    best = next(scheme for scheme, it in result.tried.items() if it.why is None)
+    best = next(scheme for scheme, it in result.search.items() if it.reason is None)
     variant = "onnx" if best == "fp32" else f"onnx-{best}"
     ratios = {row[1]: float(row[4]) for row in speeds if row[0] == variant}
     size = result.pytorch.bytes / result.exports[variant].bytes
@@ -171,7 +171,7 @@ def _rejected(name: str, result: RunResult) -> tuple[str, bool]:
 
 
 def _kept(name: str, result: RunResult) -> tuple[str, bool]:
-    best = next((scheme for scheme, it in result.tried.items() if it.why is None), "nothing")
+    best = next((scheme for scheme, it in result.search.items() if it.reason is None), "nothing")
     lost = {variant: facts.drop.value for variant, facts in result.exports.items() if facts.drop}
     told = ", ".join(f"{variant} {value:.4f}" for variant, value in lost.items())
     wanted = f", to be {ENDS[name]}" if name in ENDS else ""

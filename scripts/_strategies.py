@@ -263,7 +263,7 @@ def _rows(section: Section, made: list[list[dict]]) -> dict[str, list[dict]]:
 def _facts(result: dict, variant: str) -> dict:
     kind, _, name = variant.partition(":")
     if kind == "head":
-        head = result["heads"][name]
+        head = result["task_heads"][name]
         score = head["scores"][head["headline"]]["value"]
         return {"score": score} | dict.fromkeys(_COSTS)
     scores, tuned = result["scores"], variant == "tuned"

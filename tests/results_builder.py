@@ -95,8 +95,8 @@ def result(**changes: Any) -> RunResult:
         "history": {"scratch": log, "tuned": log},
         "confusion": [[20, 0, 0], [1, 19, 0], [5, 0, 15]],
         "worst": [
-            Example(row=7, reference="tech", prediction="business", loss=3.2, shown={"text": "Phones <b>fall</b>"}),
-            Example(row=9, reference="tech", prediction="business", loss=2.1, shown={"image": picture()}),
+            Example(row=7, reference="tech", prediction="business", error=3.2, rendered={"text": "Phones <b>fall</b>"}),
+            Example(row=9, reference="tech", prediction="business", error=2.1, rendered={"image": picture()}),
         ],
         "warnings": ["2 of 60 test rows are shorter than 3 words"],
     }

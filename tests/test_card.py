@@ -137,7 +137,7 @@ def test_a_rejected_variant_is_said_and_not_recommended():
     ],
 )
 def test_the_snippets_are_python_with_the_tasks_own_classes(task, names):
-    text = card(result(task=task, plain="from PIL import Image\n\nprint(1)"))
+    text = card(result(task=task, runtime_snippet="from PIL import Image\n\nprint(1)"))
     snippets = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     assert len(snippets) == 3
     for snippet in snippets:

@@ -85,7 +85,7 @@ def test_a_run_leaves_a_model_that_says_what_was_scored(task, strategy, folder, 
         alone = {"heads"}
         head = tmp_path / "run" / "heads" / "second"
         assert {"model", "predictions", "result.json", "report.html"} <= {p.name for p in head.iterdir()}
-        assert set(result.heads) == {"second"} and RunResult.load(head / "result.json").task == task
+        assert set(result.task_heads) == {"second"} and RunResult.load(head / "result.json").task == task
     assert {p.name for p in (tmp_path / "run").iterdir()} == alone | {
         "model", *exports, "predictions", "recipe.yaml", "report.html", "result.json",
     }  # fmt: skip
@@ -122,7 +122,7 @@ def test_the_snippets_of_the_card_run_on_what_is_pushed(task, folder, tmp_path, 
     text = text.replace('Path(".")', f"Path({str(repo)!r})").replace("A text.", str(given)).replace("Another.", "bad")
     snippets = re.findall(r"```python\n(.*?)```", re.sub(r"(image|speech)\.(png|wav)", str(given), text), re.DOTALL)
     plain = task in ("fill-mask", "image-classification", "text-classification", "token-classification")
-    assert bool(result.plain) is plain
+    assert bool(result.runtime_snippet) is plain
     assert len(snippets) == (1 if alone else 2 + plain)
     names = {}
     for snippet in snippets:

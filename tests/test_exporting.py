@@ -40,10 +40,10 @@ def searched(tmp_path_factory):
 
 def test_the_search_ships_one_of_what_it_tried(searched):
     result = RunResult.load(searched / "result.json")
-    assert list(result.tried) == ["fp32", "optimized", "int8", "int8-static"]
-    assert all(it.drop == pytest.approx(0) for it in result.tried.values())
-    (best,) = [name for name, it in result.tried.items() if it.why is None]
-    products = {name: it.p50_ms * it.bytes for name, it in result.tried.items()}
+    assert list(result.search) == ["fp32", "optimized", "int8", "int8-static"]
+    assert all(it.drop == pytest.approx(0) for it in result.search.values())
+    (best,) = [name for name, it in result.search.items() if it.reason is None]
+    products = {name: it.p50_ms * it.bytes for name, it in result.search.items()}
     assert min(products, key=products.get) == best
     shipped = ["onnx", *([f"onnx-{best}"] if best != "fp32" else [])]
     assert list(result.exports) == shipped == [name for name in ("onnx", f"onnx-{best}") if (searched / name).is_dir()]
@@ -65,7 +65,7 @@ def test_a_killed_search_goes_on_behind_what_it_tried(folder, tmp_path):
     before = {name: (partial / "work" / "tried" / f"{name}.json").read_text() for name in ("fp32", "optimized", "int8")}
     assert not (partial / "work" / "tried" / "int8-static").exists() and not (tmp_path / "killed").exists()
     assert processes.finish(*command) == 0
-    tried = RunResult.load(tmp_path / "killed" / "result.json").tried
+    tried = RunResult.load(tmp_path / "killed" / "result.json").search
     assert all(tried[name].p50_ms == json.loads(it)["p50_ms"] for name, it in before.items())
 
 
@@ -108,10 +108,10 @@ def test_nodes_are_spared_until_the_promise_is_kept(folder, tmp_path, monkeypatc
 
     real = export_search.Search.run
     monkeypatch.setattr(export_search.Search, "run", searched)
-    tried = run(parse_recipe(text), tmp_path / "run").tried
+    tried = run(parse_recipe(text), tmp_path / "run").search
     assert list(tried) == ["fp32", "int8-static", "int8-static-spared-1", "int8-static-spared-2"]
     assert torn[0].made == [[], ["a", "b"], ["a", "b", "c"]] and tried["int8-static-spared-2"].excluded_nodes == 3
-    assert "over 0.01" in tried["int8-static"].why and "over 0.01" in tried["int8-static-spared-1"].why
+    assert "over 0.01" in tried["int8-static"].reason and "over 0.01" in tried["int8-static-spared-1"].reason
 
 
 def test_the_sensitive_nodes_are_found_by_measuring(searched, tmp_path):
@@ -175,7 +175,7 @@ def test_bench_times_every_variant_in_turns(searched, capsys):
     assert {"pytorch", *result.exports} <= {it["variant"] for it in found} and (searched / "bench.png").is_file()
     for it in found:
         assert it["variant"] in told
-        assert len(it["milliseconds"]) == 5 or (it["why"] and it["variant"] == "pytorch-bf16")
+        assert len(it["milliseconds"]) == 5 or (it["reason"] and it["variant"] == "pytorch-bf16")
 
 
 def _chained(folder, steps="[{name: distill, layers: 1}, {name: prune, width: 0.5}, quantize]"):
@@ -184,15 +184,17 @@ def _chained(folder, steps="[{name: distill, layers: 1}, {name: prune, width: 0.
 
 def test_a_chain_of_compression_tells_of_each_step(folder, tmp_path):
     result = run(parse_recipe(_chained(folder)), tmp_path / "run")
-    assert list(result.steps) == ["1-full", "2-distill"] and {"1-full", "2-distill"} <= set(result.scores["test"])
-    assert result.steps["1-full"].bytes > result.steps["2-distill"].bytes > result.pytorch.bytes
+    steps = result.compression_steps
+    assert list(steps) == ["1-full", "2-distill"] and steps.keys() <= result.scores["test"].keys()
+    assert steps["1-full"].bytes > steps["2-distill"].bytes > result.pytorch.bytes
     assert set(result.transfer_gain) == {"pretrained"} and "Compression, step by step" in terminal(result)
     config = json.loads((tmp_path / "run" / "model" / "config.json").read_text())
     assert config["num_hidden_layers"] == 1 and config["intermediate_size"] == 16
     outputs = np.load(tmp_path / "run" / "predictions" / "test.npz")
     assert np.abs(outputs["1-full.logits"] - outputs["onnx.logits"]).max() > 1e-6
     again = main(["export", str(tmp_path / "run"), "quantization=none", "max_drop=1"])
-    assert again == 0 and list(RunResult.load(tmp_path / "run" / "result.json").steps) == ["1-full", "2-distill"]
+    assert again == 0
+    assert list(RunResult.load(tmp_path / "run" / "result.json").compression_steps) == ["1-full", "2-distill"]
 
 
 @pytest.mark.parametrize(

@@ -41,14 +41,16 @@ def _second(first, tmp_path, training="", source=None):
 
 def test_an_encoder_that_does_not_move_forgets_nothing(first, tmp_path):
     kept = run(parse_recipe(_second(first, tmp_path, "learning_rate: 1.0e-12, ")), tmp_path / "kept")
-    assert kept.source["before"] == kept.source["after"] and kept.source["before"].value == 1
-    assert kept.source["lost"].value == kept.source["lost"].high == 0 and kept.source["lost"].count == 12
+    scores = kept.source_task_scores
+    assert scores["before"] == scores["after"] and scores["before"].value == 1
+    assert scores["lost"].value == scores["lost"].high == 0 and scores["lost"].count == 12
     assert "Accuracy on the source task" in terminal(kept)
 
 
 def test_a_torn_encoder_forgets(first, tmp_path):
     torn = run(parse_recipe(_second(first, tmp_path, "learning_rate: 1.0, ")), tmp_path / "torn")
-    assert torn.source["after"].value < 1 and torn.source["lost"].value == 1 - torn.source["after"].value
+    scores = torn.source_task_scores
+    assert scores["after"].value < 1 and scores["lost"].value == 1 - scores["after"].value
 
 
 def test_a_source_that_the_checkpoint_does_not_know_is_refused(first, tmp_path):

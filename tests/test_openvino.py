@@ -32,8 +32,8 @@ def test_it_answers_as_pytorch(task, quantization, tmp_path):
 
 def test_the_search_and_the_snippet_of_the_card(tmp_path, capsys):
     result = run(parse_recipe(_text(tmp_path, quantization="auto", calibration=8)), tmp_path / "run")
-    assert list(result.tried) == ["fp32", "int8", "int8-static", "int4"]
-    assert all(it.drop == pytest.approx(0) for it in result.tried.values())
+    assert list(result.search) == ["fp32", "int8", "int8-static", "int4"]
+    assert all(it.drop == pytest.approx(0) for it in result.search.values())
     repo = tiny.pushed(tmp_path / "run", result, tmp_path / "repo")
     shipped = {file.name for file in (repo / "openvino").iterdir()}
     assert {"openvino_model.xml", "openvino_model.bin", "config.json"} <= shipped

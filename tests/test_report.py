@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from results_builder import recipe, regression, result, score
 
-from hftransfer.core.results import Example, RunResult
+from hftransfer.core.results import Example
 from hftransfer.reporting import report
 
 
@@ -89,20 +89,19 @@ def test_the_page_is_the_same_each_time():
         {"warnings": ["<script>alert(1)</script>"]},
         {"hardware": "<script>alert(1)</script>"},
         {"recipe": recipe(training={"run_name": "<script>alert(1)</script>"})},
-        {"worst": [Example(row=1, reference="a", prediction="b", loss=1, shown={"text": "<script>alert(1)</script>"})]},
-        {"worst": [Example(row=1, reference="<script>", prediction="b", loss=1, shown={})]},
-        {"worst": [Example(row=1, reference="a", prediction="b", loss=1, shown={"image": '"><script>'})]},
+        {
+            "worst": [
+                Example(row=1, reference="a", prediction="b", error=1, rendered={"text": "<script>alert(1)</script>"})
+            ]
+        },
+        {"worst": [Example(row=1, reference="<script>", prediction="b", error=1, rendered={})]},
+        {"worst": [Example(row=1, reference="a", prediction="b", error=1, rendered={"image": '"><script>'})]},
     ],
 )
 def test_what_comes_from_data_or_recipe_is_escaped(changes):
     page = report.html([result(**changes), result()])
     assert "<script" not in page
     assert "&lt;script&gt;" in page
-
-
-def test_a_record_of_an_earlier_version_is_read():
-    record = result().model_dump(mode="json", by_alias=True)
-    assert RunResult.model_validate(record | {"watts": 20.0}).energy == {}
 
 
 def test_a_regression_leaves_out_what_it_has_not():

@@ -1,36 +1,43 @@
-"""What a run hands on: `result.json`. The card, the report and every table read only this."""
+"""The record of a run, `result.json`. The model card, the report and every table read only this."""
 
 import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from hftransfer.core.plugins import Section
 
 SCHEMA = 1
 
+JsonObject = dict[str, Any]
+"""A JSON object whose keys depend on the recipe: name -> value."""
+
 
 class Score(Section):
-    """A metric on some rows, with its bootstrap interval."""
+    """A metric, or a difference of two, on some rows, with its bootstrap interval."""
 
     value: float
+    """On all rows."""
     low: float
+    """Lower end of the interval, at the confidence `evaluation.confidence` of the recipe."""
     high: float
+    """Upper end of the interval."""
     count: int
+    """Rows."""
 
 
 class DataFacts(Section):
-    """What was learnt about the rows."""
+    """Counts, classes and fingerprint of the rows."""
 
     fingerprint: str
     """SHA-256 over the content and the labels of all splits."""
     rows: dict[str, int]
     """Split -> rows used."""
     duplicates_removed: dict[str, int]
-    """Split -> rows removed because another split, nearer to the test split, holds the same content."""
+    """Split -> rows removed because a split closer to the test split contains the same content."""
     skipped: dict[str, int]
-    """Split -> unreadable rows left out (`data.on_error: skip`)."""
+    """Split -> unreadable rows that were skipped (`data.on_error: skip`)."""
     labels: list[str]
     """Class names in the order of the model's outputs."""
     classes: dict[str, dict[str, int]]
@@ -38,12 +45,12 @@ class DataFacts(Section):
 
 
 class RuntimeFacts(Section):
-    """Size and speed of a variant, measured warm on test rows, on the machine that `hardware` names."""
+    """Size and latency of a variant, measured after warm-up on test rows, on the machine that `hardware` names."""
 
     bytes: int
     """Size of the weights on disk."""
     p50_ms: float
-    """Median latency of one row, warm."""
+    """Median latency of one row, in milliseconds."""
     p95_ms: float
     """95th percentile of the latency of one row."""
     p50_ms_batch8: float
@@ -53,60 +60,61 @@ class RuntimeFacts(Section):
 
 
 class ExportFacts(RuntimeFacts):
-    """One exported variant against the PyTorch model on the same rows."""
+    """An exported variant compared with the PyTorch model on the same rows."""
 
     max_abs_diff: float
-    """Largest difference of an output."""
+    """Largest absolute difference of an output."""
     agreement: float
-    """Share of rows with the same prediction; numbers are the same within a hundredth of their deviation."""
+    """Share of rows with the same prediction; numbers agree within a hundredth of their standard deviation."""
     loader: str
-    """Optimum's class that loads it."""
+    """The class of Optimum that loads it."""
     files: list[str] = []
     """The model files in the variant's folder."""
     drop: Score | None = None
-    """How much of the metric of `export.metric` is lost on the test rows, with a paired bootstrap's interval."""
+    """Loss in the metric of `export.metric` on the test rows, with the interval of a paired bootstrap."""
     largest_differences: list[tuple[int, float]] = []
-    """The test rows whose outputs differ most, and by how much."""
+    """Row number and largest difference of the test rows whose outputs differ most."""
     rejected: str | None = None
-    """Why the variant is not shipped."""
+    """Why the variant was rejected; None for an accepted one."""
 
 
 class SearchTrial(Section):
-    """One scheme of the search that `export.quantization: auto` makes, on the validation rows."""
+    """One quantization scheme tried by `export.quantization: auto`, measured on the validation rows."""
 
     score: float | None = None
-    """By the metric that `export.metric` names; of a scheme that could not be made, None."""
+    """The metric that `export.metric` names; None if the scheme could not be exported."""
     drop: float | None = None
-    """How much of it is lost against PyTorch."""
+    """Loss in this metric compared with PyTorch."""
     bytes: int = 0
+    """Size of the exported files."""
     p50_ms: float = 0.0
-    """Median latency of one row, warm."""
+    """Median latency of one row, in milliseconds."""
     excluded_nodes: int = 0
-    """Nodes of the graph that stay decimal."""
-    why: str | None = None
-    """Why it is not what ships; None for what does."""
+    """Nodes of the graph that are not quantized."""
+    reason: str | None = None
+    """Why the scheme was not selected; None for the selected one."""
 
 
 class BenchmarkTiming(Section):
-    """One way of running the model, at one batch size and number of threads."""
+    """Latency of a variant at one batch size and number of threads."""
 
     variant: str
     threads: int
     batch: int
     milliseconds: list[float]
-    """Of each call; empty where it does not run here."""
+    """Of each call; empty if the variant does not run here."""
     first_ms: float
-    """Of the first call, which compiles and allocates; the model's loading is not in it."""
+    """Of the first call, which compiles and allocates; loading the model is not included."""
     peak_bytes: int
     """Largest resident memory of the process so far."""
-    why: str | None = None
-    """Why it does not run here."""
+    reason: str | None = None
+    """Why the variant does not run here."""
 
-    def percentile(self, share: float) -> float:
-        """Of the calls, in milliseconds."""
+    def percentile(self, percent: float) -> float:
+        """A percentile of the calls, in milliseconds."""
         import numpy
 
-        return float(numpy.percentile(self.milliseconds, share))
+        return float(numpy.percentile(self.milliseconds, percent))
 
 
 class Example(Section):
@@ -115,62 +123,64 @@ class Example(Section):
     row: int
     reference: str
     prediction: str
-    loss: float
-    shown: dict[str, Any]
-    """As `Task.show` gives it."""
+    error: float
+    """How wrong the prediction is, by which examples are ranked."""
+    rendered: dict[str, str | list[tuple[str, str]]]
+    """The row as `Task.render` returns it."""
 
 
 class TaskHead(Section):
-    """A further head of a run of several tasks; its own record lies in `heads/NAME`."""
+    """An additional head of a multi-task run; its own record is `heads/NAME/result.json`."""
 
     task: str
     headline: str
+    """The metric that is shown first."""
     scores: dict[str, Score]
-    """Metric -> score on its own test rows."""
+    """Metric -> score on the test rows of its task."""
 
 
 class RunResult(Section):
-    """All that is known of a finished run."""
+    """Scores, costs and provenance of a finished run."""
 
     schema_: int = Field(default=SCHEMA, alias="schema")
     name: str
     id: str = ""
-    """Of this run alone, by which it knows its repository on the Hub."""
+    """Random identifier, by which `push` recognizes the run's repository on the Hub."""
     task: str
     headline: str
-    """The metric that decides."""
-    recipe: dict[str, Any]
-    """The recipe with every default resolved."""
+    """The metric by which variants are compared."""
+    recipe: JsonObject
+    """The recipe with every default written out."""
     scores: dict[str, dict[str, dict[str, Score]]]
     """Split -> variant -> metric -> score."""
     transfer_gain: dict[str, Score] = {}
-    """Variant -> how much better the tuned model is by the headline on test, with a paired bootstrap's interval."""
+    """Variant -> gain of the tuned model over it in the headline metric on test, with a paired bootstrap interval."""
     groups: dict[str, dict[str, Score]] = {}
-    """Group of the test rows (role `group`) -> variant -> the headline metric on its rows alone."""
+    """Group of the test rows (role `group`) -> variant -> headline score on the rows of the group."""
     calibration_error: dict[str, float] = {}
-    """Variant -> expected calibration error on test; of tasks with one class a row."""
+    """Variant -> expected calibration error (ECE) on test; only for tasks with one class a row."""
     feature_similarity: list[float] = []
-    """Similarity (CKA) of each block's features in the checkpoint and in the tuned model, from the input on."""
-    steps: dict[str, RuntimeFacts] = {}
-    """Variant between the steps of `compress` -> its size and speed."""
-    source: dict[str, Score] = {}
-    """Accuracy on the rows of `evaluation.source_task`: `before` and `after` the training, and what is `lost`, paired."""
-    heads: dict[str, TaskHead] = {}
-    """Name -> a further head of the same encoder."""
+    """CKA similarity of each block's features in the checkpoint and in the tuned model, from the input on."""
+    compression_steps: dict[str, RuntimeFacts] = {}
+    """Variant before the last step of `compress` (`1-full`) -> its size and latency."""
+    source_task_scores: dict[str, Score] = {}
+    """Accuracy on the rows of `evaluation.source_task`: `before` and `after` training, and the paired loss, `lost`."""
+    task_heads: dict[str, TaskHead] = {}
+    """Name -> additional head of the same encoder."""
     parameters: dict[str, int]
     """`all` and `trainable`."""
     seconds: dict[str, float]
     """Stage -> seconds."""
     energy: dict[str, float] = {}
-    """Stage -> estimate in Wh; empty where CodeCarbon is not installed."""
+    """Stage -> estimate in Wh; empty if CodeCarbon is not installed."""
     peak_memory_bytes: int
     """Largest resident memory of the process."""
     exports: dict[str, ExportFacts]
-    """Exported variant (`onnx`, `onnx-int8`) -> its facts."""
-    tried: dict[str, SearchTrial] = {}
-    """Scheme -> what the search found of it, in the order in which it was tried."""
+    """Exported variant (`onnx`, `onnx-int8`) -> its size, latency and agreement with PyTorch."""
+    search: dict[str, SearchTrial] = {}
+    """Quantization scheme -> its trial, in the order of the search."""
     pytorch: RuntimeFacts
-    """The same of the tuned model in PyTorch."""
+    """Size and latency of the tuned model in PyTorch."""
     data: DataFacts
     revisions: dict[str, str]
     """Hub id -> commit."""
@@ -182,30 +192,24 @@ class RunResult(Section):
     confusion: list[list[int]]
     """Rows: references, columns: predictions of the tuned model on the test split; empty without classes."""
     worst: list[Example]
-    """The worst test errors of the tuned model."""
-    plain: str = ""
-    """Python that answers without Transformers, for the card; empty where there is none."""
+    """The test rows with the largest errors of the tuned model."""
+    runtime_snippet: str = ""
+    """Python for the card that runs the export without Transformers; empty if the task has none."""
     examples: list[str] = []
-    """A few test inputs, where they are texts."""
-    hub_cards: dict[str, dict[str, Any]] = {}
-    """Hub id -> `private`, and `license` and `language` (codes) as the cards of checkpoint and data tell them."""
+    """A few test inputs, if they are texts."""
+    hub_cards: dict[str, JsonObject] = {}
+    """Hub id -> `private`, and `license` and `language` (codes) from the cards of checkpoint and data set."""
     auto_model: str = ""
     """The Auto class of Transformers that loads the model."""
     warnings: list[str]
     """What a reader should not overlook."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _of_an_earlier_version(cls, record: Any) -> Any:
-        """Records held the nominal power of the machine where `energy` is now."""
-        return {key: value for key, value in record.items() if key != "watts"} if isinstance(record, dict) else record
-
     def rejected(self) -> dict[str, str]:
-        """Variant -> why it is not shipped."""
+        """Rejected variant -> reason."""
         return {name: facts.rejected for name, facts in self.exports.items() if facts.rejected}
 
     def save(self, path: Path) -> None:
-        """Write the record as JSON, whole or not at all."""
+        """Write the record as JSON, atomically."""
         partial = path.with_name(path.name + ".partial")
         partial.write_text(json.dumps(self.model_dump(by_alias=True), indent=1) + "\n", encoding="utf-8")
         partial.replace(path)

@@ -219,7 +219,7 @@ def _piped(result: RunResult, task: Any) -> tuple[str, str, str]:
 
 def _plain_usage(result: RunResult, variant: str, files: list[str], repo: str | None) -> str:
     """The same with the runtime alone; a local run has the model's files in one folder, the Hub has not."""
-    plain = result.plain
+    plain = result.runtime_snippet
     if not plain:
         return ""
     imported, _, lines = plain.partition("\n\n")

@@ -66,16 +66,16 @@ pre { background: #f5f7fa; padding: 1rem; overflow-x: auto; font-size: .8125rem;
 {% if run.result.worst %}
 <h3>Worst test errors of the tuned model</h3>
 <ul class="errors">
-{% for error in run.result.worst %}<li>{% for kind, it in error.shown.items() %}
+{% for error in run.result.worst %}<li>{% for kind, it in error.rendered.items() %}
 {% if kind == "image" %}<img alt="Row {{ error.row }}" src="data:image/png;base64,{{ it }}">{% endif %}
 {% if kind == "audio" %}<audio controls preload="none" src="data:audio/wav;base64,{{ it }}"></audio>{% endif %}
 {% if kind == "text" %}<p>{{ it }}</p>{% endif %}
 {% if kind == "changes" %}<p>{% for sign, part in it %}
 {% if sign == "-" %}<del>{{ part }}</del>{% elif sign == "+" %}<ins>{{ part }}</ins>{% else %}{{ part }}{% endif %}
 {% endfor %}</p>{% endif %}{% endfor %}
-<div>Row {{ error.row }}:{% if "changes" not in error.shown %} <strong>{{ error.reference }}</strong>, taken for
+<div>Row {{ error.row }}:{% if "changes" not in error.rendered %} <strong>{{ error.reference }}</strong>, taken for
 <strong>{{ error.prediction }}</strong>,{% endif %}
-loss {{ "%.3g" | format(error.loss) }}</div></li>
+loss {{ "%.3g" | format(error.error) }}</div></li>
 {% endfor %}
 </ul>
 {% endif %}

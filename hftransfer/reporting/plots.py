@@ -62,7 +62,7 @@ def plots(result: RunResult) -> dict[str, Plot]:
         made["confusion"] = _confusion(result.confusion, result.data.labels)
     if result.feature_similarity:
         made["drift"] = _drift(result.feature_similarity)
-    if tried := {name: it for name, it in result.tried.items() if it.score is not None}:
+    if tried := {name: it for name, it in result.search.items() if it.score is not None}:
         made["search"] = _search(result, tried)
     if result.exports:
         made["size-latency"] = _sizes(result, colors)
@@ -137,7 +137,7 @@ def _search(result: RunResult, tried: dict[str, SearchTrial]) -> Plot:
     figure, axes = _axes(9.5, 3.8, ncols=2, sharey=True)
     told = []
     for name, it in tried.items():
-        color = _EXPORT if it.why is None else _BAD if (it.drop or 0) > result.recipe["export"]["max_drop"] else _MUTED
+        color = _EXPORT if it.reason is None else _BAD if (it.drop or 0) > result.recipe["export"]["max_drop"] else _MUTED
         for one, x in zip(axes, (it.p50_ms, it.bytes / 1e6), strict=True):
             one.plot(x, it.score, "o", color=color, markersize=9)
             one.annotate(name, (x, it.score or 0), (8, 6), textcoords="offset points")

@@ -95,13 +95,13 @@ def gain_table(result: RunResult) -> Table:
 
 def head_table(result: RunResult) -> Table:
     """The further heads of a run of several tasks."""
-    rows = [(name, it.task, it.headline, interval(it.scores[it.headline])) for name, it in result.heads.items()]
+    rows = [(name, it.task, it.headline, interval(it.scores[it.headline])) for name, it in result.task_heads.items()]
     return Table("Further heads of the same encoder, on their own test rows", ("head", "task", "metric", "score"), rows)
 
 
 def source_table(result: RunResult) -> Table:
     """What the training took from the task that the checkpoint came from."""
-    rows = [(name, interval(score)) for name, score in result.source.items()]
+    rows = [(name, interval(score)) for name, score in result.source_task_scores.items()]
     return Table("Accuracy on the source task, with the checkpoint's own head", ("the encoder", "accuracy"), rows)
 
 
@@ -175,7 +175,7 @@ def runtime_table(result: RunResult) -> Table:
 
 def step_table(result: RunResult) -> Table:
     """What each step of `compress` costs and gains, and what ships behind them."""
-    facts = {**result.steps, "tuned": result.pytorch, **result.exports} if result.steps else {}
+    facts = {**result.compression_steps, "tuned": result.pytorch, **result.exports} if result.compression_steps else {}
     rows = []
     for name, it in facts.items():
         score = result.scores["test"][name][result.headline]
@@ -188,11 +188,11 @@ def step_table(result: RunResult) -> Table:
 def tried_table(result: RunResult) -> Table:
     """What the search for an artefact has tried, in its order."""
     rows = []
-    for name, it in result.tried.items():
+    for name, it in result.search.items():
         numbers = ("", "", "", "")
         if it.score is not None and it.drop is not None:
             numbers = (number(it.score), f"{it.drop:.4f}", amount(it.p50_ms), amount(it.bytes / 1e6))
-        rows.append((name, *numbers, str(it.excluded_nodes or ""), it.why or "ships"))
+        rows.append((name, *numbers, str(it.excluded_nodes or ""), it.reason or "ships"))
     head = ("scheme", "score", "drop", "p50 ms", "MB", "nodes spared", "outcome")
     return Table("What the search for a smaller artefact tried, on the validation rows", head, rows)
 
@@ -233,7 +233,7 @@ def portable_record(result: RunResult) -> str:
     if not public(result):
         record["worst"], record["examples"] = [], []
     record["warnings"] = [_FOLDERS.sub("", line) for line in result.warnings]
-    for facts, key in [(record["tried"], "why"), (record["exports"], "rejected")]:
+    for facts, key in [(record["search"], "reason"), (record["exports"], "rejected")]:
         for it in facts.values():
             it[key] = it[key] and _FOLDERS.sub("", it[key])
     return json.dumps(record, indent=1) + "\n"

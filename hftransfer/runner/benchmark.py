@@ -76,7 +76,7 @@ def table(found: Sequence[BenchmarkTiming]) -> Table:
     for it in found:
         start = (it.variant, str(it.threads), str(it.batch))
         if not it.milliseconds:
-            rows.append((*start, it.why or "", *[""] * 6))
+            rows.append((*start, it.reason or "", *[""] * 6))
             continue
         p50 = it.percentile(50)
         times = (amount(it.percentile(share)) for share in (50, 95, 99))
@@ -150,7 +150,7 @@ def _in_turns(contenders: list[_Contender], size: int, turns: int, bar: Any) -> 
             milliseconds=times[it.variant],
             first_ms=first[it.variant],
             peak_bytes=peaks[it.variant],
-            why=it.why,
+            reason=it.why,
         )
         for it in contenders
     ]

@@ -124,7 +124,7 @@ def collect(context: RunContext, recipe: dict[str, Any], histories: dict[str, An
         energy=costs["energy"],
         peak_memory_bytes=machine.peak_memory(),
         exports=shipped.exports,
-        tried=shipped.tried,
+        search=shipped.tried,
         pytorch=shipped.pytorch,
         data=plan.rows.facts,
         revisions=revisions,
@@ -133,7 +133,7 @@ def collect(context: RunContext, recipe: dict[str, Any], histories: dict[str, An
         history=histories,
         confusion=confusion(decided, references, plan.task.labels),
         worst=_worst(plan, context.outputs["test"]["tuned"], decided, references),
-        plain=plan.task.plain() if plan.recipe.export else "",
+        runtime_snippet=plan.task.plain() if plan.recipe.export else "",
         examples=_examples(plan),
         hub_cards=client.hub_cards(revisions),
         warnings=plan.warnings
@@ -161,8 +161,8 @@ def _worst(plan: Plan, outputs: Outputs, decided: np.ndarray, references: np.nda
             row=row,
             reference=plan.task.describe(references[row]),
             prediction=plan.task.describe(decided[row]),
-            loss=float(losses[row]),
-            shown=plan.task.show(test[row], decided[row], references[row]),
+            error=float(losses[row]),
+            rendered=plan.task.show(test[row], decided[row], references[row]),
         )
         for row in rows
     ]

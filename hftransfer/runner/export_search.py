@@ -69,10 +69,10 @@ class Search:
         for candidate in self._candidates(tried):
             found = self.context.run_folder.record(f"tried/{candidate.name}", partial(self._try, candidate, tried))
             tried[candidate.name] = SearchTrial.model_validate(found)
-        fit = {name: it.p50_ms * it.bytes for name, it in tried.items() if it.why is None}
+        fit = {name: it.p50_ms * it.bytes for name, it in tried.items() if it.reason is None}
         best = min(fit, key=lambda name: fit[name], default="fp32")
         for name in fit.keys() - {best}:
-            tried[name] = tried[name].model_copy(update={"why": f"'{best}' has a smaller product of time and size"})
+            tried[name] = tried[name].model_copy(update={"reason": f"'{best}' has a smaller product of time and size"})
         return (None if best == "fp32" else best), tried
 
     def _candidates(self, tried: dict[str, SearchTrial]) -> Iterator[Candidate]:
@@ -80,7 +80,7 @@ class Search:
         yield Candidate("fp32", "")
         for scheme in self.exporter.schemes(self.source):
             yield Candidate(scheme, scheme)
-            if scheme == "int8-static" and tried[scheme].why is not None and tried[scheme].score is not None:
+            if scheme == "int8-static" and tried[scheme].reason is not None and tried[scheme].score is not None:
                 yield from self._sparing(scheme, tried)
 
     def _sparing(self, scheme: str, tried: dict[str, SearchTrial]) -> Iterator[Candidate]:
@@ -92,7 +92,7 @@ class Search:
         while count < len(groups):
             name = f"{scheme}-spared-{count}"
             yield Candidate(name, scheme, tuple(itertools.chain.from_iterable(groups[:count])))
-            count = len(groups) if tried[name].why is None else 2 * count
+            count = len(groups) if tried[name].reason is None else 2 * count
 
     def _make(self, candidate: Candidate) -> str | None:
         """Make a candidate on the main process; why it cannot be, where the runtime says so."""
@@ -130,7 +130,7 @@ class Search:
         """Make, score on the validation rows, time; an upstream limit is an outcome too."""
         plan, run_folder, folder = self.context.plan, self.context.run_folder, self._folder(candidate)
         if why := run_folder.record(f"tried/{candidate.name}-made", partial(self._make, candidate)):
-            return SearchTrial(why=why).model_dump()
+            return SearchTrial(reason=why).model_dump()
         model = self.exporter.load(plan.task, folder)
         made = run_folder.arrays(
             f"tried/{candidate.name}",
@@ -147,5 +147,5 @@ class Search:
         why = None if lost <= most else f"it loses {lost:.4f} of {metric} on the validation rows, over {most}"
         excluded_nodes = len(candidate.excluded_nodes)
         return SearchTrial(
-            score=score, drop=lost, bytes=size, p50_ms=p50_ms, excluded_nodes=excluded_nodes, why=why
+            score=score, drop=lost, bytes=size, p50_ms=p50_ms, excluded_nodes=excluded_nodes, reason=why
         ).model_dump()

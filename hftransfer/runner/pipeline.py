@@ -50,11 +50,11 @@ def run(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool = Fa
         others = task_heads.write_heads(context, further, histories["tuned"])
         result = collect.collect(context, with_defaults(plan.recipe), histories, shipped)
         kept = {
-            "steps": steps,
+            "compression_steps": steps,
             "feature_similarity": stages.compare_features(context),
-            "source": stages.score_source_task(context),
+            "source_task_scores": stages.score_source_task(context),
         }
-        result = result.model_copy(update={"heads": task_heads.told(others), **kept})
+        result = result.model_copy(update={"task_heads": task_heads.told(others), **kept})
         collect.write_results(result, context)
     return result
 
@@ -94,8 +94,8 @@ def export(folder: Path, settings: Export) -> RunResult:
             "recipe": before.recipe | {"export": settings.model_dump()},
             "pytorch": shipped.pytorch,
             "exports": shipped.exports,
-            "tried": shipped.tried,
-            "plain": plan.task.plain(),
+            "search": shipped.tried,
+            "runtime_snippet": plan.task.plain(),
             "hardware": _on(before.hardware),
             "versions": machine.versions() | before.versions,
             **collect.score_variants(plan, context.outputs),
