@@ -177,13 +177,17 @@ def _list(args: argparse.Namespace) -> int:
 
         print(json.dumps(Recipe.json_schema(), indent=1))
         return 0
+    from hftransfer.recipe import catalog
+
     for kind in _KINDS:
         print(f"{kind}:")
         for name in plugins.names(kind):
             print(f"  {name:<22} {plugins.summary(kind, name)}")
+    recipes = catalog.packaged_recipes()
+    width = max(map(len, recipes), default=0)
     print("recipes:")
-    for path in sorted(Path("recipes").rglob("*.yaml")):
-        print(f"  {path}")
+    for name, path in recipes.items():
+        print(f"  {name:<{width}} {catalog.summary(path)}")
     return 0
 
 

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from hftransfer.core import plugins
 from hftransfer.core.errors import RecipeError
 from hftransfer.core.plugins import Plugin
+from hftransfer.recipe import catalog
 from hftransfer.recipe.schema import Export, Recipe
 
 _KINDS = {"task": "tasks", "strategy": "strategies", "data.source": "sources", "evaluation.source_task.source": "sources"}
@@ -35,22 +36,34 @@ _Yaml12.add_implicit_resolver(
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe file and apply overrides such as `strategy.r=16`.
+    """Read a recipe, and apply overrides such as `strategy.r=16`.
+
+    `path` is a YAML file or the name of a packaged recipe (`quickstart`).
 
     Raises:
         RecipeError: the file cannot be read, or says something that is not allowed; one sentence for each place.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise RecipeError(f"'{path}' is a directory; a recipe is a file")
-    if not path.is_file():
-        here = [str(p) for p in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
-        raise RecipeError(f"there is no recipe file '{path}'; {plugins.nearest(path, here)}")
+    path = _recipe_file(Path(path))
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"the recipe file '{path}' cannot be read as UTF-8 text: {error}") from None
     return parse_recipe(text, str(path), overrides)
+
+
+def _recipe_file(path: Path) -> Path:
+    """An existing file, or that of the packaged recipe with this name."""
+    if path.is_file():
+        return path
+    if packaged := catalog.find_packaged(path.as_posix()):
+        return packaged
+    if path.is_dir():
+        raise RecipeError(f"'{path}' is a directory; a recipe is a file")
+    if path.suffix not in (".yaml", ".yml"):
+        raise RecipeError(f"there is no recipe '{path}'; {catalog.nearest_packaged(path.as_posix())}")
+    here = [str(p) for p in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
+    alternatives = f"; {plugins.nearest(path, here)}" if here else ""
+    raise RecipeError(f"there is no recipe file '{path}'{alternatives}")
 
 
 def parse_recipe(text: str, origin: str = "recipe", overrides: Sequence[str] = ()) -> Recipe:
