@@ -172,7 +172,7 @@ def _penalized(adapted: Any, _args: Any, output: Any) -> Any:
 
 def mergeable() -> set[str]:
     """The methods whose update can be written into the weights of a plain model."""
-    from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
+    from peft import PEFT_TYPE_TO_TUNER_MAPPING
 
     tuners = PEFT_TYPE_TO_TUNER_MAPPING.items()
     merged = {kind for kind, tuner in tuners if callable(getattr(tuner, "merge_and_unload", None))}
@@ -180,7 +180,7 @@ def mergeable() -> set[str]:
 
 
 def _configs() -> dict[Any, Any]:
-    from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+    from peft import PEFT_TYPE_TO_CONFIG_MAPPING
 
     return dict(PEFT_TYPE_TO_CONFIG_MAPPING)
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from hftransfer.core import features
+from hftransfer.core.compat import feature_extractor_class
 from hftransfer.core.errors import ModelError
 from hftransfer.tasks import Batch
 
@@ -157,11 +158,9 @@ def new_extractor(config: Any) -> Any:
     """
     import inspect
 
-    from transformers.models.auto.feature_extraction_auto import FEATURE_EXTRACTOR_MAPPING
-
-    if type(config) not in FEATURE_EXTRACTOR_MAPPING:
+    kind = feature_extractor_class(config)
+    if kind is None:
         return None
-    kind = FEATURE_EXTRACTOR_MAPPING[type(config)]
     shared = {"max_length", "num_mel_bins"} & set(inspect.signature(kind.__init__).parameters)
     sizes = {name: getattr(config, name) for name in shared if hasattr(config, name)}
     if hasattr(config, "max_source_positions"):

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field
 
+from hftransfer.core.compat import model_classes
 from hftransfer.core.errors import ModelError
 from hftransfer.core.features import Kind
 from hftransfer.tasks import Batch, Outputs, _audio
@@ -35,10 +36,8 @@ class AudioClassification(_Classification):
         return _audio.new_extractor(config) or super().new_processor(config, rows)
 
     def check(self, splits: dict[str, Any], config: Any) -> list[str]:
-        import transformers
-
         _audio.check(self.processor)
-        kind = transformers.AutoModelForAudioClassification._model_mapping[type(config)]
+        kind = model_classes(self.auto_model, config)[0]
         forward = inspect.getsource(kind.forward)
         if not self._single and "problem_type" not in forward and "loss_function" not in forward:
             raise ModelError(

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from hftransfer.core.compat import count_frames
 from hftransfer.core.errors import DataError, ModelError
 from hftransfer.core.features import Kind, seconds
 from hftransfer.core.plugins import nearest
@@ -109,10 +110,7 @@ class AutomaticSpeechRecognition(Task):
                 raise ModelError(f"task.max_target_length: the checkpoint writes at most {most} tokens")
             heard = _audio.cut_off(splits, self.processor.feature_extractor)
             return heard + self._written_whole(splits, most + 4) + _unspaced(splits) + self._unsaid()
-        from transformers import AutoModelForCTC
-
-        kind = AutoModelForCTC._model_mapping[type(config)]
-        frames, rate = kind._get_feat_extract_output_lengths, self.processor.feature_extractor.sampling_rate
+        rate = self.processor.feature_extractor.sampling_rate
         written = [self._ids(text) for text in splits["train"]["text"][:]]
         mute = [row for row, ids in enumerate(written) if not ids]
         if mute:
@@ -124,7 +122,7 @@ class AutomaticSpeechRecognition(Task):
         for row, (cell, ids) in enumerate(zip(splits["train"]["audio"], written, strict=True)):
             # Between equal characters CTC needs a blank.
             needed = len(ids) + sum(a == b for a, b in zip(ids, ids[1:], strict=False))
-            if needed > int(frames(_Sizes(config), round(seconds(cell) * rate))):
+            if needed > count_frames(config, round(seconds(cell) * rate)):
                 long.append(row)
         if long:
             raise DataError(
@@ -283,10 +281,3 @@ def _case(tokenizer: Any) -> Callable[[str], str]:
 
 def _listed(rows: list[int]) -> str:
     return ", ".join(map(str, rows[:20])) + (", ..." if rows[20:] else "")
-
-
-class _Sizes:
-    """Stands for a model where Transformers counts the frames of its convolutions."""
-
-    def __init__(self, config: Any) -> None:
-        self.config = config

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from hftransfer.core.compat import model_classes
 from hftransfer.core.errors import DataError
 from hftransfer.core.features import Kind, open_image, rgb
 from hftransfer.tasks import Batch, Outputs, Task, _boxes
@@ -245,9 +246,7 @@ def _corners(objects: dict[str, Any]) -> np.ndarray:
 
 def _as_model_takes(processor: Any, config: Any) -> Any:
     """The processor, promising only those inputs that the model has (YOLOS has no mask)."""
-    from transformers import AutoModelForObjectDetection
-
-    if type(config) in AutoModelForObjectDetection._model_mapping:
-        taken = inspect.signature(AutoModelForObjectDetection._model_mapping[type(config)].forward).parameters
+    for kind in model_classes("AutoModelForObjectDetection", config)[:1]:
+        taken = inspect.signature(kind.forward).parameters
         processor.model_input_names = [name for name in processor.model_input_names if name in taken]
     return processor

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field
 
+from hftransfer.core.compat import model_classes
 from hftransfer.core.errors import ModelError
 from hftransfer.core.features import Kind
 from hftransfer.tasks import Batch, Outputs, _audio
@@ -51,9 +52,7 @@ class SpeechPretraining(_Hidden):
         return {"apply_spec_augment": True} | hides
 
     def check(self, splits: dict[str, Any], config: Any) -> list[str]:
-        import transformers
-
-        kind = transformers.AutoModelForPreTraining._model_mapping[type(config)]
+        kind = model_classes(self.auto_model, config)[0]
         if "sampled_negative_indices" not in inspect.signature(kind.forward).parameters:
             raise ModelError(
                 f"a {config.model_type} checkpoint has no contrastive task; take one of model type wav2vec2"
