@@ -124,7 +124,7 @@ def test_numbers_are_given_names(tmp_path):
     Dataset.from_list(tagged).to_json(tmp_path / "rows.json")
     source = "{name: json, train: " + str(tmp_path / "rows.json") + "}"
     found = _load("token-classification", source, "names: [O, B-PER, I-PER]")
-    assert found.task.labels == ("O", "B-PER", "I-PER") and found.task.metric_config() == "chunks-O"
+    assert found.task.labels == ("O", "B-PER", "I-PER") and found.task.metric_options()["scheme"] == "chunks"
     with pytest.raises(DataError, match="the role 'label' holds no whole numbers"):
         _load("text-classification", _csv(tmp_path / "a.csv", GOOD), f"{columns}\n  names: [a, b]")
 

@@ -12,7 +12,9 @@ from PIL import Image
 from hftransfer.core import plugins
 from hftransfer.core.errors import DataError
 from hftransfer.data.load import load_rows
-from hftransfer.evaluation.scoring import Scorer, check_metric, load_metric
+from hftransfer.evaluation.metric import check_metric
+from hftransfer.evaluation.scoring import Scorer
+from hftransfer.metrics import load_metric
 from hftransfer.metrics import map as module
 from hftransfer.recipe.loader import parse_recipe
 from hftransfer.tasks import _boxes
@@ -42,11 +44,11 @@ def _objects(rows):
 
 def test_the_metric_is_what_pycocotools_summarizes():
     found, truth = _found(0)
-    _, evaluator = module._matched(found, truth)
+    _, evaluator = module.match(found, truth)
     with contextlib.redirect_stdout(io.StringIO()):
         evaluator.accumulate()
     precision = evaluator.eval["precision"]
-    value = load_metric("map", None)(found, truth)
+    value = load_metric("map")(found, truth)
     assert value["map"] == pytest.approx(precision[precision > -1].mean())
     assert 0.2 < value["map"] < value["map.50"] < 1
     assert value["map"] == pytest.approx(np.mean([value[f"map.{label}"] for label in ("cat", "cow", "dog")]))
@@ -55,9 +57,9 @@ def test_the_metric_is_what_pycocotools_summarizes():
 @pytest.mark.parametrize("seed", range(4))
 def test_resampling_every_row_once_gives_the_metric_and_intervals_hold_it(seed):
     found, truth = _found(seed, count=30)
-    metric = load_metric("map", None)
+    metric = load_metric("map")
     value = metric(found, truth)
-    once = metric.module.weighted(found, truth)(np.ones((1, len(truth)), dtype=int))
+    once = metric.resampler(found, truth)(np.ones((1, len(truth)), dtype=int))
     for name, number in value.items():
         assert once[name][0] == pytest.approx(number)
     scorer = Scorer([metric], 0.95, 50, 0)
@@ -65,7 +67,7 @@ def test_resampling_every_row_once_gives_the_metric_and_intervals_hold_it(seed):
     assert score["map"].low <= value["map"] <= score["map"].high
     rows = np.array([0, 0, *range(2, 30)])
     times = np.bincount(rows, minlength=30)[None]
-    twice = metric.module.weighted(found, truth)(times)["map"][0]
+    twice = metric.resampler(found, truth)(times)["map"][0]
     assert twice == pytest.approx(metric(found[rows], truth[rows])["map"], abs=0.01)
 
 

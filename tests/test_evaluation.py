@@ -6,11 +6,11 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 import tiny
-from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score, roc_auc_score
 
 from hftransfer.core import plugins
 from hftransfer.core.results import Score
-from hftransfer.evaluation.scoring import Scorer, calibration_error, confusion, gate, load_metric
+from hftransfer.evaluation.scoring import Scorer, calibration_error, confusion, gate
+from hftransfer.metrics import load_metric
 from hftransfer.recipe.loader import parse_recipe
 from hftransfer.recipe.schema import Export
 from hftransfer.runner import export_search
@@ -19,57 +19,10 @@ from hftransfer.runner.plan import check
 KINDS = ("single_label_classification", "multi_label_classification", "regression")
 
 
-@pytest.mark.parametrize(
-    ("name", "theirs"), [("f1", f1_score), ("precision", precision_score), ("recall", recall_score)]
-)
-def test_counts_of_classes_are_those_of_scikit_learn(name, theirs):
-    generator = np.random.default_rng(0)
-    predictions, references = generator.integers(0, 6, 200), generator.integers(0, 5, 200)
-    truth = {"zero_division": 0, "y_true": references, "y_pred": predictions}
-    assert load_metric(name, None)(predictions, references)[name] == pytest.approx(theirs(average="macro", **truth))
-    of_one = load_metric(name, "class-2")(predictions, references)[name]
-    assert of_one == pytest.approx(theirs(average=None, labels=[2], **truth)[0])
-    # A draw without the class says nothing of it.
-    assert np.isnan(load_metric(name, "class-7")(predictions, references)[name])
-    rare = (np.arange(500) < 2).astype(int)
-    scorer = Scorer([load_metric(name, "class-1")], 0.95, 200, 0)
-    assert scorer.interval(scorer.resample(rare, rare)[name], 500).low == 1
-    told, true = generator.integers(0, 2, (50, 4)), generator.integers(0, 2, (50, 4))
-    assert load_metric(name, "multilabel")(told, true)[name] == pytest.approx(theirs(true, told, average="micro"))
-
-
-@pytest.mark.parametrize(
-    ("name", "theirs", "blind"), [("roc_auc", roc_auc_score, 0.5), ("average_precision", average_precision_score, 0.25)]
-)
-def test_ranks_are_those_of_scikit_learn(name, theirs, blind):
-    generator = np.random.default_rng(0)
-    references = generator.integers(0, 4, 200)
-    # Rounded, so that rows share a chance.
-    probabilities = np.round(generator.dirichlet(np.ones(4), 200) + 0.3 * np.eye(4)[references], 1)
-    each = [theirs(references == one, probabilities[:, one]) for one in range(4)]
-    metric = load_metric(name, None)
-    assert metric(probabilities, references)[name] == pytest.approx(np.mean(each))
-    assert load_metric(name, "class-2")(probabilities, references)[name] == pytest.approx(each[2])
-    several = (probabilities > 0.5).astype(int)[::-1]
-    assert load_metric(name, "multilabel")(probabilities, several)[name] == pytest.approx(
-        theirs(several, probabilities)
-    )
-    # A row that is drawn twice counts twice; a class that is not drawn does not count.
-    draws = generator.integers(0, 200, (3, 200))
-    drawn = metric.values(probabilities, references, [draws])[name]
-    assert drawn[1:] == pytest.approx([metric(probabilities[rows], references[rows])[name] for rows in draws])
-    assert metric(probabilities[references < 3], references[references < 3])[name] == pytest.approx(
-        np.mean([theirs(references[references < 3] == one, probabilities[references < 3, one]) for one in range(3)])
-    )
-    assert np.isnan(metric(np.full((200, 4), np.nan), references)[name])
-    share = np.arange(200) % 4
-    assert metric(np.full((200, 4), 0.25), share)[name] == pytest.approx(blind)
-
-
 def test_an_interval_has_the_width_of_the_binomial():
     references = np.zeros(400, dtype=int)
     predictions = (np.arange(400) < 80).astype(int)
-    scorer = Scorer([load_metric("accuracy", None)], 0.95, 2000, seed=0)
+    scorer = Scorer([load_metric("accuracy")], 0.95, 2000, seed=0)
     values = scorer.resample(predictions, references)["accuracy"]
     score = scorer.interval(values, 400)
     half = 1.96 * np.sqrt(0.8 * 0.2 / 400)
@@ -83,7 +36,7 @@ def test_resamples_of_many_rows_are_drawn_a_few_at_a_time(monkeypatch):
     classes = generator.integers(0, 3, 50), generator.integers(0, 3, 50)
     words = tuple(np.array([" ".join(row) for row in generator.choice(["a", "b"], (50, 4))]) for _ in range(2))
     for name, rows in {"f1": classes, "wer": words}.items():
-        scorer = Scorer([load_metric(name, None)], 0.95, 100, seed=0)
+        scorer = Scorer([load_metric(name)], 0.95, 100, seed=0)
         whole = scorer.resample(*rows)[name]
         with monkeypatch.context() as patch:
             patch.setattr("hftransfer.evaluation.scoring._DRAWN_AT_ONCE", 7 * 50)
@@ -94,7 +47,7 @@ def test_the_interval_of_a_gain_is_paired():
     references = np.zeros(400, dtype=int)
     mine = (np.arange(400) < 80).astype(int)
     theirs = (np.arange(400) < 100).astype(int)
-    scorer = Scorer([load_metric("accuracy", None)], 0.95, 2000, seed=0)
+    scorer = Scorer([load_metric("accuracy")], 0.95, 2000, seed=0)
     one, other = (scorer.resample(it, references)["accuracy"] for it in (mine, theirs))
     gain = scorer.interval(one - other, 400)
     # Twenty rows of 400 differ: the interval is that of their share alone, and far from 0.
@@ -165,61 +118,3 @@ def test_a_block_tells_what_it_draws(monkeypatch):
     with energy.metered() as told:
         pass
     assert told.watt_hours is None
-
-
-TAGS = {
-    ("chunks", "O"): [["B-PER", "L-PER", "O", "U-LOC"], ["O", "U-LOC", "U-ORG", "O"]],
-    ("chunks", "_"): [["B-PER", "E-PER", "_", "S-LOC"], ["_", "S-LOC", "S-ORG", "_"]],
-    ("runs", "O"): [["PER", "PER", "O", "LOC"], ["O", "LOC", "ORG", "O"]],
-    ("runs", "0"): [["1", "1", "0", "2"], ["0", "2", "3", "0"]],
-    ("words", "O"): [["IN", "NN", "VB", "NN"], ["NNP", "RB", "IN", "ORD"]],
-}
-
-
-@pytest.mark.parametrize(("scheme", "outside"), TAGS)
-def test_entities_are_found_however_tags_are_written(scheme, outside):
-    found = TAGS[scheme, outside]
-    labels = tuple(sorted({tag for tags in found for tag in tags}))
-    task = plugins.load("tasks", "token-classification")(outside=outside).know(labels=labels)
-    metric = load_metric("seqeval", task.metric_config())
-    assert task.metric_config() == f"{scheme}-{outside}"
-    references = np.array(found, dtype=object)
-    assert metric(references, references)["seqeval"] == 1
-    # One is taken for another.
-    wrong = references.copy()
-    wrong[1, 2] = wrong[0, 3]
-    # Of bare names, the two neighbours become one: three are found, two of them rightly.
-    expected = {"chunks": 3 / 4, "runs": 4 / 7, "words": 7 / 8}[scheme]
-    assert metric(wrong, references)["seqeval"] == pytest.approx(expected)
-
-
-def test_texts_of_any_script_have_words():
-    texts = {
-        "ru": "москва слезам не верит",
-        "hi": "दिल्ली भारत की राजधानी है",
-        "zh": "北京是中国的首都",
-        "th": "กรุงเทพเป็นเมืองหลวง",
-    }
-    for language, text in texts.items():
-        halved = text[: len(text) // 2]
-        for name, most in (("rouge", 1), ("sacrebleu", 100)):
-            metric = load_metric(name, None)
-            same, half = (metric(np.array([said]), np.array([text]))[name] for said in (text, halved))
-            assert same == pytest.approx(most), language
-            assert name == "sacrebleu" or 0.3 < half < 0.9, language
-    assert load_metric("sacrebleu", None)(np.array(["北京是日本的首都"]), np.array([texts["zh"]]))["sacrebleu"] > 20
-
-
-def test_the_words_of_english_are_those_of_rouge():
-    from rouge_score.tokenizers import DefaultTokenizer
-
-    from hftransfer.metrics._scripts import words
-
-    text = "The U.S. teams_won 3-2 at O'Hare's pitch; running,  jumping!\nA 2nd LINE"
-    assert words(text) == DefaultTokenizer(use_stemmer=False).tokenize(text)
-    pair = ["runners were running in the rain", "a runner was running, it rained"]
-    found = load_metric("rouge", None)(np.array(pair[:1]), np.array(pair[1:]))
-    from rouge_score.rouge_scorer import RougeScorer
-
-    theirs = RougeScorer(["rougeL"], use_stemmer=True).score(pair[1], pair[0])["rougeL"].fmeasure
-    assert found["rouge"] == pytest.approx(theirs)

@@ -8,10 +8,9 @@ import pytest
 import tiny
 from datasets import Dataset
 
-from hftransfer import metrics
 from hftransfer.core import plugins
 from hftransfer.core.errors import DataError, ModelError, RecipeError
-from hftransfer.evaluation.scoring import load_metric
+from hftransfer.metrics import load_metric
 from hftransfer.recipe.loader import parse_recipe
 from hftransfer.reporting.tables import score_table
 from hftransfer.runner.pipeline import run
@@ -54,31 +53,6 @@ def test_a_word_in_a_regression_is_named_with_its_row():
         task.index(_rows("1.5", "many"))
 
 
-@pytest.mark.parametrize("name", plugins.names("metrics"))
-def test_a_metric_loads_from_disk_and_tells_good_from_bad(name):
-    import evaluate
-
-    import hftransfer.metrics as metrics
-
-    module = evaluate.load(f"{next(iter(metrics.__path__))}/{name}.py")
-    references, wrong = [0, 1, 2, 3], [1, 0, 3, 1]
-    if "boxes" in str(module.features):
-        references = [{"boxes": [[1, 1, 9, 9], [20, 5, 40, 30]], "labels": ["x", "y"], "scores": [0.9, 0.8]}] * 2
-        wrong = [{"boxes": [[1, 1, 9, 9], [50, 5, 90, 30]], "labels": ["y", "y"], "scores": [0.9, 0.8]}] * 2
-    elif "'references': List(Value('float64'))" in str(module.features):
-        references, wrong = [[1.0, 10, 9], [2.0, 10, 8]], [[30.0, 10, 2], [20.0, 10, 1]]
-    elif "List" in str(module.features) and "string" in str(module.features):
-        references, wrong = [["B-X", "I-X", "O", "B-Y"]] * 2, [["B-X", "O", "O", "B-Y"], ["O", "O", "O", "O"]]
-    elif "'string'" in str(module.features):
-        references, wrong = ["a short text of words"] * 2, ["a text of other things", "a short word"]
-    right = references
-    if getattr(module, "chances", False):
-        right, wrong = (np.eye(4)[it] for it in (references, wrong))
-    good = module.compute(predictions=right, references=references)[name]
-    bad = module.compute(predictions=wrong, references=references)[name]
-    assert (good < bad) == metrics.lower_is_better(name)
-
-
 def test_the_majority_answers_alike_for_every_row():
     task = plugins.load("tasks", "text-classification")(problem_type="single_label_classification")
     outputs = np.stack([task.majority_baseline(np.array([2, 1, 2, 0]))["logits"]] * 3)
@@ -103,8 +77,8 @@ def test_training_sees_crops_and_flips_of_an_image_in_its_own_size():
 def test_an_entity_is_found_whatever_the_spelling_of_its_tags(spelling, scheme):
     begin, inside = spelling.split()
     task = plugins.load("tasks", "token-classification")().know(labels=("O", *sorted({begin, inside})))
-    assert task.metric_config() == f"{scheme}-O"
-    metric = load_metric("seqeval", task.metric_config())
+    assert task.metric_options() == {"scheme": scheme, "outside": "O"}
+    metric = load_metric("seqeval", task.metric_options())
     truth = np.empty(2, dtype=object)
     truth[:] = [[begin, inside, inside, "O"], ["O", begin, "O", "O"]]
     half = np.empty(2, dtype=object)
@@ -167,11 +141,6 @@ def test_rows_need_no_labels_to_learn_from(tmp_path):
     source = re.search(r"source: .*", text).group(0)
     plan = check(parse_recipe(text.replace(source, f"source: {{name: csv, train: {tmp_path / 'rows.csv'}}}")))
     assert plan.rows.splits["train"].column_names == ["text"] and plan.rows.facts.classes["train"] == {}
-
-
-def test_a_metric_of_the_hub_has_the_direction_of_its_name():
-    lower = {name: metrics.lower_is_better(name) for name in ("wer", "evaluate-metric/mse", "someone/accuracy", "f1")}
-    assert list(lower.values()) == [True, True, False, False]
 
 
 def test_a_pair_of_texts_is_told_from_one_text():

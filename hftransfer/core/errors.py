@@ -25,5 +25,9 @@ class HubError(HFTransferError):
     """The Hub cannot be reached, or refuses."""
 
 
+class PluginError(HFTransferError):
+    """A plug-in breaks the contract of its kind: a metric returns a name that it does not declare."""
+
+
 class MissingExtraError(HFTransferError):
     """A plug-in needs a package of an extra that is not installed."""

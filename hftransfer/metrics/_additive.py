@@ -1,46 +1,63 @@
 """Metrics whose value follows from sums over the rows, so that a bootstrap resamples the sums and not the rows."""
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
-import evaluate
 import numpy as np
-from datasets import Features, List, Value
+
+from hftransfer.metrics._base import Metric, Resampler
 
 
-class Additive(evaluate.Metric, ABC):
-    """Base, abstract so that `evaluate` passes it by."""
-
-    words = False
-    """Predictions and references are lists of strings, not strings."""
-
-    sums = False
-    """Predictions are sums already, lists of numbers, and references are not looked at."""
-
-    def _info(self):
-        value = List(Value("float64")) if self.sums else List(Value("string")) if self.words else Value("string")
-        features = Features({"predictions": value, "references": value})
-        return evaluate.MetricInfo(
-            description=self.__doc__, citation="", inputs_description="one entry a row", features=features
-        )
+class Additive(Metric, ABC):
+    """Implement `statistics` and `value`. Rows are texts, unless a metric says otherwise."""
 
     @abstractmethod
-    def statistics(self, predictions, references):
-        """Name -> counts of shape (rows, n); the first is the metric itself, the others its details."""
+    def statistics(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, np.ndarray]:
+        """`self.name` and details -> statistics of shape (rows, n), whose sums over rows `value` takes."""
 
     @abstractmethod
-    def value(self, sums):
-        """Sums of counts, shape (..., n), to values of shape (...)."""
+    def value(self, sums: np.ndarray) -> np.ndarray:
+        """The metric, shape (...), of summed statistics, shape (..., n)."""
 
-    def weighted(self, predictions, references):
-        """A function from `times` (resamples, rows), how often each row is drawn, to name -> a value for each."""
-        counts = self.statistics(predictions, references)
-        return lambda times: {name: self.value(times @ rows) for name, rows in counts.items()}
+    def compute(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, float]:
+        """`value` of the sums over all rows."""
+        statistics = self.statistics(predictions, references)
+        return {name: float(self.value(rows.sum(axis=0))) for name, rows in statistics.items()}
 
-    def _compute(self, predictions, references):
-        found = self.statistics(predictions, references)
-        return {name: float(self.value(counts.sum(axis=0))) for name, counts in found.items()}
+    def resampler(self, predictions: np.ndarray, references: np.ndarray) -> Resampler:
+        """`value` of the sums over each resample."""
+        statistics = self.statistics(predictions, references)
+        return lambda counts: {name: self.value(counts @ rows) for name, rows in statistics.items()}
+
+    @classmethod
+    def tiny(cls) -> tuple[list[object], list[object]]:
+        """Texts."""
+        return ["a short text of words"] * 2, ["a text of other things", "a short word"]
 
 
-def ratio(sums):
-    """The first count over the second, 0 where there is nothing to count."""
-    return np.divide(sums[..., 0], sums[..., 1], out=np.zeros(sums.shape[:-1]), where=sums[..., 1] > 0)
+class RowSums(Additive, ABC):
+    """Predictions are sums over the row already, shape (rows, n); references are not looked at."""
+
+    columns: ClassVar[tuple[int, ...]]
+    """Which of the n sums `value` takes."""
+
+    def statistics(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, np.ndarray]:
+        """The columns of the predictions.
+
+        Raises:
+            ValueError: there are not as many references.
+        """
+        if len(predictions) != len(references):
+            raise ValueError(f"there are {len(predictions)} predictions and {len(references)} references")
+        return {self.name: np.asarray(predictions)[:, list(self.columns)]}
+
+    @classmethod
+    def tiny(cls) -> tuple[list[object], list[object]]:
+        """Losses, tokens and correct tokens."""
+        return [[1.0, 10, 9], [2.0, 10, 8]], [[30.0, 10, 2], [20.0, 10, 1]]
+
+
+def ratio(sums: np.ndarray) -> np.ndarray:
+    """The first sum over the second, 0 where the second is 0."""
+    values: np.ndarray = np.divide(sums[..., 0], sums[..., 1], out=np.zeros(sums.shape[:-1]), where=sums[..., 1] > 0)
+    return values

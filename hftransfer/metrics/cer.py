@@ -1,25 +1,17 @@
-"""Character error rate: insertions, deletions and substitutions for each of the reference's characters; by jiwer.
+"""Character error rate, 0 or more: insertions, deletions and substitutions for each character of the reference.
 
-https://github.com/jitsi/jiwer
+Above 1 where more is inserted than the reference holds. By jiwer, https://github.com/jitsi/jiwer
 """
 
-import numpy as np
+from typing import Any
 
-from hftransfer.metrics._additive import Additive, ratio
-
-LOWER_IS_BETTER = True
+from hftransfer.metrics._edits import ErrorRate
 
 
-class Cer(Additive):
-    """Edits over the reference's length, over all rows at once."""
+class Cer(ErrorRate):
+    """Edits of characters over the reference's length."""
 
-    def statistics(self, predictions, references):
+    def align(self, reference: str, prediction: str) -> Any:
         import jiwer
 
-        found = [jiwer.process_characters(r, p) for p, r in zip(predictions, references, strict=True)]
-        edits = [(one.insertions + one.deletions + one.substitutions) for one in found]
-        lengths = [one.hits + one.deletions + one.substitutions for one in found]
-        return {"cer": np.array([edits, lengths]).T}
-
-    def value(self, sums):
-        return ratio(sums)
+        return jiwer.process_characters(reference, prediction)

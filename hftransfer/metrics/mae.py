@@ -1,16 +1,19 @@
-"""Mean absolute error, in the unit of the label; lower is better."""
+"""Mean absolute error, 0 or more, in the unit of the label.
+
+https://scikit-learn.org/stable/modules/generated/sklearn.metrics.mean_absolute_error.html
+"""
+
+from typing import ClassVar
 
 import numpy as np
 
-from hftransfer.metrics._plain import Plain
-
-LOWER_IS_BETTER = True
+from hftransfer.metrics import Metric
 
 
-class Mae(Plain):
-    """Mean absolute error."""
+class Mae(Metric):
+    """Mean of |prediction - reference|."""
 
-    kind = "float64"
+    lower_is_better: ClassVar[bool] = True
 
-    def _compute(self, predictions, references):
-        return {"mae": float(np.abs(np.subtract(predictions, references)).mean())}
+    def compute(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, float]:
+        return {self.name: float(np.abs(np.subtract(predictions, references)).mean())}

@@ -1,132 +1,147 @@
-"""Mean average precision of boxes, 0 to 1, over overlaps of 0.50 to 0.95 as COCO counts it; by pycocotools.
+"""Mean average precision of boxes, 0 to 1, the mean over IoU thresholds 0.50 to 0.95 as COCO counts it; by pycocotools.
 
-Beside it `map.50`, `map.75` and that of each class. https://cocodataset.org/#detection-eval
+With it `map.50` and `map.75`, of one threshold each, and `map.CLASS`. https://cocodataset.org/#detection-eval
 """
+
+from __future__ import annotations
 
 import contextlib
 import io
 import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import datasets
-import evaluate
 import numpy as np
+
+from hftransfer.metrics import Metric, Resampler
+
+if TYPE_CHECKING:
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
 
 _RECALLS = np.linspace(0, 1, 101)
 
 
-class Map(evaluate.Metric):
-    """Rows are dictionaries of boxes (left, top, right, bottom), labels and scores; at most 100 of a row count."""
+class Map(Metric):
+    """Rows are mappings of `boxes` (left, top, right, bottom), `labels` and `scores`; at most 100 boxes a row count."""
 
-    def _info(self):
-        value, text = datasets.Value("float64"), datasets.Value("string")
-        boxes = {
-            "boxes": datasets.List(datasets.List(value)),
-            "labels": datasets.List(text),
-            "scores": datasets.List(value),
-        }
-        features = datasets.Features({"predictions": boxes, "references": boxes})
-        return evaluate.MetricInfo(
-            description=__doc__, citation="", inputs_description="one image a row", features=features
-        )
+    requires: ClassVar[dict[str, str]] = {"pycocotools": "vision"}
+    details: ClassVar[tuple[str, ...]] = ("50", "75")
+    details_of_classes: ClassVar[bool] = True
 
-    def _compute(self, predictions, references):
-        labels, found = _matched(predictions, references)
+    def compute(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, float]:
+        labels, evaluator = match(predictions, references)
         with contextlib.redirect_stdout(io.StringIO()):
-            found.accumulate()
-        # (overlaps, recalls, classes); -1 stands for classes that the references lack.
-        precision = found.eval["precision"][..., 0, 0]
+            evaluator.accumulate()
+        # (thresholds, recalls, classes); -1 stands for classes that the references lack.
+        precision = evaluator.eval["precision"][..., 0, 0]
         values = np.where(precision < 0, np.nan, precision).mean(axis=1).T
-        return {name: float(value[0]) for name, value in _named(values[None], labels).items()}
+        return {name: float(value[0]) for name, value in self._named(values[None], labels).items()}
 
-    def weighted(self, predictions, references):
-        """A function from `times` (resamples, rows), how often each row is drawn, to name -> a value for each.
+    def resampler(self, predictions: np.ndarray, references: np.ndarray) -> Resampler:
+        """What COCO's accumulation does, with a weight for each image; the boxes are matched once."""
+        labels, evaluator = match(predictions, references)
 
-        What COCO's accumulation does, with a weight for each image; the boxes are matched once.
-        """
-        labels, found = _matched(predictions, references)
-
-        def values(times):
-            made = np.full((len(times), len(labels), len(found.params.iouThrs)), np.nan)
+        def values(counts: np.ndarray) -> dict[str, np.ndarray]:
+            precisions = np.full((len(counts), len(labels), len(evaluator.params.iouThrs)), np.nan)
             for number in range(len(labels)):
-                images = found.evalImgs[number * len(references) : (number + 1) * len(references)]
-                made[:, number] = _resampled_class(images, times)
-            return _named(made, labels)
+                images = evaluator.evalImgs[number * len(references) : (number + 1) * len(references)]
+                precisions[:, number] = _resampled_class(images, counts)
+            return self._named(precisions, labels)
 
         return values
 
+    def _named(self, values: np.ndarray, labels: list[str]) -> dict[str, np.ndarray]:
+        """Average precisions of shape (resamples, classes, thresholds) under the names of the metric."""
+        parts = {self.name: values, f"{self.name}.50": values[..., :1], f"{self.name}.75": values[..., 5:6]}
+        parts |= {f"{self.name}.{label}": values[:, [number]] for number, label in enumerate(labels)}
+        with warnings.catch_warnings():
+            # A class that a resample lacks has no value in it.
+            warnings.filterwarnings("ignore", "Mean of empty slice")
+            return {name: np.nanmean(part, axis=(1, 2)) for name, part in parts.items()}
 
-def _named(values, labels):
-    """Average precisions of shape (resamples, classes, overlaps) under the names of the metric."""
-    parts = {"map": values, "map.50": values[..., :1], "map.75": values[..., 5:6]}
-    parts |= {f"map.{label}": values[:, [number]] for number, label in enumerate(labels)}
-    with warnings.catch_warnings():
-        # A class that a resample lacks has no value in it.
-        warnings.filterwarnings("ignore", "Mean of empty slice")
-        return {name: np.nanmean(part, axis=(1, 2)) for name, part in parts.items()}
+    @classmethod
+    def tiny(cls) -> tuple[list[object], list[object]]:
+        reference = {"boxes": [[1, 1, 9, 9], [20, 5, 40, 30]], "labels": ["x", "y"], "scores": [0.9, 0.8]}
+        wrong = {"boxes": [[1, 1, 9, 9], [50, 5, 90, 30]], "labels": ["y", "y"], "scores": [0.9, 0.8]}
+        return [reference] * 2, [wrong] * 2
 
 
-def _matched(predictions, references):
+def match(predictions: np.ndarray, references: np.ndarray) -> tuple[list[str], COCOeval]:
     """Class names, and pycocotools' evaluator after it has matched boxes to boxes."""
-    from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
     labels = sorted({label for row in references for label in row["labels"]})
-    ids = {label: number + 1 for number, label in enumerate(labels)}
-
-    def coco(rows):
-        annotations: list[object] = []
-        for image, row in enumerate(rows):
-            for box, label, score in zip(row["boxes"], row["labels"], row["scores"], strict=True):
-                left, top, right, bottom = (float(side) for side in box)
-                # A class that no reference has cannot be scored.
-                if label in ids:
-                    entry = {"id": len(annotations) + 1, "image_id": image, "category_id": ids[label], "iscrowd": 0}
-                    sides = [left, top, max(0.0, right - left), max(0.0, bottom - top)]
-                    annotations.append(entry | {"bbox": sides, "area": sides[2] * sides[3], "score": float(score)})
-        made = COCO()
-        categories = [{"id": number, "name": label} for label, number in ids.items()]
-        made.dataset = {
-            "images": [{"id": image} for image in range(len(rows))],
-            "annotations": annotations,
-            "categories": categories,
-        }
-        made.createIndex()
-        return made
-
     with contextlib.redirect_stdout(io.StringIO()):
-        found = COCOeval(coco(references), coco(predictions), "bbox")
-        found.params.imgIds, found.params.catIds = list(range(len(references))), list(ids.values())
-        found.params.areaRng, found.params.areaRngLbl, found.params.maxDets = [[0, 1e10]], ["all"], [100]
-        found.evaluate()
-    return labels, found
+        evaluator = COCOeval(_coco(references, labels), _coco(predictions, labels), "bbox")
+        evaluator.params.imgIds = list(range(len(references)))
+        evaluator.params.catIds = [number + 1 for number in range(len(labels))]
+        evaluator.params.areaRng, evaluator.params.areaRngLbl = [[0, 1e10]], ["all"]
+        evaluator.params.maxDets = [100]
+        evaluator.evaluate()
+    return labels, evaluator
 
 
-def _resampled_class(images, times):
-    """Average precision of a class by overlap, shape (resamples, overlaps)."""
+def _coco(rows: Sequence[Mapping[str, Any]] | np.ndarray, labels: list[str]) -> COCO:
+    """Rows as a data set of pycocotools; boxes of a class that no reference has cannot be scored and are left out."""
+    from pycocotools.coco import COCO
+
+    ids = {label: number + 1 for number, label in enumerate(labels)}
+    annotations: list[dict[str, object]] = []
+    for image, row in enumerate(rows):
+        for box, label, score in zip(row["boxes"], row["labels"], row["scores"], strict=True):
+            if label not in ids:
+                continue
+            left, top, right, bottom = (float(side) for side in box)
+            width, height = max(0.0, right - left), max(0.0, bottom - top)
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image,
+                    "category_id": ids[label],
+                    "iscrowd": 0,
+                    "bbox": [left, top, width, height],
+                    "area": width * height,
+                    "score": float(score),
+                }
+            )
+    coco = COCO()
+    coco.dataset = {
+        "images": [{"id": image} for image in range(len(rows))],
+        "annotations": annotations,
+        "categories": [{"id": number, "name": label} for label, number in ids.items()],
+    }
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco.createIndex()
+    return coco
+
+
+def _resampled_class(images: list[dict[str, Any] | None], counts: np.ndarray) -> np.ndarray:
+    """Average precision of a class by threshold, shape (resamples, thresholds)."""
     present = [(number, image) for number, image in enumerate(images) if image is not None]
-    true = np.zeros(len(images))
+    actual = np.zeros(len(images))
     for number, image in present:
-        true[number] = len(image["gtIds"])
+        actual[number] = len(image["gtIds"])
     scores = np.concatenate([image["dtScores"] for _, image in present] or [[]])
-    result = np.full((len(times), 10), np.nan)
-    wanted = times @ true
+    values = np.full((len(counts), 10), np.nan)
+    actual_counts = counts @ actual
     if not len(scores):
-        result[wanted > 0] = 0
-        return result
-    owners = np.concatenate([np.full(len(image["dtScores"]), number) for number, image in present])
-    right = np.concatenate([image["dtMatches"] > 0 for _, image in present], axis=1)
+        values[actual_counts > 0] = 0
+        return values
+    image_of = np.concatenate([np.full(len(image["dtScores"]), number) for number, image in present])
+    correct = np.concatenate([image["dtMatches"] > 0 for _, image in present], axis=1)
     order = np.argsort(-scores, kind="mergesort")
-    # Behind the last right box, precision only falls and no recall is reached.
-    order = order[: 1 + max(np.flatnonzero(right[:, order].any(axis=0)), default=-1)]
-    owners, right = owners[order], right[:, order]
-    for draw in np.flatnonzero(wanted > 0):
-        weights = times[draw, owners]
-        hits, all_ = np.cumsum(right * weights, axis=1), np.cumsum(weights)
-        precision = hits / np.maximum(all_, 1)
+    # After the last correct box, precision only falls and no recall is reached.
+    order = order[: 1 + max(np.flatnonzero(correct[:, order].any(axis=0)), default=-1)]
+    image_of, correct = image_of[order], correct[:, order]
+    for resample in np.flatnonzero(actual_counts > 0):
+        weights = counts[resample, image_of]
+        hits, predicted = np.cumsum(correct * weights, axis=1), np.cumsum(weights)
+        precision = hits / np.maximum(predicted, 1)
         precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-        recall = hits / wanted[draw]
-        for overlap in range(10):
-            places = np.searchsorted(recall[overlap], _RECALLS, side="left")
+        recall = hits / actual_counts[resample]
+        for threshold in range(10):
+            places = np.searchsorted(recall[threshold], _RECALLS, side="left")
             reached = places < len(order)
-            result[draw, overlap] = precision[overlap, places[reached]].sum() / len(_RECALLS)
-    return result
+            values[resample, threshold] = precision[threshold, places[reached]].sum() / len(_RECALLS)
+    return values

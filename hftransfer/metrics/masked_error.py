@@ -1,21 +1,21 @@
-"""The mean error of what was to be drawn in; lower is better. Predictions: (error, hidden places, _) by row."""
+"""Mean error of a masked patch or frame, 0 or more, in the unit of the task's reconstruction loss.
+
+Predictions are three numbers a row: (sum of errors, masked places, anything). The loss is that of SimMIM,
+https://arxiv.org/abs/2111.09886, for images.
+"""
+
+from typing import ClassVar
 
 import numpy as np
 
-from hftransfer.metrics._additive import Additive, ratio
-
-LOWER_IS_BETTER = True
+from hftransfer.metrics._additive import RowSums, ratio
 
 
-class MaskedError(Additive):
-    """Mean error of a hidden place, over all rows."""
+class MaskedError(RowSums):
+    """Sum of errors over masked places, over all rows at once."""
 
-    sums = True
+    lower_is_better: ClassVar[bool] = True
+    columns: ClassVar[tuple[int, ...]] = (0, 1)
 
-    def statistics(self, predictions, references):
-        """Errors and hidden places of each row."""
-        assert len(predictions) == len(references)
-        return {"masked_error": np.asarray(predictions)[:, :2]}
-
-    def value(self, sums):
+    def value(self, sums: np.ndarray) -> np.ndarray:
         return ratio(sums)

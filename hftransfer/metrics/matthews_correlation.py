@@ -1,15 +1,19 @@
-"""Correlation of predicted and true classes, -1 to 1, by which rare classes count as much as common ones; by sklearn.
+"""Matthews correlation of predicted and actual classes, -1 to 1, for which rare classes count as much as common ones.
 
-Matthews 1975, for several classes Gorodkin 2004: https://doi.org/10.1016/j.compbiolchem.2004.09.006
+0 for a model that reads no input, whatever the shares of the classes. Matthews 1975; for several classes Gorodkin 2004,
+https://doi.org/10.1016/j.compbiolchem.2004.09.006; by sklearn.
+https://scikit-learn.org/stable/modules/generated/sklearn.metrics.matthews_corrcoef.html
 """
 
-from sklearn.metrics import matthews_corrcoef
+import numpy as np
 
-from hftransfer.metrics._plain import Plain
+from hftransfer.metrics import Metric
 
 
-class MatthewsCorrelation(Plain):
-    """0 for a model that looks at no input, whatever the shares of the classes."""
+class MatthewsCorrelation(Metric):
+    """Correlation coefficient of the confusion matrix."""
 
-    def _compute(self, predictions, references):
-        return {"matthews_correlation": float(matthews_corrcoef(references, predictions))}
+    def compute(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, float]:
+        from sklearn.metrics import matthews_corrcoef
+
+        return {self.name: float(matthews_corrcoef(references, predictions))}

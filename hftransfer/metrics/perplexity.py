@@ -1,21 +1,22 @@
-"""The exponential of the mean loss of a token; lower is better. Predictions: (loss, tokens, right tokens) by row."""
+"""Perplexity, 1 or more: the exponential of the mean cross-entropy (natural logarithm) of a predicted token.
+
+Predictions are three numbers a row: (sum of losses, predicted tokens, correct tokens).
+https://huggingface.co/docs/transformers/perplexity
+"""
+
+from typing import ClassVar
 
 import numpy as np
 
-from hftransfer.metrics._additive import Additive
-
-LOWER_IS_BETTER = True
+from hftransfer.metrics._additive import RowSums
 
 
-class Perplexity(Additive):
-    """Perplexity of what was to be guessed."""
+class Perplexity(RowSums):
+    """exp(sum of losses / tokens), over all rows at once."""
 
-    sums = True
+    lower_is_better: ClassVar[bool] = True
+    columns: ClassVar[tuple[int, ...]] = (0, 1)
 
-    def statistics(self, predictions, references):
-        """Losses and tokens of each row."""
-        assert len(predictions) == len(references)
-        return {"perplexity": np.asarray(predictions)[:, :2]}
-
-    def value(self, sums):
-        return np.exp(sums[..., 0] / np.maximum(sums[..., 1], 1))
+    def value(self, sums: np.ndarray) -> np.ndarray:
+        values: np.ndarray = np.exp(sums[..., 0] / np.maximum(sums[..., 1], 1))
+        return values

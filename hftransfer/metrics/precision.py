@@ -1,12 +1,15 @@
-"""Precision: the share of what is told that is true."""
+"""Precision, 0 to 1: the share of the rows predicted as a class that have it; equal to sklearn's precision_score.
 
-from hftransfer.metrics._counted import Counted
+https://scikit-learn.org/stable/modules/generated/sklearn.metrics.precision_score.html
+"""
 
-OF_ONE_CLASS = True
+import numpy as np
+
+from hftransfer.metrics._class_counts import ClassCounts, Counts
 
 
-class Precision(Counted):
-    """Equal to sklearn's precision_score."""
+class Precision(ClassCounts):
+    """correct / predicted."""
 
-    def ratio(self, right, told, _true):
-        return right, told
+    def fraction(self, counts: Counts) -> tuple[np.ndarray, np.ndarray]:
+        return counts.correct, counts.predicted

@@ -1,14 +1,17 @@
-"""Coefficient of determination: 1 is perfect, 0 is the mean of the references (sklearn's r2_score)."""
+"""Coefficient of determination, 1 or less: 1 is perfect, 0 is predicting the mean of the references; by sklearn.
 
-from sklearn.metrics import r2_score
+https://scikit-learn.org/stable/modules/generated/sklearn.metrics.r2_score.html
+"""
 
-from hftransfer.metrics._plain import Plain
+import numpy as np
+
+from hftransfer.metrics import Metric
 
 
-class RSquared(Plain):
+class RSquared(Metric):
     """Share of the variance explained."""
 
-    kind = "float64"
+    def compute(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, float]:
+        from sklearn.metrics import r2_score
 
-    def _compute(self, predictions, references):
-        return {"r_squared": float(r2_score(references, predictions))}
+        return {self.name: float(r2_score(references, predictions))}

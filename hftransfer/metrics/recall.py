@@ -1,12 +1,15 @@
-"""Recall: the share of what is true that is told."""
+"""Recall, 0 to 1: the share of the rows of a class that are predicted as it; equal to sklearn's recall_score.
 
-from hftransfer.metrics._counted import Counted
+https://scikit-learn.org/stable/modules/generated/sklearn.metrics.recall_score.html
+"""
 
-OF_ONE_CLASS = True
+import numpy as np
+
+from hftransfer.metrics._class_counts import ClassCounts, Counts
 
 
-class Recall(Counted):
-    """Equal to sklearn's recall_score."""
+class Recall(ClassCounts):
+    """correct / actual."""
 
-    def ratio(self, right, _told, true):
-        return right, true
+    def fraction(self, counts: Counts) -> tuple[np.ndarray, np.ndarray]:
+        return counts.correct, counts.actual

@@ -1,31 +1,19 @@
-"""BLEU, 0 to 100 (Papineni et al. 2002), with sacrebleu's own tokenization (Post 2018).
+"""BLEU, 0 to 100 (Papineni et al. 2002, https://aclanthology.org/P02-1040), with sacrebleu's tokenization (Post 2018).
 
-That of references without spaces between words (Chinese, Japanese, Thai) is by the letter, sacrebleu's `char`.
-
+Words that are written without spaces (Chinese, Japanese, Thai) are taken by the character, sacrebleu's `char`.
 https://github.com/mjpost/sacrebleu
 """
 
-import numpy as np
+from typing import Any
 
-from hftransfer.metrics._additive import Additive
-from hftransfer.metrics._scripts import spaced
+from hftransfer.metrics._sacrebleu import CorpusScore
+from hftransfer.metrics._scripts import uses_spaces
 
 
-class Sacrebleu(Additive):
-    """Of the corpus, from the sums of each sentence's counts."""
+class Sacrebleu(CorpusScore):
+    """Overlap of word n-grams up to 4, with a brevity penalty."""
 
-    def statistics(self, predictions, references):
+    def scorer(self, references: list[str]) -> Any:
         from sacrebleu.metrics import BLEU
 
-        texts = [str(r) for r in references]
-        # What sacrebleu's own bootstrap resamples (sacrebleu/significance.py).
-        metric = BLEU(tokenize="13a" if spaced(texts) else "char")
-        counts = metric._extract_corpus_statistics([str(p) for p in predictions], [texts])
-        return {"sacrebleu": np.array(counts)}
-
-    def value(self, sums):
-        from sacrebleu.metrics import BLEU
-
-        metric = BLEU()
-        scores = [metric._compute_score_from_stats(row.tolist()).score for row in sums.reshape(-1, sums.shape[-1])]
-        return np.array(scores).reshape(sums.shape[:-1])
+        return BLEU(tokenize="13a" if uses_spaces(references) else "char")

@@ -1,19 +1,20 @@
-"""The share of the tokens to guess that are guessed right. Predictions: (loss, tokens, right tokens) by row."""
+"""Token accuracy, 0 to 1: the share of the predicted tokens (masked or next ones) that are correct.
+
+Predictions are three numbers a row: (sum of losses, predicted tokens, correct tokens).
+https://huggingface.co/docs/transformers/tasks/masked_language_modeling
+"""
+
+from typing import ClassVar
 
 import numpy as np
 
-from hftransfer.metrics._additive import Additive, ratio
+from hftransfer.metrics._additive import RowSums, ratio
 
 
-class TokenAccuracy(Additive):
-    """Accuracy over tokens, not over rows."""
+class TokenAccuracy(RowSums):
+    """Correct tokens over tokens, over all rows at once."""
 
-    sums = True
+    columns: ClassVar[tuple[int, ...]] = (2, 1)
 
-    def statistics(self, predictions, references):
-        """Right tokens and all tokens of each row."""
-        assert len(predictions) == len(references)
-        return {"token_accuracy": np.asarray(predictions)[:, [2, 1]]}
-
-    def value(self, sums):
+    def value(self, sums: np.ndarray) -> np.ndarray:
         return ratio(sums)

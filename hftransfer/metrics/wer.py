@@ -1,25 +1,17 @@
-"""Word error rate: insertions, deletions and substitutions for each of the reference's words; by jiwer.
+"""Word error rate, 0 or more: insertions, deletions and substitutions for each word of the reference.
 
-https://github.com/jitsi/jiwer
+Above 1 where more is inserted than the reference holds. By jiwer, https://github.com/jitsi/jiwer
 """
 
-import numpy as np
+from typing import Any
 
-from hftransfer.metrics._additive import Additive, ratio
-
-LOWER_IS_BETTER = True
+from hftransfer.metrics._edits import ErrorRate
 
 
-class Wer(Additive):
-    """Edits over the reference's length, over all rows at once."""
+class Wer(ErrorRate):
+    """Edits of words over the reference's length."""
 
-    def statistics(self, predictions, references):
+    def align(self, reference: str, prediction: str) -> Any:
         import jiwer
 
-        found = [jiwer.process_words(r, p) for p, r in zip(predictions, references, strict=True)]
-        edits = [(one.insertions + one.deletions + one.substitutions) for one in found]
-        lengths = [one.hits + one.deletions + one.substitutions for one in found]
-        return {"wer": np.array([edits, lengths]).T}
-
-    def value(self, sums):
-        return ratio(sums)
+        return jiwer.process_words(reference, prediction)
