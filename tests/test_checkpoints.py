@@ -34,7 +34,20 @@ def test_a_head_for_the_same_labels_is_kept_whatever_the_config_leaves_out(tmp_p
     fields = json.loads(file.read_text()) | {"id2label": {"0": "x", "1": "y"}, "label2id": {"x": 0, "y": 1}}
     for kind, kept in ((None, True), ("single_label_classification", True), ("multi_label_classification", False)):
         file.write_text(json.dumps(fields | {"problem_type": kind}))
-        assert check(parse_recipe(text)).origin.keeps_head is kept
+        assert check(parse_recipe(text)).origin.reuses_head is kept
+
+
+def test_a_head_of_the_right_size_for_other_labels_is_newly_initialized(tmp_path):
+    plan = check(parse_recipe(_text("text-classification", tmp_path)))
+    trained = load_file(tmp_path / "checkpoint" / "text-classification" / "model.safetensors")
+    assert not plan.origin.reuses_head
+    weights = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        weights.append(load_model(plan.task, plan.origin).classifier.weight)
+    assert weights[0].shape == trained["classifier.weight"].shape
+    assert not torch.equal(weights[0], trained["classifier.weight"])
+    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
 
 
 @pytest.mark.parametrize("task", ["text-classification", "token-classification"])

@@ -1,4 +1,6 @@
-"""Config and processor from a checkpoint, and a model of them without weights."""
+"""Config and processor of a checkpoint, and its model without weights."""
+
+from __future__ import annotations
 
 import copy
 import inspect
@@ -8,61 +10,69 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hftransfer.core import plugins
+from hftransfer.core.compat import model_classes
 from hftransfer.core.errors import HubError, ModelError
 from hftransfer.core.plugins import nearest
 from hftransfer.tasks import Task
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig
+    from collections.abc import Iterable
 
-# The fields of a config by which a trained head is known to be for the same labels.
-_OF_THE_HEAD = ("num_labels", "id2label", "label2id", "problem_type", "vocab_size")
+    from datasets import Dataset
+    from transformers import PretrainedConfig, PreTrainedModel
+
+    from hftransfer.tasks import Processor
+
+ConfigFields = dict[str, Any]
+"""Fields of a Transformers config, by name."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A place that `from_pretrained` reads, known to exist; nothing of it is loaded yet."""
+    """Where `from_pretrained` reads a checkpoint. It is known to exist; nothing of it is loaded yet."""
 
     path: str
+    """A directory or a Hub id."""
     revision: str | None = None
+    """The commit, for a Hub id."""
     trust_remote_code: bool = False
 
     @property
-    def where(self) -> dict[str, Any]:
+    def hub_kwargs(self) -> dict[str, Any]:
         """Arguments of every `from_pretrained`."""
         return {"revision": self.revision, "trust_remote_code": self.trust_remote_code}
 
 
 @dataclass(frozen=True)
 class ResolvedCheckpoint:
-    """Where the model of a recipe starts: the config with the task's labels, and the weights, if there are any."""
+    """Where a training starts: a config with the task's labels, a processor, and weights, if there are any."""
 
-    config: Any
+    config: PretrainedConfig
     weights: Checkpoint | None
-    processor: Any
-    keeps_head: bool
-    """The checkpoint was trained for the very same labels, or for a task that has none."""
+    processor: Processor
+    reuses_head: bool
+    """Whether the checkpoint's head was trained for the very same labels, or for a task without labels."""
 
 
 def find_checkpoint(place: str, revision: str | None = None, trust_remote_code: bool = False) -> Checkpoint:
-    """A Hub id, a local directory, the directory of an earlier run or `sample:NAME`, found without loading it.
+    """Find a checkpoint without loading it: a local directory, that of an earlier run, `sample:NAME` or a Hub id.
 
     Raises:
         ModelError: nothing is there.
         HubError: the Hub refuses the id, or cannot be reached and the cache does not hold it.
     """
     if place.startswith("sample:"):
-        return Checkpoint(str(_sample(place.removeprefix("sample:"))))
+        return Checkpoint(str(_sample_checkpoint(place.removeprefix("sample:"))))
     path = Path(place).expanduser()
     if path.is_dir():
         folder = path / "model" if (path / "result.json").is_file() else path
         if (folder / "config.json").is_file() or (folder / "preprocessor_config.json").is_file():
             return Checkpoint(str(folder), trust_remote_code=trust_remote_code)
         raise ModelError(f"'{place}' holds neither a checkpoint (config.json) nor a finished run (result.json)")
-    beside = path.parent != Path() and path.parent.is_dir()
-    if beside or place.startswith((".", "/", "~")) or place.count("/") > 1:
-        here = [str(p) for p in path.parent.iterdir() if p.is_dir()] if path.parent.is_dir() else []
-        raise ModelError(f"there is no checkpoint directory '{place}'; {nearest(place, here)}")
+    in_a_directory = path.parent != Path() and path.parent.is_dir()
+    if in_a_directory or place.startswith((".", "/", "~")) or place.count("/") > 1:
+        there = [str(p) for p in path.parent.iterdir() if p.is_dir()] if path.parent.is_dir() else []
+        raise ModelError(f"there is no checkpoint directory '{place}'; {nearest(place, there)}")
     from hftransfer.hub import client
 
     try:
@@ -71,9 +81,9 @@ def find_checkpoint(place: str, revision: str | None = None, trust_remote_code: 
         raise HubError(f"there is no local directory '{place}', and {error}") from None
 
 
-def _sample(name: str) -> Path:
+def _sample_checkpoint(name: str) -> Path:
     if name not in plugins.names("samples"):
-        raise ModelError(f"'{name}' is no sample; {nearest(name, plugins.names('samples'))}")
+        raise ModelError(f"there is no sample '{name}'; {nearest(name, plugins.names('samples'))}")
     sample = plugins.load("samples", name)()
     sample.check_installed()
     return Path(sample.checkpoint())
@@ -81,9 +91,9 @@ def _sample(name: str) -> Path:
 
 def resolve_checkpoint(
     task: Task,
-    rows: Any,
+    rows: Dataset,
     weights: Checkpoint | None,
-    config: dict[str, Any] | None = None,
+    config: ConfigFields | None = None,
     processor: str | None = None,
 ) -> ResolvedCheckpoint:
     """Config and processor for a task, the weights not yet loaded.
@@ -101,137 +111,142 @@ def resolve_checkpoint(
     """
     if weights is not None:
         _refuse_pickles(weights)
-    source = find_checkpoint(processor) if processor else None
     if weights is None or config is not None:
-        return _from_config(task, rows, weights, config or {}, source)
-    return _from_checkpoint(task, rows, weights, source or weights)
+        return _with_new_config(task, rows, weights, config or {}, processor)
+    return _with_old_config(task, rows, weights, find_checkpoint(processor) if processor else weights)
 
 
-def _from_config(
-    task: Task, rows: Any, weights: Checkpoint | None, fields: dict[str, Any], source: Checkpoint | None
+def _with_new_config(
+    task: Task, rows: Dataset, weights: Checkpoint | None, fields: ConfigFields, place: str | None
 ) -> ResolvedCheckpoint:
-    """A new config, whose head is always new; weights of the checkpoint where names and shapes agree."""
-    config = _of_labels(task, _new_config(fields, task.config()))
-    if source is None:
-        processor = _used_to(task.new_processor(config, rows), weights)
+    """A new config; the checkpoint's weights serve where names and shapes are equal, and never for the head."""
+    config = _check_architecture(task, _new_config(fields, task.config_fields()))
+    if place is None:
+        processor = _with_pixel_scale(task.new_processor(config, rows), weights)
     else:
-        processor = open_processor(task, source, config, rows)
-    config.update(task.know(processor=processor, architecture=config).config())
-    return ResolvedCheckpoint(config, weights, processor, keeps_head=False)
+        processor = open_processor(task, find_checkpoint(place), config, rows)
+    config.update(task.with_processor(processor, config).config_fields())
+    return ResolvedCheckpoint(config, weights, processor, reuses_head=False)
 
 
-def _from_checkpoint(task: Task, rows: Any, weights: Checkpoint, source: Checkpoint) -> ResolvedCheckpoint:
-    """The checkpoint's config with the task's labels."""
+def _with_old_config(
+    task: Task, rows: Dataset, weights: Checkpoint, processor_checkpoint: Checkpoint
+) -> ResolvedCheckpoint:
+    """The checkpoint's config, with the task's labels."""
     import transformers
 
-    before = _of_labels(task, read_pretrained(transformers.AutoConfig, weights))
-    processor = open_processor(task, source, before, rows)
-    fields = task.know(processor=processor, architecture=before).config()
-    after = _of_labels(task, read_pretrained(transformers.AutoConfig, weights, **fields))
-    return ResolvedCheckpoint(after, weights, processor, keeps_head=_is_same_head(before, fields))
-
-
-def _is_same_head(before: "PretrainedConfig", fields: dict[str, Any]) -> bool:
-    """Whether the checkpoint's head was trained for the very same labels, or for a task that has none."""
-    if "num_labels" in fields and "id2label" not in fields:
-        # Regression: numbers have no names by which the head could be known to predict the same ones.
-        return False
-    expected = {name: value for name, value in fields.items() if name in _OF_THE_HEAD}
-    if getattr(before, "problem_type", None) is None:
-        # Most checkpoints leave it out: the labels decide.
-        expected.pop("problem_type", None)
-    return all(getattr(before, name, None) == value for name, value in expected.items())
+    before = _check_architecture(task, read_pretrained(transformers.AutoConfig, weights))
+    processor = open_processor(task, processor_checkpoint, before, rows)
+    fitted = task.with_processor(processor, before)
+    after = _check_architecture(task, read_pretrained(transformers.AutoConfig, weights, **fitted.config_fields()))
+    return ResolvedCheckpoint(after, weights, processor, reuses_head=fitted.head_fits(before))
 
 
 def _refuse_pickles(weights: Checkpoint) -> None:
     from hftransfer.hub import client
 
     folder = Path(weights.path)
-    here = [path.name for path in folder.iterdir()] if folder.is_dir() else client.files(weights.path, weights.revision)
-    if why := client.unpickled(here, weights.path):
-        raise ModelError(why)
+    if folder.is_dir():
+        names = [path.name for path in folder.iterdir()]
+    else:
+        names = client.files(weights.path, weights.revision)
+    if reason := client.unpickled(names, weights.path):
+        raise ModelError(reason)
 
 
-def _used_to(processor: Any, weights: Checkpoint | None) -> Any:
-    """The new processor, with the scale of pixels that the weights were trained on."""
+def _with_pixel_scale(processor: Processor, weights: Checkpoint | None) -> Processor:
+    """The new processor; an image processor gets the mean and deviation that the weights were trained with."""
     import transformers
 
     if weights is not None and hasattr(processor, "image_mean"):
-        theirs = read_pretrained(transformers.AutoImageProcessor, weights)
-        processor.image_mean, processor.image_std = theirs.image_mean, theirs.image_std
+        trained_with = read_pretrained(transformers.AutoImageProcessor, weights)
+        processor.image_mean, processor.image_std = trained_with.image_mean, trained_with.image_std
     return processor
 
 
-def open_processor(task: Task, checkpoint: Checkpoint, config: Any, rows: Any) -> Any:
-    """The processor of a checkpoint, as the task opens it for the training rows."""
+def open_processor(task: Task, checkpoint: Checkpoint, config: PretrainedConfig, rows: Dataset) -> Processor:
+    """The processor of a checkpoint, as the task opens it for the training rows.
+
+    Raises:
+        ModelError: it cannot be read, or does not serve the task.
+    """
     import transformers
 
-    def of(name: str, **more: Any) -> Any:
-        return read_pretrained(getattr(transformers, name), checkpoint, **more)
+    def read(auto_class: str, **kwargs: Any) -> Processor:
+        return read_pretrained(getattr(transformers, auto_class), checkpoint, **kwargs)
 
-    return task.open_processor(of, config, rows)
+    return task.open_processor(read, config, rows)
 
 
-def read_pretrained(cls: Any, checkpoint: Checkpoint, **fields: Any) -> Any:
-    """`from_pretrained`, its failures as one sentence."""
+def read_pretrained(cls: Any, checkpoint: Checkpoint, **kwargs: Any) -> Any:
+    """`cls.from_pretrained` of any class of Transformers.
+
+    Raises:
+        ModelError: it fails, for a reason that lies in the checkpoint.
+    """
     from safetensors import SafetensorError
 
     try:
         with warnings.catch_warnings():
-            # Of a module that Transformers itself imports.
+            # Transformers itself imports the deprecated class.
             warnings.filterwarnings("ignore", "The class .*FeatureExtractor is deprecated")
-            return cls.from_pretrained(checkpoint.path, **checkpoint.where, **fields)
+            return cls.from_pretrained(checkpoint.path, **checkpoint.hub_kwargs, **kwargs)
     except (OSError, ValueError, ImportError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"{cls.__name__} cannot read '{checkpoint.path}': {reason}") from None
 
 
-def _new_config(fields: dict[str, Any], more: dict[str, Any]) -> Any:
+def _new_config(fields: ConfigFields, task_fields: ConfigFields) -> PretrainedConfig:
     from huggingface_hub.errors import StrictDataclassError
-    from transformers import AutoConfig, GenerationConfig, PretrainedConfig
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+    from transformers import CONFIG_MAPPING, AutoConfig, GenerationConfig, PretrainedConfig
 
-    rest = dict(fields)
-    kind = rest.pop("model_type")
-    if kind not in CONFIG_MAPPING:
-        raise ModelError(f"model.config.model_type: '{kind}' is unknown; {_close(kind, CONFIG_MAPPING.keys())}")
-    own = set(inspect.signature(CONFIG_MAPPING[kind].__init__).parameters) - {"self", "kwargs"}
+    own = dict(fields)
+    model_type = own.pop("model_type")
+    if model_type not in CONFIG_MAPPING:
+        hint = _nearest_model_type(model_type, CONFIG_MAPPING.keys())
+        raise ModelError(f"model.config.model_type: '{model_type}' is unknown; {hint}")
+    specific = set(inspect.signature(CONFIG_MAPPING[model_type].__init__).parameters) - {"self", "kwargs"}
     shared = {*inspect.signature(PretrainedConfig.__init__).parameters, *GenerationConfig().to_dict()}
-    allowed = own | shared - {"self", "kwargs"}
-    for key in rest:
+    allowed = specific | shared - {"self", "kwargs"}
+    for key in own:
         if key not in allowed:
-            raise ModelError(f"model.config: '{kind}' has no field '{key}'; {nearest(key, own)}")
+            raise ModelError(f"model.config: '{model_type}' has no field '{key}'; {nearest(key, specific)}")
     try:
-        return AutoConfig.for_model(kind, **rest, **more)
+        return AutoConfig.for_model(model_type, **own, **task_fields)
     except (TypeError, ValueError, ArithmeticError, StrictDataclassError) as error:
-        raise ModelError(f"model.config: {kind} refuses it: {' '.join(str(error).split())[:300]}") from None
+        raise ModelError(f"model.config: {model_type} refuses it: {' '.join(str(error).split())[:300]}") from None
 
 
-def _close(word: str, allowed: Any) -> str:
-    """The nearest of very many names, without the list of all."""
+def _nearest_model_type(word: str, allowed: Iterable[str]) -> str:
+    """The nearest of the model types, without the list of all of them."""
     return nearest(word, allowed).partition("Allowed:")[0].strip() or "see the model types of transformers"
 
 
-def _of_labels(task: Task, config: Any) -> Any:
-    """The config of a checkpoint that serves the task, for a model that learns from labels.
+def _check_architecture(task: Task, config: PretrainedConfig) -> PretrainedConfig:
+    """The config, made sure that a model class of the task exists for it.
 
-    Of several classes of an architecture, DeiT and LeViT checkpoints name that for a teacher, which takes none.
+    DeiT and LeViT have two classes: one learns from labels, the other from a teacher, and takes no labels. Checkpoints
+    name the latter, and the former is chosen.
+
+    Raises:
+        ModelError: there is none.
     """
-    import transformers
-
-    name = task.model_class(config)
-    auto = getattr(transformers, name)
-    if type(config) not in auto._model_mapping and name not in getattr(config, "auto_map", {}):
-        raise ModelError(f"a {config.model_type} checkpoint cannot do '{task.name}': no such model in {name}")
-    kinds = auto._model_mapping.get(type(config), None)
-    if isinstance(kinds, tuple):
-        named = [it.removesuffix("WithTeacher") for it in config.architectures or [kinds[0].__name__]]
-        config.architectures = named
+    auto_model = task.model_class(config)
+    candidates = model_classes(auto_model, config)
+    if not candidates and auto_model not in getattr(config, "auto_map", {}):
+        raise ModelError(f"a {config.model_type} checkpoint cannot do '{task.name}': no such model in {auto_model}")
+    if len(candidates) > 1:
+        names = config.architectures or [candidates[0].__name__]
+        config.architectures = [name.removesuffix("WithTeacher") for name in names]
     return config
 
 
-def empty_model(task: Task, origin: ResolvedCheckpoint) -> Any:
-    """The model without memory for its weights (torch's meta device), to count its parameters."""
+def empty_model(task: Task, origin: ResolvedCheckpoint) -> PreTrainedModel:
+    """The model without memory for its weights (on torch's meta device), to count its parameters.
+
+    Raises:
+        ModelError: the config does not describe a model.
+    """
     import torch
     import transformers
 
@@ -239,5 +254,5 @@ def empty_model(task: Task, origin: ResolvedCheckpoint) -> Any:
         with torch.device("meta"):
             return getattr(transformers, task.model_class(origin.config)).from_config(copy.deepcopy(origin.config))
     except (TypeError, ValueError, ArithmeticError, RuntimeError, ImportError) as error:
-        kind, reason = origin.config.model_type, " ".join(str(error).split())[:300]
-        raise ModelError(f"no {kind} can be made of its config: {reason}") from None
+        model_type, reason = origin.config.model_type, " ".join(str(error).split())[:300]
+        raise ModelError(f"no {model_type} model can be made of its config: {reason}") from None

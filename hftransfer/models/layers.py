@@ -1,15 +1,21 @@
-"""What a model is made of: its head, its repeated blocks, its parameters."""
+"""What a model consists of: its head, its repeated blocks, its parameters."""
+
+from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 from hftransfer.core.errors import ModelError
 
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedModel
 
-def head_names(model: Any) -> list[str]:
-    """The children outside the base model that hold weights of their own: what a new task trains anew.
 
-    Output layers that share the base's embeddings are none of them.
+def head_names(model: PreTrainedModel) -> list[str]:
+    """The children outside the base model that have weights: a new task trains them from random weights.
+
+    Output layers that share the base model's embeddings are not among them.
     """
     base = encoder(model)
     shared = {id(parameter) for parameter in base.parameters()}
@@ -20,21 +26,43 @@ def head_names(model: Any) -> list[str]:
     ]
 
 
-def encoder(model: Any) -> Any:
-    """What the head stands on; where a classifier does not know its own (CLIP, Whisper), its largest part."""
-    base = model.base_model
+def encoder(model: PreTrainedModel) -> nn.Module:
+    """The base model under the head; where a classifier names none (CLIP, Whisper), its child with the most modules."""
+    base: nn.Module = model.base_model
     if base is not model or "Classification" not in type(model).__name__:
         return base
     return max(model.children(), key=lambda child: sum(1 for _ in child.modules()))
 
 
-def block_linears(model: Any) -> list[str]:
-    """Full names of the Linear layers in the base model's repeated blocks (the members of its ModuleLists).
+def logits_layer(model: PreTrainedModel) -> nn.Linear:
+    """The last Linear layer of the head with as many outputs as there are labels.
 
-    GPT-2's `Conv1D` is one, its weights the other way round.
+    Raises:
+        ModelError: there is none.
     """
     import torch
-    from transformers.pytorch_utils import Conv1D
+
+    heads = [model.get_submodule(name) for name in head_names(model)]
+    linears = [module for head in heads for module in head.modules() if isinstance(module, torch.nn.Linear)]
+    fitting = [module for module in linears if module.out_features == model.config.num_labels]
+    if not fitting:
+        raise ModelError(f"{type(model).__name__} has no layer in its head that makes the logits of its labels")
+    return fitting[-1]
+
+
+def parameters(model: PreTrainedModel) -> tuple[int, int]:
+    """The number of all parameters, and of the trainable ones."""
+    counted = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+    return sum(size for size, _ in counted), sum(size for size, trainable in counted if trainable)
+
+
+def block_linears(model: PreTrainedModel) -> list[str]:
+    """Full names of the Linear layers in the base model's repeated blocks (the members of its ModuleLists).
+
+    GPT-2's `Conv1D` is one of them, its weights transposed.
+    """
+    import torch
+    from transformers import Conv1D
 
     lists = [name for name, module in model.named_modules() if isinstance(module, torch.nn.ModuleList)]
     heads = tuple(f"{name}." for name in head_names(model))
@@ -47,44 +75,16 @@ def block_linears(model: Any) -> list[str]:
     ]
 
 
-def hold_statistics(model: Any) -> None:
-    """Keep the BatchNorms of what is frozen as they are: their running means are no parameters, and would follow."""
-    import torch
-
-    for module in model.modules():
-        norm = isinstance(module, torch.nn.modules.batchnorm._BatchNorm)
-        if norm and not any(parameter.requires_grad for parameter in module.parameters()):
-            module.eval()
-            module.train = partial(_stay, module)
-
-
-def _stay(module: Any, _mode: bool = True) -> Any:
-    """In the place of a module's `train`."""
-    return module
-
-
-def free_statistics(model: Any) -> None:
-    """Undo `hold_statistics`."""
-    for module in model.modules():
-        module.__dict__.pop("train", None)
-
-
-def parameters(model: Any) -> tuple[int, int]:
-    """Number of all parameters, and of those that train."""
-    counted = [(p.numel(), p.requires_grad) for p in model.parameters()]
-    return sum(n for n, _ in counted), sum(n for n, trains in counted if trains)
-
-
-def blocks(model: Any) -> list[str]:
+def blocks(model: PreTrainedModel) -> list[str]:
     """Full names of the repeated blocks in the order in which they are registered, from the input to the head.
 
-    They are the members of the outermost ModuleLists of the base model that hold weights.
+    They are the members of the outermost ModuleLists of the base model that have weights.
     """
-    return [f"{name}.{number}" for name, length in _lists(model).items() for number in range(length)]
+    return [f"{name}.{number}" for name, length in _block_lists(model).items() for number in range(length)]
 
 
-def _lists(model: Any) -> dict[str, int]:
-    """Full name -> length of the lists of blocks."""
+def _block_lists(model: PreTrainedModel) -> dict[str, int]:
+    """Full name of each list of blocks -> its length."""
     import torch
 
     lists: list[str] = []
@@ -96,63 +96,73 @@ def _lists(model: Any) -> dict[str, int]:
     return {name: len(model.get_submodule(name)) for name in lists if not f"{name}.".startswith(heads)}
 
 
-def _places(model: Any) -> dict[str, int]:
-    """Block -> its place from the input, from 1 on.
+def depths(model: PreTrainedModel) -> dict[str, int]:
+    """Parameter -> the number of its block, counted from 1 at the input; 0 for embeddings.
 
-    Lists of one length beside each other are parts of the same blocks (SegFormer's embeddings, blocks and norms).
-    """
-    beside: dict[tuple[str, int], list[str]] = {}
-    for name, length in _lists(model).items():
-        beside.setdefault((name.rpartition(".")[0], length), []).append(name)
-    found: dict[str, int] = {}
-    passed = 0
-    for (_, length), names in beside.items():
-        found |= {f"{name}.{number}": passed + number + 1 for name in names for number in range(length)}
-        passed += length
-    return found
-
-
-def depths(model: Any) -> dict[str, int]:
-    """Parameter -> how many blocks stand at or before it: 0 for embeddings, the most for the last block.
-
-    What follows the last block (a final norm, a pooler) and the head are one deeper than the last block; embeddings
-    that are registered there (DeBERTa's relative positions) are read by all blocks, and count as the others.
+    Parameters between two blocks count as the block before them. What follows the last block (a final norm, a pooler)
+    and the head are one deeper than the last block. Embeddings that are registered there (DeBERTa's relative positions)
+    are read by all blocks, and count as embeddings.
 
     Raises:
         ModelError: the model has no repeated blocks.
     """
     import torch
 
-    places = {f"{block}.": depth for block, depth in _places(model).items()}
-    if not places:
-        raise ModelError(f"{type(model).__name__} has no repeated blocks by which its depth could be told")
-    last = max(places.values())
+    block_depths = {f"{block}.": depth for block, depth in _block_depths(model).items()}
+    if not block_depths:
+        raise ModelError(f"{type(model).__name__} has no repeated blocks, so its parameters have no depth")
+    last = max(block_depths.values())
     tables = tuple(f"{name}." for name, module in model.named_modules() if isinstance(module, torch.nn.Embedding))
     heads = tuple(f"{name}." for name in head_names(model))
     found: dict[str, int] = {}
     passed = 0
     for name, _ in model.named_parameters():
-        own = next((depth for place, depth in places.items() if name.startswith(place)), None)
-        passed = max(passed, own or 0)
-        behind = own is None and passed == last
-        if own is None and name.startswith(tables) and not name.startswith(heads):
+        depth = next((depth for block, depth in block_depths.items() if name.startswith(block)), None)
+        passed = max(passed, depth or 0)
+        if name.startswith(heads):
+            found[name] = last + 1
+        elif depth is not None:
+            found[name] = depth
+        elif name.startswith(tables):
             found[name] = 0
         else:
-            found[name] = last + 1 if behind or name.startswith(heads) else own or passed
+            found[name] = last + 1 if passed == last else passed
     return found
 
 
-def logits_layer(model: Any) -> Any:
-    """The Linear layer of the head that makes the logits of a classification.
+def _block_depths(model: PreTrainedModel) -> dict[str, int]:
+    """Block -> its number, counted from 1 at the input.
 
-    Raises:
-        ModelError: there is none.
+    Lists of one length under the same parent are parts of the same blocks (SegFormer's embeddings, blocks and norms).
     """
+    parallel: dict[tuple[str, int], list[str]] = {}
+    for name, length in _block_lists(model).items():
+        parallel.setdefault((name.rpartition(".")[0], length), []).append(name)
+    found: dict[str, int] = {}
+    passed = 0
+    for (_, length), names in parallel.items():
+        found |= {f"{name}.{number}": passed + number + 1 for name in names for number in range(length)}
+        passed += length
+    return found
+
+
+def freeze_norm_statistics(model: PreTrainedModel) -> None:
+    """Keep the BatchNorms of frozen parts in evaluation mode: their running means are no parameters, and would move."""
     import torch
 
-    heads = [model.get_submodule(name) for name in head_names(model)]
-    linears = [module for head in heads for module in head.modules() if isinstance(module, torch.nn.Linear)]
-    fits = [module for module in linears if module.out_features == model.config.num_labels]
-    if not fits:
-        raise ModelError(f"{type(model).__name__} has no layer in its head that makes the logits of its labels")
-    return fits[-1]
+    norms = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.BatchNorm3d, torch.nn.SyncBatchNorm)
+    for module in model.modules():
+        if isinstance(module, norms) and not any(parameter.requires_grad for parameter in module.parameters()):
+            module.eval()
+            module.train = partial(_ignore_train, module)
+
+
+def _ignore_train(module: nn.Module, _mode: bool = True) -> nn.Module:
+    """Replaces the `train` method of a module."""
+    return module
+
+
+def unfreeze_norm_statistics(model: PreTrainedModel) -> None:
+    """Undo `freeze_norm_statistics`."""
+    for module in model.modules():
+        module.__dict__.pop("train", None)

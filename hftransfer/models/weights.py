@@ -1,17 +1,31 @@
-"""The weights of a model: read from a checkpoint, drawn anew where it has none, positions resized."""
+"""The weights of a model: read from a checkpoint, newly initialized where it has none, position embeddings resized."""
+
+from __future__ import annotations
 
 import copy
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from hftransfer.core.errors import ModelError
 from hftransfer.models.checkpoint import Checkpoint, ResolvedCheckpoint, read_pretrained
+from hftransfer.models.compat import average_loss_by_batch, build_model, initialize_weights, mismatched_names
 from hftransfer.models.layers import head_names
 from hftransfer.tasks import Task
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
 
-def load_model(task: Task, origin: ResolvedCheckpoint) -> Any:
-    """The task's model with the checkpoint's weights; unless the labels are equal, what tells them is drawn anew.
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+    from hftransfer.tasks import Processor
+
+
+def load_model(task: Task, origin: ResolvedCheckpoint) -> PreTrainedModel:
+    """The task's model with the checkpoint's weights; its head is newly initialized unless it fits the labels.
+
+    Two attributes are added to the model: `new_weights`, the names of the parameters outside the head that the
+    checkpoint lacks, and `extra_state`, weights of the checkpoint for which this model has no place.
 
     Raises:
         ModelError: the weights are not safetensors, or none of them fits the config.
@@ -19,14 +33,14 @@ def load_model(task: Task, origin: ResolvedCheckpoint) -> Any:
     import torch
     import transformers
 
-    # A copy, since a strategy that makes the model smaller says so in its config.
+    # A copy: a strategy that makes the model smaller changes its config.
     config = copy.deepcopy(origin.config)
     auto = getattr(transformers, task.model_class(config))
     if origin.weights is None:
-        model = _spread(auto.from_config(config))
+        model = _initialize_zero_embeddings(auto.from_config(config))
     else:
-        # Half precision, in which some checkpoints are saved, would swallow the small steps of a training.
-        model, loaded = read_pretrained(
+        # Half precision, in which some checkpoints are saved, would round away the small steps of a training.
+        model, loading_info = read_pretrained(
             auto,
             origin.weights,
             config=config,
@@ -35,106 +49,121 @@ def load_model(task: Task, origin: ResolvedCheckpoint) -> Any:
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
-        # Transformers 5 adds the two shapes to a mismatched name.
-        mismatched = {key if isinstance(key, str) else key[0] for key in loaded["mismatched_keys"]}
-        new = {*loaded["missing_keys"], *mismatched}
-        if {name for name, _ in model.named_parameters()} <= new:
+        mismatched = mismatched_names(loading_info)
+        missing = {*loading_info["missing_keys"], *mismatched}
+        if {name for name, _ in model.named_parameters()} <= missing:
             raise ModelError(
                 f"no weight of '{origin.weights.path}' has the name and shape of one of a {origin.config.model_type}"
             )
-        _draw_anew(model, new, origin)
+        _initialize_missing(model, missing)
+        if not origin.reuses_head:
+            _initialize_label_heads(model)
         _resize_positions(model, mismatched, origin.weights)
-        model.beside = _beside(model, origin.weights) if loaded["unexpected_keys"] else {}
-    # Trainer of transformers 5 takes a model that accepts loss arguments to divide its loss by itself; many do not.
-    model.accepts_loss_kwargs = False
+        model.extra_state = _extra_state(model, origin.weights) if loading_info["unexpected_keys"] else {}
+    average_loss_by_batch(model)
     return model
 
 
-def _beside(model: Any, weights: Checkpoint) -> dict[str, Any]:
-    """What the checkpoint's base has and this model's has not (BERT's pooler, of no use to guess words).
+def load_saved(task: Task, checkpoint: Checkpoint) -> PreTrainedModel:
+    """A model as `save_model` wrote it, with the labels in its config.
 
-    It is saved with the model, so that a later run from there finds it.
+    Raises:
+        ModelError: the checkpoint cannot be read.
     """
-    from transformers import AutoModel
+    import torch
+    import transformers
 
-    prefix, own = model.base_model_prefix, model.base_model.state_dict()
-    if model.base_model is model:
-        return {}
-    whole = read_pretrained(AutoModel, weights, use_safetensors=True).state_dict()
-    return {f"{prefix}.{name}": it for name, it in whole.items() if name not in own}
-
-
-def new_model(model: Any) -> Any:
-    """Another model of the class and config, with random weights that torch's seed draws."""
-    made = _spread(type(model)._from_config(model.config))
-    made.accepts_loss_kwargs = False
-    return made
+    config = read_pretrained(transformers.AutoConfig, checkpoint)
+    auto = getattr(transformers, task.model_class(config))
+    model = read_pretrained(auto, checkpoint, dtype=torch.float32, use_safetensors=True)
+    average_loss_by_batch(model)
+    return model
 
 
-def _spread(model: Any) -> Any:
-    """Draw the tokens and positions that a new model begins as zeros (YOLOS).
+def save_model(model: PreTrainedModel, processor: Processor, folder: Path) -> None:
+    """Write a model and its processor as `load_saved` and Transformers read them, with `extra_state` of the model."""
+    model.save_pretrained(folder, state_dict=getattr(model, "extra_state", {}) | model.state_dict())
+    processor.save_pretrained(folder)
+
+
+def new_model(model: PreTrainedModel) -> PreTrainedModel:
+    """Another model of the same class and config, with random weights by torch's seed."""
+    new = _initialize_zero_embeddings(build_model(type(model), model.config))
+    average_loss_by_batch(new)
+    return new
+
+
+def _initialize_zero_embeddings(model: PreTrainedModel) -> PreTrainedModel:
+    """Initialize the tokens and positions that a new model has as zeros (YOLOS), from a truncated normal.
 
     A LayerNorm of zeros has gradients so large that clipping leaves nothing for the other weights.
     """
     import torch
 
     with torch.no_grad():
-        for weights in model.parameters():
-            if weights.ndim > 2 and weights.shape[-2] > 1 and not weights.any():
-                torch.nn.init.trunc_normal_(weights, std=model.config.initializer_range)
+        for parameter in model.parameters():
+            if parameter.ndim > 2 and parameter.shape[-2] > 1 and not parameter.any():
+                torch.nn.init.trunc_normal_(parameter, std=model.config.initializer_range)
     return model
 
 
-def save_model(model: Any, processor: Any, folder: Path) -> None:
-    """A model and its processor as `reload` and Transformers read them, with what the checkpoint had beside it."""
-    model.save_pretrained(folder, state_dict=getattr(model, "beside", {}) | model.state_dict())
-    processor.save_pretrained(folder)
+def _initialize_missing(model: PreTrainedModel, missing: set[str]) -> None:
+    """Initialize what the checkpoint lacks outside the head.
 
-
-def load_saved(task: Task, checkpoint: Checkpoint) -> Any:
-    """A model as it was saved, with the labels that it was saved with."""
-    import torch
-    import transformers
-
-    config = read_pretrained(transformers.AutoConfig, checkpoint)
-    model = read_pretrained(
-        getattr(transformers, task.model_class(config)), checkpoint, dtype=torch.float32, use_safetensors=True
-    )
-    model.accepts_loss_kwargs = False
-    return model
-
-
-def _draw_anew(model: Any, new: set[str], origin: ResolvedCheckpoint) -> None:
-    """Draw the weights that the checkpoint lacks, and the head unless it is for the very same labels.
-
-    Transformers leaves parameters that stand in no layer (position embeddings) as the memory was.
+    Transformers leaves parameters that belong to no layer (position embeddings) as the memory was.
     """
     import torch
 
     heads = head_names(model)
-    model.new_weights = sorted(
-        name for name, _ in model.named_parameters() if name in new and name.partition(".")[0] not in heads
-    )
-    if bare := {name for name in new if name.partition(".")[0] not in heads}:
-        drawn = new_model(model).state_dict()
-        with torch.no_grad():
-            for name, weights in model.state_dict().items():
-                if name in bare:
-                    weights.copy_(drawn[name])
-            for name in bare:
-                known = f"{name.rpartition('.')[0]}.cls_token"
-                if name.endswith("_tokens") and known in drawn and known not in bare:
-                    # New tokens (YOLOS) begin as the class token, a little apart: it knows how to read an image.
-                    model.get_parameter(name).add_(model.get_parameter(known))
-    for head in () if origin.keeps_head else _label_heads(model):
-        getattr(model, head).apply(model._init_weights)
+    outside = {name for name in missing if name.partition(".")[0] not in heads}
+    model.new_weights = sorted(name for name, _ in model.named_parameters() if name in outside)
+    if not outside:
+        return
+    random_weights = new_model(model).state_dict()
+    with torch.no_grad():
+        for name, weights in model.state_dict().items():
+            if name in outside:
+                weights.copy_(random_weights[name])
+        for name in outside:
+            class_token = f"{name.rpartition('.')[0]}.cls_token"
+            if name.endswith("_tokens") and class_token in random_weights and class_token not in outside:
+                # New tokens (YOLOS) start near the class token, which already gathers what is in an image.
+                model.get_parameter(name).add_(model.get_parameter(class_token))
 
 
-def _resize_positions(model: Any, mismatched: set[str], weights: Checkpoint) -> None:
-    """Positions of image patches, where the checkpoint has another grid of them: the same places, interpolated.
+def _initialize_label_heads(model: PreTrainedModel) -> None:
+    """Initialize the heads whose shape depends on the number of labels; that of DETR's boxes, for one, does not."""
+    import torch
+
+    wider = copy.deepcopy(model.config)
+    wider.num_labels += 1
+    with torch.device("meta"):
+        shapes = {name: parameter.shape for name, parameter in build_model(type(model), wider).named_parameters()}
+    changed = [name for name, parameter in model.named_parameters() if parameter.shape != shapes[name]]
+    for head in head_names(model):
+        if any(name.startswith(f"{head}.") for name in changed):
+            initialize_weights(model, getattr(model, head))
+
+
+def _extra_state(model: PreTrainedModel, weights: Checkpoint) -> dict[str, Tensor]:
+    """Weights of the checkpoint's base model that this one has no place for (BERT's pooler in a masked language model).
+
+    They are saved with the model, so that a later run which starts from it finds them.
+    """
+    from transformers import AutoModel
+
+    if model.base_model is model:
+        return {}
+    prefix, names = model.base_model_prefix, model.base_model.state_dict()
+    base = read_pretrained(AutoModel, weights, use_safetensors=True)
+    return {f"{prefix}.{name}": tensor for name, tensor in base.state_dict().items() if name not in names}
+
+
+def _resize_positions(model: PreTrainedModel, mismatched: Iterable[str], weights: Checkpoint) -> None:
+    """Interpolate the position embeddings of image patches where the checkpoint has another grid of them.
 
     As in ViT (Dosovitskiy et al. 2020, https://arxiv.org/abs/2010.11929, section 3.2). The first position is that of
-    the class token, the grid follows; tokens behind it keep what was drawn.
+    the class token, the grid follows; tokens after the grid stay newly initialized.
     """
     import torch
     from safetensors import safe_open
@@ -149,25 +178,22 @@ def _resize_positions(model: Any, mismatched: set[str], weights: Checkpoint) -> 
     except OSError:
         # Weights in several files.
         return
-    rows, columns = (side // patch for side in ((size, size) if isinstance(size, int) else size))
+    height, width = (side // patch for side in ((size, size) if isinstance(size, int) else size))
     with safe_open(file, framework="pt") as tensors, torch.no_grad():
         for name in names:
-            old, new = tensors.get_tensor(name), model.get_parameter(name)
-            side = round((old.shape[1] - 1) ** 0.5)
-            if side * side + 1 != old.shape[1] or new.shape[1] <= rows * columns or new.shape[2] != old.shape[2]:
-                continue
-            grid = old[:, 1:].transpose(1, 2).reshape(1, -1, side, side)
-            resized = torch.nn.functional.interpolate(grid, (rows, columns), mode="bicubic", align_corners=False)
-            new[:, :1], new[:, 1 : rows * columns + 1] = old[:, :1], resized.flatten(2).transpose(1, 2)
+            _interpolate(tensors.get_tensor(name), model.get_parameter(name), height, width)
 
 
-def _label_heads(model: Any) -> list[str]:
-    """The heads whose shape follows from the number of labels; that of DETR's boxes, for one, does not."""
+def _interpolate(old: Tensor, new: Tensor, height: int, width: int) -> None:
+    """Write positions, shape (1, 1 + patches, channels), into those of a grid of `height` x `width` patches, in place.
+
+    Nothing is done where the old grid is no square, or the new positions are fewer than the grid has.
+    """
     import torch
 
-    wider = copy.deepcopy(model.config)
-    wider.num_labels += 1
-    with torch.device("meta"):
-        shapes = {name: it.shape for name, it in type(model)._from_config(wider).named_parameters()}
-    changed = [name for name, it in model.named_parameters() if it.shape != shapes[name]]
-    return [head for head in head_names(model) if any(name.startswith(f"{head}.") for name in changed)]
+    side = round((old.shape[1] - 1) ** 0.5)
+    if side * side + 1 != old.shape[1] or new.shape[1] <= height * width or new.shape[2] != old.shape[2]:
+        return
+    grid = old[:, 1:].transpose(1, 2).reshape(1, -1, side, side)
+    resized = torch.nn.functional.interpolate(grid, (height, width), mode="bicubic", align_corners=False)
+    new[:, :1], new[:, 1 : height * width + 1] = old[:, :1], resized.flatten(2).transpose(1, 2)

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from hftransfer.models.layers import depths, free_statistics, hold_statistics
+from hftransfer.models.layers import depths, freeze_norm_statistics, unfreeze_norm_statistics
 from hftransfer.strategies import Strategy
 
 
@@ -21,9 +21,9 @@ class LastLayers(Strategy):
         first = max(depth.values()) - self.layers
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(depth[name] >= first)
-        hold_statistics(model)
+        freeze_norm_statistics(model)
         return model
 
     def merge(self, model: Any) -> Any:
-        free_statistics(model)
+        unfreeze_norm_statistics(model)
         return model

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from pydantic import Field, model_validator
 
 from hftransfer.models.layers import block_linears
-from hftransfer.models.pruning import drop_heads, drop_layers, narrow
+from hftransfer.models.pruning import drop_attention_heads, drop_layers, narrow
 from hftransfer.strategies import Strategy
 
 
@@ -45,7 +45,7 @@ class Prune(Strategy):
         if self.width:
             narrow(model, self.width)
         if self.heads:
-            drop_heads(model, self.heads)
+            drop_attention_heads(model, self.heads)
         return model
 
     def callbacks(self, model: Any) -> list[Any]:

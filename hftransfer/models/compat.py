@@ -1,0 +1,56 @@
+"""Parts of Transformers that have no public name, or that 4.57 and 5 do differently: models and their weights.
+
+Each function says which versions it was read in, and why there is no public way.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import nn
+    from transformers import PretrainedConfig, PreTrainedModel
+
+
+def build_model(model_class: type[PreTrainedModel], config: PretrainedConfig) -> PreTrainedModel:
+    """A model with random weights.
+
+    Transformers 4.57 and 5: `from_config` is public for Auto classes alone, which may choose another class for the same
+    config; the constructor passes over the config's dtype and DeepSpeed's partitioned initialization.
+    """
+    return model_class._from_config(config)
+
+
+def initialize_weights(model: PreTrainedModel, module: nn.Module) -> None:
+    """Initialize the weights of a part of a model, as the model's class does it, whatever they hold.
+
+    Transformers 4.57 and 5: the public `init_weights` is for whole models. In 5, functions that initialize leave
+    parameters alone that are marked as read from a checkpoint, so the mark has to go.
+    """
+    for parameter in module.parameters():
+        parameter.__dict__.pop("_is_hf_initialized", None)
+    module.apply(model._init_weights)
+
+
+def mismatched_names(loading_info: Mapping[str, Any]) -> set[str]:
+    """Names of the weights that have another shape in the checkpoint; Transformers 5 gives them with both shapes."""
+    return {key if isinstance(key, str) else key[0] for key in loading_info["mismatched_keys"]}
+
+
+def can_prune_heads(model: PreTrainedModel) -> bool:
+    """Whether `prune_heads` takes attention heads out of the model.
+
+    Transformers 4.57: the method is public, but fails in a base model without a private one. Transformers 5 has none.
+    """
+    return callable(getattr(model.base_model, "_prune_heads", None))
+
+
+def average_loss_by_batch(model: PreTrainedModel) -> None:
+    """Have Trainer take a model's loss as the mean over its batch.
+
+    Trainer of Transformers 4.57 and 5 leaves the division by the number of labels to any model whose `forward` takes
+    keyword arguments; with several gradient accumulation steps, a model that divides by itself would learn too fast.
+    """
+    model.accepts_loss_kwargs = False
