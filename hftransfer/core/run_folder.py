@@ -165,7 +165,7 @@ class RunFolder:
         path = self.work_folder / "costs.json"
         return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {"seconds": {}, "energy": {}}
 
-    def finish(self) -> Path:
+    def complete(self) -> Path:
         """Drop what was only work, and give the run its name."""
         dropped = self.out.with_name(self.out.name + _DROPPED)
         shutil.rmtree(dropped, ignore_errors=True)

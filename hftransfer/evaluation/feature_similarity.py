@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hftransfer.data.encode import EncodedSplits
+from hftransfer.data.encode import EncodedSplits, side_of
 from hftransfer.models.layers import blocks
 from hftransfer.tasks import Task
 
@@ -32,6 +32,7 @@ def feature_similarity(task: Task, before: Any, after: Any, encoded: EncodedSpli
 def _features(task: Task, model: Any, encoded: EncodedSplits, names: list[str], count: int) -> list[np.ndarray | None]:
     """For each block, shape (rows, size): its output for a row, the mean over places; None where sizes differ."""
     import torch
+    from accelerate.utils import send_to_device
 
     seen: dict[str, Any] = {}
     hooks = []
@@ -47,8 +48,8 @@ def _features(task: Task, model: Any, encoded: EncodedSplits, names: list[str], 
     with torch.inference_mode():
         for row in range(count):
             seen.clear()
-            batch = encoded.collate([encoded.splits["test"][row]])
-            task.predict(model, {key: it.to(model.device) if hasattr(it, "to") else it for key, it in batch.items()})
+            examples = [encoded.splits["test"][row]]
+            task.outputs(model, send_to_device(encoded.collate(examples), model.device), side_of(examples))
             for name, output in seen.items():
                 found[name].append(_pooled(output.float().cpu().numpy()))
     for hook in hooks:

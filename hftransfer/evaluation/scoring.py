@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hftransfer.core.results import Score
-from hftransfer.evaluation.metric import Metric
+from hftransfer.metrics import Metric
 from hftransfer.tasks import Outputs, Predictions, Side, Task
 
 # Rows of all resamples in memory together, 8 bytes each.
@@ -64,7 +64,7 @@ class Scorer:
         for done in range(0, self.resamples, most):
             resamples = min(most, self.resamples - done)
             if members is None:
-                yield rng.integers(0, count, (resamples, count))
+                yield list(rng.integers(0, count, (resamples, count)))
             else:
                 draws = rng.integers(0, len(members), (resamples, len(members)))
                 yield [np.concatenate([members[unit] for unit in draw]) for draw in draws]

@@ -1,7 +1,7 @@
 """The contract of a metric."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -59,11 +59,11 @@ class Metric(Plugin, ABC):
         return {self.name: scores[self.name]} | scores
 
     def values(
-        self, predictions: np.ndarray, references: np.ndarray, draws: Iterable[np.ndarray]
+        self, predictions: np.ndarray, references: np.ndarray, draws: Iterable[Sequence[np.ndarray]]
     ) -> dict[str, np.ndarray]:
         """Name -> the value on all rows, then on each resample.
 
-        `draws` are arrays of row numbers, shape (some resamples, rows). A detail that a resample lacks is NaN there.
+        `draws` gives the row numbers of some resamples at a time. A detail that a resample lacks is NaN there.
 
         Raises:
             PluginError: as `__call__`.

@@ -102,6 +102,15 @@ class Splits(Section):
         return self
 
 
+class Items(Section):
+    """A second table, whose rows the task's rows refer to by their id."""
+
+    source: _plugin("sources")  # type: ignore[valid-type]
+    """Where the table comes from; its split `train` is read."""
+    columns: dict[str, str | list[str]] = {}
+    """Role -> column of the table; `id` is what the rows refer to."""
+
+
 class Data(Section):
     """The rows of the target task."""
 
@@ -113,6 +122,8 @@ class Data(Section):
     says where a row comes from: scores are told for each group too."""
     names: list[str] = []
     """What the numbers of the classes or tags stand for, from 0 on, where the source does not tell."""
+    items: Items | None = None
+    """A second table, for tasks that have one (items of a catalogue): `{source: ..., columns: {id: ..., ...}}`."""
     splits: Splits = Splits()
     """Train, validation and test."""
     max_rows: int | None = Field(default=None, ge=1)

@@ -1,209 +1,137 @@
-"""From the outputs of all variants to what a run leaves: result.json, predictions, card and report."""
+"""From the outputs of all variants to what a run leaves: result.json, predictions, model card and report."""
+
+from __future__ import annotations
 
 import csv
 import io
+import json
 import uuid
-from collections import Counter
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from hftransfer.core import machine
-from hftransfer.core.features import class_names
-from hftransfer.core.results import Example, RunResult, Score
+from hftransfer.core.results import Example, RunResult
 from hftransfer.core.run_folder import dump_yaml, flatten_outputs, save_arrays, write_text
-from hftransfer.data.splits import GROUP
-from hftransfer.evaluation.scoring import Scorer, calibration_error, confusion
+from hftransfer.evaluation.scoring import Answers, confusion_matrix
 from hftransfer.hub import client
-from hftransfer.metrics import lower_is_better
 from hftransfer.models.checkpoint import find_checkpoint
 from hftransfer.reporting import model_card, report
-from hftransfer.reporting.tables import interval
-from hftransfer.runner.export import Exported
-from hftransfer.runner.plan import Plan, compression_variants, is_export
-from hftransfer.runner.stages import NEW_WEIGHTS, RunContext, scorer
-from hftransfer.tasks import Outputs
+from hftransfer.runner.context import RunContext
+from hftransfer.runner.scores import score_variants, score_warnings
+from hftransfer.runner.stages import NEW_WEIGHTS, History
 
-_WORST, _GROUPS = 12, 100
+if TYPE_CHECKING:
+    from hftransfer.runner.export import Exported
+    from hftransfer.tasks import Predictions
 
-
-def score_variants(plan: Plan, outputs: dict[str, dict[str, Outputs]]) -> dict[str, Any]:
-    """The fields `scores`, `transfer_gain`, `calibration_error` and `groups` of a result."""
-    made = scorer(plan)
-    found: dict[str, dict[str, dict[str, Score]]] = {}
-    values: dict[str, dict[str, np.ndarray]] = {}
-    pairs = [(split, variant) for split, variants in outputs.items() for variant in variants]
-    for split, variant in tqdm(pairs, desc="bootstrap intervals", unit="variant"):
-        references = _references(plan, split)
-        resampled = made.evaluate(plan.task, outputs[split][variant], references)
-        count = len(references)
-        found.setdefault(split, {})[variant] = {name: made.interval(it, count) for name, it in resampled.items()}
-        if split == "test":
-            values[variant] = resampled
-    headline = plan.metrics[0]
-    sign = -1 if lower_is_better(headline) else 1
-    own = {"tuned", *compression_variants(plan.recipe)}
-    others = [name for name in values if name not in own and not is_export(plan.recipe, name)]
-    count = len(plan.rows.splits["test"])
-    gains = {name: made.interval(sign * (values["tuned"][headline] - values[name][headline]), count) for name in others}
-    apart = _calibrated(plan, {name: it for name, it in outputs["test"].items() if name != "majority"})
-    groups = _by_group(plan, replace(made, metrics=made.metrics[:1]), outputs["test"])
-    return {"scores": found, "transfer_gain": gains, "calibration_error": apart, "groups": groups}
+# Rows in the record's list of the worst errors.
+_WORST = 12
+FITTED = "task.json"
+"""The file, in the folder of the model, of what the task has fitted to the model's outputs."""
 
 
-def _calibrated(plan: Plan, outputs: dict[str, Outputs]) -> dict[str, float]:
-    """Variant -> calibration error on test, where each row has one class."""
-    if not plan.task.one_class:
-        return {}
-    references = _references(plan, "test")
-    probabilities = {name: plan.task.probabilities(it) for name, it in outputs.items()}
-    return {name: calibration_error(it, references) for name, it in probabilities.items() if it is not None}
-
-
-def _by_group(plan: Plan, made: Scorer, outputs: dict[str, Outputs]) -> dict[str, dict[str, Score]]:
-    """Group -> variant -> headline score on the test rows of the group; of the hundred largest groups."""
-    references = _references(plan, "test")
-    found: dict[str, dict[str, Score]] = {}
-    for group, own in _largest_groups(plan).items():
-        for variant, said in outputs.items():
-            own_said = {name: array[own] for name, array in said.items()}
-            values = made.evaluate(plan.task, own_said, references[own])[plan.metrics[0]]
-            # One row, or rows of one number, have no R squared.
-            if np.isfinite(values).sum() > 1 and np.isfinite(values[0]):
-                found.setdefault(group, {})[variant] = made.interval(values, int(own.sum()))
-    return found
-
-
-def _largest_groups(plan: Plan) -> dict[str, np.ndarray]:
-    """Group of the test rows -> which of them are in it; none where rows are in no group."""
-    test = plan.rows.splits["test"]
-    if GROUP not in test.column_names:
-        return {}
-    known = dict(enumerate(class_names(test.features[GROUP]) or []))
-    names = np.array([known.get(value, str(value)) for value in test[GROUP][:]])
-    return {group: names == group for group, _ in Counter(names.tolist()).most_common(_GROUPS)}
-
-
-def _unscored(plan: Plan, groups: dict[str, Any]) -> list[str]:
-    """A warning of the groups that the headline says nothing of."""
-    left = [group for group in _largest_groups(plan) if group not in groups]
-    told = f"{', '.join(left[:8])}{', ...' if left[8:] else ''}"
-    return [f"{plan.metrics[0]} has no value on the rows of {len(left)} groups of test: {told}"] if left else []
-
-
-def _references(plan: Plan, split: str) -> np.ndarray:
-    """Of a split, or of the test rows under a corruption (`test-noise`)."""
-    return plan.task.references(plan.rows.splits[split.partition("-")[0]])
-
-
-def collect(context: RunContext, recipe: dict[str, Any], histories: dict[str, Any], shipped: Exported) -> RunResult:
-    """The record of a run."""
-    plan = context.plan
-    found = score_variants(plan, context.outputs)
-    decided = plan.task.postprocess(context.outputs["test"]["tuned"])
-    references = plan.task.references(plan.rows.splits["test"])
-    model, source = recipe["model"], recipe["data"]["source"]
-    costs = {kind: {stage: round(it, 3) for stage, it in of.items()} for kind, of in context.run_folder.costs().items()}
-    revisions = {part["id"]: part["revision"] for part in (model, source) if part.get("id") and part.get("revision")}
-    if model["processor"] and (commit := find_checkpoint(model["processor"]).revision):
-        revisions[model["processor"]] = commit
+def collect(
+    context: RunContext, recipe: dict[str, Any], histories: dict[str, History], exported: Exported
+) -> RunResult:
+    """The record of a run; `recipe` has every default written out."""
+    plan, run_folder = context.plan, context.run_folder
+    scores: dict[str, Any] = score_variants(context)
+    answers, references = context.answers("test", "tuned"), context.references("test")
+    costs = run_folder.costs()
+    revisions = _revisions(recipe)
     return RunResult(
         schema=1,
-        name=context.run_folder.out.name,
-        id=context.run_folder.record("id", lambda: _identity(context.run_folder.out)),
+        name=run_folder.out.name,
+        id=run_folder.record("id", lambda: _identity(run_folder.out)),
         task=plan.task.name,
         headline=plan.metrics[0],
         recipe=recipe,
-        **found,
+        **scores,
+        fitted=context.fitted.get("tuned", {}),
         auto_model=plan.task.model_class(plan.origin.config),
         parameters=plan.parameters,
-        seconds=costs["seconds"],
-        energy=costs["energy"],
+        seconds={stage: round(value, 3) for stage, value in costs["seconds"].items()},
+        energy={stage: round(value, 3) for stage, value in costs["energy"].items()},
         peak_memory_bytes=machine.peak_memory(),
-        exports=shipped.exports,
-        search=shipped.tried,
-        pytorch=shipped.pytorch,
+        exports=exported.exports,
+        search=exported.search,
+        pytorch=exported.pytorch,
         data=plan.rows.facts,
         revisions=revisions,
         versions=machine.versions(),
         hardware=machine.hardware(),
         history=histories,
-        confusion=confusion(decided, references, plan.task.labels),
-        worst=_worst(plan, context.outputs["test"]["tuned"], decided, references),
-        runtime_snippet=plan.task.plain() if plan.recipe.export else "",
-        examples=_examples(plan),
+        confusion=confusion_matrix(answers.predictions, references, plan.task.labels),
+        worst=_worst_errors(context, answers, references),
+        runtime_snippet=plan.task.runtime_snippet() if plan.recipe.export else "",
+        examples=_examples(context),
         hub_cards=client.hub_cards(revisions),
-        warnings=plan.warnings
-        + _left_random(context)
-        + _unscored(plan, found["groups"])
-        + _warnings(plan.metrics[0], found["scores"]["test"], found["transfer_gain"]),
+        warnings=[
+            *plan.warnings,
+            *_frozen_new_weights(context),
+            *score_warnings(context, scores["scores"]["test"], scores["transfer_gain"], scores["groups"]),
+        ],
     )
+
+
+def _revisions(recipe: dict[str, Any]) -> dict[str, str]:
+    """Hub id -> commit, of checkpoint, processor and data."""
+    model, source = recipe["model"], recipe["data"]["source"]
+    revisions = {part["id"]: part["revision"] for part in (model, source) if part.get("id") and part.get("revision")}
+    if model["processor"] and (commit := find_checkpoint(model["processor"]).revision):
+        revisions[model["processor"]] = commit
+    return revisions
 
 
 def _identity(out: Path) -> str:
     """The id of the run that this one replaces, whose repository it may push to; else a new one."""
     replaced = out / "result.json"
-    known = client.owner(replaced.read_text(encoding="utf-8")) if replaced.is_file() else None
-    return known or uuid.uuid4().hex
+    previous = client.owner(replaced.read_text(encoding="utf-8")) if replaced.is_file() else None
+    return previous or uuid.uuid4().hex
 
 
-def _worst(plan: Plan, outputs: Outputs, decided: np.ndarray, references: np.ndarray) -> list[Example]:
-    """The test rows that the tuned model gets wrong with the greatest loss."""
-    losses = plan.task.losses(outputs, references)
-    wrong = ~plan.task.same(decided, references, references)
-    rows = [row for row in np.argsort(-losses, kind="stable").tolist() if wrong[row]][:_WORST]
-    test = plan.rows.splits["test"]
+def _worst_errors(context: RunContext, answers: Answers, references: Predictions) -> list[Example]:
+    """The test rows that the tuned model gets wrong, the largest errors first, of equal ones the most confident."""
+    task, test = context.task_of("tuned"), context.plan.rows.splits["test"]
+    errors = np.array([task.error(*pair) for pair in zip(answers.predictions, references, strict=True)])
+    confidence = np.zeros(len(errors))
+    if answers.probabilities is not None:
+        confidence = answers.probabilities.max(axis=1)
+    order = np.lexsort((-confidence, -errors)).tolist()
     return [
         Example(
             row=row,
-            reference=plan.task.describe(references[row]),
-            prediction=plan.task.describe(decided[row]),
-            error=float(losses[row]),
-            rendered=plan.task.show(test[row], decided[row], references[row]),
+            reference=task.describe(references[row]),
+            prediction=task.describe(answers.predictions[row]),
+            error=float(errors[row]),
+            rendered=task.render(test[row], answers.predictions[row], references[row]),
         )
-        for row in rows
+        for row in [row for row in order if errors[row] > 0][:_WORST]
     ]
 
 
-def _examples(plan: Plan) -> list[str]:
+def _examples(context: RunContext) -> list[str]:
     """The first test inputs that are short texts."""
-    references = plan.task.references(plan.rows.splits["test"])
-    shown = (
-        plan.task.show(row, references[i], references[i])
-        for i, row in enumerate(plan.rows.splits["test"].select(range(min(3, len(references)))))
-    )
-    return [told["text"][:200] for told in shown if "text" in told]
+    references, test = context.references("test"), context.plan.rows.splits["test"]
+    rendered = [
+        context.plan.task.render(row, references[i], references[i])
+        for i, row in enumerate(test.select(range(min(3, len(references)))))
+    ]
+    return [shown["text"][:200] for shown in rendered if "text" in shown]
 
 
-def _left_random(context: RunContext) -> list[str]:
+def _frozen_new_weights(context: RunContext) -> list[str]:
     """A warning where the checkpoint lacks weights, and something of the model is frozen."""
-    drawn, counts = context.run_folder.record(NEW_WEIGHTS, list), context.plan.parameters
-    if not drawn or counts["trainable"] >= counts["all"]:
+    new, counts = context.run_folder.record(NEW_WEIGHTS, list), context.plan.parameters
+    if not new or counts["trainable"] >= counts["all"]:
         return []
     strategy = context.plan.recipe.strategy.name
     return [
-        f"the checkpoint has no weights for {', '.join(drawn[:4])}{' and others' if drawn[4:] else ''}: they began at "
-        f"random, and where strategy {strategy} freezes them they are so still (an adapter trains what "
-        "strategy.config.modules_to_save names)"
-    ]
-
-
-# What a transfer has to beat; other strategies are other ways of transferring.
-_PLAIN = {"majority", "scratch", "pretrained", "linear_probe"}
-
-
-def _warnings(headline: str, test: dict[str, dict[str, Score]], gains: dict[str, Score]) -> list[str]:
-    """A loud line for each variant that does better than the tuned model."""
-    plain = "the transfer does not pay: try another learning rate, more epochs, another strategy or checkpoint"
-    return [
-        f"tuned is worse than {variant} on test: {headline} {test['tuned'][headline].value:.4f} against "
-        f"{test[variant][headline].value:.4f} (paired difference {interval(gain)}); "
-        f"{plain if variant in _PLAIN else f'strategy {variant} suits these rows better'}"
-        for variant, gain in gains.items()
-        if gain.value < 0
+        f"the checkpoint has no weights for {', '.join(new[:4])}{' and others' if new[4:] else ''}: they were "
+        f"initialized at random, and where strategy {strategy} freezes them they still are random (an adapter trains "
+        "what strategy.config.modules_to_save names)"
     ]
 
 
@@ -217,22 +145,24 @@ def write_results(result: RunResult, context: RunContext) -> None:
     (folder / "predictions").mkdir(exist_ok=True)
     for split, outputs in context.outputs.items():
         save_arrays(folder / "predictions" / f"{split}.npz", flatten_outputs(outputs))
-        write_text(folder / "predictions" / f"{split}.csv", _table(context.plan, split, outputs))
+        write_text(folder / "predictions" / f"{split}.csv", _prediction_table(context, split))
     write_text(folder / "recipe.yaml", dump_yaml(result.recipe))
+    if result.fitted:
+        write_text(folder / "model" / FITTED, json.dumps(result.fitted, indent=1) + "\n")
     write_text(folder / "model" / "README.md", model_card.card(result))
     write_text(folder / "report.html", report.html([result]))
     result.save(folder / "result.json")
-    run_folder.finish()
+    run_folder.complete()
     run_folder.state.wait_for_everyone()
 
 
-def _table(plan: Plan, split: str, outputs: dict[str, Outputs]) -> str:
+def _prediction_table(context: RunContext, split: str) -> str:
     """CSV: row, reference, and the prediction of each variant, in words."""
-    references = _references(plan, split)
-    columns = [references, *(plan.task.postprocess(array) for array in outputs.values())]
+    references, variants = context.references(split), list(context.outputs[split])
+    columns = [references, *(context.answers(split, variant).predictions for variant in variants)]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["row", "reference", *outputs])
+    writer.writerow(["row", "reference", *variants])
     for row in range(len(references)):
-        writer.writerow([row, *(plan.task.describe(column[row]) for column in columns)])
+        writer.writerow([row, *(context.plan.task.describe(column[row]) for column in columns)])
     return text.getvalue()

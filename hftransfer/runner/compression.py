@@ -1,38 +1,42 @@
 """The models between the steps of `compress`: what each step costs, and what it gains."""
 
-from collections.abc import Callable
+from __future__ import annotations
+
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from hftransfer.core.results import RuntimeFacts
 from hftransfer.models.checkpoint import Checkpoint
 from hftransfer.models.weights import load_saved
-from hftransfer.runner.plan import compression_variants
-from hftransfer.runner.stages import RunContext, measure, weights_size
+from hftransfer.runner.context import RunContext
+from hftransfer.runner.specs import compression_variants
+from hftransfer.runner.stages import measure, weights_size
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 def score_steps(context: RunContext) -> dict[str, RuntimeFacts]:
-    """Outputs, size and speed of the tuned model and of those behind it, but for the last, which ships."""
+    """Outputs, size and speed of the tuned model and of each step's model but for the last, which ships."""
     start = len(context.plan.recipe.strategy.steps())
-    found = {}
+    facts = {}
     for number, variant in enumerate(compression_variants(context.plan.recipe)):
         folder = context.run_folder.work_folder / f"tuned-{start + number}" / "model"
-        model = cache(partial(_model, context, folder))
+        load = cache(partial(_load, context, folder))
         with context.run_folder.timed(f"score {variant}"):
-            outputs = context.run_folder.arrays(f"{variant}/outputs", partial(_outputs, context, variant, model))
-            found[variant] = measure(context, variant, model, weights_size(folder))
-        context.add_outputs(variant, outputs)
-    return found
+            flat = context.run_folder.arrays(
+                f"{variant}/outputs",
+                lambda load=load, variant=variant: context.predict(  # type: ignore[misc]
+                    load(), context.encoded, variant, context.scored_splits
+                ),
+            )
+            facts[variant] = measure(context, variant, load, weights_size(folder))
+        context.add_outputs(variant, flat)
+    return facts
 
 
-def _model(context: RunContext, folder: Path) -> Any:
+def _load(context: RunContext, folder: Path) -> PreTrainedModel:
     model = load_saved(context.plan.task, Checkpoint(str(folder)))
-    context.plan.task.finish(model)
+    context.plan.task.finalize(model)
     return model.to(context.run_folder.state.device)
-
-
-def _outputs(context: RunContext, variant: str, model: Callable[[], Any]) -> dict[str, np.ndarray]:
-    return context.predict(model(), context.encoded, variant, context.scored)

@@ -1,44 +1,50 @@
-"""The search for the smallest and fastest artefact that keeps the promise, on the validation rows.
+"""The search for the smallest and fastest variant within `export.max_drop`, on the validation rows.
 
-What was tried lies in `work/tried` of the run until it is finished: an interrupted search goes on behind it.
+What was tried lies in `work/tried` of the run until it is finished: an interrupted search continues after it.
 """
+
+from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from hftransfer.core.errors import ExportError
 from hftransfer.core.results import Score, SearchTrial
 from hftransfer.core.run_folder import atomic_directory, nest_outputs
 from hftransfer.evaluation.latency import paired_latency
+from hftransfer.evaluation.scoring import Answers, answers
 from hftransfer.exporters import Exporter, ExportOptions
 from hftransfer.metrics import lower_is_better
-from hftransfer.runner.plan import Plan, gate_reference
-from hftransfer.runner.stages import RunContext, scorer
-from hftransfer.tasks import Outputs
+from hftransfer.runner.context import RunContext
+from hftransfer.runner.plan import Plan
+from hftransfer.runner.specs import gate_reference
+
+if TYPE_CHECKING:
+    from hftransfer.evaluation.inference import Model
+
+Trials = dict[str, SearchTrial]
 
 
 def gate_metric(plan: Plan) -> str:
-    """The metric of the promise."""
+    """The metric of which an exported variant may lose no more than `export.max_drop`."""
     assert plan.recipe.export is not None
     return plan.metrics[0] if plan.recipe.export.metric == "headline" else plan.recipe.export.metric
 
 
-def drop(plan: Plan, mine: Outputs, theirs: Outputs, references: np.ndarray) -> tuple[Score, float]:
-    """How much worse `theirs` are than `mine` by the metric of the promise, with a paired bootstrap's interval.
+def drop(context: RunContext, reference: Answers, candidate: Answers, split: str) -> tuple[Score, float]:
+    """How much worse the candidate is than the reference by the gate's metric, with a paired bootstrap's interval.
 
-    Beside it, what the metric is for `theirs`.
+    The second value is the candidate's own score.
     """
-    metric = gate_metric(plan)
-    made = scorer(plan, [metric])
-    before, after = (made.evaluate(plan.task, it, references)[metric] for it in (mine, theirs))
-    lost = made.interval(after - before if lower_is_better(metric) else before - after, len(references))
-    return lost, float(after[0])
+    metric, references, units = gate_metric(context.plan), context.references(split), context.units(split)
+    scorer = context.scorer([metric])
+    before, after = (scorer.resample(it, references, units)[metric] for it in (reference, candidate))
+    lost = after - before if lower_is_better(metric) else before - after
+    return scorer.interval(lost, len(references)), float(after[0])
 
 
 @dataclass(frozen=True)
@@ -59,49 +65,51 @@ class Search:
     source: Path
     options: ExportOptions
 
-    def run(self) -> tuple[str | None, dict[str, SearchTrial]]:
-        """The candidate that ships, None for the export as it is, and all that were tried.
+    def run(self) -> tuple[str | None, Trials]:
+        """The candidate that ships, None for the plain export, and all that were tried.
 
-        Of those that keep the promise on the validation rows, the one with the least product of time and size: a
-        convolutional net in integers is often no faster than in fp32, and a quarter of its size.
+        Of those within `max_drop` on the validation rows, the one with the least product of time and size: a
+        convolutional net in int8 is often no faster than in fp32, and a quarter of its size.
         """
-        tried: dict[str, SearchTrial] = {}
-        for candidate in self._candidates(tried):
-            found = self.context.run_folder.record(f"tried/{candidate.name}", partial(self._try, candidate, tried))
-            tried[candidate.name] = SearchTrial.model_validate(found)
-        fit = {name: it.p50_ms * it.bytes for name, it in tried.items() if it.reason is None}
-        best = min(fit, key=lambda name: fit[name], default="fp32")
-        for name in fit.keys() - {best}:
-            tried[name] = tried[name].model_copy(update={"reason": f"'{best}' has a smaller product of time and size"})
-        return (None if best == "fp32" else best), tried
+        trials: Trials = {}
+        for candidate in self._candidates(trials):
+            record = self.context.run_folder.record(f"tried/{candidate.name}", partial(self._try, candidate, trials))
+            trials[candidate.name] = SearchTrial.model_validate(record)
+        costs = {name: trial.p50_ms * trial.bytes for name, trial in trials.items() if trial.reason is None}
+        best = min(costs, key=lambda name: costs[name], default="fp32")
+        for name in costs.keys() - {best}:
+            reason = f"'{best}' has a smaller product of time and size"
+            trials[name] = trials[name].model_copy(update={"reason": reason})
+        return (None if best == "fp32" else best), trials
 
-    def _candidates(self, tried: dict[str, SearchTrial]) -> Iterator[Candidate]:
-        """What comes next follows from what the one before was found to be."""
+    def _candidates(self, trials: Trials) -> Iterator[Candidate]:
+        """Each follows from what was found of the previous one."""
         yield Candidate("fp32", "")
         for scheme in self.exporter.schemes(self.source):
             yield Candidate(scheme, scheme)
-            if scheme == "int8-static" and tried[scheme].reason is not None and tried[scheme].score is not None:
-                yield from self._sparing(scheme, tried)
+            if scheme == "int8-static" and trials[scheme].reason is not None and trials[scheme].score is not None:
+                yield from self._excluding(scheme, trials)
 
-    def _sparing(self, scheme: str, tried: dict[str, SearchTrial]) -> Iterator[Candidate]:
-        """The scheme without the one most sensitive group of nodes, the two, the four, until the promise is kept."""
+    def _excluding(self, scheme: str, trials: Trials) -> Iterator[Candidate]:
+        """The scheme without the most sensitive group of nodes, the two, the four, until the drop is small enough."""
         groups = self.context.run_folder.record(
             "tried/sensitive", lambda: self.exporter.sensitive(self.source, self.options)
         )
         count = 1
         while count < len(groups):
-            name = f"{scheme}-spared-{count}"
+            name = f"{scheme}-excluded-{count}"
             yield Candidate(name, scheme, tuple(itertools.chain.from_iterable(groups[:count])))
-            count = len(groups) if tried[name].reason is None else 2 * count
+            count = len(groups) if trials[name].reason is None else 2 * count
 
     def _make(self, candidate: Candidate) -> str | None:
-        """Make a candidate on the main process; why it cannot be, where the runtime says so."""
+        """Make a candidate on the main process; the reason, where the runtime refuses."""
         if not candidate.scheme or not self.context.run_folder.state.is_main_process:
             return None
 
         def make(place: Path) -> None:
-            self.exporter.make(candidate.scheme, self.source, place, self.options, frozenset(candidate.excluded_nodes))
-            # One that cannot be loaded is none.
+            excluded = frozenset(candidate.excluded_nodes)
+            self.exporter.make(candidate.scheme, self.source, place, self.options, excluded)
+            # One that cannot be loaded is no candidate.
             self.exporter.load(self.context.plan.task, place)
 
         try:
@@ -111,41 +119,48 @@ class Search:
         return None
 
     def _folder(self, candidate: Candidate) -> Path:
-        return self.context.run_folder.work_folder / "tried" / candidate.name if candidate.scheme else self.source
+        tried = self.context.run_folder.work_folder / "tried"
+        return tried / candidate.name if candidate.scheme else self.source
 
     @cached_property
-    def _plain(self) -> Any:
-        """The export as it is, beside which the others are timed."""
-        return self.exporter.load(self.context.plan.task, self.source)
+    def _plain_export(self) -> Model:
+        """The fp32 export, in turns with which the others are timed."""
+        model: Model = self.exporter.load(self.context.plan.task, self.source)
+        return model
 
-    def _time(self, model: Any, tried: dict[str, SearchTrial]) -> float:
-        """Median milliseconds of a row, in proportion to the export as it is, which is called in turns with it."""
-        plan, encoded = self.context.plan, self.context.encoded
-        if "fp32" not in tried:
-            return paired_latency(plan.task, [model], encoded, "validation")[0]
-        mine, beside = paired_latency(plan.task, [model, self._plain], encoded, "validation")
-        return tried["fp32"].p50_ms * mine / beside
+    def _time(self, model: Model, trials: Trials) -> float:
+        """Median milliseconds of a row, in proportion to the fp32 export, which is called in turns with it."""
+        task, encoded = self.context.plan.task, self.context.encoded
+        if "fp32" not in trials:
+            return paired_latency(task, [model], encoded, "validation")[0]
+        candidate, plain = paired_latency(task, [model, self._plain_export], encoded, "validation")
+        return trials["fp32"].p50_ms * candidate / plain
 
-    def _try(self, candidate: Candidate, tried: dict[str, SearchTrial]) -> dict[str, Any]:
-        """Make, score on the validation rows, time; an upstream limit is an outcome too."""
-        plan, run_folder, folder = self.context.plan, self.context.run_folder, self._folder(candidate)
-        if why := run_folder.record(f"tried/{candidate.name}-made", partial(self._make, candidate)):
-            return SearchTrial(reason=why).model_dump()
-        model = self.exporter.load(plan.task, folder)
-        made = run_folder.arrays(
+    def _try(self, candidate: Candidate, trials: Trials) -> dict[str, Any]:
+        """Make, score on the validation rows, time; a limit of the runtime is an outcome too."""
+        context, run_folder, folder = self.context, self.context.run_folder, self._folder(candidate)
+        if reason := run_folder.record(f"tried/{candidate.name}-made", partial(self._make, candidate)):
+            return SearchTrial(reason=reason).model_dump()
+        model = self.exporter.load(context.plan.task, folder)
+        flat = run_folder.arrays(
             f"tried/{candidate.name}",
-            lambda: self.context.predict(model, self.context.encoded, candidate.name, ("validation",)),
+            lambda: context.predict(model, context.encoded, candidate.name, ("validation",)),
         )
-        theirs, mine = nest_outputs(made)["validation"], self.context.outputs["validation"][gate_reference(plan.recipe)]
-        references = plan.task.references(plan.rows.splits["validation"])
-        apart, score = drop(plan, mine, theirs, references)
-        metric, lost = gate_metric(plan), apart.value
-        size = sum((folder / file).stat().st_size for file in self.exporter.files(folder))
-        p50_ms = self._time(model, tried)
-        assert plan.recipe.export is not None
-        most = plan.recipe.export.max_drop
-        why = None if lost <= most else f"it loses {lost:.4f} of {metric} on the validation rows, over {most}"
-        excluded_nodes = len(candidate.excluded_nodes)
+        outputs = nest_outputs(flat)["validation"]
+        found = answers(context.task_of("tuned"), outputs, context.side("validation"))
+        lost, score = drop(
+            context, context.answers("validation", gate_reference(context.plan.recipe)), found, "validation"
+        )
+        assert context.plan.recipe.export is not None
+        max_drop = context.plan.recipe.export.max_drop
+        reason = None
+        if lost.value > max_drop:
+            reason = f"it loses {lost.value:.4f} of {gate_metric(context.plan)} on the validation rows, over {max_drop}"
         return SearchTrial(
-            score=score, drop=lost, bytes=size, p50_ms=p50_ms, excluded_nodes=excluded_nodes, reason=why
+            score=score,
+            drop=lost.value,
+            bytes=sum((folder / file).stat().st_size for file in self.exporter.files(folder)),
+            p50_ms=self._time(model, trials),
+            excluded_nodes=len(candidate.excluded_nodes),
+            reason=reason,
         ).model_dump()

@@ -1,18 +1,24 @@
 """`predict`: a finished run, in PyTorch or exported, on what somebody gives it."""
 
-from collections.abc import Iterator
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from hftransfer.core import plugins
 from hftransfer.core.errors import RecipeError
 from hftransfer.core.results import RunResult
+from hftransfer.data.encode import encode_one, side_of, without_side
 from hftransfer.models.checkpoint import Checkpoint
 from hftransfer.models.weights import load_saved
 from hftransfer.recipe.loader import from_record
+from hftransfer.tasks import Processor, Task
 
 
-def predictions(folder: Path, result: RunResult, inputs: list[str], variant: str = "tuned") -> Iterator[dict[str, Any]]:
+def predictions(
+    folder: Path, result: RunResult, inputs: Sequence[str], variant: str = "tuned"
+) -> Iterator[dict[str, Any]]:
     """One answer for each input.
 
     Raises:
@@ -20,14 +26,14 @@ def predictions(folder: Path, result: RunResult, inputs: list[str], variant: str
         DataError: an input cannot be read.
     """
     recipe = from_record(result.recipe)
-    shipped = ["tuned", *(name for name, facts in result.exports.items() if not facts.rejected)]
-    if variant not in shipped:
-        raise RecipeError(f"the run has no variant '{variant}'; {plugins.nearest(variant, shipped)}")
+    variants = ["tuned", *(name for name, facts in result.exports.items() if not facts.rejected)]
+    if variant not in variants:
+        raise RecipeError(f"the run has no variant '{variant}'; {plugins.nearest(variant, variants)}")
     exporters = [plugins.load("exporters", recipe.export.format)()] if recipe.export and variant != "tuned" else []
     for plugin in (recipe.task, *exporters):
         plugin.check_installed()
-    task = recipe.task.know(labels=tuple(result.data.labels))
-    rows = [task.read(text) for text in inputs]
+    task: Task = recipe.task.with_labels(tuple(result.data.labels)).model_copy(update=result.fitted)
+    rows = [task.parse(text) for text in inputs]
     import torch
     import transformers
 
@@ -35,14 +41,13 @@ def predictions(folder: Path, result: RunResult, inputs: list[str], variant: str
     place = folder / ("model" if variant == "tuned" else variant)
     model = exporters[0].load(task, place) if exporters else load_saved(task, Checkpoint(str(place))).eval()
 
-    def read(name: str, **more: Any) -> Any:
-        return getattr(transformers, name).from_pretrained(place, **more)
+    def read(name: str, **options: Any) -> Processor:
+        return getattr(transformers, name).from_pretrained(place, **options)
 
-    processor = task.open_processor(read, model.config, None)
-    task = task.know(processor=processor, architecture=model.config)
-    collate = task.collator()
+    task = task.with_processor(task.open_processor(read, model.config, None), model.config)
     for row in rows:
-        encoded = task.encode({role: [cell] for role, cell in row.items()})
+        examples = encode_one(task, row)
+        side = dict(side_of(examples)) | {"row": [0] * len(examples)}
         with torch.inference_mode():
-            outputs = task.predict(model, collate([{name: cells[0] for name, cells in encoded.items()}]))
-        yield task.answer(outputs)
+            outputs = task.outputs(model, task.collate(without_side(examples)), side)
+        yield task.respond(outputs, side)

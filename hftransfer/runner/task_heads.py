@@ -1,66 +1,60 @@
-"""The further heads of a run of several tasks: each becomes a run of its own, with model, scores, card and report."""
+"""The auxiliary tasks of a run: each becomes a run of its own, with model, scores, card and report."""
+
+from __future__ import annotations
 
 import shutil
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from hftransfer.core.results import RunResult, TaskHead
 from hftransfer.core.run_folder import RunFolder, dump_yaml
 from hftransfer.data.encode import encode
-from hftransfer.models import weights
-from hftransfer.runner import collect, export, stages
-from hftransfer.runner.plan import Plan, with_defaults
+from hftransfer.models.weights import save_model
+from hftransfer.runner import stages
+from hftransfer.runner.collect import collect, write_results
+from hftransfer.runner.context import RunContext
+from hftransfer.runner.export import export_variants
+from hftransfer.runner.plan import Plan
+from hftransfer.runner.specs import with_defaults
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
-def save_heads(context: stages.RunContext, models: dict[str, Any], plans: dict[str, Plan]) -> None:
-    """Keep the trained models of the further heads."""
+def save_heads(context: RunContext, models: dict[str, PreTrainedModel]) -> None:
+    """Save the trained models of the auxiliary tasks in the work folder."""
     for name, model in models.items():
-        plans[name].task.finish(model)
-        context.run_folder.directory(
-            f"work/heads/{name}", partial(weights.save_model, model, plans[name].origin.processor)
-        )
+        plan = context.plan.auxiliary[name]
+        plan.task.finalize(model)
+        context.run_folder.directory(f"work/heads/{name}", partial(save_model, model, plan.origin.processor))
 
 
-def write_heads(context: stages.RunContext, plans: dict[str, Plan], history: stages.History) -> dict[str, RunResult]:
-    """Score each head on its own test rows and write its run into `heads/NAME`."""
-    found = {}
-    for name, plan in plans.items():
+def write_heads(context: RunContext, history: stages.History) -> dict[str, TaskHead]:
+    """Score each auxiliary task on its own test rows and write its run into `heads/NAME`."""
+    heads = {}
+    for name, plan in context.plan.auxiliary.items():
         out = context.run_folder.folder / "heads" / name
         if not (out / "result.json").is_file():
-            _publish(context, name, plan, out, history)
-        found[name] = RunResult.load(out / "result.json")
-    return found
+            _write_run(context, name, plan, out, history)
+        result = RunResult.load(out / "result.json")
+        heads[name] = TaskHead(task=result.task, headline=result.headline, scores=result.scores["test"]["tuned"])
+    return heads
 
 
-def _publish(context: stages.RunContext, name: str, plan: Plan, out: Path, history: stages.History) -> None:
-    # Of the further recipe are task, data and checkpoint; how it was trained is the first one's.
-    recipe = plan.recipe.model_copy(
-        update={
-            "strategy": context.plan.recipe.strategy,
-            "training": context.plan.recipe.training,
-            "export": None,
-            "hub": None,
-        }
-    )
+def _write_run(context: RunContext, name: str, plan: Plan, out: Path, history: stages.History) -> None:
+    # Task, data and checkpoint are those of its own recipe; how it was trained is the main recipe's.
+    shared = {"strategy": context.plan.recipe.strategy, "training": context.plan.recipe.training}
+    recipe = plan.recipe.model_copy(update=shared | {"export": None, "hub": None})
     plan = Plan(recipe, plan.rows, plan.origin, plan.metrics, plan.parameters, plan.warnings)
     run_folder = RunFolder(out, context.run_folder.state)
     with run_folder.open(dump_yaml(with_defaults(recipe)), overwrite=True):
-        kept = context.run_folder.work_folder / "heads" / name
-        run_folder.directory("model", lambda folder: shutil.copytree(kept, folder, dirs_exist_ok=True))
+        saved = context.run_folder.work_folder / "heads" / name
+        run_folder.directory("model", lambda folder: shutil.copytree(saved, folder, dirs_exist_ok=True))
         with run_folder.timed("encode"):
             encoded = encode(plan.task, plan.rows.labelled, run_folder.work_folder / "encoded")
-        own = stages.RunContext(plan, encoded, run_folder, outputs={})
-        stages.score_pretrained(own)
-        stages.score_tuned(own)
-        collect.write_results(
-            collect.collect(own, with_defaults(recipe), {"tuned": history}, export.export_variants(own)), own
-        )
-
-
-def told(results: dict[str, RunResult]) -> dict[str, TaskHead]:
-    """What the record of the whole run says of its further heads."""
-    return {
-        name: TaskHead(task=it.task, headline=it.headline, scores=it.scores["test"]["tuned"])
-        for name, it in results.items()
-    }
+        head = RunContext(plan, encoded, run_folder)
+        stages.score_pretrained(head)
+        stages.score_tuned(head)
+        result = collect(head, with_defaults(recipe), {"tuned": history}, export_variants(head))
+        write_results(result, head)

@@ -15,7 +15,7 @@ class Hub(Source):
     revision: str | None = None
     """Branch, tag or commit."""
 
-    def resolve(self) -> Self:
+    def pin_revision(self) -> Self:
         from hftransfer.hub.client import resolve
 
         return self.model_copy(update={"revision": resolve(self.id, self.revision, repo_type="dataset")})

@@ -129,7 +129,7 @@ def _overlap(one: list[float], other: list[float]) -> float:
     return shared / (sum(areas) - shared) if shared else 0.0
 
 
-def drawn(picture: Any, layers: list[tuple[list[tuple[str, float, list[float]]], str]]) -> Any:
+def draw(picture: Any, layers: list[tuple[list[tuple[str, float, list[float]]], str]]) -> Any:
     """The picture with boxes and labels, each layer in its colour, its longer side 240 pixels."""
     from PIL import ImageDraw
 

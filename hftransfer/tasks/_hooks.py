@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
 
+# Fields of a config that follow from the labels.
+_HEAD_FIELDS = ("num_labels", "id2label", "label2id", "vocab_size")
+
+
 class RowHooks(TaskState):
     """What a task may know of its rows. Each is called while the splits are made, once unless it says otherwise."""
 
@@ -110,6 +114,11 @@ class CheckpointHooks(TaskState):
         if not names:
             return {}
         return {"num_labels": len(names), "id2label": names, "label2id": {name: i for i, name in names.items()}}
+
+    def head_fits(self, config: PretrainedConfig) -> bool:
+        """Whether a checkpoint of this config has a head for the very labels of the task, which can be kept."""
+        fields = {name: value for name, value in self.config_fields().items() if name in _HEAD_FIELDS}
+        return all(getattr(config, name, None) == value for name, value in fields.items())
 
     def check(self, splits: Mapping[str, Dataset], config: PretrainedConfig) -> list[str]:
         """Warnings about rows and model together.

@@ -1,18 +1,29 @@
 """What the tasks on tokens share."""
 
-from collections.abc import Callable
-from typing import Any
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from hftransfer.core.errors import ModelError
 
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-def longest(max_length: int, tokenizer: Any) -> int:
+    from hftransfer.tasks import ModelBatch, Rows
+
+# Rows of a split that are looked at for texts that are too long.
+_SAMPLED = 1000
+
+
+def tokens_kept(max_length: int, tokenizer: PreTrainedTokenizerBase) -> int:
     """Tokens kept of a text: no more than the tokenizer says its model takes."""
     return min(max_length, int(tokenizer.model_max_length))
 
 
-def padded(tokenizer: Any) -> Any:
-    """A tokenizer without padding (GPT-2) pads with the end of a text, which the mask then hides.
+def padded(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """The tokenizer; one without a padding token (GPT-2) pads with the end of a text, which the mask then hides.
 
     Raises:
         ModelError: it has no end of a text either.
@@ -24,47 +35,56 @@ def padded(tokenizer: Any) -> Any:
     return tokenizer
 
 
-def check_positions(max_length: int, tokenizer: Any, config: Any) -> None:
+def pad_batch(tokenizer: PreTrainedTokenizerBase, encoded: list[dict[str, Any]]) -> ModelBatch:
+    """A batch of tensors, padded to its longest row."""
+    from transformers import DataCollatorWithPadding
+
+    return dict(DataCollatorWithPadding(tokenizer)(encoded))
+
+
+def check_positions(max_length: int, tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig) -> None:
     """Refuse texts longer than the model has positions for.
 
     Raises:
         ModelError: as `refuse_longer`.
     """
-    refuse_longer("max_length", max_length, longest(max_length, tokenizer), config)
+    refuse_longer("max_length", max_length, tokens_kept(max_length, tokenizer), config)
 
 
-def refuse_longer(key: str, asked: int, kept: int, config: Any) -> None:
+def refuse_longer(key: str, wanted: int, kept_tokens: int, config: PretrainedConfig) -> None:
     """Refuse a field of the task that asks for more tokens of a text than the model has positions for.
 
     Raises:
-        ModelError: so many as would be kept of it. Models whose positions are relative take any length.
+        ModelError: so many would be kept. Models whose positions are relative take any length.
     """
     positions = getattr(config, "max_position_embeddings", None)
     relative = getattr(config, "position_biased_input", True) is False
-    if isinstance(positions, int) and 0 < positions < kept and not relative:
-        raise ModelError(f"task.{key}: {asked} is more than the {positions} tokens that the checkpoint takes")
+    if isinstance(positions, int) and 0 < positions < kept_tokens and not relative:
+        raise ModelError(f"task.{key}: {wanted} is more than the {positions} tokens that the checkpoint takes")
 
 
-def cut(splits: dict[str, Any], key: str, length: int, tokens: Callable[[dict[str, list[Any]]], Any]) -> list[str]:
+def truncated(
+    splits: Mapping[str, Dataset], key: str, length: int, tokens: Callable[[Rows], list[list[int]]]
+) -> list[str]:
     """A warning where texts have more tokens than the field `key` of the task keeps, by a thousand rows of each split.
 
-    `tokens` makes all the tokens of rows, a list for each.
+    `tokens` gives all tokens of a batch of rows, a list for each.
     """
-    told = []
+    shares = []
     for split, rows in splits.items():
-        counts = [len(ids) for ids in tokens(rows.select(range(min(1000, len(rows))))[:])]
+        counts = [len(ids) for ids in tokens(rows.select(range(min(_SAMPLED, len(rows))))[:])]
         if long := sum(count > length for count in counts):
-            told.append(f"{100 * long / len(counts):.3g} % of {split}")
-    return [f"task.{key}: texts of more than {length} tokens are cut: {', '.join(told)}"] if told else []
+            shares.append(f"{100 * long / len(counts):.3g} % of {split}")
+    return [f"task.{key}: texts of more than {length} tokens are truncated: {', '.join(shares)}"] if shares else []
 
 
-def plain_inputs(max_length: int, tokenizer: Any, encode: str) -> str:
-    """For `plain`: the lines that make `inputs` with tokenizers alone; `encode` are those that make `made`."""
+def snippet_inputs(max_length: int, tokenizer: PreTrainedTokenizerBase, encode: str) -> str:
+    """For `runtime_snippet`: the lines that make `inputs` with tokenizers alone, by the lines that make `made`."""
     return (
         "from tokenizers import Tokenizer\n\n"
         'tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))\n'
         "tokenizer.no_padding()\n"
-        f"tokenizer.enable_truncation({longest(max_length, tokenizer)})\n"
+        f"tokenizer.enable_truncation({tokens_kept(max_length, tokenizer)})\n"
         f"{encode}\n"
         'cells = {"input_ids": made.ids, "attention_mask": made.attention_mask, "token_type_ids": made.type_ids}\n'
         "inputs = {it.name: np.array([cells[it.name]]) for it in session.get_inputs()}\n"

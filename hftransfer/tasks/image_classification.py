@@ -3,31 +3,48 @@
 https://huggingface.co/docs/transformers/tasks/image_classification
 """
 
-from collections.abc import Callable
-from typing import Any, ClassVar
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from hftransfer.core.errors import ModelError
-from hftransfer.core.features import Kind, open_image, rgb
-from hftransfer.tasks import Batch
-from hftransfer.tasks._classification import _Classification
-from hftransfer.tasks._pictures import is_plain, new_processor, plain_inputs, resized_crop, scaled, shown
+from hftransfer.core.features import Feature, Image
+from hftransfer.core.media import open_image, rgb
+from hftransfer.tasks import Encoded, ModelBatch, Processor, Rows
+from hftransfer.tasks._classification import Classification
+from hftransfer.tasks._images import (
+    has_snippet,
+    new_processor,
+    random_resized_crop,
+    resized_to,
+    snippet_inputs,
+    thumbnail,
+)
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PretrainedConfig
 
 # Architectures whose checkpoints have positions for images of one size.
 _ONE_SIZE = ("beit", "clip", "data2vec-vision", "deit", "levit", "pvt", "siglip", "siglip2", "vit_msn")
 
 
-class ImageClassification(_Classification):
+class ImageClassification(Classification):
     """Images to labels. Inputs: `pixel_values` of shape (batch, channels, height, width)."""
 
-    columns: ClassVar[dict[str, Kind]] = {"image": "image", "label": "label"}
+    inputs: ClassVar[dict[str, Feature]] = {"image": Image()}
     auto_model: ClassVar[str] = "AutoModelForImageClassification"
     auto_processor: ClassVar[str] = "AutoImageProcessor"
+    augmentations: ClassVar[tuple[str, ...]] = ("brightness", "contrast", "shift", "rotate", "erase")
+    mixes: ClassVar[tuple[str, ...]] = ("mixup", "cutmix")
+    tiny_model: ClassVar[str] = "vit"
 
     image_size: int | None = Field(default=None, ge=8)
-    """Pixels of a side to which images are scaled; left out, what the checkpoint's processor says, or the config."""
+    """Pixels of a side to which images are resized; left out, what the checkpoint's processor says, or the config."""
     crop: float = Field(default=1.0, gt=0, le=1)
     """Training sees a random part of an image, at least this share of its area, in its full size; 1 leaves it whole.
 
@@ -40,50 +57,52 @@ class ImageClassification(_Classification):
     def augments(self) -> bool:
         return self.crop < 1 or self.flip
 
-    def augment(self, row: dict[str, Any], draw: np.random.Generator) -> dict[str, Any]:
+    def augment(self, row: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
         pixels = np.asarray(row["pixel_values"])
         if self.crop < 1:
-            pixels, _ = resized_crop(pixels, self.crop, draw)
-        if self.flip and draw.random() < 0.5:
+            pixels, _ = random_resized_crop(pixels, self.crop, rng)
+        if self.flip and rng.random() < 0.5:
             pixels = pixels[..., ::-1].copy()
         return row | {"pixel_values": pixels}
 
-    def open_processor(self, read: Callable[..., Any], config: Any, rows: Any) -> Any:
+    def open_processor(
+        self, read: Callable[..., Processor], config: PretrainedConfig, rows: Dataset | None
+    ) -> Processor:
         processor = super().open_processor(read, config, rows)
-        return scaled(processor, self.image_size) if self.image_size else processor
+        return resized_to(processor, self.image_size) if self.image_size else processor
 
-    def new_processor(self, config: Any, rows: Any) -> Any:
+    def new_processor(self, config: PretrainedConfig, rows: Dataset) -> Processor:
         return new_processor(config, self.image_size) or super().new_processor(config, rows)
 
-    def config(self) -> dict[str, Any]:
+    def config_fields(self) -> dict[str, Any]:
         """ViT's positions are for one size; they are interpolated for another."""
-        found = getattr(self.architecture, "image_size", None)
-        resized = self.image_size and isinstance(found, int) and self.architecture.model_type == "vit"
-        return super().config() | ({"image_size": self.image_size} if resized else {})
+        checkpoint_size = getattr(self.architecture, "image_size", None)
+        resized = self.image_size and isinstance(checkpoint_size, int) and self.architecture.model_type == "vit"
+        return super().config_fields() | ({"image_size": self.image_size} if resized else {})
 
-    def check(self, splits: dict[str, Any], config: Any) -> list[str]:
+    def check(self, splits: Mapping[str, Dataset], config: PretrainedConfig) -> list[str]:
         size = getattr(config, "image_size", None)
         if self.image_size and isinstance(size, int) and size != self.image_size and config.model_type in _ONE_SIZE:
             raise ModelError(f"task.image_size: a {config.model_type} checkpoint takes images of {size} pixels alone")
         return super().check(splits, config)
 
-    def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    def encode(self, rows: Rows) -> Encoded:
         pixels = self.processor([rgb(image) for image in rows["image"]], return_tensors="np")["pixel_values"]
-        encoded = {"pixel_values": list(pixels)}
+        inputs = {"pixel_values": list(pixels)}
         if "label" in rows:
-            encoded["labels"] = self._targets(rows["label"])
-        return encoded
+            inputs["labels"] = self._targets(rows["label"])
+        return Encoded(inputs)
 
-    def collator(self) -> Callable[[list[dict[str, Any]]], Batch]:
+    def collate(self, encoded: list[dict[str, Any]]) -> ModelBatch:
         from transformers import default_data_collator
 
-        return lambda rows: dict(default_data_collator(rows))
+        return dict(default_data_collator(encoded))
 
-    def plain(self) -> str:
-        return self._plain(plain_inputs(self.processor)) if is_plain(self.processor) else ""
+    def runtime_snippet(self) -> str:
+        return self._snippet(snippet_inputs(self.processor)) if has_snippet(self.processor) else ""
 
-    def read(self, text: str) -> dict[str, Any]:
+    def parse(self, text: str) -> dict[str, Any]:
         return {"image": open_image(text)}
 
-    def show(self, row: dict[str, Any], prediction: Any, reference: Any) -> dict[str, Any]:
-        return shown(row["image"])
+    def render(self, row: dict[str, Any], prediction: Any, reference: Any) -> dict[str, Any]:
+        return thumbnail(row["image"])

@@ -3,35 +3,55 @@
 https://huggingface.co/docs/transformers/tasks/object_detection
 """
 
+from __future__ import annotations
+
 import base64
 import inspect
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from hftransfer.core.compat import model_classes
 from hftransfer.core.errors import DataError
-from hftransfer.core.features import Kind, open_image, rgb
-from hftransfer.tasks import Batch, Outputs, Task, _boxes
-from hftransfer.tasks._pictures import new_processor, resized_crop
+from hftransfer.core.features import Boxes, Feature, Image
+from hftransfer.core.media import open_image, rgb
+from hftransfer.tasks import Encoded, ModelBatch, Outputs, Predictions, Processor, Rows, Side, Task, _boxes
+from hftransfer.tasks import object_array as objects
+from hftransfer.tasks._images import new_processor, random_resized_crop
+
+if TYPE_CHECKING:
+    import torch
+    from datasets import Dataset
+    from transformers import PretrainedConfig
+
+# Boxes of an image that the mean average precision looks at, as COCO does.
+_MOST = 100
 
 
 class ObjectDetection(Task):
     """Images to boxes, each image scored without padding, so that its boxes do not depend on the others in its batch.
 
     Outputs: `logits` (rows, queries, classes), `boxes` (rows, queries, 4: middle, width and height as shares of the
-    image), `size` (rows, 2: height and width of the image in pixels).
+    image).
     """
 
-    columns: ClassVar[dict[str, Kind]] = {"image": "image", "objects": "objects"}
-    targets: ClassVar[frozenset[str]] = frozenset({"objects"})
+    inputs: ClassVar[dict[str, Feature]] = {"image": Image()}
+    target: ClassVar[tuple[str, Feature] | None] = ("objects", Boxes())
     auto_model: ClassVar[str] = "AutoModelForObjectDetection"
     auto_processor: ClassVar[str] = "AutoImageProcessor"
+    metrics: ClassVar[list[str]] = ["map"]
+    output_names: ClassVar[tuple[str, ...]] = ("logits", "pred_boxes")
+    augmentations: ClassVar[tuple[str, ...]] = ("brightness", "contrast")
+    refuses: ClassVar[dict[str, str]] = {
+        "few_shot": "it compares rows of one class each, and an image may have many objects",
+        "distill": "the boxes of a teacher are no labels for another model",
+    }
     requires: ClassVar[dict[str, str]] = {"pycocotools": "vision"}
+    tiny_model: ClassVar[str] = "yolos"
 
     box_format: Literal["coco", "pascal_voc", "yolo"] = "coco"
     """Of the column's boxes: coco is left, top, width, height in pixels; pascal_voc is left, top, right, bottom in
@@ -41,212 +61,209 @@ class ObjectDetection(Task):
     crop: float = Field(default=1.0, gt=0, le=1)
     """Training sees a random part of an image, at least this share of its area, in its full size; 1 leaves it whole.
 
-    Boxes are cut with it; one of which less than half is left is none any more.
+    Boxes are cut with it; one of which less than half is left is dropped.
     """
     flip: bool = False
     """Training sees every other image mirrored, left for right, its boxes with it."""
 
-    def metrics(self) -> list[str]:
-        return ["map"]
+    def open_processor(
+        self, read: Callable[..., Processor], config: PretrainedConfig, rows: Dataset | None
+    ) -> Processor:
+        return _without_unused_inputs(read(self.auto_processor), config)
 
-    def open_processor(self, read: Callable[..., Any], config: Any, rows: Any) -> Any:
-        return _as_model_takes(read(self.auto_processor), config)
-
-    def new_processor(self, config: Any, rows: Any) -> Any:
-        return _as_model_takes(new_processor(config) or super().new_processor(config, rows), config)
+    def new_processor(self, config: PretrainedConfig, rows: Dataset) -> Processor:
+        return _without_unused_inputs(new_processor(config) or super().new_processor(config, rows), config)
 
     def check_row(self, row: dict[str, Any]) -> str | None:
-        return _boxes.row_fault(row["objects"], row["image"].size, self.box_format)
+        return _boxes.row_fault(row["objects"], row["image"].size, self.box_format) if "objects" in row else None
 
-    def named(self, rows: Any) -> list[list[str]] | None:
-        own = _boxes.names(rows.features["objects"])
-        found = [_boxes.parts(objects)[1] for objects in rows["objects"][:]]
-        return [[own[it] if own else str(it) for it in categories] for categories in found]
+    def row_labels(self, rows: Dataset) -> list[list[str]] | None:
+        names = _boxes.names(rows.features["objects"])
+        categories = [_boxes.parts(cell)[1] for cell in rows["objects"][:]]
+        return [[names[number] if names else str(number) for number in numbers] for numbers in categories]
 
-    def find_labels(self, splits: dict[str, Any]) -> tuple[str, ...]:
+    def find_labels(self, splits: Mapping[str, Dataset]) -> tuple[str, ...]:
         found = super().find_labels(splits)
         for split, rows in splits.items():
-            if not any(_boxes.parts(objects)[1] for objects in rows["objects"]):
+            if not any(_boxes.parts(cell)[1] for cell in rows["objects"]):
                 raise DataError(
-                    f"no image of split '{split}' has a box, as where they are kept from the public; data.splits names "
-                    "another split, or a larger part of the training rows"
+                    f"no image of split '{split}' has a box, as in a benchmark whose boxes are hidden; data.splits "
+                    "names another split, or a larger part of the training rows"
                 )
-        return tuple(it for it in _boxes.names(splits["train"].features["objects"]) or found if it in found)
+        names = _boxes.names(splits["train"].features["objects"])
+        return tuple(name for name in names or found if name in found)
 
-    def index(self, rows: Any) -> Any:
-        """The boxes as corners (left, top, right, bottom) in pixels, under the numbers of their labels."""
+    def index_labels(self, rows: Dataset) -> Dataset:
+        """The boxes as corners (left, top, right, bottom) in pixels, with the numbers of their labels."""
         from datasets import List, Value
 
         ids = {name: i for i, name in enumerate(self.labels)}
         # The images are decoded only where the boxes are shares of them.
         sizes = [image.size for image in rows["image"]] if self.box_format == "yolo" else [(1, 1)] * len(rows)
         column = []
-        for objects, size, names in zip(rows["objects"][:], sizes, self.named(rows) or [], strict=True):
-            corners = _boxes.corners(_boxes.parts(objects)[0], size, self.box_format)
+        for cell, size, names in zip(rows["objects"][:], sizes, self.row_labels(rows) or [], strict=True):
+            corners = _boxes.corners(_boxes.parts(cell)[0], size, self.box_format)
             column.append({"bbox": corners.tolist(), "category": [ids[name] for name in names]})
         feature = {"bbox": List(List(Value("float32"))), "category": List(Value("int64"))}
         return rows.remove_columns("objects").add_column("objects", column, feature=feature)
 
-    def check(self, splits: dict[str, Any], config: Any) -> list[str]:
+    def check(self, splits: Mapping[str, Dataset], config: PretrainedConfig) -> list[str]:
         queries = getattr(config, "num_detection_tokens", None) or getattr(config, "num_queries", None)
-        boxes = [_corners(objects) for objects in splits["train"]["objects"][:]]
-        most, told = max(map(len, boxes)), []
+        boxes = [_corners(cell) for cell in splits["train"]["objects"][:]]
+        most, warnings = max(map(len, boxes)), []
         if queries is not None and most > queries:
-            told.append(f"a training image has {most} boxes, and the model finds at most {queries} in an image")
+            warnings.append(f"a training image has {most} boxes, and the model finds at most {queries} in an image")
         corners = np.concatenate(boxes)
         sizes = corners[:, 2:] - corners[:, :2]
         if self.box_format == "coco" and len(corners) >= 10 and (sizes > corners[:, :2]).all():
-            told.append("all boxes could be corners too, left, top, right, bottom: task.box_format: pascal_voc?")
-        return told
+            warnings.append("all boxes could be corners too, left, top, right, bottom: task.box_format: pascal_voc?")
+        return warnings
 
-    def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        encoded: dict[str, list[Any]] = {name: [] for name in ("pixel_values", "shape", "size", "length")}
+    def encode(self, rows: Rows) -> Encoded:
+        inputs: dict[str, list[Any]] = {"pixel_values": [], "shape": []}
         for image in rows["image"]:
             pixels = self.processor(images=[rgb(image)], return_tensors="np")["pixel_values"][0]
-            encoded["shape"].append(np.array(pixels.shape))
+            inputs["shape"].append(np.array(pixels.shape))
             # Flat, since a table has no column for arrays of many shapes.
-            encoded["pixel_values"].append(pixels.astype(np.float32).ravel())
-            encoded["size"].append(np.array([image.height, image.width]))
-            encoded["length"].append(pixels.shape[1] * pixels.shape[2])
+            inputs["pixel_values"].append(pixels.astype(np.float32).ravel())
         if "objects" in rows:
-            cells = zip(rows["objects"], rows["image"], strict=True)
-            found = [_boxes.shares(_corners(objects), image.size) for objects, image in cells]
-            encoded["boxes"] = [boxes.astype(np.float32).ravel() for boxes in found]
-            encoded["class_labels"] = [np.array(o["category"], dtype=np.int64) for o in rows["objects"]]
-        return encoded
+            pairs = zip(rows["objects"], rows["image"], strict=True)
+            boxes = [_boxes.shares(_corners(cell), image.size) for cell, image in pairs]
+            inputs["boxes"] = [box.astype(np.float32).ravel() for box in boxes]
+            inputs["class_labels"] = [np.array(cell["category"], dtype=np.int64) for cell in rows["objects"]]
+        return Encoded(
+            inputs,
+            side={
+                "original_size": [np.array([image.height, image.width]) for image in rows["image"]],
+                "size": [shape[1:] for shape in inputs["shape"]],
+            },
+            length=[int(shape[1] * shape[2]) for shape in inputs["shape"]],
+        )
 
     @property
     def augments(self) -> bool:
         return self.flip or self.crop < 1
 
-    def augment(self, row: dict[str, Any], draw: np.random.Generator) -> dict[str, Any]:
+    def augment(self, row: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
         pixels = np.asarray(row["pixel_values"], np.float32).reshape(row["shape"])
         boxes, labels = np.asarray(row["boxes"]).reshape(-1, 4), np.asarray(row["class_labels"])
         if self.crop < 1:
-            pixels, part = resized_crop(pixels, self.crop, draw)
+            pixels, part = random_resized_crop(pixels, self.crop, rng)
             boxes, kept = _boxes.within(boxes, part)
             labels = labels[kept]
-        if self.flip and draw.random() < 0.5:
+        if self.flip and rng.random() < 0.5:
             pixels, boxes = pixels[..., ::-1], boxes * [-1, 1, 1, 1] + [1, 0, 0, 0]
-        varied = {"pixel_values": pixels.ravel(), "boxes": boxes.astype(np.float32).ravel(), "class_labels": labels}
-        return row | varied
+        changed = {"pixel_values": pixels.ravel(), "boxes": boxes.astype(np.float32).ravel(), "class_labels": labels}
+        return row | changed
 
-    def collator(self) -> Callable[[list[dict[str, Any]]], Batch]:
+    def collate(self, encoded: list[dict[str, Any]]) -> ModelBatch:
         """Images padded to the largest; the boxes are shares of the unpadded ones, as DETR and YOLOS were trained."""
         import torch
 
-        masked = "pixel_mask" in self.processor.model_input_names
+        images = [np.asarray(row["pixel_values"], np.float32).reshape(row["shape"]) for row in encoded]
+        height, width = (max(image.shape[axis] for image in images) for axis in (1, 2))
+        pixels = np.zeros((len(encoded), len(images[0]), height, width), np.float32)
+        mask = np.zeros((len(encoded), height, width), np.int64)
+        for number, image in enumerate(images):
+            pixels[number, :, : image.shape[1], : image.shape[2]] = image
+            mask[number, : image.shape[1], : image.shape[2]] = 1
+        batch: ModelBatch = {"pixel_values": torch.from_numpy(pixels)}
+        if "pixel_mask" in self.processor.model_input_names:
+            batch["pixel_mask"] = torch.from_numpy(mask)
+        if "boxes" in encoded[0]:
+            batch["labels"] = [_model_target(row) for row in encoded]
+        return batch
 
-        def collate(rows: list[dict[str, Any]]) -> Batch:
-            images = [np.asarray(row["pixel_values"], np.float32).reshape(row["shape"]) for row in rows]
-            height, width = (max(image.shape[axis] for image in images) for axis in (1, 2))
-            pixels = np.zeros((len(rows), len(images[0]), height, width), np.float32)
-            mask = np.zeros((len(rows), height, width), np.int64)
-            for number, image in enumerate(images):
-                pixels[number, :, : image.shape[1], : image.shape[2]] = image
-                mask[number, : image.shape[1], : image.shape[2]] = 1
-            batch: Batch = {"pixel_values": torch.from_numpy(pixels)}
-            if masked:
-                batch["pixel_mask"] = torch.from_numpy(mask)
-            batch["labels"] = [_target(row) for row in rows]
-            return batch
-
-        def _target(row: dict[str, Any]) -> dict[str, Any]:
-            target = {"size": torch.tensor(row["shape"][1:]), "orig_size": torch.tensor(row["size"])}
-            if "boxes" in row:
-                target["boxes"] = torch.tensor(np.asarray(row["boxes"], np.float32)).view(-1, 4)
-                target["class_labels"] = torch.tensor(np.asarray(row["class_labels"], np.int64))
-            return target
-
-        return collate
-
-    def predict(self, model: Any, batch: Batch) -> Outputs:
-        sizes = [tuple(target["size"].tolist()) for target in batch["labels"]]
-        found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    def outputs(self, model: Callable[..., Any], batch: ModelBatch, side: Side) -> Outputs:
+        sizes = [tuple(int(pixels) for pixels in size) for size in side["size"]]
+        rows: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         for height, width in sorted(set(sizes)):
-            rows = [row for row, size in enumerate(sizes) if size == (height, width)]
-            inputs = {name: cells[rows, ..., :height, :width] for name, cells in batch.items() if name != "labels"}
-            made = model(**inputs)
-            arrays = (made.logits.float().cpu().numpy(), made.pred_boxes.float().cpu().numpy())
-            found |= dict(zip(rows, zip(*arrays, strict=True), strict=True))
-        logits, boxes = (np.stack([found[row][i] for row in range(len(sizes))]) for i in (0, 1))
-        size = np.stack([target["orig_size"].cpu().numpy() for target in batch["labels"]])
-        return {"logits": logits, "boxes": boxes, "size": size}
+            places = [row for row, size in enumerate(sizes) if size == (height, width)]
+            inputs = {name: it[places, ..., :height, :width] for name, it in batch.items() if name != "labels"}
+            result = model(**inputs)
+            arrays = (result.logits.float().cpu().numpy(), result.pred_boxes.float().cpu().numpy())
+            rows |= dict(zip(places, zip(*arrays, strict=True), strict=True))
+        logits, boxes = (np.stack([rows[row][i] for row in range(len(sizes))]) for i in (0, 1))
+        return {"logits": logits, "boxes": boxes}
 
-    def postprocess(self, outputs: Outputs) -> np.ndarray:
-        """Boxes (left, top, right, bottom, in pixels), their labels and scores, the surest first, at most 100."""
+    def postprocess(self, outputs: Outputs, side: Side) -> Predictions:
+        """Boxes (left, top, right, bottom, in pixels), their labels and scores, highest scores first, at most 100."""
         import torch
 
-        made = SimpleNamespace(logits=torch.tensor(outputs["logits"]), pred_boxes=torch.tensor(outputs["boxes"]))
-        sizes = torch.tensor(outputs["size"])
-        decided = np.empty(len(sizes), dtype=object)
-        for row, found in enumerate(self.processor.post_process_object_detection(made, 0.0, sizes)):
-            best = found["scores"].argsort(descending=True, stable=True)[:100]
+        result = SimpleNamespace(logits=torch.tensor(outputs["logits"]), pred_boxes=torch.tensor(outputs["boxes"]))
+        sizes = torch.tensor(np.array(side["original_size"]))
+        predictions = []
+        for found in self.processor.post_process_object_detection(result, 0.0, sizes):
+            best = found["scores"].argsort(descending=True, stable=True)[:_MOST]
             labels = [self.labels[i] for i in found["labels"][best].tolist()]
-            decided[row] = {
-                "boxes": found["boxes"][best].numpy(),
-                "labels": labels,
-                "scores": found["scores"][best].numpy(),
-            }
-        return decided
+            boxes, scores = found["boxes"][best].numpy(), found["scores"][best].numpy()
+            predictions.append({"boxes": boxes, "labels": labels, "scores": scores})
+        return objects(predictions)
 
-    def references(self, rows: Any) -> np.ndarray:
-        found = np.empty(len(rows), dtype=object)
-        for row, objects in enumerate(rows["objects"][:]):
-            labels = [self.labels[i] for i in objects["category"]]
-            found[row] = {"boxes": _corners(objects), "labels": labels, "scores": np.ones(len(labels))}
-        return found
+    def references(self, rows: Dataset) -> Predictions:
+        labels = [[self.labels[i] for i in cell["category"]] for cell in rows["objects"][:]]
+        return objects(
+            [
+                {"boxes": _corners(cell), "labels": names, "scores": np.ones(len(names))}
+                for cell, names in zip(rows["objects"][:], labels, strict=True)
+            ]
+        )
 
-    def _sure(self, found: dict[str, Any]) -> list[tuple[str, float, list[float]]]:
+    def _above_threshold(self, boxes: dict[str, Any]) -> list[tuple[str, float, list[float]]]:
         """Label, score and box of what is found above the threshold."""
-        rows = zip(found["labels"], found["scores"].tolist(), found["boxes"].tolist(), strict=True)
+        rows = zip(boxes["labels"], boxes["scores"].tolist(), boxes["boxes"].tolist(), strict=True)
         return [(label, score, box) for label, score, box in rows if score >= self.threshold]
 
-    def _missed(self, mine: dict[str, Any], theirs: dict[str, Any]) -> float:
-        """Share of the boxes of both that have no partner in the other."""
-        one, other = self._sure(mine), self._sure(theirs)
-        pairs = _boxes.pairs([(label, box) for label, _, box in one], [(label, box) for label, _, box in other])
-        return 1 - 2 * pairs / (len(one) + len(other)) if one or other else 0.0
-
-    def same(self, mine: np.ndarray, theirs: np.ndarray, references: np.ndarray) -> np.ndarray:
-        """Rows where every box above the threshold has a partner, of its label, that covers it by half or more."""
-        return np.array([self._missed(one, other) == 0 for one, other in zip(mine, theirs, strict=True)])
-
-    def losses(self, outputs: Outputs, references: np.ndarray) -> np.ndarray:
-        """Share of the boxes, found and true ones together, that have no partner."""
-        return np.array([self._missed(p, r) for p, r in zip(self.postprocess(outputs), references, strict=True)])
+    def error(self, prediction: dict[str, Any], reference: dict[str, Any]) -> float:
+        """Share of the boxes of both, above the threshold, without a partner of the label that covers half of it."""
+        predicted, true = self._above_threshold(prediction), self._above_threshold(reference)
+        if not predicted and not true:
+            return 0.0
+        pairs = _boxes.pairs([(label, box) for label, _, box in predicted], [(label, box) for label, _, box in true])
+        return 1 - 2 * pairs / (len(predicted) + len(true))
 
     def describe(self, value: Any) -> str:
-        sure = self._sure(value)
+        sure = self._above_threshold(value)
         return "; ".join(f"{label} {[round(side) for side in box]}" for label, _, box in sure) or "nothing"
 
-    def read(self, text: str) -> dict[str, Any]:
+    def parse(self, text: str) -> dict[str, Any]:
         return {"image": open_image(text)}
 
-    def show(self, row: dict[str, Any], prediction: Any, reference: Any) -> dict[str, Any]:
-        layers = [(self._sure(reference), "#12a05c"), (self._sure(prediction), "#e5484d")]
+    def render(self, row: dict[str, Any], prediction: Any, reference: Any) -> dict[str, Any]:
+        layers = [(self._above_threshold(reference), "#12a05c"), (self._above_threshold(prediction), "#e5484d")]
         buffer = io.BytesIO()
-        _boxes.drawn(rgb(row["image"]), layers).save(buffer, format="PNG")
+        _boxes.draw(rgb(row["image"]), layers).save(buffer, format="PNG")
         return {"image": base64.b64encode(buffer.getvalue()).decode("ascii")}
 
-    def answer(self, outputs: Outputs) -> dict[str, Any]:
+    def respond(self, outputs: Outputs, side: Side) -> dict[str, Any]:
         names = ("xmin", "ymin", "xmax", "ymax")
         return {
             "objects": [
                 {"label": label, "score": score, "box": dict(zip(names, box, strict=True))}
-                for label, score, box in self._sure(self.postprocess(outputs)[0])
+                for label, score, box in self._above_threshold(self.postprocess(outputs, side)[0])
             ]
         }
 
 
-def _corners(objects: dict[str, Any]) -> np.ndarray:
-    """Of an image, shape (boxes, 4)."""
-    return np.array(objects["bbox"], dtype=float).reshape(-1, 4)
+def _corners(cell: dict[str, Any]) -> np.ndarray:
+    """The boxes of an image as `index_labels` writes them, shape (boxes, 4)."""
+    return np.array(cell["bbox"], dtype=float).reshape(-1, 4)
 
 
-def _as_model_takes(processor: Any, config: Any) -> Any:
-    """The processor, promising only those inputs that the model has (YOLOS has no mask)."""
-    for kind in model_classes("AutoModelForObjectDetection", config)[:1]:
-        taken = inspect.signature(kind.forward).parameters
+def _model_target(row: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """The boxes of an encoded row as the losses of DETR and YOLOS take them."""
+    import torch
+
+    return {
+        "boxes": torch.tensor(np.asarray(row["boxes"], np.float32)).view(-1, 4),
+        "class_labels": torch.tensor(np.asarray(row["class_labels"], np.int64)),
+    }
+
+
+def _without_unused_inputs(processor: Processor, config: PretrainedConfig) -> Processor:
+    """The processor, which then promises only those inputs that the model has (YOLOS has no mask)."""
+    classes = model_classes("AutoModelForObjectDetection", config)
+    if classes:
+        taken = inspect.signature(classes[0].forward).parameters
         processor.model_input_names = [name for name in processor.model_input_names if name in taken]
     return processor

@@ -3,95 +3,106 @@
 https://huggingface.co/docs/transformers/tasks/sequence_classification
 """
 
+from __future__ import annotations
+
 import copy
-from collections.abc import Callable
-from typing import Any, ClassVar, Self
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field
 
 from hftransfer.core.errors import DataError, ModelError
-from hftransfer.core.features import Kind
-from hftransfer.tasks import Batch
-from hftransfer.tasks._classification import _Classification
-from hftransfer.tasks._text import check_positions, cut, longest, padded, plain_inputs
+from hftransfer.core.features import Feature, Text
+from hftransfer.tasks import Encoded, ModelBatch, Processor, Rows
+from hftransfer.tasks._classification import Classification
+from hftransfer.tasks._text import check_positions, pad_batch, padded, snippet_inputs, tokens_kept, truncated
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PretrainedConfig
 
 
-class TextClassification(_Classification):
+class TextClassification(Classification):
     """Texts to labels. Inputs: `input_ids` and `attention_mask` of shape (batch, tokens of the longest row)."""
 
-    columns: ClassVar[dict[str, Kind]] = {"text": "text", "text_pair": "text", "label": "label"}
-    optional: ClassVar[frozenset[str]] = frozenset({"text_pair"})
+    inputs: ClassVar[dict[str, Feature]] = {"text": Text(), "text_pair": Text(optional=True)}
     auto_model: ClassVar[str] = "AutoModelForSequenceClassification"
     auto_processor: ClassVar[str] = "AutoTokenizer"
+    augmentations: ClassVar[tuple[str, ...]] = ("word_dropout", "swap")
+    tiny_model: ClassVar[str] = "bert"
 
     max_length: int = Field(default=256, ge=2)
-    """Tokens kept of a text, or of both texts of a pair together; longer ones are cut."""
+    """Tokens kept of a text, or of both texts of a pair together; longer ones are truncated."""
     pairs: bool | None = None
-    """Whether a row is two texts; left out, it is read off the columns."""
+    """Whether a row is two texts; left out, it is inferred from the columns."""
 
     @property
-    def example(self) -> str:
-        return '{"text": "A text.", "text_pair": "Another."}' if self.pairs else super().example
+    def pipeline_example(self) -> str:
+        return '{"text": "A text.", "text_pair": "Another."}' if self.pairs else super().pipeline_example
 
-    def resolve(self, rows: Any) -> Self:
-        found = "text_pair" in rows.column_names
-        if self.pairs not in (None, found):
-            texts = "two texts" if found else "one text: there is no column 'text_pair'"
+    def infer(self, rows: Dataset) -> Self:
+        has_pairs = "text_pair" in rows.column_names
+        if self.pairs not in (None, has_pairs):
+            texts = "two texts" if has_pairs else "one text: there is no column 'text_pair'"
             raise DataError(f"task.pairs is {str(self.pairs).lower()}, and each row has {texts}")
-        return super().resolve(rows).model_copy(update={"pairs": found})
+        return super().infer(rows).model_copy(update={"pairs": has_pairs})
 
-    def open_processor(self, read: Callable[..., Any], config: Any, rows: Any) -> Any:
+    def open_processor(
+        self, read: Callable[..., Processor], config: PretrainedConfig, rows: Dataset | None
+    ) -> Processor:
         return padded(super().open_processor(read, config, rows))
 
-    def config(self) -> dict[str, Any]:
-        """Models that write tell where a text ends by its padding, and their configs often name none."""
+    def config_fields(self) -> dict[str, Any]:
+        """Generative models find the end of a text by its padding, and their configs often name none."""
         known = self.processor is None or getattr(self.architecture, "pad_token_id", None) is not None
-        return super().config() | ({} if known else {"pad_token_id": self.processor.pad_token_id})
+        return super().config_fields() | ({} if known else {"pad_token_id": self.processor.pad_token_id})
 
-    def check(self, splits: dict[str, Any], config: Any) -> list[str]:
+    def check(self, splits: Mapping[str, Dataset], config: PretrainedConfig) -> list[str]:
+        check_positions(self.max_length, self.processor, config)
+        if self._regression and self.mean:
+            self._check_bias(config)
+        return truncated(splits, "max_length", tokens_kept(self.max_length, self.processor), self._tokens)
+
+    def _check_bias(self, config: PretrainedConfig) -> None:
+        """Refuse a regression whose mean the last layer cannot hold.
+
+        Raises:
+            ModelError: the layer has no bias.
+        """
         import torch
         import transformers
 
-        check_positions(self.max_length, self.processor, config)
-        if self.problem_type == "regression" and self.mean:
-            with torch.device("meta"):
-                model = transformers.AutoModelForSequenceClassification.from_config(copy.deepcopy(config))
-            if [it for it in model.modules() if isinstance(it, torch.nn.Linear)][-1].bias is None:
-                spread = (self.mean**2 + (self.std or 0) ** 2) ** 0.5
-                raise ModelError(
-                    f"the head of a {type(model).__name__} has no bias to hold the mean of the numbers: "
-                    f"give task.mean: 0 and task.std: {spread:.4g}"
-                )
-        return cut(splits, "max_length", longest(self.max_length, self.processor), self._tokens)
+        with torch.device("meta"):
+            model = transformers.AutoModelForSequenceClassification.from_config(copy.deepcopy(config))
+        last = [module for module in model.modules() if isinstance(module, torch.nn.Linear)][-1]
+        if last.bias is None:
+            spread = ((self.mean or 0) ** 2 + (self.std or 0) ** 2) ** 0.5
+            raise ModelError(
+                f"the head of a {type(model).__name__} has no bias to hold the mean of the numbers: "
+                f"give task.mean: 0 and task.std: {spread:.4g}"
+            )
 
-    def _tokens(self, rows: dict[str, list[Any]]) -> Any:
-        return self.processor(rows["text"], rows.get("text_pair"), verbose=False)["input_ids"]
+    def _tokens(self, rows: Rows) -> list[list[int]]:
+        ids: list[list[int]] = self.processor(rows["text"], rows.get("text_pair"), verbose=False)["input_ids"]
+        return ids
 
-    def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        length = longest(self.max_length, self.processor)
-        encoded = dict(self.processor(rows["text"], rows.get("text_pair"), truncation=True, max_length=length))
-        encoded["length"] = [len(ids) for ids in encoded["input_ids"]]
+    def encode(self, rows: Rows) -> Encoded:
+        length = tokens_kept(self.max_length, self.processor)
+        inputs = dict(self.processor(rows["text"], rows.get("text_pair"), truncation=True, max_length=length))
         if "label" in rows:
-            encoded["labels"] = self._targets(rows["label"])
-        return encoded
+            inputs["labels"] = self._targets(rows["label"])
+        return Encoded(inputs, length=[len(ids) for ids in inputs["input_ids"]])
 
-    def collator(self) -> Callable[[list[dict[str, Any]]], Batch]:
-        from transformers import DataCollatorWithPadding
+    def collate(self, encoded: list[dict[str, Any]]) -> ModelBatch:
+        return pad_batch(self.processor, encoded)
 
-        pad = DataCollatorWithPadding(self.processor)
-
-        def collate(rows: list[dict[str, Any]]) -> Batch:
-            return dict(pad([{name: value for name, value in row.items() if name != "length"} for row in rows]))
-
-        return collate
-
-    def plain(self) -> str:
+    def runtime_snippet(self) -> str:
         if not self.processor.is_fast:
             return ""
         texts = '"A text.", "Another."' if self.pairs else '"A text."'
-        return self._plain(plain_inputs(self.max_length, self.processor, f"made = tokenizer.encode({texts})"))
+        return self._snippet(snippet_inputs(self.max_length, self.processor, f"made = tokenizer.encode({texts})"))
 
-    def read(self, text: str) -> dict[str, Any]:
+    def parse(self, text: str) -> dict[str, Any]:
         """Two texts have a tab between them."""
         if not self.pairs:
             return {"text": text}
@@ -100,5 +111,5 @@ class TextClassification(_Classification):
             raise DataError(f"'{text[:40]}': the model reads two texts; write both as one argument, a tab between them")
         return dict(zip(("text", "text_pair"), texts, strict=True))
 
-    def show(self, row: dict[str, Any], prediction: Any, reference: Any) -> dict[str, Any]:
+    def render(self, row: dict[str, Any], prediction: Any, reference: Any) -> dict[str, Any]:
         return {"text": " / ".join(row[role] for role in ("text", "text_pair") if role in row)[:400]}

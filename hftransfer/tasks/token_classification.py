@@ -3,59 +3,68 @@
 https://huggingface.co/docs/transformers/tasks/token_classification
 """
 
+from __future__ import annotations
+
 import re
-from collections.abc import Callable
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from hftransfer.core.errors import ModelError
-from hftransfer.core.features import Kind, class_names
-from hftransfer.tasks import IGNORED, Batch, Outputs, Task
-from hftransfer.tasks._text import check_positions, cut, longest, padded, plain_inputs
+from hftransfer.core.features import Feature, Label, Words, class_names
+from hftransfer.tasks import IGNORED, Encoded, ModelBatch, Outputs, Predictions, Processor, Rows, Side, Task
+from hftransfer.tasks import object_array as objects
+from hftransfer.tasks._text import check_positions, padded, snippet_inputs, tokens_kept, truncated
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import BatchEncoding, PretrainedConfig
 
 
 class TokenClassification(Task):
     """Words to tags. Outputs: `logits` of shape (rows, words, tags), of each word's first token."""
 
-    columns: ClassVar[dict[str, Kind]] = {"tokens": "words", "tags": "label"}
-    targets: ClassVar[frozenset[str]] = frozenset({"tags"})
+    inputs: ClassVar[dict[str, Feature]] = {"tokens": Words()}
+    target: ClassVar[tuple[str, Feature] | None] = ("tags", Label())
     auto_model: ClassVar[str] = "AutoModelForTokenClassification"
     auto_processor: ClassVar[str] = "AutoTokenizer"
+    metrics: ClassVar[list[str]] = ["seqeval"]
+    refuses: ClassVar[dict[str, str]] = {"few_shot": "it compares rows of one class each, and these have a tag a word"}
     requires: ClassVar[dict[str, str]] = {"seqeval": "text"}
+    tiny_model: ClassVar[str] = "bert"
 
     max_length: int = Field(default=256, ge=2)
     """Tokens kept of a text; words beyond count as `outside` when scored."""
     outside: str = "O"
-    """The tag of words that belong to nothing."""
+    """The tag of words outside of all entities."""
 
     @property
-    def one_class(self) -> bool:
+    def has_class_targets(self) -> bool:
         return True
 
-    def metrics(self) -> list[str]:
-        return ["seqeval"]
-
-    def metric_options(self) -> dict[str, Any]:
+    def metric_config(self) -> str | None:
         inside = [tag for tag in self.labels if tag != self.outside]
-        if all(re.fullmatch("[BIESLUMW]([-_].+)?", tag, re.IGNORECASE) for tag in inside) and _begins(inside):
-            return {"scheme": "chunks", "outside": self.outside}
-        return {"scheme": "runs" if self.outside in self.labels else "words", "outside": self.outside}
+        if all(re.fullmatch("[BIESLUMW]([-_].+)?", tag, re.IGNORECASE) for tag in inside) and _have_prefixes(inside):
+            return f"chunks-{self.outside}"
+        return f"{'runs' if self.outside in self.labels else 'words'}-{self.outside}"
 
-    def open_processor(self, read: Callable[..., Any], config: Any, rows: Any) -> Any:
+    def open_processor(
+        self, read: Callable[..., Processor], config: PretrainedConfig, rows: Dataset | None
+    ) -> Processor:
         try:
             # Tokenizers of the GPT-2 family take words only with this.
-            made = padded(read(self.auto_processor, add_prefix_space=True))
+            tokenizer = padded(read(self.auto_processor, add_prefix_space=True))
         except ModelError:
-            # Those of T5 and Llama would be made anew for it, out of files that need not be there.
-            made = padded(read(self.auto_processor))
-        if not made.is_fast:
+            # Those of T5 and Llama would be converted again for it, from files that may be missing.
+            tokenizer = padded(read(self.auto_processor))
+        if not tokenizer.is_fast:
             raise ModelError(
-                f"{type(made).__name__} does not tell which tokens are of which word: take a checkpoint "
+                f"{type(tokenizer).__name__} does not say which tokens belong to which word: take a checkpoint "
                 "with a fast tokenizer (tokenizer.json)"
             )
-        return made
+        return tokenizer
 
     def check_row(self, row: dict[str, Any]) -> str | None:
         if "tags" not in row:
@@ -65,143 +74,127 @@ class TokenClassification(Task):
             return f"there are {len(words)} tokens and {len(tags) if isinstance(tags, list) else 'no'} tags"
         return "a word has no tag" if None in tags else None
 
-    def named(self, rows: Any) -> list[list[str]] | None:
-        own = class_names(rows.features["tags"])
-        return [[own[tag] if own and isinstance(tag, int) else str(tag) for tag in tags] for tags in rows["tags"][:]]
+    def row_labels(self, rows: Dataset) -> list[list[str]] | None:
+        names = class_names(rows.features["tags"])
+        return [[names[t] if names and isinstance(t, int) else str(t) for t in tags] for tags in rows["tags"][:]]
 
-    def find_labels(self, splits: dict[str, Any]) -> tuple[str, ...]:
-        own = class_names(splits["train"].features["tags"])
+    def find_labels(self, splits: Mapping[str, Dataset]) -> tuple[str, ...]:
+        names = class_names(splits["train"].features["tags"])
         # A data set may name tags that its training rows lack: those of two words of the rarest entity.
-        return tuple(own or sorted(super().find_labels(splits), key=lambda tag: (tag != self.outside, tag[2:], tag)))
+        return tuple(names or sorted(super().find_labels(splits), key=lambda tag: (tag != self.outside, tag[2:], tag)))
 
-    def index(self, rows: Any) -> Any:
+    def index_labels(self, rows: Dataset) -> Dataset:
         from datasets import List, Value
 
         ids = {name: i for i, name in enumerate(self.labels)}
-        column = [[ids[tag] for tag in tags] for tags in self.named(rows) or []]
+        column = [[ids[tag] for tag in tags] for tags in self.row_labels(rows) or []]
         return rows.remove_columns("tags").add_column("tags", column, feature=List(Value("int64")))
 
-    def check(self, splits: dict[str, Any], config: Any) -> list[str]:
+    def check(self, splits: Mapping[str, Dataset], config: PretrainedConfig) -> list[str]:
         check_positions(self.max_length, self.processor, config)
-        told = cut(splits, "max_length", longest(self.max_length, self.processor), self._tokens)
+        warnings = truncated(splits, "max_length", tokens_kept(self.max_length, self.processor), self._tokens)
         if all(tag.isdigit() for tag in self.labels):
-            told.append(
-                "the tags are numbers without names (data.names), of which no entities can be told: each word is scored"
+            warnings.append(
+                "the tags are numbers without names (data.names), from which no entities can be read: each word is "
+                "scored"
             )
         elif self.metric_options()["scheme"] == "runs":
             some = ", ".join(self.labels[:6])
-            told.append(f"the tags ({some}) have no B- before them: neighbours of one tag are one entity")
-        return told
+            warnings.append(f"the tags ({some}) have no B- before them: neighbours of one tag are one entity")
+        return warnings
 
-    def _tokens(self, rows: dict[str, list[Any]]) -> Any:
-        return self.processor(rows["tokens"], is_split_into_words=True, verbose=False)["input_ids"]
+    def _tokens(self, rows: Rows) -> list[list[int]]:
+        ids: list[list[int]] = self.processor(rows["tokens"], is_split_into_words=True, verbose=False)["input_ids"]
+        return ids
 
-    def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        made = self._tokenized(rows["tokens"])
-        encoded = dict(made)
-        encoded["first"] = [_first_tokens(made.word_ids(i)) for i in range(len(rows["tokens"]))]
-        encoded["length"] = [len(ids) for ids in encoded["input_ids"]]
+    def encode(self, rows: Rows) -> Encoded:
+        tokenized = self._tokenize(rows["tokens"])
+        inputs = dict(tokenized)
+        first = [_first_tokens(tokenized.word_ids(i)) for i in range(len(rows["tokens"]))]
+        lengths = [len(ids) for ids in inputs["input_ids"]]
         if "tags" in rows:
-            encoded["labels"] = []
-            for tags, first, length in zip(rows["tags"], encoded["first"], encoded["length"], strict=True):
-                at = dict(zip(first, tags, strict=False))
-                encoded["labels"].append([at.get(position, IGNORED) for position in range(length)])
-        return encoded
+            inputs["labels"] = []
+            for tags, positions, length in zip(rows["tags"], first, lengths, strict=True):
+                at = dict(zip(positions, tags, strict=False))
+                inputs["labels"].append([at.get(position, IGNORED) for position in range(length)])
+        return Encoded(inputs, side={"first": first}, length=lengths)
 
-    def _tokenized(self, texts: list[list[str]]) -> Any:
-        """Every word has a token: one that the tokenizer knows nothing of (a lone control character) is unknown."""
-        length = longest(self.max_length, self.processor)
-        made = self.processor(texts, is_split_into_words=True, truncation=True, max_length=length)
-        kept = [set(made.word_ids(row)) - {None} for row in range(len(texts))]
-        if all(len(words) == max(words, default=-1) + 1 for words in kept):
-            return made
+    def _tokenize(self, texts: list[list[str]]) -> BatchEncoding:
+        """Every word gets a token: one for which the tokenizer has none (a lone control character) is unknown."""
+        length = tokens_kept(self.max_length, self.processor)
+        tokenized = self.processor(texts, is_split_into_words=True, truncation=True, max_length=length)
+        words = [set(tokenized.word_ids(row)) - {None} for row in range(len(texts))]
+        if all(len(numbers) == max(numbers, default=-1) + 1 for numbers in words):
+            return tokenized
         unknown = self.processor.unk_token or self.processor.pad_token
-        solid = [[word if self.processor.tokenize(word) else unknown for word in words] for words in texts]
-        return self.processor(solid, is_split_into_words=True, truncation=True, max_length=length)
+        replaced = [[word if self.processor.tokenize(word) else unknown for word in words] for words in texts]
+        return self.processor(replaced, is_split_into_words=True, truncation=True, max_length=length)
 
-    def collator(self) -> Callable[[list[dict[str, Any]]], Batch]:
+    def collate(self, encoded: list[dict[str, Any]]) -> ModelBatch:
         from transformers import DataCollatorForTokenClassification
 
-        pad = DataCollatorForTokenClassification(self.processor, label_pad_token_id=IGNORED)
+        return dict(DataCollatorForTokenClassification(self.processor, label_pad_token_id=IGNORED)(encoded))
 
-        def collate(rows: list[dict[str, Any]]) -> Batch:
-            batch = dict(pad([{k: v for k, v in row.items() if k not in ("length", "first")} for row in rows]))
-            return batch | {"first": [row["first"] for row in rows]} if "labels" not in batch else batch
-
-        return collate
-
-    def predict(self, model: Any, batch: Batch) -> Outputs:
-        inputs = {name: tensor for name, tensor in batch.items() if name not in ("labels", "first")}
+    def outputs(self, model: Callable[..., Any], batch: ModelBatch, side: Side) -> Outputs:
+        inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
         logits = model(**inputs).logits.float().cpu().numpy()
-        first = (
-            batch["first"] if "first" in batch else [np.flatnonzero(row != IGNORED) for row in batch["labels"].cpu()]
-        )
-        words = np.full((len(logits), max(map(len, first)), logits.shape[-1]), np.nan, dtype=np.float32)
-        for row, positions in enumerate(first):
+        words = np.full((len(logits), max(map(len, side["first"])), logits.shape[-1]), np.nan, dtype=np.float32)
+        for row, positions in enumerate(side["first"]):
             words[row, : len(positions)] = logits[row, positions]
         return {"logits": words}
 
-    def postprocess(self, outputs: Outputs) -> np.ndarray:
-        return _ragged([self._tags(logits[~np.isnan(logits[:, 0])].argmax(axis=1)) for logits in outputs["logits"]])
+    def postprocess(self, outputs: Outputs, side: Side) -> Predictions:
+        return objects([self._tags(words[~np.isnan(words[:, 0])].argmax(axis=1)) for words in outputs["logits"]])
 
-    def references(self, rows: Any) -> np.ndarray:
-        return _ragged([self._tags(tags) for tags in rows["tags"][:]])
+    def references(self, rows: Dataset) -> Predictions:
+        return objects([self._tags(tags) for tags in rows["tags"][:]])
 
-    def _tags(self, ids: Any) -> list[str]:
+    def _tags(self, ids: Sequence[int]) -> list[str]:
         return [self.labels[int(i)] for i in ids]
 
-    def same(self, mine: np.ndarray, theirs: np.ndarray, references: np.ndarray) -> np.ndarray:
-        return np.array([one == other for one, other in zip(mine, theirs, strict=True)])
+    def error(self, prediction: list[str], reference: list[str]) -> float:
+        """Share of the words that are wrong; words beyond `max_length` have no tag, and are."""
+        wrong = sum(a != b for a, b in zip(prediction, reference, strict=False))
+        return (wrong + abs(len(reference) - len(prediction))) / max(len(reference), 1)
 
-    def answers(self, outputs: Outputs) -> list[Any]:
-        return [[self.labels.index(tag) for tag in tags] for tags in self.postprocess(outputs)]
-
-    def losses(self, outputs: Outputs, references: np.ndarray) -> np.ndarray:
-        """Share of a row's words that are wrong."""
-        decided = self.postprocess(outputs)
-        missing = [len(r) - len(p) for p, r in zip(decided, references, strict=True)]
-        wrong = [sum(a != b for a, b in zip(p, r, strict=False)) for p, r in zip(decided, references, strict=True)]
-        return np.array([(w + m) / len(r) for w, m, r in zip(wrong, missing, references, strict=True)])
+    def pseudo_labels(self, outputs: Outputs, side: Side) -> list[Any]:
+        return [[self.labels.index(tag) for tag in tags] for tags in self.postprocess(outputs, side)]
 
     def describe(self, value: Any) -> str:
         return " ".join(value)
 
-    def plain(self) -> str:
+    def runtime_snippet(self) -> str:
         encode = 'words = "A text.".split()\nmade = tokenizer.encode(words, is_pretokenized=True)'
-        return plain_inputs(self.max_length, self.processor, encode) + (
+        return snippet_inputs(self.max_length, self.processor, encode) + (
             'names = json.loads((folder / "config.json").read_text())["id2label"]\n'
             "tags = session.run(None, inputs)[0][0].argmax(axis=1)\n"
             "first = [made.word_ids.index(word) for word in range(len(words)) if word in made.word_ids]\n"
             "print([names[str(tags[at])] for at in first])"
         )
 
-    def read(self, text: str) -> dict[str, Any]:
+    def parse(self, text: str) -> dict[str, Any]:
         return {"tokens": text.split()}
 
-    def show(self, row: dict[str, Any], prediction: Any, reference: Any) -> dict[str, Any]:
+    def render(self, row: dict[str, Any], prediction: Any, reference: Any) -> dict[str, Any]:
         changes: list[tuple[str, str]] = []
-        found = [*prediction, *[self.outside] * (len(reference) - len(prediction))]
-        for word, mine, theirs in zip(row["tokens"], found, reference, strict=True):
-            right = word if theirs == self.outside else f"{word} [{theirs}]"
-            changes += [("=", right)] if mine == theirs else [("-", f"{word} [{theirs}]"), ("+", f"[{mine}]")]
+        padded_prediction = [*prediction, *[self.outside] * (len(reference) - len(prediction))]
+        for word, predicted, true in zip(row["tokens"], padded_prediction, reference, strict=True):
+            right = word if true == self.outside else f"{word} [{true}]"
+            changes += [("=", right)] if predicted == true else [("-", f"{word} [{true}]"), ("+", f"[{predicted}]")]
         return {"changes": changes}
 
-    def answer(self, outputs: Outputs) -> dict[str, Any]:
-        return {"tags": self.postprocess(outputs)[0]}
+    def respond(self, outputs: Outputs, side: Side) -> dict[str, Any]:
+        return {"tags": self.postprocess(outputs, side)[0]}
+
+    def tiny_row(self, number: int) -> dict[str, Any]:
+        return {"tags": [f"B-{'XY'[number % 2]}", "O"]}
 
 
-def _begins(tags: list[str]) -> bool:
-    """Whether some of them say where an entity begins, or what is within one."""
+def _have_prefixes(tags: list[str]) -> bool:
+    """Whether some of the tags say where an entity begins, or what is within one."""
     return not tags or any(tag[0] in "BIbi" or len(tag) > 1 for tag in tags)
 
 
 def _first_tokens(words: list[int | None]) -> list[int]:
     """Positions of the tokens that begin a word."""
     return [i for i, word in enumerate(words) if word is not None and (i == 0 or words[i - 1] != word)]
-
-
-def _ragged(lists: list[Any]) -> np.ndarray:
-    """An array of lists, which NumPy would make a table of where they are of one length."""
-    found = np.empty(len(lists), dtype=object)
-    found[:] = lists
-    return found

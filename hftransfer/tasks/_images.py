@@ -1,28 +1,32 @@
 """What the tasks on images share."""
 
+from __future__ import annotations
+
 import base64
 import io
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hftransfer.core.features import rgb
+from hftransfer.core.compat import image_processor_class
+from hftransfer.core.media import rgb
+from hftransfer.tasks import Processor
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from transformers import PretrainedConfig
 
 
-def new_processor(config: Any, side: int | None = None) -> Any:
+def new_processor(config: PretrainedConfig, side: int | None = None) -> Processor:
     """The image processor of a new model, with the given side or that of its config; None where it has none."""
-    from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING
-
-    if type(config) not in IMAGE_PROCESSOR_MAPPING:
+    kind = image_processor_class(config)
+    if kind is None:
         return None
-    kinds = IMAGE_PROCESSOR_MAPPING[type(config)]
-    # A pair in Transformers 4; by name in 5.
-    slow = kinds["pil"] if isinstance(kinds, dict) else kinds[0]
     size = side or getattr(config, "image_size", None)
-    return slow() if size is None else scaled(slow(), size)
+    return kind() if size is None else resized_to(kind(), size)
 
 
-def scaled(processor: Any, side: int | tuple[int, int]) -> Any:
+def resized_to(processor: Processor, side: int | tuple[int, int]) -> Processor:
     """A processor of the same kind and fields that makes images of a side, or of a height and width."""
     height, width = (side, side) if isinstance(side, int) else side
     fixed = {"height": height, "width": width}
@@ -34,7 +38,7 @@ def scaled(processor: Any, side: int | tuple[int, int]) -> Any:
     return type(processor)(**{**processor.to_dict(), **sizes})
 
 
-def shown(image: Any) -> dict[str, Any]:
+def thumbnail(image: Image) -> dict[str, Any]:
     """A small copy for a report."""
     picture = rgb(image)
     picture.thumbnail((160, 160))
@@ -43,8 +47,8 @@ def shown(image: Any) -> dict[str, Any]:
     return {"image": base64.b64encode(buffer.getvalue()).decode("ascii")}
 
 
-def resized_crop(
-    pixels: np.ndarray, least: float, draw: np.random.Generator
+def random_resized_crop(
+    pixels: np.ndarray, least: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, tuple[float, float, float, float]]:
     """A random part of an image (channels, height, width), sides 3:4 to 4:3, in the size of the whole.
 
@@ -53,28 +57,28 @@ def resized_crop(
     import torch
 
     _, height, width = pixels.shape
-    area, ratio = draw.uniform(least, 1), np.exp(draw.uniform(np.log(3 / 4), np.log(4 / 3)))
+    area, ratio = rng.uniform(least, 1), np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
     high, wide = (
         max(1, round(side)) for side in (height * min(1, (area / ratio) ** 0.5), width * min(1, (area * ratio) ** 0.5))
     )
-    top, left = draw.integers(0, height - high + 1), draw.integers(0, width - wide + 1)
+    top, left = rng.integers(0, height - high + 1), rng.integers(0, width - wide + 1)
     part = torch.from_numpy(np.ascontiguousarray(pixels[:, top : top + high, left : left + wide]))
     resized = torch.nn.functional.interpolate(part[None], size=(height, width), mode="bilinear", antialias=True)
     return np.asarray(resized[0]), (left / width, top / height, (left + wide) / width, (top + high) / height)
 
 
-# Processors that do what `plain_inputs` writes down, in this order: resize, crop, rescale, normalize.
-_PLAIN = ("Beit", "Bit", "ConvNext", "DeiT", "MobileNetV1", "MobileNetV2", "ViT")
+# Processors that do what `snippet_inputs` writes down, in this order: resize, crop, rescale, normalize.
+_SNIPPETS = ("Beit", "Bit", "ConvNext", "DeiT", "MobileNetV1", "MobileNetV2", "ViT")
 
 
-def is_plain(processor: Any) -> bool:
-    """Whether `plain_inputs` makes what an image processor makes."""
-    known = type(processor).__name__.removesuffix("Fast").removesuffix("ImageProcessor") in _PLAIN
+def has_snippet(processor: Processor) -> bool:
+    """Whether `snippet_inputs` makes what an image processor makes."""
+    known = type(processor).__name__.removesuffix("Fast").removesuffix("ImageProcessor") in _SNIPPETS
     return known and processor.do_resize and processor.do_rescale and processor.do_normalize
 
 
-def plain_inputs(processor: Any) -> str:
-    """For `plain`: the lines that make `inputs` of an image with Pillow alone, as an image processor does."""
+def snippet_inputs(processor: Processor) -> str:
+    """For `runtime_snippet`: the lines that make `inputs` of an image with Pillow alone, as an image processor does."""
     how = processor.to_dict()
     size, crop = how["size"], how["crop_size"] if how.get("do_center_crop") else None
     if "crop_pct" in how:

@@ -1,0 +1,122 @@
+"""Scores of all variants: metrics with intervals, gains over the baselines, calibration, scores by group."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from hftransfer.core.features import class_names
+from hftransfer.core.results import Score
+from hftransfer.data.splits import GROUP
+from hftransfer.evaluation.calibration import calibration_error
+from hftransfer.metrics import lower_is_better
+from hftransfer.reporting.tables import interval
+from hftransfer.runner.context import RunContext
+from hftransfer.runner.plan import Plan
+from hftransfer.runner.specs import compression_variants
+
+# Groups that are scored apart, the largest ones.
+_GROUPS = 100
+# What no transfer, or the least one, gives.
+_WITHOUT_TRANSFER = {"majority", "scratch", "pretrained", "linear_probe"}
+
+Scores = dict[str, Score]
+
+
+def score_variants(context: RunContext) -> dict[str, object]:
+    """The fields `scores`, `transfer_gain`, `calibration_error` and `groups` of a record."""
+    plan, scorer = context.plan, context.scorer()
+    scores: dict[str, dict[str, Scores]] = {}
+    test_values: dict[str, dict[str, np.ndarray]] = {}
+    pairs = [(split, variant) for split, variants in context.outputs.items() for variant in variants]
+    for split, variant in tqdm(pairs, desc="bootstrap intervals", unit="variant"):
+        references = context.references(split)
+        values = scorer.resample(context.answers(split, variant), references, context.units(split))
+        intervals = {name: scorer.interval(resampled, len(references)) for name, resampled in values.items()}
+        scores.setdefault(split, {})[variant] = intervals
+        if split == "test":
+            test_values[variant] = values
+    headline, count = plan.metrics[0], len(plan.rows.splits["test"])
+    sign = -1 if lower_is_better(headline) else 1
+    gains = {
+        name: scorer.interval(sign * (test_values["tuned"][headline] - test_values[name][headline]), count)
+        for name in _baselines(plan, test_values)
+    }
+    return {
+        "scores": scores,
+        "transfer_gain": gains,
+        "calibration_error": _calibration_errors(context),
+        "groups": _scores_by_group(context),
+    }
+
+
+def _baselines(plan: Plan, variants: dict[str, dict[str, np.ndarray]]) -> list[str]:
+    """The variants that the tuned model is held against: what is not made from it."""
+    derived = {"tuned", *compression_variants(plan.recipe)}
+    return [name for name in variants if name not in derived and not is_export(plan, name)]
+
+
+def is_export(plan: Plan, variant: str) -> bool:
+    """Whether a variant is the exporter's, and not a baseline."""
+    return plan.recipe.export is not None and variant.partition("-")[0] == plan.recipe.export.format
+
+
+def _calibration_errors(context: RunContext) -> dict[str, float]:
+    """Variant -> calibration error on test, where each row has one class."""
+    if not context.plan.task.single_label:
+        return {}
+    references = context.references("test")
+    probabilities = {
+        name: context.answers("test", name).probabilities for name in context.outputs["test"] if name != "majority"
+    }
+    return {name: calibration_error(it, references) for name, it in probabilities.items() if it is not None}
+
+
+def _scores_by_group(context: RunContext) -> dict[str, Scores]:
+    """Group -> variant -> headline score on the test rows of the group; of the largest groups."""
+    scorer, references = context.scorer(), context.references("test")
+    scorer = replace(scorer, metrics=scorer.metrics[:1])
+    scores: dict[str, Scores] = {}
+    for group, members in largest_groups(context.plan).items():
+        for variant in context.outputs["test"]:
+            answers = context.answers("test", variant).select(members)
+            values = scorer.resample(answers, references[members])[context.plan.metrics[0]]
+            # One row, or rows of one number, have no R squared.
+            if np.isfinite(values).sum() > 1 and np.isfinite(values[0]):
+                scores.setdefault(group, {})[variant] = scorer.interval(values, int(members.sum()))
+    return scores
+
+
+def largest_groups(plan: Plan) -> dict[str, np.ndarray]:
+    """Group of the test rows -> which of them are in it; none where rows are in no group."""
+    test = plan.rows.splits["test"]
+    if GROUP not in test.column_names:
+        return {}
+    named = dict(enumerate(class_names(test.features[GROUP]) or []))
+    names = np.array([named.get(value, str(value)) for value in test[GROUP][:]])
+    return {group: names == group for group, _ in Counter(names.tolist()).most_common(_GROUPS)}
+
+
+def score_warnings(context: RunContext, scores: dict[str, Scores], gains: Scores, groups: object) -> list[str]:
+    """Warnings of groups without a score, and of every variant that does better than the tuned model."""
+    return _unscored_groups(context.plan, groups) + _better_baselines(context.plan.metrics[0], scores, gains)
+
+
+def _unscored_groups(plan: Plan, groups: object) -> list[str]:
+    missing = [group for group in largest_groups(plan) if isinstance(groups, dict) and group not in groups]
+    named = f"{', '.join(missing[:8])}{', ...' if missing[8:] else ''}"
+    return [f"{plan.metrics[0]} has no value on the rows of {len(missing)} groups of test: {named}"] if missing else []
+
+
+def _better_baselines(headline: str, test: dict[str, Scores], gains: Scores) -> list[str]:
+    without = "the transfer gains nothing: try another learning rate, more epochs, another strategy or checkpoint"
+    return [
+        f"tuned is worse than {variant} on test: {headline} {test['tuned'][headline].value:.4f} against "
+        f"{test[variant][headline].value:.4f} (paired difference {interval(gain)}); "
+        f"{without if variant in _WITHOUT_TRANSFER else f'strategy {variant} suits these rows better'}"
+        for variant, gain in gains.items()
+        if gain.value < 0
+    ]
