@@ -15,7 +15,7 @@ from pathlib import Path
 from _strategies import MNIST, ONE_CORE, ROOT, pretrain
 
 from hftransfer.core.results import RunResult
-from hftransfer.reporting.tables import Table, amount, interval, number, tried_table
+from hftransfer.reporting.tables import Table, amount, interval, number, search_table
 
 RUNS = ROOT / "runs" / "export"
 PAGE = ROOT / "docs" / "export.md"
@@ -68,7 +68,7 @@ def export() -> bool:
     claims += [_kept(name, found[name]) for name in (*SEARCHES, *OPENVINO)]
     claims += [_rejected(name, found[name]) for name in PLANTED]
     told = "\n".join(f"- {line}: **{'yes' if holds else 'NO'}**" for line, holds in claims)
-    searches = [f"### {name}\n\n{tried_table(found[name]).markdown()}" for name in (*SEARCHES, *OPENVINO)]
+    searches = [f"### {name}\n\n{search_table(found[name]).markdown()}" for name in (*SEARCHES, *OPENVINO)]
     times = [f"### {name}\n\n{Table('', HEAD, rows).markdown()}" for name, rows in speeds.items()]
     PAGE.write_text(
         "# What ships beside PyTorch, and what it keeps\n\n"

@@ -1,4 +1,4 @@
-"""RunResults as a finished run would hand them on."""
+"""Records as finished runs would leave them."""
 
 import base64
 import io
@@ -23,7 +23,7 @@ def score(value: float, width: float = 0.02, count: int = 60) -> Score:
 
 
 def recipe(**changes: Any) -> dict[str, Any]:
-    """A resolved recipe, whole sections of it replaced by `changes`."""
+    """A resolved recipe, with whole sections replaced by `changes`."""
     return {
         "task": {"name": "text-classification", "problem_type": "single_label_classification", "max_length": 256},
         "model": {"id": "org/small", "config": None, "processor": None, "revision": COMMIT, "trust_remote_code": False},
@@ -43,19 +43,19 @@ def recipe(**changes: Any) -> dict[str, Any]:
 
 
 def result(**changes: Any) -> RunResult:
-    """A text classification with two exports, one of them rejected, whole fields of it replaced by `changes`."""
+    """A text classification with two exports, one of them rejected, with whole fields replaced by `changes`."""
     log = [{"step": 5 * e, "epoch": float(e), "loss": 1.2 / e, "learning_rate": 0.001} for e in (1, 2, 3)]
     log += [{"step": 5 * e, "epoch": float(e), "eval_loss": 1.1 / e, "eval_runtime": 0.1} for e in (1, 2, 3)]
     speed = {"p50_ms": 4.0, "p95_ms": 5.0, "p50_ms_batch8": 20.0, "p95_ms_batch8": 25.0}
-    lost = "accuracy drops by 0.100, and max_drop is 0.01"
-    named = {"majority": 0.35, "scratch": 0.71, "pretrained": 0.3, "tuned": 0.925, "onnx": 0.925, "onnx-int8": 0.825}
+    reason = "accuracy drops by 0.100, and max_drop is 0.01"
+    values = {"majority": 0.35, "scratch": 0.71, "pretrained": 0.3, "tuned": 0.925, "onnx": 0.925, "onnx-int8": 0.825}
     fields: dict[str, Any] = {
         "name": "news-small-lora",
         "task": "text-classification",
         "headline": "accuracy",
         "recipe": recipe(),
         "scores": {
-            "test": {name: {"f1": score(value - 0.01), "accuracy": score(value)} for name, value in named.items()},
+            "test": {name: {"f1": score(value - 0.01), "accuracy": score(value)} for name, value in values.items()},
             "validation": {"tuned": {"f1": score(0.93), "accuracy": score(0.94)}},
         },
         "transfer_gain": {"majority": score(0.575, 0.04), "scratch": score(0.215, 0.04)},
@@ -76,7 +76,7 @@ def result(**changes: Any) -> RunResult:
                 loader="ORTModelForSequenceClassification",
                 max_abs_diff=0.4,
                 agreement=0.9,
-                rejected=lost,
+                rejected=reason,
                 **speed,
             ),
         },
@@ -104,7 +104,7 @@ def result(**changes: Any) -> RunResult:
 
 
 def regression(**changes: Any) -> RunResult:
-    """What a run without classes, exports, history and baselines leaves."""
+    """A run without classes, exports, history and baselines."""
     facts = result().data.model_copy(update={"labels": [], "classes": {}})
     fields: dict[str, Any] = {
         "name": "prices",

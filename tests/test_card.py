@@ -32,24 +32,24 @@ def test_the_hub_reads_the_metadata():
 
 
 def test_eval_results_make_the_round_trip():
-    once = ModelCard(card(result()))
-    assert {r.metric_type: r.metric_value for r in once.data.eval_results} == {"accuracy": 0.925, "f1": 0.915}
-    first = once.data.eval_results[0]
+    read = ModelCard(card(result()))
+    assert {r.metric_type: r.metric_value for r in read.data.eval_results} == {"accuracy": 0.925, "f1": 0.915}
+    first = read.data.eval_results[0]
     assert (first.task_type, first.dataset_type, first.dataset_config) == ("text-classification", "org/news", "en")
     assert (first.dataset_split, first.dataset_revision) == ("test", "7" * 40)
-    assert once.data.model_name == "news-small-lora"
-    again = ModelCard(str(once))
-    assert again.data.eval_results == once.data.eval_results
-    assert again.text == once.text
+    assert read.data.model_name == "news-small-lora"
+    again = ModelCard(str(read))
+    assert again.data.eval_results == read.data.eval_results
+    assert again.text == read.text
 
 
-def test_a_part_of_another_split_is_not_passed_off_as_the_test_split():
+def test_a_share_of_another_split_is_not_called_the_test_split():
     splits = {"train": "train", "validation": 0.1, "test": 0.2}
-    made = ModelCard(card(result(recipe=recipe(data=recipe()["data"] | {"splits": splits}))))
-    assert made.data.eval_results[0].dataset_split is None
+    shared = ModelCard(card(result(recipe=recipe(data=recipe()["data"] | {"splits": splits}))))
+    assert shared.data.eval_results[0].dataset_split is None
 
 
-def test_what_the_hub_does_not_have_is_not_linked_to():
+def test_local_checkpoints_and_data_are_not_linked():
     local = recipe(model=LOCAL, data=_source(name="csv", train="rows.csv"))
     data = ModelCard(card(result(recipe=local, revisions={}))).data
     assert data.base_model is None
@@ -68,8 +68,8 @@ def test_no_absolute_path_leaks():
         training={"output_dir": "/home/someone/out", "learning_rate": 0.1},
         strategy={"name": "lora", "folder": "file:///home/someone/folder"},
     )
-    told = ["row 3 of /home/someone/data/a.csv is empty; see https://huggingface.co/docs/datasets/loading"]
-    text = card(result(recipe=leaky, revisions={}, warnings=told))
+    warnings = ["row 3 of /home/someone/data/a.csv is empty; see https://huggingface.co/docs/datasets/loading"]
+    text = card(result(recipe=leaky, revisions={}, warnings=warnings))
     assert "someone" not in text
     assert "row 3 of a.csv is empty; see https://huggingface.co/docs/datasets/loading" in text
     shown = _recipe_in(text)
@@ -90,26 +90,26 @@ def test_a_new_model_and_a_sample_are_named():
     assert f"[org/small](https://huggingface.co/org/small) at commit `{COMMIT}`" in card(result())
 
 
-def test_scores_stand_with_interval_rows_and_level():
+def test_scores_have_intervals_rows_and_confidence():
     text = card(result())
-    assert "Scores on the 60 rows of the test split, with bootstrap intervals at 95 %" in text
+    assert "Scores on the 60 rows of the test split, with 95 % bootstrap intervals" in text
     assert "| tuned | 0.925 [0.905, 0.945] | 0.915 [0.895, 0.935] |" in text
-    assert "bootstrap intervals at 97.5 %" in card(
+    assert "97.5 % bootstrap intervals" in card(
         result(recipe=recipe(evaluation=recipe()["evaluation"] | {"confidence": 0.975}))
     )
 
 
-def test_the_gain_is_told_and_a_missing_one_is_loud():
+def test_the_gain_is_called_significant_or_not():
     text = card(result())
-    assert "| scratch | 0.215 [0.175, 0.255] | yes |" in text and "NO, it is worse" not in text
+    assert "| scratch | 0.215 [0.175, 0.255] | significant (95 %) |" in text and "significantly worse" not in text
     worse = card(result(transfer_gain={"linear_probe": score(-0.05)}))
-    assert "| linear_probe | -0.050 [-0.070, -0.030] | NO, it is worse |" in worse
-    assert "no, the interval holds 0" in card(result(transfer_gain={"full": score(0.01)}))
+    assert "| linear_probe | -0.050 [-0.070, -0.030] | significantly worse (95 %) |" in worse
+    assert "not significant" in card(result(transfer_gain={"full": score(0.01)}))
 
 
 def test_lower_is_better_where_it_is():
     text = card(regression())
-    assert "| scratch | 32.250 [28.250, 36.250] | yes |" in text
+    assert "| scratch | 32.250 [28.250, 36.250] | significant (95 %) |" in text
     assert "its mae (lower is better) is **120.2 [117.2, 123.2]**" in text
 
 
@@ -119,13 +119,13 @@ def test_the_weakest_class_is_named_first():
     assert "Weakest" not in card(regression())
 
 
-def test_a_rejected_variant_is_said_and_not_recommended():
+def test_a_rejected_variant_is_mentioned_and_not_used():
     text = card(result())
-    assert "**onnx-int8 is rejected, not shipped**: accuracy drops by 0.100" in text
+    assert "**onnx-int8 was rejected and removed**: accuracy drops by 0.100" in text
     assert 'subfolder="onnx", file_name="model.onnx")' in text
-    none = {name: facts.model_copy(update={"rejected": "no"}) for name, facts in result().exports.items()}
-    assert "optimum" not in card(result(exports=none))
-    assert ModelCard(card(result(exports=none))).data.tags == ["hftransfer", "lora"]
+    rejected = {name: facts.model_copy(update={"rejected": "no"}) for name, facts in result().exports.items()}
+    assert "optimum" not in card(result(exports=rejected))
+    assert ModelCard(card(result(exports=rejected))).data.tags == ["hftransfer", "lora"]
     assert "Exported variants" not in card(regression())
 
 
@@ -136,7 +136,7 @@ def test_a_rejected_variant_is_said_and_not_recommended():
         ("image-classification", ("image_processor=repo", '("image.png")')),
     ],
 )
-def test_the_snippets_are_python_with_the_tasks_own_classes(task, names):
+def test_the_snippets_are_python_with_the_classes_of_the_task(task, names):
     text = card(result(task=task, runtime_snippet="from PIL import Image\n\nprint(1)"))
     snippets = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     assert len(snippets) == 3
@@ -145,7 +145,7 @@ def test_the_snippets_are_python_with_the_tasks_own_classes(task, names):
     assert all(name in snippets[1] for name in names)
 
 
-def test_data_training_and_versions_are_told():
+def test_data_training_and_versions_are_listed():
     text = card(result())
     for fact in ("| train | 240 | 7 | 2 |", "| strategy.r | 8 |", "| training.learning_rate | 0.003 |"):
         assert fact in text

@@ -1,4 +1,4 @@
-"""The page, the tables and the pictures, on records built here."""
+"""The HTML page, the tables and the plots, on records built here."""
 
 import io
 from html.parser import HTMLParser
@@ -12,7 +12,7 @@ from hftransfer.reporting import report
 
 
 class _Page(HTMLParser):
-    """Tags that are open, and the attributes of all."""
+    """The tags that are still open, and the attributes of all."""
 
     def __init__(self, text):
         super().__init__()
@@ -43,15 +43,15 @@ def test_the_headline_is_the_first_metric():
     assert report.terminal(result()).splitlines()[0].split()[1] == "accuracy"
 
 
-def test_the_terminal_warns_of_what_the_run_says_and_of_a_rejected_variant():
+def test_the_terminal_shows_the_warnings_and_the_rejected_variants():
     lines = [line for line in report.terminal(result()).splitlines() if line.startswith("WARNING: ")]
     assert lines[0] == "WARNING: 2 of 60 test rows are shorter than 3 words"
-    assert lines[1].startswith("WARNING: onnx-int8 is rejected, not shipped: accuracy drops by 0.100")
-    said = result(warnings=["onnx-int8: accuracy drops by 0.100, and max_drop is 0.01"])
-    assert report.terminal(said).count("WARNING") == 1
+    assert lines[1].startswith("WARNING: onnx-int8 was rejected and removed: accuracy drops by 0.100")
+    warned = result(warnings=["onnx-int8: accuracy drops by 0.100, and max_drop is 0.01"])
+    assert report.terminal(warned).count("WARNING") == 1
 
 
-def test_a_metric_that_should_be_low_is_marked():
+def test_a_metric_that_is_better_low_is_marked():
     assert "mae (lower is better)" in report.terminal(regression())
     assert "120.2 [117.2, 123.2]" in report.terminal(regression())
     assert "accuracy (lower" not in report.terminal(result())
@@ -70,7 +70,7 @@ def test_the_page_has_the_facts_and_is_well_formed():
     assert all(alts)
 
 
-def test_the_page_asks_nothing_of_any_address():
+def test_the_page_loads_nothing_from_elsewhere():
     parsed = _Page(report.html([result(), regression()]))
     links = [value for name, value in parsed.attributes if name in {"src", "href", "srcset", "action"}]
     assert len(links) == 8
@@ -104,7 +104,7 @@ def test_what_comes_from_data_or_recipe_is_escaped(changes):
     assert "&lt;script&gt;" in page
 
 
-def test_a_regression_leaves_out_what_it_has_not():
+def test_a_regression_has_no_sections_of_classes():
     page = report.html([regression()])
     assert _Page(page).tags.count("img") == 1
     assert "Confusion" not in page
@@ -120,16 +120,16 @@ def test_two_runs_are_compared_before_each_is_shown():
     assert "Comparison of 2 runs" in comparison
     for fact in ("news-small-lora", "news-small-full", "majority 0.350, scratch 0.710", "301,000", "73.2"):
         assert fact in comparison
-    assert 'alt="Test scores of the tuned models with their intervals: news-small-lora 0.925' in comparison
+    assert 'alt="Test scores of the tuned models with bootstrap intervals: news-small-lora 0.925' in comparison
     assert "<h2>news-small-lora</h2>" in first
     assert "<h2>news-small-full</h2>" in second
-    assert "Not all runs saw the same rows" not in page
+    assert "The runs do not all use the same rows" not in page
 
 
-def test_runs_on_different_rows_or_metrics_are_said_to_be():
+def test_a_comparison_of_runs_on_different_rows_is_marked():
     other = regression()
-    apart = other.model_copy(update={"data": other.data.model_copy(update={"fingerprint": "00"})})
-    assert "Not all runs saw the same rows" in report.html([result(), apart])
+    differing = other.model_copy(update={"data": other.data.model_copy(update={"fingerprint": "00"})})
+    assert "The runs do not all use the same rows" in report.html([result(), differing])
 
 
 def test_markdown_has_the_scores_of_one_run_and_a_row_for_each_of_several():
@@ -140,10 +140,10 @@ def test_markdown_has_the_scores_of_one_run_and_a_row_for_each_of_several():
     assert "2 of 60 test rows" in several
 
 
-def test_figures_are_pictures_of_a_legible_size():
-    pictures = report.figures(result())
-    assert set(pictures) == {"scores", "learning-curves", "confusion", "size-latency"}
-    for png in pictures.values():
+def test_figures_are_png_files_of_a_legible_size():
+    figures = report.figures(result())
+    assert set(figures) == {"scores", "learning-curves", "confusion", "size-latency"}
+    for png in figures.values():
         with Image.open(io.BytesIO(png)) as picture:
             assert picture.format == "PNG"
             assert min(picture.size) > 300
@@ -151,7 +151,7 @@ def test_figures_are_pictures_of_a_legible_size():
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("count", [2, 31])
-def test_labels_of_any_script_and_number_are_drawn(count):
+def test_labels_of_any_script_and_number_are_plotted(count):
     data = result().data.model_copy(update={"labels": ["$x^", "体育", *map(str, range(count - 2))]})
     square = [[int(i == j) for j in range(count)] for i in range(count)]
     assert "confusion" in report.figures(result(data=data, confusion=square))

@@ -5,8 +5,10 @@ from pathlib import Path
 
 from hftransfer.core.errors import HubError
 from hftransfer.core.results import RunResult
+from hftransfer.core.variants import Variant
 from hftransfer.hub import client
-from hftransfer.reporting import model_card, report, tables
+from hftransfer.reporting import model_card, redaction, report
+from hftransfer.reporting.usage import hub_file_name
 
 _BESIDE = ("config.json", "generation_config.json")
 
@@ -42,8 +44,8 @@ def contents(folder: Path, result: RunResult, repo: str, *, adapter: bool) -> di
         for variant in result.exports.keys() - result.rejected().keys():
             made |= _exported(folder, variant, result.exports[variant].files)
     made["README.md"] = model_card.card(result, repo=repo, adapter=adapter).encode()
-    made["recipe.yaml"] = tables.recipe_yaml(result).encode()
-    made["result.json"] = tables.portable_record(result).encode()
+    made["recipe.yaml"] = redaction.recipe_yaml(result).encode()
+    made["result.json"] = redaction.public_record(result).encode()
     made |= {f"report/{name}.png": picture for name, picture in report.figures(result).items()}
     return made
 
@@ -53,8 +55,8 @@ def _files(folder: Path) -> dict[str, Path]:
 
 
 def _exported(folder: Path, variant: str, files: list[str]) -> dict[str, Path]:
-    place, runtime = folder / variant, variant.partition("-")[0]
-    made = {f"{runtime}/{model_card.on_hub(variant, name)}": place / name for name in files}
+    place, runtime = folder / variant, Variant.parse(variant).runtime
+    made = {f"{runtime}/{hub_file_name(Variant.parse(variant), name)}": place / name for name in files}
     return made | {f"{runtime}/{name}": place / name for name in _BESIDE if (place / name).is_file()}
 
 

@@ -1,0 +1,78 @@
+"""A record as others may read it: without local paths, and without rows that are not public."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+import yaml
+
+from hftransfer.core.results import JsonObject, RunResult
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+_PATH = re.compile(r"file:|~[\w.-]*[\\/]|[A-Za-z]:[\\/]|[\\/]")
+# Folders of a path within a sentence; addresses and closing tags are no paths.
+_FOLDERS = re.compile(r"(?<![\w:/.<])(?:[A-Za-z]:|~[\w.-]*)?[\\/][^\s'\"]*[\\/]")
+
+
+def checkpoint_name(result: RunResult) -> str:
+    """The checkpoint: its Hub id, its sample, or the last component of a local path."""
+    model = result.recipe["model"]
+    return _checkpoint_id(model["id"], result) if model["id"] else f"new {model['config']['model_type']}"
+
+
+def recipe_yaml(result: RunResult) -> str:
+    """The recipe with all defaults; local checkpoints and absolute paths are cut to their last component."""
+    recipe = result.model_dump(mode="json", include={"recipe"})["recipe"]
+    model = recipe["model"]
+    ids = {key: _checkpoint_id(model[key], result) for key in ("id", "processor") if model.get(key)}
+    redacted = without_folders(recipe | {"model": model | ids})
+    return str(yaml.safe_dump(redacted, sort_keys=False, allow_unicode=True))
+
+
+def public_record(result: RunResult) -> str:
+    """The record as JSON, without folders; without test rows unless everybody may read them."""
+    record = result.model_dump(mode="json", by_alias=True)
+    record["recipe"] = yaml.safe_load(recipe_yaml(result))
+    if not has_public_rows(result):
+        record["worst"], record["examples"] = [], []
+    record["warnings"] = [cut_folders(line) for line in result.warnings]
+    for facts, key in ((record["search"], "reason"), (record["exports"], "rejected")):
+        for entry in facts.values():
+            entry[key] = entry[key] and cut_folders(entry[key])
+    return json.dumps(record, indent=1) + "\n"
+
+
+def has_public_rows(result: RunResult) -> bool:
+    """Whether everybody may read the rows: they come from a sample, or from a public data set of the Hub."""
+    source = result.recipe["data"]["source"]
+    return source["name"] == "sample" or result.hub_cards.get(source.get("id"), {}).get("private") is False
+
+
+def without_folders(section: JsonObject) -> JsonObject:
+    """A section of a recipe with every path in it cut to its last component."""
+    return {key: _cut_paths(value) for key, value in section.items()}
+
+
+def cut_folders(sentence: str) -> str:
+    """A sentence with every path in it cut to its last component."""
+    return _FOLDERS.sub("", sentence)
+
+
+def _cut_paths(value: JsonValue) -> JsonValue:
+    if isinstance(value, dict):
+        return {key: _cut_paths(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_cut_paths(item) for item in value]
+    return _last_component(value) if isinstance(value, str) and _PATH.match(value) else value
+
+
+def _checkpoint_id(text: str, result: RunResult) -> str:
+    return text if text in result.revisions or text.startswith("sample:") else _last_component(text)
+
+
+def _last_component(path: str) -> str:
+    return re.split(r"[\\/]", path.rstrip("\\/"))[-1] or path

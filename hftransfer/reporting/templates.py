@@ -1,0 +1,25 @@
+"""Renders the Jinja templates of this folder."""
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from hftransfer.reporting.tables import escape_markdown
+
+
+def render(template: str, **values: object) -> str:
+    """A template of this folder, filled in.
+
+    Values are escaped in HTML; in Markdown, only where the filter `md` says so.
+
+    Raises:
+        jinja2.UndefinedError: the template uses a value that is not given.
+    """
+    environment = Environment(
+        loader=PackageLoader("hftransfer.reporting", "."),
+        autoescape=select_autoescape(["html.jinja"]),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters["md"] = escape_markdown
+    return environment.get_template(template).render(**values)
