@@ -33,7 +33,7 @@ class Variant:
     runtime: str = _PYTORCH
     """The exporter's name, or `pytorch`."""
     scheme: str = ""
-    """What follows the runtime in the name (`int8-static`); empty for the first export and for PyTorch as it is."""
+    """What follows the runtime in the name (`int8-static`); empty for the unoptimized export and for plain PyTorch."""
     step: int = 0
     """Number of a compression step, from 1; 0 for all others."""
 
@@ -60,7 +60,7 @@ class Variant:
 
     @classmethod
     def compression_step(cls, step: int, strategy: str) -> Variant:
-        """The model after a step of `compress`; step 1 is the recipe's own strategy."""
+        """The model after a step of `compress`; step 1 is the recipe's `strategy`."""
         return cls(f"{step}-{strategy}", "compression_step", step=step)
 
     @property
@@ -70,7 +70,7 @@ class Variant:
 
     @property
     def order(self) -> tuple[int, int]:
-        """Sort key: by kind, baselines from the cheapest on, steps by number, the first export before its copies."""
+        """Sort key: by kind, baselines from the cheapest on, steps by number, the unoptimized export first."""
         position = self.step or int(bool(self.scheme))
         if self.kind == "baseline":
             position = _BASELINES.index(self.name) if self.name in _BASELINES else len(_BASELINES)

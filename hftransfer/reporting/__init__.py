@@ -1,4 +1,4 @@
-"""What a person reads of a finished run: tables, plots, the HTML report, the model card.
+"""What people read of a finished run: tables, plots, the HTML report and the model card.
 
-All of it is made from the record (`result.json`) alone.
+Everything is computed from the record (`result.json`) alone. Long texts are Jinja templates (`*.jinja`) in this folder.
 """

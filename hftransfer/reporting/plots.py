@@ -33,7 +33,7 @@ class Plot:
         """The PNG; the same bytes each time."""
         buffer = io.BytesIO()
         with warnings.catch_warnings():
-            # A script that the font lacks is drawn as boxes; the page's text has it whole.
+            # Characters that the font lacks appear as boxes; the page's tables show them.
             warnings.filterwarnings("ignore", "Glyph", UserWarning)
             self.figure.savefig(buffer, format="png", dpi=160, metadata={"Software": None})
         return buffer.getvalue()

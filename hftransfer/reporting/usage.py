@@ -158,7 +158,7 @@ def export_usage(result: RunResult, task: CardTask) -> ExportUsage | None:
 
 
 def runtime_usage(result: RunResult, repo: str | None) -> RuntimeUsage | None:
-    """The last accepted export in ONNX Runtime alone; None if it is no ONNX, or the task has no such snippet.
+    """The last accepted export in ONNX Runtime alone; None if it is not ONNX, or the task has no such snippet.
 
     A local run has the model's files in the variant's folder, the Hub in that of the runtime.
     """
@@ -204,8 +204,9 @@ def _accepted_exports(result: RunResult) -> list[str]:
 
 
 def _file_arguments(file: str) -> list[str]:
-    """Optimum's arguments for a file: a whole model, an encoder, or a merged decoder, which serves with and without
-    past key values.
+    """Optimum's arguments for a file: a whole model, an encoder, or a decoder.
+
+    A merged decoder runs with and without past key values, so that it is passed as both.
     """
     arguments = {"encoder_": ["encoder_file_name"], "decoder_": ["decoder_file_name", "decoder_with_past_file_name"]}
     stem = file.removeprefix("openvino_")
