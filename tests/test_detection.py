@@ -158,7 +158,7 @@ def test_what_is_wrong_with_a_coco_folder_is_said(tmp_path):
     exif[0x0112] = 6
     Image.open(root / "train" / "4.png").save(root / "train" / "3.png")
     turned.save(root / "train" / "2.png", exif=exif)
-    with pytest.raises(DataError, match=r"'2\.png' are for 30 x 20 pixels, and the picture has 20 x 30 as its EXIF"):
+    with pytest.raises(DataError, match=r"'2\.png' are for 30 x 20 pixels, and the image has 20 x 30 after its EXIF"):
         _load(root)
     (root / "train" / "_annotations.coco.json").write_text("[1]")
     with pytest.raises(DataError, match="is not COCO: it has no list 'images'"):
@@ -288,7 +288,7 @@ def test_a_yolo_yaml_of_another_machine_says_which_images_are_of_which_split(tmp
 def test_lists_of_names_that_differ_and_rows_without_boxes_are_told(tmp_path):
     root = _yolo(tmp_path, "labelimg")
     (root / "val" / "classes.txt").write_text("dog\ncat\n")
-    with pytest.raises(DataError, match="name other classes"):
+    with pytest.raises(DataError, match="name different classes"):
         _load(root, "yolo")
     (root / "val" / "classes.txt").unlink()
     for file in (root / "test").glob("*.txt"):

@@ -9,7 +9,7 @@ from PIL import Image
 from hftransfer.core import plugins
 from hftransfer.core.errors import DataError, HubError, RecipeError
 from hftransfer.data.load import load_rows
-from hftransfer.evaluation.scoring import check_metrics
+from hftransfer.evaluation.metric import check_metrics
 from hftransfer.models.checkpoint import find_checkpoint
 from hftransfer.recipe.loader import parse_recipe
 
@@ -136,7 +136,7 @@ def test_the_hub_out_of_reach_is_said_at_once(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     start = time.monotonic()
     with pytest.raises(HubError, match="cannot be reached"):
-        plugins.load("sources", "hub")(id="someone/nothing").resolve()
+        plugins.load("sources", "hub")(id="someone/nothing").pin_revision()
     with pytest.raises(HubError, match="no local directory"):
         find_checkpoint("someone/nothing")
     with pytest.raises(RecipeError, match="did you mean 'accuracy'"):

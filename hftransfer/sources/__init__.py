@@ -1,31 +1,36 @@
-"""Where rows come from."""
+"""Where rows come from: files, folders, the Hub, samples."""
+
+from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from hftransfer.core.errors import DataError
 from hftransfer.core.plugins import Plugin, nearest
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
     **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
 }
-"""What the folder of a split may be called, in small letters -> the split."""
+"""Lower-case name of a folder -> the split that it holds."""
 
 
 class Source(Plugin):
-    """Base of the sources."""
+    """Base of the sources. Implement `load`; override `pin_revision` where rows may change under one name."""
 
-    def resolve(self) -> Self:
-        """The source with a branch or tag pinned to the commit that it stands at."""
+    def pin_revision(self) -> Self:
+        """The source with a branch or tag replaced by the commit that it stands at. Called once, before `load`."""
         return self
 
-    def load(self) -> dict[str, Any]:
-        """Split -> `datasets.Dataset`, with the columns as they are.
+    def load(self) -> dict[str, Dataset]:
+        """Split -> rows, with the source's own columns.
 
         Raises:
-            DataError: the files or the data set are not there, or cannot be read.
+            DataError: the files or the data set do not exist, or cannot be read.
         """
         raise NotImplementedError
 
@@ -37,84 +42,94 @@ class Folder(Source):
     """The folder."""
 
     def root(self) -> Path:
-        """The folder, which is there.
+        """The folder.
 
         Raises:
-            DataError: it is not.
+            DataError: it does not exist.
         """
         root = Path(self.path).expanduser()
         if not root.is_dir():
             raise DataError(f"data.source.path: there is no folder '{self.path}'")
         return root
 
-    def splits(self) -> dict[str, Path]:
-        """Split -> the folder that has its name; the folder itself, as `train`, where none has."""
-        inside = [path for path in sorted(self.root().iterdir()) if path.is_dir()]
-        return {SPLITS[it.name.lower()]: it for it in inside if it.name.lower() in SPLITS} or {"train": self.root()}
+    def split_folders(self) -> dict[str, Path]:
+        """Split -> the folder with its name; the whole folder as `train` where none has such a name."""
+        folders = [path for path in sorted(self.root().iterdir()) if path.is_dir()]
+        named = {SPLITS[folder.name.lower()]: folder for folder in folders if folder.name.lower() in SPLITS}
+        return named or {"train": self.root()}
 
 
 class Files(Source):
-    """Base of the table sources: one file, or several, for each split; paths count from the working directory."""
+    """Base of the table sources: one file, or several, for each split; relative to the working directory."""
 
     train: str | list[str]
-    """The file or files of the split `train`."""
+    """The file or files of the split `train`; a pattern such as `train-*.parquet` names several."""
     validation: str | list[str] | None = None
-    """Likewise; left out, a part of `train` serves."""
+    """Those of `validation`; left out, a part of `train`."""
     test: str | list[str] | None = None
-    """Likewise."""
+    """Those of `test`; left out, a part of `train`."""
     unlabelled: str | list[str] | None = None
     """Rows for `data.unlabelled: unlabelled`; they need no column of labels."""
 
+    def loader_options(self) -> dict[str, Any]:
+        """Arguments of the loader of `datasets` besides the files."""
+        return {}
+
+    def load(self) -> dict[str, Dataset]:
+        """The files, read by the loader of `datasets` that has the source's name."""
+        paths = self._paths()
+        # Read by itself, since the files of one data set must have the same columns.
+        unlabelled = {"unlabelled": paths.pop("unlabelled")} if "unlabelled" in paths else {}
+        options = self.loader_options()
+        parts = [read_with_datasets(self.name, options, data_files=files) for files in (paths, unlabelled) if files]
+        return {split: rows for part in parts for split, rows in part.items()}
+
     def _paths(self) -> dict[str, list[str]]:
-        given = {name: getattr(self, name) for name in ("train", "validation", "test", "unlabelled")}
-        lists = {split: [files] if isinstance(files, str) else files for split, files in given.items() if files}
-        paths = {split: [it for file in files for it in _matching(file)] for split, files in lists.items()}
+        """Split -> its files.
+
+        Raises:
+            DataError: one of them does not exist.
+        """
+        fields = {split: getattr(self, split) for split in ("train", "validation", "test", "unlabelled")}
+        lists = {split: [files] if isinstance(files, str) else files for split, files in fields.items() if files}
+        paths = {split: [path for file in files for path in _matching(file)] for split, files in lists.items()}
         for split, files in paths.items():
             for file in files:
                 if not Path(file).is_file():
                     folder = Path(file).parent
-                    here = [str(p) for p in folder.iterdir() if p.is_file()] if folder.is_dir() else []
-                    raise DataError(f"data.source.{split}: there is no file '{file}'; {nearest(file, here)}")
+                    others = [str(path) for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
+                    raise DataError(f"data.source.{split}: there is no file '{file}'; {nearest(file, others)}")
         return paths
-
-    def options(self) -> dict[str, Any]:
-        """What the loader is told beside the files."""
-        return {}
-
-    def load(self) -> dict[str, Any]:
-        """Every file through the loader of `datasets` that has the source's name."""
-        paths = self._paths()
-        # Read apart, since the files of one data set must have the same columns.
-        bare = {"unlabelled": paths.pop("unlabelled")} if "unlabelled" in paths else {}
-        options = self.options()
-        parts = [read_with_datasets(self.name, options, data_files=files) for files in (paths, bare) if files]
-        return {split: rows for part in parts for split, rows in part.items()}
 
 
 def _matching(file: str) -> list[str]:
-    """The files of a pattern (`train-*.parquet`) in the order of their names, or the one of this name."""
+    """The files that match a pattern (`train-*.parquet`), sorted by name, or the file of this name."""
     path = Path(file).expanduser()
-    # A name with a star in it may be that of a file.
-    found = [path] if path.is_file() else sorted(path.parent.glob(path.name))
-    return [str(it) for it in found] or [str(path)]
+    # The name of a file may hold a star.
+    matching = [path] if path.is_file() else sorted(path.parent.glob(path.name))
+    return [str(match) for match in matching] or [str(path)]
 
 
-def read_with_datasets(loader: str, options: dict[str, Any] | None = None, **where: Any) -> dict[str, Any]:
-    """All splits that a loader of `datasets` finds, with its failures as one sentence."""
+def read_with_datasets(loader: str, options: dict[str, Any] | None = None, **place: Any) -> dict[str, Dataset]:
+    """All splits that a loader of `datasets` finds at a place (`data_files`, or `name` and `revision`).
+
+    Raises:
+        DataError: it finds nothing, or cannot read it; in one sentence.
+    """
     from datasets import load_dataset
     from datasets.exceptions import DatasetGenerationError
     from datasets.utils import logging
 
-    # A failure is said below, in a sentence; the log of `datasets` would add its traceback.
+    # A failure is reported below in a sentence; the log of `datasets` would add its traceback.
     logging.set_verbosity(logging.CRITICAL)
     try:
-        return dict(load_dataset(loader, **where, **(options or {})))
+        return dict(load_dataset(loader, **place, **(options or {})))
     except DatasetGenerationError as error:
-        # That of splits with other columns says in its second line which.
+        # Of splits with different columns, the second line says which.
         cause = str(error.__cause__) if error.__cause__ else " ".join(str(error).split())[:300]
         cause = f"data.source.encoding: {cause}" if "codec can't decode" in cause else cause
-        raise DataError(f"data.source: {loader} cannot read {where}: {cause.partition(chr(10))[0]}") from None
+        raise DataError(f"data.source: {loader} cannot read {place}: {cause.partition(chr(10))[0]}") from None
     except StopIteration:
-        raise DataError(f"data.source: {loader} finds no rows in {where}") from None
+        raise DataError(f"data.source: {loader} finds no rows in {place}") from None
     except (OSError, ValueError, RuntimeError) as error:
         raise DataError(f"data.source: {loader}: {str(error).partition(chr(10))[0]}") from None

@@ -1,4 +1,6 @@
-"""Rows of csv files (https://huggingface.co/docs/datasets/loading)."""
+"""Rows of CSV files (https://huggingface.co/docs/datasets/loading#csv)."""
+
+from __future__ import annotations
 
 import csv
 from typing import Any
@@ -7,34 +9,38 @@ from hftransfer.sources import Files
 
 
 class Csv(Files):
-    """One csv file, or several, for each split. Only an empty cell is empty: `NA` and `None` are words."""
+    """One CSV file, or several, for each split. Only an empty cell is missing: `NA` and `None` are words."""
 
     delimiter: str | None = None
-    """Between the cells of a line; left out, a comma, and in files whose names end in .tsv a tab."""
+    """Between the cells of a line; left out, a comma, or a tab in files whose names end in .tsv."""
     encoding: str = "utf-8"
     """Of the files, as Python names it: latin-1, cp1252, utf-16."""
     quotes: bool = True
-    """Whether a cell may stand in quotation marks; in the files of GLUE they are marks of the text."""
+    """Whether a cell may be quoted; false where quotation marks are part of the text, as in the files of GLUE."""
 
-    def options(self) -> dict[str, Any]:
+    def loader_options(self) -> dict[str, Any]:
         files = [self.train] if isinstance(self.train, str) else self.train
-        tabs = all(file.endswith(".tsv") for file in files)
-        separator = self.delimiter or ("\t" if tabs else ",")
-        plain = {"keep_default_na": False, "na_values": [""], "sep": separator, "encoding": self.encoding}
-        plain["quoting"] = csv.QUOTE_MINIMAL if self.quotes else csv.QUOTE_NONE
-        return plain | {"converters": dict.fromkeys(self._codes(plain), str)}
+        default = "\t" if all(file.endswith(".tsv") for file in files) else ","
+        options = {
+            "keep_default_na": False,
+            "na_values": [""],
+            "sep": self.delimiter or default,
+            "encoding": self.encoding,
+            "quoting": csv.QUOTE_MINIMAL if self.quotes else csv.QUOTE_NONE,
+        }
+        return options | {"converters": dict.fromkeys(self._code_columns(options), str)}
 
-    def _codes(self, options: dict[str, Any]) -> set[str]:
-        """Columns with numbers that begin with a nought, which are names: read as numbers, 01 and 1 would be one."""
+    def _code_columns(self, options: dict[str, Any]) -> set[str]:
+        """Columns with numbers that begin with a zero: those are codes, and 01 and 1 would be the same number."""
         import pandas
 
-        found: set[str] = set()
+        columns: set[str] = set()
         for file in (file for files in self._paths().values() for file in files):
             try:
                 with pandas.read_csv(file, dtype=str, chunksize=50_000, **options) as parts:
                     for part in parts:
-                        found |= {name for name in part if part[name].str.fullmatch(r"[+-]?0[0-9]+").any()}
+                        columns |= {name for name in part if part[name].str.fullmatch(r"[+-]?0[0-9]+").any()}
             except (ValueError, OSError):
-                # The loader says it in a sentence.
+                # The loader reports it in a sentence.
                 return set()
-        return found
+        return columns

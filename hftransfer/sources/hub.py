@@ -1,8 +1,13 @@
 """A data set of the Hub (https://huggingface.co/docs/datasets/load_hub)."""
 
-from typing import Any, Self
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
 
 from hftransfer.sources import Source, read_with_datasets
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
 class Hub(Source):
@@ -20,5 +25,5 @@ class Hub(Source):
 
         return self.model_copy(update={"revision": resolve(self.id, self.revision, repo_type="dataset")})
 
-    def load(self) -> dict[str, Any]:
+    def load(self) -> dict[str, Dataset]:
         return read_with_datasets(self.id, name=self.config, revision=self.revision)

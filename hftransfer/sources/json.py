@@ -1,4 +1,6 @@
-"""Rows of json files (https://huggingface.co/docs/datasets/loading)."""
+"""Rows of JSON files (https://huggingface.co/docs/datasets/loading#json)."""
+
+from __future__ import annotations
 
 from typing import Any
 
@@ -6,10 +8,10 @@ from hftransfer.sources import Files
 
 
 class Json(Files):
-    """One json file, or several, for each split: a row on each line, or a list of rows."""
+    """One JSON file, or several, for each split: a row a line, or a list of rows."""
 
     field: str | None = None
-    """The key under which the list of rows stands."""
+    """The key that holds the list of rows, where a file is a mapping."""
 
-    def options(self) -> dict[str, Any]:
+    def loader_options(self) -> dict[str, Any]:
         return {"field": self.field} if self.field else {}

@@ -1,7 +1,7 @@
-"""Rows of parquet files (https://huggingface.co/docs/datasets/loading)."""
+"""Rows of Parquet files (https://huggingface.co/docs/datasets/loading#parquet)."""
 
 from hftransfer.sources import Files
 
 
 class Parquet(Files):
-    """One parquet file, or several, for each split."""
+    """One Parquet file, or several, for each split."""

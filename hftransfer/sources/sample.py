@@ -1,15 +1,20 @@
 """A small real data set that installs with pip: see `hftransfer/samples/`."""
 
-from typing import Any, Self
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import field_validator, model_validator
 
 from hftransfer.core import plugins
 from hftransfer.sources import Source
 
+if TYPE_CHECKING:
+    from datasets import Dataset
+
 
 class SampleSource(Source):
-    """Rows of a sample."""
+    """The rows of a sample."""
 
     id: str
     """The sample's name."""
@@ -18,21 +23,20 @@ class SampleSource(Source):
 
     @field_validator("id")
     @classmethod
-    def _known(cls, value: str) -> str:
+    def _is_a_sample(cls, value: str) -> str:
         if value not in plugins.names("samples"):
             raise ValueError(f"'{value}' is no sample; {plugins.nearest(value, plugins.names('samples'))}")
         return value
 
     @model_validator(mode="after")
-    def _fit(self) -> Self:
-        allowed = plugins.load("samples", self.id).model_fields
+    def _options_are_fields(self) -> Self:
+        fields = plugins.load("samples", self.id).model_fields
         for key in self.options:
-            if key not in allowed:
-                raise ValueError(f"sample '{self.id}' has no option '{key}'; {plugins.nearest(key, allowed)}")
+            if key not in fields:
+                raise ValueError(f"sample '{self.id}' has no option '{key}'; {plugins.nearest(key, fields)}")
         return self
 
-    def load(self) -> dict[str, Any]:
-        """The sample's splits."""
+    def load(self) -> dict[str, Dataset]:
         sample = plugins.load("samples", self.id)(**self.options)
         sample.check_installed()
         return dict(sample.rows())

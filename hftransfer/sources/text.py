@@ -1,5 +1,7 @@
 """Rows of plain text files (https://huggingface.co/docs/datasets/nlp_load#text-files)."""
 
+from __future__ import annotations
+
 from typing import Any, Literal
 
 from hftransfer.sources import Files
@@ -9,8 +11,8 @@ class Text(Files):
     """One text file, or several, for each split. Column: `text`."""
 
     sample_by: Literal["line", "paragraph", "document"] = "line"
-    """What a row is: a line (an empty one cannot be used, see data.on_error), what stands between empty lines, a file.
-    """
+    """What becomes a row: a line (empty lines are errors, see data.on_error), a paragraph between empty lines, or a
+    file."""
 
-    def options(self) -> dict[str, Any]:
+    def loader_options(self) -> dict[str, Any]:
         return {"sample_by": self.sample_by}

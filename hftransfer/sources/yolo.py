@@ -1,8 +1,10 @@
-"""Boxes as YOLO has them: for each image a text file, in it a line `class x y width height` for each box, in shares.
+"""Boxes as YOLO writes them: a text file for each image, a line `class x y width height` for each box, in shares.
 
-https://docs.ultralytics.com/datasets/detect/; a text lies where `labels` stands in its image's place for `images`, or
-beside it. The splits are those of the folder's data.yaml, or folders: `images/train`, `train/images`, `train`.
+https://docs.ultralytics.com/datasets/detect/. The text file has the image's path with `labels` for `images`, or is in
+the image's folder. Splits are those of the folder's data.yaml, or folders: `images/train`, `train/images`, `train`.
 """
+
+from __future__ import annotations
 
 import os
 import re
@@ -10,86 +12,115 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import yaml
 
 from hftransfer.core.errors import DataError
 from hftransfer.sources import SPLITS, Folder
-from hftransfer.sources._pictures import boxed, seen_size
+from hftransfer.sources._image_boxes import BoxedImage, box_rows, oriented_size
 from hftransfer.tasks._boxes import OVER, corners
 
-_PICTURES = {".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+_SUFFIXES = {".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 # `train2017` of COCO, `obj_train_data` of Darknet.
-_FOLDER = re.compile(rf"(?:obj_)?({'|'.join(SPLITS)})(?:_data|\d{{4}})?", re.IGNORECASE)
-_MOST_CLASSES = 10_000
+_SPLIT_FOLDER = re.compile(rf"(?:obj_)?({'|'.join(SPLITS)})(?:_data|\d{{4}})?", re.IGNORECASE)
+_MAX_CLASSES = 10_000
 
 Box = tuple[int, list[float]]
+"""Class number, and (left, top, right, bottom) as shares of the image."""
 
 
 @dataclass(frozen=True)
-class _Told:
-    """What the folder's YAML says, by https://docs.ultralytics.com/datasets/detect/#ultralytics-yolo-format."""
+class _DataYaml:
+    """The folder's YAML file, https://docs.ultralytics.com/datasets/detect/#ultralytics-yolo-format."""
 
     file: Path | None = None
     names: tuple[str, ...] = ()
     places: tuple[tuple[str, list[str]], ...] = ()
     """Split -> folders, or lists of files, of its images."""
-    points: bool = False
-    """Points stand behind each box."""
+    has_keypoints: bool = False
+    """Whether lines go on with keypoints after the box."""
 
 
 class Yolo(Folder):
-    """Columns: `image`, `objects` (`bbox`: left, top, width, height in pixels; `category`); of an outline its box.
+    """Columns: `image`, `objects` (`bbox`: left, top, width, height in pixels; `category`); outlines become boxes.
 
-    The names of the classes are those of data.yaml, or of classes.txt; without them, their numbers. An image without a
-    text has no boxes.
+    Class names are those of data.yaml or of classes.txt, else the class numbers. An image without a text file has no
+    boxes.
     """
 
-    def load(self) -> dict[str, Any]:
+    def load(self) -> dict[str, Dataset]:
         root = self.root()
-        told = _told(root)
-        images = {split: [it for place in of for it in _listed(root, told.file, place)] for split, of in told.places}
-        images = {split: of for split, of in (images or _by_folder(root)).items() if of}
-        every = [image for of in images.values() for image in of]
-        if len(set(every)) < len(every):
-            raise DataError(f"{told.file}: an image is in two splits: {Counter(every).most_common(1)[0][0]}")
-        found = {split: [(it, _boxes(it, told.points)) for it in of] for split, of in images.items()}
-        largest = {max(number for number, _ in boxes): it for of in found.values() for it, boxes in of if boxes}
-        if not largest:
-            raise DataError(
-                f"data.source.path: none of the {len(every)} images in '{root}' has boxes in a text file beside it, or "
-                "in 'labels' where it is in 'images'"
-            )
-        most = max(largest)
-        names = told.names or _listed_names(root) or tuple(str(number) for number in range(most + 1))
-        if most >= len(names):
-            raise DataError(
-                f"{_text(largest[most])}: a box has the class {most}; only {len(names)} are named, from 0 on"
-            )
-        return {split: boxed((_row(*pair) for pair in rows), list(names)) for split, rows in found.items()}
+        config = _data_yaml(root)
+        images = _images(root, config)
+        boxes = {split: [(image, _boxes(image, config.has_keypoints)) for image in images[split]] for split in images}
+        names = config.names or _listed_names(root)
+        names = _checked_names(root, names, [row for rows in boxes.values() for row in rows])
+        return {split: box_rows((_in_pixels(*row) for row in rows), list(names)) for split, rows in boxes.items()}
 
 
-def _told(root: Path) -> _Told:
-    """Of the YAML file that has `names`, data.yaml before others.
+def _images(root: Path, config: _DataYaml) -> dict[str, list[Path]]:
+    """Split -> its images.
 
     Raises:
-        DataError: its names are none.
+        DataError: an image is in two splits.
     """
-    for file in sorted([*root.glob("*.yaml"), *root.glob("*.yml")], key=lambda it: (it.stem != "data", it.name)):
+    listed = {
+        split: [image for place in places for image in _listed(root, config.file, place)]
+        for split, places in config.places
+    }
+    images = {split: files for split, files in (listed or _by_folder(root)).items() if files}
+    counts = Counter(image for files in images.values() for image in files)
+    if counts and counts.most_common(1)[0][1] > 1:
+        raise DataError(f"{config.file}: an image is in two splits: {counts.most_common(1)[0][0]}")
+    return images
+
+
+def _checked_names(root: Path, names: tuple[str, ...], rows: list[tuple[Path, list[Box]]]) -> tuple[str, ...]:
+    """The class names, by default the numbers.
+
+    Raises:
+        DataError: no image has boxes, or a class has no name.
+    """
+    largest = {max(number for number, _ in boxes): image for image, boxes in rows if boxes}
+    if not largest:
+        raise DataError(
+            f"data.source.path: none of the {len(rows)} images in '{root}' has boxes, in a text file of its name in "
+            "its folder, or in 'labels' where it is in 'images'"
+        )
+    highest = max(largest)
+    names = names or tuple(str(number) for number in range(highest + 1))
+    if highest >= len(names):
+        raise DataError(
+            f"{_text_file(largest[highest])}: a box has the class {highest}; only {len(names)} are named, from 0 on"
+        )
+    return names
+
+
+def _data_yaml(root: Path) -> _DataYaml:
+    """The YAML file that has `names`, data.yaml before others.
+
+    Raises:
+        DataError: the names are not valid.
+    """
+    for file in sorted([*root.glob("*.yaml"), *root.glob("*.yml")], key=lambda file: (file.stem != "data", file.name)):
         try:
             table = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
         except (yaml.YAMLError, UnicodeDecodeError, OSError):
-            # Not every YAML of a folder is about its images.
+            # Not every YAML file of a folder describes its images.
             continue
         if isinstance(table, dict) and "names" in table:
-            given = {SPLITS[key]: table[key] for key in SPLITS if table.get(key)}
-            places = tuple((split, it if isinstance(it, list) else [str(it)]) for split, it in given.items())
-            return _Told(file, _names(file, table["names"]), places, "kpt_shape" in table)
-    return _Told()
+            listed = {SPLITS[key]: table[key] for key in SPLITS if table.get(key)}
+            places = tuple((split, it if isinstance(it, list) else [str(it)]) for split, it in listed.items())
+            return _DataYaml(file, _names(file, table["names"]), places, "kpt_shape" in table)
+    return _DataYaml()
 
 
-def _names(file: Path, names: Any) -> tuple[str, ...]:
+def _names(file: Path, names: object) -> tuple[str, ...]:
+    """The class names of a YAML file: a list, or a mapping from numbers."""
     if isinstance(names, dict):
         try:
             names = {int(number): name for number, name in names.items()}
@@ -104,96 +135,101 @@ def _names(file: Path, names: Any) -> tuple[str, ...]:
 
 
 def _distinct(file: Path, names: list[str]) -> tuple[str, ...]:
-    if twice := [name for name, count in Counter(names).items() if count > 1]:
-        raise DataError(f"{file}: two classes have the name '{twice[0]}'")
+    if repeated := [name for name, count in Counter(names).items() if count > 1]:
+        raise DataError(f"{file}: two classes have the name '{repeated[0]}'")
     return tuple(names)
 
 
 def _listed_names(root: Path) -> tuple[str, ...]:
     """The classes of classes.txt or a file `.names`, one a line, as LabelImg and Darknet write them."""
-    found: dict[tuple[str, ...], Path] = {}
+    lists: dict[tuple[str, ...], Path] = {}
     for file in sorted([*root.rglob("classes.txt"), *root.rglob("*.names")]):
         lines = file.read_text(encoding="utf-8-sig", errors="replace").rstrip().splitlines()
-        found.setdefault(_distinct(file, [line.strip() for line in lines]), file)
-    if len(found) > 1:
-        raise DataError(f"data.source.path: {' and '.join(map(str, found.values()))} name other classes")
-    return next(iter(found), ())
+        lists.setdefault(_distinct(file, [line.strip() for line in lines]), file)
+    if len(lists) > 1:
+        raise DataError(f"data.source.path: {' and '.join(map(str, lists.values()))} name different classes")
+    return next(iter(lists), ())
 
 
 def _listed(root: Path, file: Path | None, place: str) -> list[Path]:
-    """The images of a place in data.yaml; often written for another machine: of its end, the longest that is here."""
+    """The images of a place in data.yaml.
+
+    The file was often written on another machine, so the longest end of the place that exists in the folder is taken.
+    """
     parts = [part for part in Path(str(place)).parts if part not in ("..", os.sep)]
-    here = [root.joinpath(*parts[start:]) for start in range(len(parts))]
-    found = next((it for it in here if it.exists()), None)
-    if found is None:
-        raise DataError(f"{file}: there is no '{place}' in '{root}'; leave out a split that is not there")
-    if found.is_dir():
-        return sorted(_pictures(found))
-    if found.suffix != ".txt":
-        return [found]
-    lines = found.read_text(encoding="utf-8-sig").splitlines()
-    return [it for line in lines if line.strip() for it in _listed(root, found, line.strip())]
+    candidates = [root.joinpath(*parts[start:]) for start in range(len(parts))]
+    path = next((candidate for candidate in candidates if candidate.exists()), None)
+    if path is None:
+        raise DataError(f"{file}: there is no '{place}' in '{root}'; leave out a split that does not exist")
+    if path.is_dir():
+        return sorted(_image_files(path))
+    if path.suffix != ".txt":
+        return [path]
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    return [image for line in lines if line.strip() for image in _listed(root, path, line.strip())]
 
 
-def _pictures(folder: Path) -> Iterator[Path]:
-    """All below a folder, but those in hidden ones and in what a training of YOLO left there."""
+def _image_files(folder: Path) -> Iterator[Path]:
+    """All images below a folder, except in hidden folders and in the output of a YOLO training (`runs`)."""
     for place, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = sorted(it for it in folders if not it.startswith((".", "__")) and it != "runs")
-        yield from (Path(place, it) for it in files if Path(it).suffix.lower() in _PICTURES and it[0] != ".")
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "__")) and name != "runs")
+        yield from (Path(place, name) for name in files if Path(name).suffix.lower() in _SUFFIXES and name[0] != ".")
 
 
 def _by_folder(root: Path) -> dict[str, list[Path]]:
     """Split -> its images, by the names of their folders.
 
     Raises:
-        DataError: an image that has boxes is in no split while others are.
+        DataError: some images are in folders of splits, and one with boxes is not.
     """
-    parts: dict[str | None, list[Path]] = {}
-    for image in sorted(_pictures(root)):
-        named = [match[1] for it in image.relative_to(root).parts[:-1] if (match := _FOLDER.fullmatch(it))]
-        parts.setdefault(SPLITS[named[-1].lower()] if named else None, []).append(image)
-    loose = parts.pop(None, [])
-    if not parts:
-        return {"train": loose}
-    for image in loose:
-        if _text(image).is_file():
+    images: dict[str | None, list[Path]] = {}
+    for image in sorted(_image_files(root)):
+        folders = image.relative_to(root).parts[:-1]
+        named = [match[1] for folder in folders if (match := _SPLIT_FOLDER.fullmatch(folder))]
+        images.setdefault(SPLITS[named[-1].lower()] if named else None, []).append(image)
+    without_split = images.pop(None, [])
+    if not images:
+        return {"train": without_split}
+    for image in without_split:
+        if _text_file(image).is_file():
             raise DataError(f"data.source.path: '{image}' has boxes, and is in no folder train, valid or test")
-    return {split: images for split, images in parts.items() if split}
+    return {split: files for split, files in images.items() if split}
 
 
-def _text(image: Path) -> Path:
+def _text_file(image: Path) -> Path:
     """Where the boxes of an image are written."""
     places = [number for number, part in enumerate(image.parts[:-1]) if part.lower() == "images"]
     if places:
-        apart = Path(*image.parts[: places[-1]], "labels", *image.parts[places[-1] + 1 :]).with_suffix(".txt")
-        if apart.is_file():
-            return apart
+        parallel = Path(*image.parts[: places[-1]], "labels", *image.parts[places[-1] + 1 :]).with_suffix(".txt")
+        if parallel.is_file():
+            return parallel
     return image.with_suffix(".txt")
 
 
-def _boxes(image: Path, points: bool) -> list[Box]:
-    """Class and corners (left, top, right, bottom) of each box, as shares of the image; the same line counts once."""
-    text = _text(image)
+def _boxes(image: Path, has_keypoints: bool) -> list[Box]:
+    """The boxes of an image; equal lines count once."""
+    text = _text_file(image)
     if not text.is_file():
         return []
-    first: dict[tuple[str, ...], int] = {}
+    first_places: dict[tuple[str, ...], int] = {}
     for number, line in enumerate(text.read_text(encoding="utf-8-sig", errors="replace").splitlines(), 1):
         if line.strip():
-            first.setdefault(tuple(line.split()), number)
-    return [_box(f"{text}:{number}", words, points) for words, number in first.items()]
+            first_places.setdefault(tuple(line.split()), number)
+    return [_box(f"{text}:{number}", words, has_keypoints) for words, number in first_places.items()]
 
 
-def _box(place: str, words: tuple[str, ...], points: bool) -> Box:
+def _box(place: str, words: tuple[str, ...], has_keypoints: bool) -> Box:
+    """The box of a line; of an outline (x y x y ...), the smallest one around it."""
     line = f"{place}: '{' '.join(words):.60}'"
     try:
         number, *shares = map(float, words)
     except ValueError:
         raise DataError(f"{line} is not the number of a class and shares of an image") from None
-    shares = shares[:4] if points else shares
-    outline = len(shares) >= 6 and len(shares) % 2 == 0
-    if not number.is_integer() or not 0 <= number < _MOST_CLASSES or not (len(shares) == 4 or outline):
+    shares = shares[:4] if has_keypoints else shares
+    is_outline = len(shares) >= 6 and len(shares) % 2 == 0
+    if not number.is_integer() or not 0 <= number < _MAX_CLASSES or not (len(shares) == 4 or is_outline):
         raise DataError(f"{line} is not the number of a class and four shares, or the points of an outline")
-    if outline:
+    if is_outline:
         across, down = shares[::2], shares[1::2]
         left, top, right, bottom = min(across), min(down), max(across), max(down)
     else:
@@ -203,9 +239,9 @@ def _box(place: str, words: tuple[str, ...], points: bool) -> Box:
     return int(number), [left, top, right, bottom]
 
 
-def _row(image: Path, boxes: list[Box]) -> tuple[Path, list[list[float]], list[int]]:
-    # An image that cannot be read is told with its row.
-    width, height, _ = seen_size(image) or (1, 1, False)
+def _in_pixels(image: Path, boxes: list[Box]) -> BoxedImage:
+    # An unreadable image is reported with its row.
+    width, height, _ = oriented_size(image) or (1, 1, False)
     scaled = [(left * width, top * height, right * width, bottom * height) for _, (left, top, right, bottom) in boxes]
     bbox = [[left, top, right - left, bottom - top] for left, top, right, bottom in scaled]
     return image, bbox, [number for number, _ in boxes]
