@@ -90,3 +90,7 @@ class Task(RowHooks, CheckpointHooks, TrainingHooks, ScoringHooks, DisplayHooks,
         The share of rows on which two variants agree and the list of the worst errors follow from it. `reference` may
         be the prediction of another variant.
         """
+
+    def respond(self, outputs: Outputs, side: Side) -> dict[str, Any]:
+        """What `predict` prints for one row, out of its outputs. To be overridden where more is to be said."""
+        return {"prediction": self.describe(self.postprocess(outputs, side)[0])}

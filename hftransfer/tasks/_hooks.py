@@ -63,7 +63,7 @@ class RowHooks(TaskState):
             DataError: they do.
         """
         places = {split: self._first_places(rows) for split, rows in splits.items()}
-        for split, first in {} if self.open_set else places.items():  # type: ignore[attr-defined]
+        for split, first in {} if self.open_set else places.items():
             for label in sorted(first.keys() - places["train"].keys()):
                 raise DataError(
                     f"label '{label}' in split '{split}' (row {first[label]}) is not among the training labels: "
@@ -227,13 +227,17 @@ class DisplayHooks(TaskState):
         return {"text": "; ".join(f"{role}: {row[role]!s:.200}" for role in self.inputs if role in row)}
 
     def parse(self, text: str) -> dict[str, Any]:
-        """A row out of what somebody gives to `predict`: a file's path or a line of text."""
-        (role,) = self.inputs
-        return {role: text}
+        """A row out of what somebody gives to `predict`: a file's path, or a text for each input, with tabs between.
 
-    def respond(self, outputs: Outputs, side: Side) -> dict[str, Any]:
-        """What `predict` prints for one row, out of its outputs."""
-        return {"prediction": self.describe(self.postprocess(outputs, side)[0])}
+        Raises:
+            DataError: there are more or fewer texts than inputs.
+        """
+        roles, texts = [role for role, feature in self.inputs.items() if not feature.optional], text.split("\t")
+        if len(roles) == 1:
+            return {roles[0]: text}
+        if len(texts) != len(roles):
+            raise DataError(f"'{text[:40]}': write {' and '.join(roles)} as one argument, a tab between them")
+        return dict(zip(roles, texts, strict=True))
 
     @property
     def pipeline_example(self) -> str:

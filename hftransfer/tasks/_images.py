@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -65,6 +66,42 @@ def random_resized_crop(
     part = torch.from_numpy(np.ascontiguousarray(pixels[:, top : top + high, left : left + wide]))
     resized = torch.nn.functional.interpolate(part[None], size=(height, width), mode="bilinear", antialias=True)
     return np.asarray(resized[0]), (left / width, top / height, (left + wide) / width, (top + high) / height)
+
+
+def resized_nearest(
+    labels: np.ndarray, size: Sequence[int], part: tuple[float, float, float, float] = (0, 0, 1, 1)
+) -> np.ndarray:
+    """A part of a mask (left, top, right, bottom as shares), in another size (height, width), by the nearest pixels."""
+    left, top, right, bottom = part
+    height, width = labels.shape
+    rows = (height * (top + (bottom - top) * (np.arange(size[0]) + 0.5) / size[0])).astype(int)
+    columns = (width * (left + (right - left) * (np.arange(size[1]) + 0.5) / size[1])).astype(int)
+    return np.asarray(labels[rows.clip(0, height - 1)][:, columns.clip(0, width - 1)])
+
+
+def without_crop(processor: Processor) -> Processor:
+    """The processor, which then squeezes the whole image into the size that it would crop to: no pixel is lost."""
+    if getattr(processor, "do_center_crop", False):
+        crop = processor.crop_size
+        processor.do_center_crop, processor.size = False, {"height": crop["height"], "width": crop["width"]}
+    return processor
+
+
+def overlay(image: Image, masks: Sequence[np.ndarray], classes: int) -> dict[str, Any]:
+    """For a report: the image, then each mask in colours over it, side by side."""
+    import matplotlib
+    from PIL import Image as Pictures
+
+    picture, scale = rgb(image), 160 / max(image.size)
+    size = tuple(max(1, round(side * scale)) for side in image.size)
+    colours = (matplotlib.colormaps["turbo"](np.linspace(0, 1, max(classes, 2)))[:, :3] * 255).astype(np.uint8)
+    layers = [Pictures.fromarray(colours[np.clip(mask, 0, classes - 1)]) for mask in masks]
+    strip = Pictures.new("RGB", (size[0] * (1 + len(masks)), size[1]))
+    for place, layer in enumerate([picture, *(Pictures.blend(picture, layer, 0.6) for layer in layers)]):
+        strip.paste(layer.resize(size), (place * size[0], 0))
+    buffer = io.BytesIO()
+    strip.save(buffer, format="PNG")
+    return {"image": base64.b64encode(buffer.getvalue()).decode("ascii")}
 
 
 # Processors that do what `snippet_inputs` writes down, in this order: resize, crop, rescale, normalize.

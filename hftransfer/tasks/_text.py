@@ -35,6 +35,17 @@ def padded(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
+def with_offsets(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """The tokenizer, which says where in a text its tokens stand.
+
+    Raises:
+        ModelError: it does not.
+    """
+    if not tokenizer.is_fast:
+        raise ModelError(f"{type(tokenizer).__name__} has no offsets: take a checkpoint with tokenizer.json")
+    return tokenizer
+
+
 def pad_batch(tokenizer: PreTrainedTokenizerBase, encoded: list[dict[str, Any]]) -> ModelBatch:
     """A batch of tensors, padded to its longest row."""
     from transformers import DataCollatorWithPadding

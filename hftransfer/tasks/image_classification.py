@@ -5,25 +5,15 @@ https://huggingface.co/docs/transformers/tasks/image_classification
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-from pydantic import Field
-
 from hftransfer.core.errors import ModelError
-from hftransfer.core.features import Feature, Image
-from hftransfer.core.media import open_image, rgb
-from hftransfer.tasks import Encoded, ModelBatch, Processor, Rows
+from hftransfer.core.media import rgb
+from hftransfer.tasks import Encoded, ModelBatch, Rows
 from hftransfer.tasks._classification import Classification
-from hftransfer.tasks._images import (
-    has_snippet,
-    new_processor,
-    random_resized_crop,
-    resized_to,
-    snippet_inputs,
-    thumbnail,
-)
+from hftransfer.tasks._image_task import ImageTask
+from hftransfer.tasks._images import has_snippet, snippet_inputs, thumbnail
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -33,46 +23,13 @@ if TYPE_CHECKING:
 _ONE_SIZE = ("beit", "clip", "data2vec-vision", "deit", "levit", "pvt", "siglip", "siglip2", "vit_msn")
 
 
-class ImageClassification(Classification):
+class ImageClassification(ImageTask, Classification):
     """Images to labels. Inputs: `pixel_values` of shape (batch, channels, height, width)."""
 
-    inputs: ClassVar[dict[str, Feature]] = {"image": Image()}
     auto_model: ClassVar[str] = "AutoModelForImageClassification"
-    auto_processor: ClassVar[str] = "AutoImageProcessor"
     augmentations: ClassVar[tuple[str, ...]] = ("brightness", "contrast", "shift", "rotate", "erase")
     mixes: ClassVar[tuple[str, ...]] = ("mixup", "cutmix")
     tiny_model: ClassVar[str] = "vit"
-
-    image_size: int | None = Field(default=None, ge=8)
-    """Pixels of a side to which images are resized; left out, what the checkpoint's processor says, or the config."""
-    crop: float = Field(default=1.0, gt=0, le=1)
-    """Training sees a random part of an image, at least this share of its area, in its full size; 1 leaves it whole.
-
-    Szegedy et al. 2015, https://arxiv.org/abs/1409.4842, section 6; there 0.08.
-    """
-    flip: bool = False
-    """Training sees every other image mirrored, left for right."""
-
-    @property
-    def augments(self) -> bool:
-        return self.crop < 1 or self.flip
-
-    def augment(self, row: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
-        pixels = np.asarray(row["pixel_values"])
-        if self.crop < 1:
-            pixels, _ = random_resized_crop(pixels, self.crop, rng)
-        if self.flip and rng.random() < 0.5:
-            pixels = pixels[..., ::-1].copy()
-        return row | {"pixel_values": pixels}
-
-    def open_processor(
-        self, read: Callable[..., Processor], config: PretrainedConfig, rows: Dataset | None
-    ) -> Processor:
-        processor = super().open_processor(read, config, rows)
-        return resized_to(processor, self.image_size) if self.image_size else processor
-
-    def new_processor(self, config: PretrainedConfig, rows: Dataset) -> Processor:
-        return new_processor(config, self.image_size) or super().new_processor(config, rows)
 
     def config_fields(self) -> dict[str, Any]:
         """ViT's positions are for one size; they are interpolated for another."""
@@ -100,9 +57,6 @@ class ImageClassification(Classification):
 
     def runtime_snippet(self) -> str:
         return self._snippet(snippet_inputs(self.processor)) if has_snippet(self.processor) else ""
-
-    def parse(self, text: str) -> dict[str, Any]:
-        return {"image": open_image(text)}
 
     def render(self, row: dict[str, Any], prediction: Any, reference: Any) -> dict[str, Any]:
         return thumbnail(row["image"])

@@ -1,0 +1,61 @@
+"""The family of the tasks on images whose labels hold for the whole image, or move with its pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from hftransfer.core.features import Feature, Image
+from hftransfer.core.media import open_image
+from hftransfer.tasks import Processor, Task
+from hftransfer.tasks._images import new_processor, random_resized_crop, resized_nearest, resized_to
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PretrainedConfig
+
+
+class ImageTask(Task):
+    """Adds the image, its processor, and random crops and flips, with which `moves_with_image` go along."""
+
+    inputs: ClassVar[dict[str, Feature]] = {"image": Image()}
+    auto_processor: ClassVar[str] = "AutoImageProcessor"
+
+    image_size: int | None = Field(default=None, ge=8)
+    """Pixels of a side to which images are resized; left out, what the checkpoint's processor says, or the config."""
+    crop: float = Field(default=1.0, gt=0, le=1)
+    """Training sees a random part of an image, at least this share of its area, in its full size; 1 leaves it whole.
+
+    Szegedy et al. 2015, https://arxiv.org/abs/1409.4842, section 6; there 0.08.
+    """
+    flip: bool = False
+    """Training sees every other image mirrored, left for right."""
+
+    def open_processor(
+        self, read: Callable[..., Processor], config: PretrainedConfig, rows: Dataset | None
+    ) -> Processor:
+        processor = read(self.auto_processor)
+        return resized_to(processor, self.image_size) if self.image_size else processor
+
+    def new_processor(self, config: PretrainedConfig, rows: Dataset) -> Processor:
+        return new_processor(config, self.image_size) or super().new_processor(config, rows)
+
+    @property
+    def augments(self) -> bool:
+        return self.crop < 1 or self.flip
+
+    def augment(self, row: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+        arrays = {name: np.asarray(row[name]) for name in ("pixel_values", *self.moves_with_image)}
+        if self.crop < 1:
+            arrays["pixel_values"], part = random_resized_crop(arrays["pixel_values"], self.crop, rng)
+            for name in self.moves_with_image:
+                arrays[name] = resized_nearest(arrays[name], arrays[name].shape, part)
+        if self.flip and rng.random() < 0.5:
+            arrays = {name: array[..., ::-1].copy() for name, array in arrays.items()}
+        return row | arrays
+
+    def parse(self, text: str) -> dict[str, Any]:
+        return {"image": open_image(text)}
