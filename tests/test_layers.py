@@ -145,11 +145,11 @@ def test_learnt_variances_move(tmp_path):
 
 def test_workers_that_stay_draw_anew_in_each_epoch(tmp_path):
     """Which rows of an epoch are alike to those of the first, seen by the sums of what the model is given."""
-    from hftransfer.data.encode import Encoded
-    from hftransfer.training import trainer
+    from hftransfer.data.encode import EncodedSplits
+    from hftransfer.training.callbacks import AugmentingCollator
 
     rows = [{"row": i, "x": np.zeros(1)} for i in range(4)]
-    augment = trainer._vary(Encoded({}, lambda rows: [row["x"][0] for row in rows], _noisy), 0)
+    augment = AugmentingCollator(EncodedSplits({}, lambda rows: [row["x"][0] for row in rows], _noisy), 0)
     loader = torch.utils.data.DataLoader(rows, 2, collate_fn=augment, num_workers=1, persistent_workers=True)
     seen = []
     for epoch in (0, 1, 1):

@@ -1,4 +1,4 @@
 """One training: TrainingArguments, the Hugging Face Trainer, checkpoints and resume.
 
-What is trained, and on which rows, the strategies say.
+Which parameters are trained, and on which rows, the strategies decide.
 """

@@ -1,0 +1,114 @@
+"""TrainingArguments of a training, refused in a sentence before any weights are read where they cannot work."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hftransfer.core.errors import RecipeError
+from hftransfer.training.compat import accelerate_environment, accelerate_variables, group_by_length, use_one_gpu
+
+if TYPE_CHECKING:
+    from transformers import TrainingArguments
+
+DEFAULTS: dict[str, Any] = {
+    "per_device_train_batch_size": 16,
+    "per_device_eval_batch_size": 32,
+    "lr_scheduler_type": "linear",
+    "warmup_steps": 0,
+    "weight_decay": 0.01,
+    "eval_strategy": "epoch",
+    "save_strategy": "epoch",
+    "save_total_limit": 2,
+    "logging_strategy": "epoch",
+    "report_to": "none",
+}
+"""TrainingArguments of every training; the strategy's override them, and the recipe's override both."""
+
+# Reentrant checkpointing gives a block no gradient where its input has none: after frozen embeddings. And Trainer would
+# assume that under checkpointing every parameter has a gradient in every process.
+_GRADIENT_CHECKPOINTING = {
+    "gradient_checkpointing_kwargs": {"use_reentrant": False},
+    "ddp_find_unused_parameters": True,
+}
+_AT_LEAST_ONE = ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps")
+
+
+def training_arguments(training: Mapping[str, Any], folder: Path, seed: int, by_length: bool) -> TrainingArguments:
+    """TrainingArguments of one training.
+
+    They get an attribute `accelerate_variables`: environment variables that the training needs.
+
+    Args:
+        training: Fields of TrainingArguments that differ from `DEFAULTS`.
+        folder: Where Trainer writes checkpoints.
+        seed: Seed of the weights, of the order of the rows and of augmentation.
+        by_length: Whether batches hold rows of like length.
+
+    Raises:
+        RecipeError: values that TrainingArguments refuses, or that would silently have no effect.
+    """
+    from transformers import TrainingArguments
+
+    fixed = {
+        "output_dir": str(folder),
+        "seed": seed,
+        "data_seed": seed,
+        "remove_unused_columns": False,
+    }
+    # A checkpoint within an epoch does not hold the order that grouping by length has given its rows.
+    whole_epochs = training.get("save_strategy", DEFAULTS["save_strategy"]) != "steps"
+    grouped = group_by_length() if by_length and whole_epochs else {}
+    with accelerate_environment({}), _as_recipe_error():
+        arguments = TrainingArguments(**(DEFAULTS | _GRADIENT_CHECKPOINTING | grouped | dict(training) | fixed))
+        arguments.accelerate_variables = accelerate_variables()
+    _check_values(arguments)
+    if arguments.device.type == "cpu":
+        arguments.dataloader_pin_memory = False
+    use_one_gpu(arguments)
+    with accelerate_environment(arguments.accelerate_variables), _as_recipe_error():
+        _build_trainer(arguments)
+    return arguments
+
+
+@contextmanager
+def _as_recipe_error() -> Iterator[None]:
+    """Turn what Transformers raises into a sentence."""
+    try:
+        yield
+    except (ValueError, TypeError, ImportError, RuntimeError, ArithmeticError, LookupError, OSError) as error:
+        raise RecipeError(f"training: {' '.join(str(error).split())[:300]}") from None
+
+
+def _check_values(arguments: TrainingArguments) -> None:
+    """Refuse what TrainingArguments accepts, and Trainer refuses only when it trains."""
+    for name in _AT_LEAST_ONE:
+        if getattr(arguments, name) < 1:
+            raise RecipeError(f"training.{name}: at least 1, got {getattr(arguments, name)}")
+    if arguments.max_steps <= 0 and not arguments.num_train_epochs > 0:
+        raise RecipeError(f"training.num_train_epochs: more than 0, got {arguments.num_train_epochs}")
+    if not 0 < arguments.learning_rate < float("inf"):
+        raise RecipeError(f"training.learning_rate: a number over 0, got {arguments.learning_rate}")
+    metric = arguments.metric_for_best_model
+    if arguments.load_best_model_at_end and metric not in ("loss", "eval_loss"):
+        raise RecipeError(f"training.metric_for_best_model: only 'loss' is computed while training, got '{metric}'")
+    if arguments.fp16 and arguments.device.type == "cpu":
+        raise RecipeError("training.fp16: there is no half precision on a CPU (it would train in fp32); use bf16")
+
+
+def _build_trainer(arguments: TrainingArguments) -> None:
+    """Build Trainer, optimizer and schedule for a model of two weights: Trainer alone knows which values they take."""
+    import torch
+    from transformers import Trainer
+
+    with tempfile.TemporaryDirectory() as folder:
+        trial = copy.copy(arguments)
+        # Whether labels can be smoothed depends on the model's config.
+        trial.output_dir, trial.label_smoothing_factor = folder, 0.0
+        trainer = Trainer(torch.nn.Linear(1, 1), trial, train_dataset=[{}], eval_dataset=[{}])
+        if not trial.optim_target_modules:
+            trainer.create_optimizer_and_scheduler(100)

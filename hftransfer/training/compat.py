@@ -1,0 +1,100 @@
+"""Parts of Transformers that have no public name, or that 4.57 and 5 do differently: its Trainer.
+
+Each function says which versions it was read in, and why there is no public way.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch.utils.data import Sampler
+    from transformers import PreTrainedModel, Trainer, TrainingArguments
+
+
+def accelerate_variables() -> dict[str, str]:
+    """The environment variables that Accelerate reads.
+
+    Transformers 4.57: TrainingArguments hands mixed precision, compiling and FSDP on to Accelerate by setting these
+    when it is created. Transformers 5 passes them as arguments.
+    """
+    return {name: value for name, value in os.environ.items() if name.startswith("ACCELERATE_")}
+
+
+@contextmanager
+def accelerate_environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Add to the environment variables of Accelerate for one training; afterwards they are what they were before.
+
+    Without it, the next training in the same process would take over what this one has set.
+    """
+    before = accelerate_variables()
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name in accelerate_variables():
+            del os.environ[name]
+        os.environ.update(before)
+
+
+def use_one_gpu(arguments: TrainingArguments) -> None:
+    """Have a process train on one GPU at most; several are for torchrun.
+
+    Transformers 4.57 and 5: with several GPUs in sight, Trainer copies the model into threads (`DataParallel`), whose
+    copies would share the hooks of a replaced loss. The count has no public setter.
+    """
+    arguments._n_gpu = min(1, arguments.n_gpu)
+
+
+def group_by_length() -> dict[str, Any]:
+    """TrainingArguments for batches of rows of like length.
+
+    A flag in Transformers 4.57, one of several strategies in 5.
+    """
+    from transformers import TrainingArguments
+
+    if "group_by_length" in {field.name for field in dataclasses.fields(TrainingArguments)}:
+        return {"group_by_length": True}
+    return {"train_sampling_strategy": "group_by_length"}
+
+
+def load_lengths(trainer: Trainer) -> None:
+    """Have the sampler that groups rows by length hold all lengths in memory.
+
+    Transformers 4.57 and 5: Trainer gives it a column of `datasets` 4 and later, which is read from the file again for
+    every row of every epoch. Only a private method of Trainer makes the sampler.
+    """
+    build = trainer._get_train_sampler
+
+    def build_with_lengths(*args: Any) -> Sampler[int] | None:
+        sampler = build(*args)
+        if getattr(sampler, "lengths", None) is not None:
+            sampler.lengths = sampler.lengths[:]
+        return sampler
+
+    trainer._get_train_sampler = build_with_lengths
+
+
+def restore_weight_names(model: PreTrainedModel, file: Path) -> None:
+    """Give the weights in a checkpoint of a training the names that the model has for them.
+
+    Transformers 5 saves some architectures (ViT, AST) under the names of earlier versions, and Trainer, which reads a
+    checkpoint without translating them, would resume from the weights before the training.
+    """
+    from safetensors import safe_open
+    from safetensors.torch import save_model
+
+    if not file.is_file():
+        return
+    with safe_open(file, framework="pt") as tensors:
+        renamed = set(tensors.keys()) - set(model.state_dict())
+    if renamed:
+        partial = file.with_name(file.name + ".partial")
+        save_model(model, str(partial), metadata={"format": "pt"})
+        partial.replace(file)
