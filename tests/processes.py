@@ -48,7 +48,7 @@ def _main(arguments: tuple[str, ...]) -> None:
     from hftransfer.core import energy
 
     # What it finds out about the machine takes two seconds in each process.
-    energy._meter = lambda: None
+    energy._tracker = lambda: None
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
         os.dup2(nowhere, stream)

@@ -249,8 +249,8 @@ MISTAKES = {
     "labels by columns that hold words": (
         ["data.columns={label: [text, label]}"], ROWS, "'good 0' is neither 0 nor 1"
     ),
-    "a place that is a file": (["--out", "rows.json/run"], ROWS, "cannot be made"),
-    "a place without a name": (["--out", "."], ROWS, "has no name"),
+    "a place that is a file": (["--out", "rows.json/run"], ROWS, "cannot be created"),
+    "a place without a name": (["--out", "."], ROWS, "is not the name"),
     "an override without a value": (["seed"], ROWS, "key=value"),
 }  # fmt: skip
 

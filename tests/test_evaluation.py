@@ -107,14 +107,14 @@ def test_the_calibration_error_is_how_far_confidence_is_from_accuracy():
 def test_a_block_tells_what_it_draws(monkeypatch):
     from hftransfer.core import energy
 
-    with energy.metered() as told:
+    with energy.measure_energy() as told:
         sum(range(10**7))
     assert told.watt_hours is None if find_spec("codecarbon") is None else 0 < told.watt_hours < 1
     if find_spec("codecarbon"):
         # CodeCarbon hides why it cannot be made.
         monkeypatch.setattr("codecarbon.OfflineEmissionsTracker", lambda **_: object())
-        assert energy._meter.__wrapped__() is None
-    monkeypatch.setattr(energy, "_meter", lambda: None)
-    with energy.metered() as told:
+        assert energy._tracker.__wrapped__() is None
+    monkeypatch.setattr(energy, "_tracker", lambda: None)
+    with energy.measure_energy() as told:
         pass
     assert told.watt_hours is None

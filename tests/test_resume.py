@@ -57,7 +57,7 @@ def test_a_run_that_was_killed_when_all_was_done_is_done(tmp_path):
     recipe = parse_recipe(tiny.recipe(task, tmp_path))
     made = run(recipe, tmp_path / "run")
     (tmp_path / "run").rename(tmp_path / "run.partial")
-    (tmp_path / "run.dropped").mkdir()
+    (tmp_path / "run.discarded").mkdir()
     assert run(recipe, tmp_path / "run", resume=True).id == made.id
     assert not [path for path in tmp_path.glob("run.*") if path.suffix != ".yaml"]
     # An export had put the run aside that it replaces.
@@ -132,11 +132,11 @@ def test_two_runs_into_one_directory(tmp_path):
         with pytest.raises(RecipeError, match="another run is writing"), second.open("a: 1\n", overwrite=True):
             pass
         with pytest.raises(RecipeError, match="another run is writing"):
-            second.refuse({"a": 1}, resume=False, overwrite=False)
+            second.check({"a": 1}, resume=False, overwrite=False)
         with pytest.raises(RecipeError, match="'a' differs"):
-            second.refuse({"a": 2}, resume=True, overwrite=False)
+            second.check({"a": 2}, resume=True, overwrite=False)
     with pytest.raises(RecipeError, match="--resume"):
-        second.refuse({"a": 1}, resume=False, overwrite=False)
+        second.check({"a": 1}, resume=False, overwrite=False)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
-"""What the stages of a run draw of electricity, as CodeCarbon estimates it without a network.
+"""Electric energy of the stages of a run, estimated by CodeCarbon without a network.
 
-https://mlco2.github.io/codecarbon/methodology.html: measured where the machine tells it (RAPL, NVIDIA), else the
-processor's nominal power times the load of this process, and a constant for the memory.
+Measured where the machine has counters (RAPL, NVIDIA); else the processor's nominal power times the load of this
+process, and a constant for the memory: https://mlco2.github.io/codecarbon/methodology.html.
 """
+
+from __future__ import annotations
 
 import functools
 import importlib.util
@@ -10,42 +12,45 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from codecarbon import OfflineEmissionsTracker
 
 
 @dataclass
 class Energy:
-    """Of one stage."""
+    """The energy of one stage."""
 
     watt_hours: float | None = None
-    """Known at the stage's end; None without CodeCarbon (the extra `energy`)."""
+    """Set at the end of the stage; None without CodeCarbon (the extra `energy`)."""
 
 
 @contextmanager
-def metered() -> Iterator[Energy]:
-    """Estimate what the block draws; blocks are not nested."""
-    found, meter = Energy(), _meter()
-    if meter is None:
-        yield found
+def measure_energy() -> Iterator[Energy]:
+    """Estimate the energy of the block; blocks cannot be nested."""
+    energy, tracker = Energy(), _tracker()
+    if tracker is None:
+        yield energy
         return
-    meter.start_task()
+    tracker.start_task()
     try:
-        yield found
+        yield energy
     finally:
-        spent = meter.stop_task()
-        found.watt_hours = 1000 * spent.energy_consumed if spent else None
+        spent = tracker.stop_task()
+        energy.watt_hours = 1000 * spent.energy_consumed if spent else None
 
 
 @functools.cache
-def _meter() -> Any:
-    """The tracker of this process; what it finds out about the machine takes it two seconds."""
+def _tracker() -> OfflineEmissionsTracker | None:
+    """The tracker of this process, None without CodeCarbon; it takes two seconds to inspect the machine."""
     if importlib.util.find_spec("codecarbon") is None:
         return None
-    # It logs that it is there, before it can be told not to.
+    # It logs at construction, before its log level applies.
     logging.getLogger("codecarbon").disabled = True
     from codecarbon import OfflineEmissionsTracker
 
-    # What is said here goes before a configuration file of the user's: nothing is written or sent.
+    # These arguments override a configuration file of the user: nothing is written or sent.
     tracker = OfflineEmissionsTracker(
         country_iso_code="USA",
         force_carbon_intensity_g_co2e_kwh=0,
@@ -57,5 +62,5 @@ def _meter() -> Any:
         allow_multiple_runs=True,
         log_level="critical",
     )
-    # It keeps to itself that it could not be made.
+    # A failed construction is only logged, and leaves the attribute out.
     return tracker if hasattr(tracker, "run_id") else None

@@ -1,16 +1,26 @@
-"""The whole error tree. Every one of these is somebody's mistake that one sentence can explain."""
+"""The error tree. Each error is raised on purpose, for a mistake that one sentence can explain.
+
+HFTransferError
+├── RecipeError        the recipe, an override or an option of the command
+├── DataError          the rows
+├── ModelError         the checkpoint
+├── ExportError        a runtime that cannot hold the model
+├── HubError           the network, or the rights of a token
+├── PluginError        a plug-in that breaks its contract
+└── MissingExtraError  a package that is not installed
+"""
 
 
 class HFTransferError(Exception):
-    """Base of all errors that hftransfer raises on purpose; the command line prints its text and exits with 2."""
+    """Base of all errors of hftransfer; the command line prints the message and exits with status 2."""
 
 
 class RecipeError(HFTransferError):
-    """A recipe, or an override of it, says something that cannot be run."""
+    """The recipe or an override is not valid, or asks for something that cannot be run."""
 
 
 class DataError(HFTransferError):
-    """The rows are not what the recipe says: columns, labels, empty splits, unreadable files."""
+    """The rows do not fit the recipe: columns, labels, empty splits, unreadable files."""
 
 
 class ModelError(HFTransferError):
@@ -18,16 +28,16 @@ class ModelError(HFTransferError):
 
 
 class ExportError(HFTransferError):
-    """A finished model cannot be written for the runtime that was asked for."""
+    """A trained model cannot be exported to the format of the recipe."""
 
 
 class HubError(HFTransferError):
-    """The Hub cannot be reached, or refuses."""
+    """The Hub cannot be reached, or refuses the request."""
 
 
 class PluginError(HFTransferError):
-    """A plug-in breaks the contract of its kind: a metric returns a name that it does not declare."""
+    """A plug-in breaks the contract of its base class: a metric returns a name that it does not declare."""
 
 
 class MissingExtraError(HFTransferError):
-    """A plug-in needs a package of an extra that is not installed."""
+    """A plug-in imports a package of an extra that is not installed."""

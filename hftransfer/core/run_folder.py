@@ -1,4 +1,6 @@
-"""Where a run writes: a locked folder beside its goal, whose finished stages are kept; renamed when all is done."""
+"""The folder of a run: locked while it is written, results of stages cached, renamed to its final name at the end."""
+
+from __future__ import annotations
 
 import fcntl
 import json
@@ -8,41 +10,47 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
 
-from hftransfer.core.energy import metered
+from hftransfer.core.energy import measure_energy
 from hftransfer.core.errors import HFTransferError, RecipeError
 
+if TYPE_CHECKING:
+    from accelerate import PartialState
+
+Arrays = dict[str, np.ndarray]
+JsonObject = dict[str, Any]
+
 _LOCK, _WORK = "lock", "work"
-# The ends of the names of what lies beside a run only while it goes on.
-_PARTIAL, _REPLACED, _DROPPED = ".partial", ".replaced", ".dropped"
+# Suffixes of the folders that exist next to a run only while it is written.
+_PARTIAL, _REPLACED, _DISCARDED = ".partial", ".replaced", ".discarded"
 
 
 class RunFolder:
-    """`NAME.partial` while the run goes on, `NAME` when it is finished.
+    """`NAME.partial` until the run is complete, then `NAME`.
 
-    Under several processes the main one writes and the others wait; each calls the same methods in the same order.
+    With several processes the main one writes and the others wait; all call the same methods in the same order.
     """
 
-    def __init__(self, out: Path, state: Any) -> None:
-        """`out` is the finished run's directory, `state` accelerate's PartialState."""
+    def __init__(self, out: Path, state: PartialState) -> None:
+        """`out` is the directory of the complete run."""
         if not out.name:
-            raise RecipeError(f"--out: '{out}' has no name of its own; give a directory that is yet to be made")
+            raise RecipeError(f"--out: '{out}' is not the name of a directory; give a new one, such as runs/first")
         self.out = out
         self.state = state
         self.folder = out.with_name(out.name + _PARTIAL)
         self.work_folder = self.folder / _WORK
 
-    def refuse(self, recipe: dict[str, Any], *, resume: bool, overwrite: bool) -> Path | None:
-        """Say before any work what would only be found after it; the `result.json` of a run that is already finished.
+    def check(self, recipe: JsonObject, *, resume: bool, overwrite: bool) -> Path | None:
+        """The `result.json` of a complete run that is to be resumed, else None; called before any work.
 
         Raises:
-            RecipeError: the directory is taken, or the run there followed another recipe.
+            RecipeError: the directory is taken, or the run there has a different recipe.
         """
-        _refuse_place(self.out)
+        _check_writable(self.out)
         if self.state.is_main_process:
             recover(self.out)
         self.state.wait_for_everyone()
@@ -56,42 +64,42 @@ class RunFolder:
                 raise RecipeError(
                     f"'{self.out}' holds a finished run; --overwrite replaces it, --out chooses another place"
                 )
-            self._refuse_another(recipe, self.out / "recipe.yaml")
+            self._check_same_recipe(recipe, self.out / "recipe.yaml")
             return result
         if (self.folder / "recipe.yaml").is_file():
             if not resume:
-                self._refuse_busy()
+                self._check_unlocked()
                 raise RecipeError(
                     f"'{self.out}' has an unfinished run; --resume continues it, --overwrite starts it again, "
                     "--out chooses another place"
                 )
-            self._refuse_another(recipe, self.folder / "recipe.yaml")
+            self._check_same_recipe(recipe, self.folder / "recipe.yaml")
         return None
 
-    def _refuse_busy(self) -> None:
+    def _check_unlocked(self) -> None:
         with (self.folder / _LOCK).open("a") as lock:
-            _take(lock, self.out)
+            _acquire(lock, self.out)
 
-    def _refuse_finished(self, *, overwrite: bool, fresh: bool) -> None:
-        """Say that another run was finished there while this one was being checked."""
+    def _check_unfinished(self, *, overwrite: bool, fresh: bool) -> None:
+        """Raises a RecipeError where another process completed a run here since `check`."""
         if self.out.exists() and not overwrite:
             if fresh:
                 shutil.rmtree(self.folder)
             raise RecipeError(f"'{self.out}' holds a finished run; --overwrite replaces it")
 
-    def _refuse_another(self, recipe: dict[str, Any], file: Path) -> None:
-        """Compare what is asked with what was begun, where a value that was left out may have been settled since."""
-        begun = yaml.safe_load(file.read_text(encoding="utf-8"))
-        place = _difference(json.loads(json.dumps(recipe)), begun)
+    def _check_same_recipe(self, recipe: JsonObject, file: Path) -> None:
+        """Raises a RecipeError where the run's recipe is another; a value that was left out may be filled in there."""
+        previous = yaml.safe_load(file.read_text(encoding="utf-8"))
+        place = _difference(json.loads(json.dumps(recipe)), previous)
         if place is not None:
             raise RecipeError(
-                f"the run in '{self.out}' followed another recipe: '{place}' differs (see {file}); "
+                f"the run in '{self.out}' has a different recipe: '{place}' differs (see {file}); "
                 "give the same recipe and overrides, or --overwrite to start again"
             )
 
     @contextmanager
-    def open(self, recipe: str, *, overwrite: bool) -> Iterator["RunFolder"]:
-        """Hold the folder for this run alone; a mistake of the user's that comes up in a fresh one removes it.
+    def open(self, recipe: str, *, overwrite: bool) -> Iterator[RunFolder]:
+        """Lock the folder for this run; an error of the user in a fresh run removes the folder.
 
         Raises:
             RecipeError: another process is writing there.
@@ -103,8 +111,8 @@ class RunFolder:
         fresh = overwrite or not (self.folder / "recipe.yaml").is_file()
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / _LOCK).open("w") as lock:
-            _take(lock, self.out)
-            self._refuse_finished(overwrite=overwrite, fresh=fresh)
+            _acquire(lock, self.out)
+            self._check_unfinished(overwrite=overwrite, fresh=fresh)
             if fresh:
                 for path in self.folder.iterdir():
                     if path.name != _LOCK:
@@ -114,40 +122,40 @@ class RunFolder:
             try:
                 yield self
             except HFTransferError:
-                # What was trained is not thrown away for what was to be made of it.
+                # A trained model is not deleted because a later stage fails.
                 if fresh and not any(self.work_folder.glob("*/history.json")):
                     shutil.rmtree(self.folder)
                 raise
 
-    def arrays(self, name: str, make: Callable[[], dict[str, np.ndarray]] | None = None) -> dict[str, np.ndarray]:
-        """Arrays that are computed once in the life of the run; `make` may need all processes."""
-        return arrays_once(self.work_folder / f"{name}.npz", make, self.state)
+    def arrays(self, name: str, compute: Callable[[], Arrays] | None = None) -> Arrays:
+        """Arrays that are computed once in the life of the run; `compute` may need all processes."""
+        return arrays_once(self.work_folder / f"{name}.npz", compute, self.state)
 
-    def record(self, name: str, make: Callable[[], Any]) -> Any:
-        """What JSON can hold, made once in the life of the run; `make` may be a training of many processes."""
+    def record(self, name: str, compute: Callable[[], Any]) -> Any:
+        """A JSON value that is computed once in the life of the run; `compute` may need all processes."""
         path = self.work_folder / f"{name}.json"
-        if _there(path, self.state):
+        if _exists_for_all(path, self.state):
             return json.loads(path.read_text(encoding="utf-8"))
-        made = make()
+        value = compute()
         if self.state.is_main_process:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_text(path, json.dumps(made))
-        # What was measured differs between processes; all go on from the same.
+            write_text(path, json.dumps(value))
+        # Measurements differ between processes; all continue with those of the main one.
         self.state.wait_for_everyone()
         return json.loads(path.read_text(encoding="utf-8"))
 
-    def directory(self, name: str, make: Callable[[Path], Any]) -> Path:
-        """A directory of the run, made once by the main process, whole or not at all."""
+    def directory(self, name: str, write: Callable[[Path], object]) -> Path:
+        """A directory of the run, written once by the main process, completely or not at all."""
         path = self.folder / name
         if self.state.is_main_process:
-            atomic_directory(path, make)
+            atomic_directory(path, write)
         self.state.wait_for_everyone()
         return path
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
-        """Add what the block costs to the stage's; what a killed process spent on an unfinished block is not in it."""
-        with metered() as energy:
+        """Add time and energy of the block to those of the stage; a block that does not end is not counted."""
+        with measure_energy() as energy:
             start = time.monotonic()
             yield
             spent = {"seconds": time.monotonic() - start}
@@ -155,29 +163,29 @@ class RunFolder:
             spent["energy"] = energy.watt_hours
         if self.state.is_main_process:
             costs = self.costs()
-            for kind, value in spent.items():
-                costs[kind][stage] = costs[kind].get(stage, 0.0) + value
+            for unit, value in spent.items():
+                costs[unit][stage] = costs[unit].get(stage, 0.0) + value
             self.work_folder.mkdir(parents=True, exist_ok=True)
             write_text(self.work_folder / "costs.json", json.dumps(costs))
 
     def costs(self) -> dict[str, dict[str, float]]:
-        """`seconds` and `energy` (Wh) of every stage, over all the times that the run was continued."""
+        """`seconds` and `energy` (Wh) -> stage -> the sum over all processes that continued the run."""
         path = self.work_folder / "costs.json"
         return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {"seconds": {}, "energy": {}}
 
     def complete(self) -> Path:
-        """Drop what was only work, and give the run its name."""
-        dropped = self.out.with_name(self.out.name + _DROPPED)
-        shutil.rmtree(dropped, ignore_errors=True)
-        # From here on the run is finished, whatever happens to this process: `settle` does the rest.
-        self.work_folder.rename(dropped)
+        """Delete the intermediate files, and rename the folder to its final name."""
+        discarded = self.out.with_name(self.out.name + _DISCARDED)
+        shutil.rmtree(discarded, ignore_errors=True)
+        # This rename completes the run: if the process dies after it, `recover` does the rest.
+        self.work_folder.rename(discarded)
         recover(self.out)
         return self.out
 
 
 def recover(out: Path) -> None:
-    """Give a finished run its name, where the process that finished it was killed before it could."""
-    folder, replaced, dropped = (out.with_name(out.name + end) for end in (_PARTIAL, _REPLACED, _DROPPED))
+    """Rename a complete run to its final name, where the process that completed it died before it did."""
+    folder, replaced, discarded = (out.with_name(out.name + suffix) for suffix in (_PARTIAL, _REPLACED, _DISCARDED))
     if (folder / "result.json").is_file() and not (folder / _WORK).exists():
         (folder / _LOCK).unlink(missing_ok=True)
         shutil.rmtree(replaced, ignore_errors=True)
@@ -185,96 +193,96 @@ def recover(out: Path) -> None:
             out.rename(replaced)
         folder.rename(out)
     if (out / "result.json").is_file():
-        for rest in (replaced, dropped):
-            shutil.rmtree(rest, ignore_errors=True)
+        for leftover in (replaced, discarded):
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
-def atomic_directory(path: Path, make: Callable[[Path], Any]) -> None:
-    """A directory that is there whole or not at all."""
+def atomic_directory(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a directory unless it exists; it appears under its name when it is complete."""
     if path.is_dir():
         return
     partial = path.with_name(path.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    make(partial)
+    write(partial)
     partial.rename(path)
 
 
-def _take(lock: Any, out: Path) -> None:
-    """Hold a lock until its file is closed."""
+def _acquire(lock: IO[str], out: Path) -> None:
+    """Lock a file until it is closed."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise RecipeError(f"another run is writing into '{out}'; --out chooses another place") from None
 
 
-def _refuse_place(out: Path) -> None:
-    """Where a folder cannot be made, say so before any work."""
-    there = next(place for place in (out, *out.absolute().parents) if place.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK) or len(out.name) > 200:
-        raise RecipeError(f"--out: the directory '{out}' cannot be made in '{there}'; choose another place")
+def _check_writable(out: Path) -> None:
+    """Raises a RecipeError where the directory cannot be created."""
+    existing = next(place for place in (out, *out.absolute().parents) if place.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK) or len(out.name) > 200:
+        raise RecipeError(f"--out: the directory '{out}' cannot be created in '{existing}'; choose another place")
 
 
-def _difference(asked: Any, begun: Any, place: str = "") -> str | None:
-    """The first place where two recipes differ; a None that was asked for agrees with everything."""
-    if isinstance(asked, dict) and isinstance(begun, dict):
-        for key in sorted(asked.keys() | begun.keys()):
+def _difference(recipe: Any, previous: Any, place: str = "") -> str | None:
+    """The first place where two recipes differ; None in the first one agrees with everything."""
+    if isinstance(recipe, dict) and isinstance(previous, dict):
+        for key in sorted(recipe.keys() | previous.keys()):
             below = f"{place}.{key}" if place else key
-            if (found := _difference(asked.get(key), begun.get(key), below)) is not None:
-                return found
+            if (different := _difference(recipe.get(key), previous.get(key), below)) is not None:
+                return different
         return None
-    return None if asked is None or asked == begun else place
+    return None if recipe is None or recipe == previous else place
 
 
-def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """An .npz file, whole or not at all, without pickles."""
+def save_arrays(path: Path, arrays: Arrays) -> None:
+    """Write an .npz file without pickles; it appears under its name when it is complete."""
     partial = path.with_name(path.name + ".partial")
     with partial.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
     partial.replace(path)
 
 
-def _there(path: Path, state: Any) -> bool:
-    """Whether a file is there, as all processes see it alike: none of them writes it before all have looked."""
+def _exists_for_all(path: Path, state: PartialState) -> bool:
+    """Whether a file exists, with the same answer in all processes: none writes it before all have looked."""
     state.wait_for_everyone()
-    found = path.is_file()
+    exists = path.is_file()
     state.wait_for_everyone()
-    return found
+    return exists
 
 
-def arrays_once(path: Path, make: Callable[[], dict[str, np.ndarray]] | None, state: Any) -> dict[str, np.ndarray]:
-    """The arrays in a file, which is made where it is not there; all processes call this, and the main one writes."""
-    if not _there(path, state) and make is not None:
-        made = make()
+def arrays_once(path: Path, compute: Callable[[], Arrays] | None, state: PartialState) -> Arrays:
+    """The arrays of a file, computed and written unless it exists; all processes call this, the main one writes."""
+    if not _exists_for_all(path, state) and compute is not None:
+        arrays = compute()
         if state.is_main_process:
             path.parent.mkdir(parents=True, exist_ok=True)
-            save_arrays(path, made)
+            save_arrays(path, arrays)
         state.wait_for_everyone()
     with np.load(path, allow_pickle=False) as file:
         return dict(file)
 
 
-def flatten_outputs(outputs: dict[str, dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+def flatten_outputs(outputs: Mapping[str, Arrays]) -> Arrays:
     """Outputs by split, or by variant, as one file holds them: `split.name` -> array."""
     return {f"{key}.{name}": array for key, arrays in outputs.items() for name, array in arrays.items()}
 
 
-def nest_outputs(arrays: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
-    """The same the other way."""
-    found: dict[str, dict[str, np.ndarray]] = {}
+def nest_outputs(arrays: Mapping[str, np.ndarray]) -> dict[str, Arrays]:
+    """The inverse of `flatten_outputs`."""
+    outputs: dict[str, Arrays] = {}
     for key, array in arrays.items():
         first, _, name = key.rpartition(".")
-        found.setdefault(first, {})[name] = array
-    return found
+        outputs.setdefault(first, {})[name] = array
+    return outputs
 
 
-def dump_yaml(recipe: dict[str, Any]) -> str:
-    """A resolved recipe as the text of its file."""
+def dump_yaml(recipe: JsonObject) -> str:
+    """A recipe with all defaults as the text of its file."""
     return yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=120)
 
 
 def write_text(path: Path, text: str) -> None:
-    """A text file, whole or not at all."""
+    """Write a text file; it appears under its name when it is complete."""
     partial = path.with_name(path.name + ".partial")
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)

@@ -39,7 +39,7 @@ def run(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool = Fa
         HFTransferError: in a sentence, a mistake in the recipe, the rows, the checkpoint or the place.
     """
     run_folder = RunFolder(out, _processes(recipe.training))
-    if finished := run_folder.refuse(with_defaults(recipe), resume=resume, overwrite=overwrite):
+    if finished := run_folder.check(with_defaults(recipe), resume=resume, overwrite=overwrite):
         return RunResult.load(finished)
     plan = check(recipe)
     with run_folder.open(dump_yaml(with_defaults(recipe)), overwrite=overwrite):
