@@ -1,3 +1,38 @@
-"""Transfer learning in the Hugging Face ecosystem, by one recipe."""
+"""Transfer learning in the Hugging Face ecosystem, by one recipe.
+
+`run` trains, scores and exports what a recipe describes, `check` finds its mistakes in seconds, `predict` applies a
+finished run. Names are imported when they are first used, so that `import hftransfer` costs no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hftransfer.api import check, predict, run
+    from hftransfer.core.results import RunResult
+    from hftransfer.recipe.loader import load_recipe
+    from hftransfer.recipe.schema import Recipe
 
 __version__ = "0.1.0"
+__all__ = ["Recipe", "RunResult", "__version__", "check", "load_recipe", "predict", "run"]
+
+_MODULES = {
+    "Recipe": "hftransfer.recipe.schema",
+    "RunResult": "hftransfer.core.results",
+    "check": "hftransfer.api",
+    "load_recipe": "hftransfer.recipe.loader",
+    "predict": "hftransfer.api",
+    "run": "hftransfer.api",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used (PEP 562)."""
+    if name not in _MODULES:
+        raise AttributeError(f"module 'hftransfer' has no attribute '{name}'")
+    value = globals()[name] = getattr(import_module(_MODULES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

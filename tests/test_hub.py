@@ -1,6 +1,5 @@
 """The Hub, both ways: what is pulled, what is pushed, and what is said when it refuses."""
 
-import argparse
 import json
 import os
 import subprocess
@@ -14,7 +13,7 @@ import results_builder
 import tiny
 from conftest import HUB
 
-from hftransfer import cli
+from hftransfer import api
 from hftransfer.cli import main
 from hftransfer.core import plugins
 from hftransfer.core.errors import HubError, ModelError
@@ -195,11 +194,11 @@ def test_a_pushed_run_is_reproduced(pushed, hub, tmp_path, capsys, monkeypatch):
     *_, repo, _ = pushed
     assert main(["reproduce", repo, "--out", str(tmp_path / "again")]) == 0
     assert capsys.readouterr().out.endswith("reproduced\n")
-    theirs = hub_module.record(repo)
+    theirs = hub_module.read_result(repo)
     scores = theirs.scores["test"]["tuned"]
     scores[theirs.headline] = scores[theirs.headline].model_copy(update={"low": 1.5, "high": 2.0})
     with monkeypatch.context() as patch:
-        patch.setattr(hub_module, "record", lambda _repo: theirs)
+        patch.setattr(hub_module, "read_result", lambda _repo: theirs)
         assert main(["reproduce", repo, "--out", str(tmp_path / "again"), "--overwrite"]) == 3
     assert capsys.readouterr().out.endswith("NOT reproduced\n")
     assert main(["check", f"hub:{repo}"]) == 0
@@ -358,10 +357,8 @@ def test_a_recipe_of_somebody_else_runs_no_code_of_its_own_accord(hub, finished,
     text = (finished / "recipe.yaml").read_text()
     assert "trust_remote_code: false" in text
     trusting = hub.add(_id(), {"recipe.yaml": text.replace("code: false", "code: true").encode()}).id
-    args = argparse.Namespace(recipe=f"hub:{trusting}", overrides=[])
-    assert cli._read(args).model.trust_remote_code is False
-    args.overrides = ["model.trust_remote_code=true"]
-    assert cli._read(args).model.trust_remote_code is True
+    assert api.read_recipe(f"hub:{trusting}").model.trust_remote_code is False
+    assert api.read_recipe(f"hub:{trusting}", ["model.trust_remote_code=true"]).model.trust_remote_code is True
     metric = "evaluation: {metrics: [someone/metric]}\n"
     measuring = hub.add(_id(), {"recipe.yaml": (text.partition("evaluation:")[0] + metric).encode()}).id
     assert main(["check", f"hub:{measuring}"]) == 2
@@ -430,7 +427,7 @@ def test_a_private_repository_is_read_by_its_owner_and_a_tag_is_settled(hub, che
         find_checkpoint(repo.id, "v1").revision == first
         and find_checkpoint(repo.id).revision == repo.commits[-1].oid != first
     )
-    assert "more.txt" in ours.files(repo.id) and "more.txt" not in ours.files(repo.id, "v1")
+    assert "more.txt" in ours.list_files(repo.id) and "more.txt" not in ours.list_files(repo.id, "v1")
 
 
 def test_pickled_weights_and_remote_code_are_refused(hub, checkpoint, tmp_path, capsys):

@@ -9,9 +9,8 @@ import resource
 import sys
 from pathlib import Path
 
-from hftransfer import __version__
-
 _PACKAGES = (
+    "hftransfer-recipes",
     "torch",
     "transformers",
     "datasets",
@@ -56,7 +55,7 @@ def instructions() -> str:
 
 def versions() -> dict[str, str]:
     """Package -> version, of the installed packages that influence a result."""
-    installed = {"python": platform.python_version(), "hftransfer": __version__}
+    installed = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
             installed[package] = importlib.metadata.version(package)

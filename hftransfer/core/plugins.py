@@ -1,17 +1,31 @@
-"""A plug-in is a file: its name is its registry entry, its one class is the plug-in, the fields are its recipe keys."""
+"""A plug-in is a file: its name is its registry entry, its one class is the plug-in, the fields are its recipe keys.
+
+Plug-ins come from the folders `tasks/`, `strategies/`, ... of this package, of folders that the user names (`--plugins
+DIR`, or the environment variable HFTRANSFER_PLUGINS), and of installed packages with an entry point of the group
+`hftransfer.plugins`. A recipe can name a plug-in, never a place to load one from.
+"""
 
 import ast
 import difflib
 import importlib
 import importlib.util
-from collections.abc import Iterable
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, ClassVar
+from types import ModuleType
+from typing import Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from hftransfer.core.errors import MissingExtraError, RecipeError
+from hftransfer.core.errors import MissingExtraError, PluginError, RecipeError
 
+KINDS = ("tasks", "strategies", "sources", "samples", "exporters", "metrics")
+ENVIRONMENT_VARIABLE = "HFTRANSFER_PLUGINS"
+_ENTRY_POINTS = "hftransfer.plugins"
+_PACKAGE = "hftransfer"
 _ROOT = Path(__file__).parent.parent
 
 # A longer list would hide what stands before it.
@@ -27,7 +41,7 @@ class Section(BaseModel):
 
 
 class Plugin(Section):
-    """Base of tasks, strategies, sources and samples."""
+    """Base of tasks, strategies, sources, samples, exporters and metrics."""
 
     requires: ClassVar[dict[str, str]] = {}
     """Packages that the plug-in imports, each with the extra of hftransfer-recipes that installs it."""
@@ -52,9 +66,70 @@ class Plugin(Section):
                 )
 
 
-def _files(kind: str) -> dict[str, Path]:
-    files = sorted(p for p in (_ROOT / kind).glob("*.py") if not p.stem.startswith("_"))
-    return {(p.stem.replace("_", "-") if kind in _HYPHENATED else p.stem): p for p in files}
+class _PluginFile(NamedTuple):
+    """Where a plug-in is, and the package whose module it is; None for a folder that the user names."""
+
+    path: Path
+    package: str | None
+
+
+def add_folder(folder: str | Path) -> None:
+    """Find plug-ins in a folder too, in this process and in those that it starts.
+
+    The folder has sub-folders named as those of this package: `tasks/`, `strategies/`, `sources/`, `samples/`,
+    `exporters/`, `metrics/`.
+
+    Raises:
+        RecipeError: there is no such folder, or it has none of the sub-folders.
+    """
+    path = _check_folder(Path(folder).absolute(), "--plugins")
+    known = [name for name in os.environ.get(ENVIRONMENT_VARIABLE, "").split(os.pathsep) if name]
+    os.environ[ENVIRONMENT_VARIABLE] = os.pathsep.join(dict.fromkeys([*known, str(path)]))
+
+
+def _check_folder(folder: Path, named_by: str) -> Path:
+    if not folder.is_dir():
+        raise RecipeError(f"{named_by}: there is no folder '{folder}'")
+    if not any((folder / kind).is_dir() for kind in KINDS):
+        raise RecipeError(f"{named_by}: '{folder}' has none of the folders {', '.join(KINDS)}")
+    return folder
+
+
+def _roots() -> Iterator[tuple[Path, str | None]]:
+    """Folders with plug-ins, each with its package."""
+    yield _ROOT, _PACKAGE
+    for name in os.environ.get(ENVIRONMENT_VARIABLE, "").split(os.pathsep):
+        if name:
+            yield _check_folder(Path(name).absolute(), ENVIRONMENT_VARIABLE), None
+    yield from _installed_roots()
+
+
+@cache
+def _installed_roots() -> list[tuple[Path, str]]:
+    """Folders of the packages that entry points name."""
+    roots = []
+    for point in entry_points(group=_ENTRY_POINTS):
+        spec = importlib.util.find_spec(point.value)
+        if spec is None or not spec.submodule_search_locations:
+            raise PluginError(f"the entry point '{point.name}' of {_ENTRY_POINTS} names no package: '{point.value}'")
+        roots += [(Path(folder), point.value) for folder in spec.submodule_search_locations]
+    return roots
+
+
+def _files(kind: str) -> dict[str, _PluginFile]:
+    """Name -> file of every plug-in of a kind.
+
+    Raises:
+        PluginError: two files have the same name.
+    """
+    files: dict[str, _PluginFile] = {}
+    for root, package in _roots():
+        for path in sorted((root / kind).glob("[!_]*.py")):
+            name = path.stem.replace("_", "-") if kind in _HYPHENATED else path.stem
+            if name in files:
+                raise PluginError(f"two {kind} are named '{name}': {files[name].path} and {path}; rename one of them")
+            files[name] = _PluginFile(path, package)
+    return files
 
 
 def names(kind: str) -> list[str]:
@@ -62,9 +137,14 @@ def names(kind: str) -> list[str]:
     return list(_files(kind))
 
 
+def path(kind: str, name: str) -> Path:
+    """The file of a plug-in."""
+    return _files(kind)[name].path
+
+
 def summary(kind: str, name: str) -> str:
     """The first line of a plug-in's file, read without importing it."""
-    doc = ast.get_docstring(ast.parse(_files(kind)[name].read_text())) or ""
+    doc = ast.get_docstring(ast.parse(path(kind, name).read_text(encoding="utf-8"))) or ""
     return doc.partition("\n")[0]
 
 
@@ -87,11 +167,49 @@ def load(kind: str, name: str) -> type[Any]:
 
     Raises:
         RecipeError: no file of this kind has the name.
+        PluginError: the file does not hold one class that implements the contract of its kind.
     """
     files = _files(kind)
     if name not in files:
         raise RecipeError(f"no {kind} plug-in is named '{name}'; {nearest(name, files)}")
-    module = importlib.import_module(f"hftransfer.{kind}.{files[name].stem}")
-    found = [c for c in vars(module).values() if isinstance(c, type) and c.__module__ == module.__name__]
-    (plugin,) = (c for c in found if issubclass(c, Plugin) and not c.__name__.startswith("_"))
+    file = files[name]
+    if file.package is None:
+        module = _import_file(f"{_PACKAGE}.{kind}.{file.path.stem}", file.path)
+    else:
+        module = importlib.import_module(f"{file.package}.{kind}.{file.path.stem}")
+    return _only_plugin(module, kind)
+
+
+def _import_file(name: str, path: Path) -> ModuleType:
+    """A file outside the package, as if it were in the package's folder of its kind."""
+    loaded = sys.modules.get(name)
+    if loaded is not None and loaded.__file__ == str(path):
+        return loaded
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    # Pydantic and pickle look a class up in its module while the module is still being executed, and later.
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _only_plugin(module: ModuleType, kind: str) -> type[Plugin]:
+    classes = [cls for cls in vars(module).values() if isinstance(cls, type) and cls.__module__ == module.__name__]
+    plugins = [cls for cls in classes if issubclass(cls, Plugin) and not cls.__name__.startswith("_")]
+    if len(plugins) != 1:
+        found = ", ".join(cls.__name__ for cls in plugins) or "none"
+        raise PluginError(
+            f"'{module.__file__}' should define one plug-in class and has {found}; "
+            "helper classes have a name that starts with _"
+        )
+    (plugin,) = plugins
+    if missing := sorted(getattr(plugin, "__abstractmethods__", ())):
+        raise PluginError(
+            f"'{module.__file__}': {plugin.__name__} does not implement {', '.join(missing)}, which every class of "
+            f"{kind} has to"
+        )
     return plugin

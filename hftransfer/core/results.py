@@ -1,6 +1,7 @@
 """The record of a run, `result.json`. The model card, the report and every table read only this."""
 
 import json
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,8 @@ class RunResult(Section):
     """Accuracy on the rows of `evaluation.source_task`: `before` and `after` training, and the paired loss, `lost`."""
     task_heads: dict[str, TaskHead] = {}
     """Name -> additional head of the same encoder."""
+    fitted: dict[str, Any] = {}
+    """Fields of the task that were fitted to the tuned model's own outputs, such as a threshold."""
     parameters: dict[str, int]
     """`all` and `trainable`."""
     seconds: dict[str, float]
@@ -207,6 +210,20 @@ class RunResult(Section):
     def rejected(self) -> dict[str, str]:
         """Rejected variant -> reason."""
         return {name: facts.rejected for name, facts in self.exports.items() if facts.rejected}
+
+    def _repr_html_(self) -> str:
+        """The test scores as a table, for notebooks."""
+        rows = []
+        for variant, scores in self.scores.get("test", {}).items():
+            score, facts = scores[self.headline], {"tuned": self.pytorch, **self.exports}.get(variant)
+            interval = f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"
+            size = (f"{facts.bytes / 1e6:.1f}", f"{facts.p50_ms:.1f}") if facts else ("", "")
+            rows.append((variant + " (rejected)" * (variant in self.rejected()), interval, *size))
+        head = ("variant", f"{self.headline} on test", "MB", "p50 ms")
+        lines = [f"<tr><th>{'</th><th>'.join(map(escape, head))}</th></tr>"]
+        lines += [f"<tr><td>{'</td><td>'.join(map(escape, row))}</td></tr>" for row in rows]
+        warned = "".join(f"<li>{escape(warning)}</li>" for warning in self.warnings)
+        return f"<p><b>{escape(self.name)}</b>: {escape(self.task)}</p><table>{''.join(lines)}</table><ul>{warned}</ul>"
 
     def save(self, path: Path) -> None:
         """Write the record as JSON, atomically."""

@@ -1,0 +1,158 @@
+"""The Python API, which the command line uses too: run, check and predict, and what they share.
+
+Torch is imported when a function is called, not with this file.
+"""
+
+from collections.abc import Sequence
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hftransfer.core import plugins
+from hftransfer.core.errors import HubError, RecipeError
+from hftransfer.core.results import JsonObject, RunResult
+from hftransfer.recipe.schema import Recipe
+
+if TYPE_CHECKING:
+    from hftransfer.runner.plan import Plan
+
+_HUB = "hub:"
+# A recipe of a repository neither pushes nor runs code from the Hub, unless an override asks for it.
+_FOREIGN = ("hub=null", "model.trust_remote_code=false")
+
+AnyPath = str | PathLike[str]
+
+
+def run(
+    recipe: Recipe | AnyPath,
+    overrides: Sequence[str] = (),
+    *,
+    out: AnyPath | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> RunResult:
+    """Train, score, export and document what a recipe describes, and push it if the recipe has a section `hub`.
+
+    Args:
+        recipe: a YAML file, the name of a packaged recipe (`quickstart`), `hub:user/name` for the recipe of a pushed
+            run, or a Recipe.
+        overrides: fields to change, such as `"training.max_steps=2"`.
+        out: directory of the run; by default `runs/` and the recipe's name, or its task and strategy for a Recipe.
+        resume: continue an unfinished run.
+        overwrite: replace a finished or unfinished run.
+
+    Raises:
+        HFTransferError: a mistake in the recipe, the data, the checkpoint or the directory, in one sentence.
+    """
+    from hftransfer.runner import pipeline
+
+    settings = read_recipe(recipe, overrides)
+    folder = Path(out) if out is not None else default_folder(recipe)
+    result = pipeline.run(settings, folder, resume=resume, overwrite=overwrite)
+    push_finished(settings, folder)
+    return result
+
+
+def check(recipe: Recipe | AnyPath, overrides: Sequence[str] = ()) -> "Plan":
+    """Find everything that can be wrong with a run, in seconds, without reading any weights.
+
+    `str()` of the plan describes the run in a few lines.
+
+    Raises:
+        HFTransferError: the first mistake, in one sentence.
+    """
+    from hftransfer.runner import plan
+
+    return plan.check(read_recipe(recipe, overrides))
+
+
+def predict(run_folder: AnyPath, inputs: str | Sequence[AnyPath], variant: str = "tuned") -> list[JsonObject]:
+    """Answers of a finished run, one for each input.
+
+    Args:
+        run_folder: directory of the run.
+        inputs: texts, or paths of images or recordings; the two texts of a pair have a tab between them.
+        variant: `tuned`, or an exported variant such as `onnx-int8`.
+
+    Raises:
+        HFTransferError: there is no such run or variant, or an input cannot be read.
+    """
+    from hftransfer.runner.predict import predictions
+
+    folder = Path(run_folder)
+    texts = [inputs] if isinstance(inputs, str) else [fspath(value) for value in inputs]
+    return list(predictions(folder, finished_run(folder), texts, variant))
+
+
+def read_recipe(recipe: Recipe | AnyPath, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe of a file, of the package, of a pushed run, or as it is given; with overrides.
+
+    Raises:
+        RecipeError: it is not a recipe, or a pushed recipe names a metric whose code is on the Hub.
+    """
+    from hftransfer.core.run_folder import dump_yaml
+    from hftransfer.recipe.loader import load_recipe, parse_recipe
+
+    if isinstance(recipe, Recipe):
+        return parse_recipe(dump_yaml(recipe.model_dump()), "Recipe", overrides) if overrides else recipe
+    name = fspath(recipe)
+    return _pushed_recipe(name, overrides) if name.startswith(_HUB) else load_recipe(name, overrides)
+
+
+def _pushed_recipe(name: str, overrides: Sequence[str]) -> Recipe:
+    from hftransfer.hub import client
+    from hftransfer.recipe.loader import parse_recipe
+
+    recipe = parse_recipe(client.read_recipe(name.removeprefix(_HUB)), name, [*_FOREIGN, *overrides])
+    foreign = sorted(set(recipe.evaluation.metrics or []) - set(plugins.names("metrics")))
+    if foreign and not any(text.startswith("evaluation.metrics=") for text in overrides):
+        raise RecipeError(
+            f"{name}: the metric '{foreign[0]}' is code of a repository, which somebody else's recipe may not "
+            "run; give evaluation.metrics=[...] yourself"
+        )
+    return recipe
+
+
+def default_folder(recipe: Recipe | AnyPath) -> Path:
+    """Where a run is written unless another place is asked for."""
+    if isinstance(recipe, Recipe):
+        return Path("runs") / f"{recipe.task.name}-{recipe.strategy.name}"
+    return Path("runs") / Path(recipe).name.removesuffix(".yaml").removesuffix(".yml")
+
+
+def push_finished(recipe: Recipe, folder: Path) -> str | None:
+    """Push a finished run where its recipe asks for that; the address of the commit.
+
+    Raises:
+        HubError: the Hub refuses; the sentence says how to push later.
+    """
+    from accelerate import PartialState
+
+    if recipe.hub is None or not PartialState().is_main_process:
+        return None
+    from hftransfer.hub.push import push
+
+    try:
+        return push(folder, recipe.hub.repo)
+    except HubError as error:
+        raise HubError(f"{error} (the run is finished: `hftransfer push {folder}`)") from None
+
+
+def finished_run(folder: Path) -> RunResult:
+    """The record of a finished run.
+
+    Raises:
+        RecipeError: the directory holds none.
+    """
+    from hftransfer.core.run_folder import recover
+
+    if folder.name:
+        recover(folder)
+    record = folder / "result.json"
+    if not record.is_file():
+        runs = [str(path.parent) for path in folder.parent.glob("*/result.json")] if folder.parent.is_dir() else []
+        raise RecipeError(f"'{folder}' is no finished run; {plugins.nearest(folder, runs)}")
+    try:
+        return RunResult.load(record)
+    except ValueError:
+        raise RecipeError(f"'{record}' is not the record of a run") from None
