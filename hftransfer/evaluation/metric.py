@@ -27,7 +27,7 @@ def check_metrics(names: Iterable[str]) -> None:
         if name in plugins.names("metrics"):
             continue
         try:
-            client.resolve(name if "/" in name else f"evaluate-metric/{name}", repo_type="space")
+            client.resolve_revision(name if "/" in name else f"evaluate-metric/{name}", repo_type="space")
         except HubError as error:
             near = plugins.nearest(name, plugins.names("metrics"))
             raise RecipeError(f"evaluation.metrics: '{name}' is no metric of hftransfer, and {error}; {near}") from None

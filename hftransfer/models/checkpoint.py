@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from hftransfer.tasks import Processor
 
+_WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".ckpt", ".h5")
 ConfigFields = dict[str, Any]
 """Fields of a Transformers config, by name."""
 
@@ -76,7 +77,7 @@ def find_checkpoint(place: str, revision: str | None = None, trust_remote_code: 
     from hftransfer.hub import client
 
     try:
-        return Checkpoint(place, client.resolve(place, revision), trust_remote_code)
+        return Checkpoint(place, client.resolve_revision(place, revision), trust_remote_code)
     except HubError as error:
         raise HubError(f"there is no local directory '{place}', and {error}") from None
 
@@ -143,15 +144,25 @@ def _with_old_config(
 
 
 def _refuse_pickles(weights: Checkpoint) -> None:
+    """Refuse weights that are not safetensors, by the names of the checkpoint's files.
+
+    Raises:
+        ModelError: they are pickled, or there are none.
+    """
     from hftransfer.hub import client
 
-    folder = Path(weights.path)
-    if folder.is_dir():
-        names = [path.name for path in folder.iterdir()]
-    else:
-        names = client.files(weights.path, weights.revision)
-    if reason := client.unpickled(names, weights.path):
-        raise ModelError(reason)
+    path, folder = weights.path, Path(weights.path)
+    local = [file.name for file in folder.iterdir()] if folder.is_dir() else None
+    names = client.list_files(path, weights.revision) if local is None else local
+    suffixes = {suffix for name in names for suffix in _WEIGHT_SUFFIXES if name.endswith(suffix)}
+    if not suffixes:
+        raise ModelError(f"'{path}' holds no weights (model.safetensors)")
+    if ".safetensors" not in suffixes:
+        raise ModelError(
+            f"the weights of '{path}' are pickled ({', '.join(sorted(suffixes))}), which runs code when they are read; "
+            "take a revision with model.safetensors (often refs/pr/1), or convert them: "
+            "https://huggingface.co/spaces/safetensors/convert"
+        )
 
 
 def _with_pixel_scale(processor: Processor, weights: Checkpoint | None) -> Processor:

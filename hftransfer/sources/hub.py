@@ -21,9 +21,9 @@ class Hub(Source):
     """Branch, tag or commit."""
 
     def pin_revision(self) -> Self:
-        from hftransfer.hub.client import resolve
+        from hftransfer.hub.client import resolve_revision
 
-        return self.model_copy(update={"revision": resolve(self.id, self.revision, repo_type="dataset")})
+        return self.model_copy(update={"revision": resolve_revision(self.id, self.revision, repo_type="dataset")})
 
     def load(self) -> dict[str, Dataset]:
         return read_with_datasets(self.id, name=self.config, revision=self.revision)
