@@ -37,7 +37,7 @@ def probe() -> bool:
     shared = ["training.num_train_epochs=20", "data.splits.test=100", "data.splits.validation=60", "export=null"]
     results = {}
     for name, keep in (("kept features", "true"), ("frozen model", "false")):
-        results[name] = run(recipe, [*shared, f"strategy.keep_features={keep}", "evaluation.baselines=[]"])
+        results[name] = run(recipe, [*shared, f"strategy.cache_features={keep}", "evaluation.baselines=[]"])
         print(f"{name:<20} {results[name]['seconds']['train tuned']:7.1f} s, {accuracy(results[name])}")
     slow, fast = (results[name]["seconds"]["train tuned"] for name in ("frozen model", "kept features"))
     return claim("frozen model / kept features", slow / fast, 10)

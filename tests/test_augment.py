@@ -64,9 +64,9 @@ def test_what_parts_two_texts_stays_between_them():
 
 def test_kept_features_are_of_rows_as_they_are(tmp_path):
     text = _recipe(tmp_path, "  augment: light\n").replace("strategy: full", "strategy: linear_probe")
-    with pytest.raises(RecipeError, match="linear_probe keeps the features of the rows as they are"):
+    with pytest.raises(RecipeError, match="linear_probe computes the features of each row once"):
         check(parse_recipe(text))
-    check(parse_recipe(text, overrides=["strategy.keep_features=false"]))
+    check(parse_recipe(text, overrides=["strategy.cache_features=false"]))
 
 
 def test_boxes_stay_where_the_picture_stays():

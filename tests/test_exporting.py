@@ -201,7 +201,7 @@ def test_a_chain_of_compression_tells_of_each_step(folder, tmp_path):
     ("steps", "sentence"),
     [
         ("[quantize, {name: prune, width: 0.5}]", "'quantize' stands last in 'compress'"),
-        ("[{name: prune}]", "say what goes"),
+        ("[{name: prune}]", "give attention_heads, width or weights"),
         ("[{name: prun, width: 0.5}]", "did you mean 'prune'"),
     ],
 )

@@ -120,19 +120,17 @@ def test_a_model_that_keeps_all_activations_is_named(tmp_path):
         check(_recipe("image-classification", tmp_path, *saving, model))
 
 
-def test_a_further_task_is_taken_as_it_is(tmp_path):
+def test_an_auxiliary_task_changes_neither_its_rows_nor_its_loss(tmp_path):
     other = tmp_path / "other.yaml"
-    task = plugins.load("tasks", "text-classification")()
-    for told, said in (("augment: light\n  splits", "data.augment"), ("splits", "")):
-        text = tiny.recipe(task, tmp_path, more="seed: 1").replace("splits", told)
-        other.write_text(
-            text if said else text.replace("name: text-classification", "name: text-classification, focal_gamma: 2")
-        )
-        strategy = f"strategy={{name: multi_task, others: {{second: {other}}}}}"
-        from hftransfer.strategies import multi_task
-
-        multi_task._plan.cache_clear()
-        with pytest.raises(RecipeError, match="strategy.others.second: multi_task takes the rows"):
+    text = tiny.recipe(plugins.load("tasks", "text-classification")(), tmp_path, more="seed: 1")
+    strategy = f"strategy={{name: multi_task, others: {{second: {other}}}}}"
+    changed = {
+        "data.augment has no effect": text.replace("splits", "augment: light\n  splits"),
+        "with its model's loss": text.replace("name: text-classification", "name: text-classification, focal_gamma: 2"),
+    }
+    for sentence, recipe in changed.items():
+        other.write_text(recipe)
+        with pytest.raises(RecipeError, match=f"strategy.others.second.*{sentence}"):
             check(_recipe("text-classification", tmp_path, strategy))
 
 

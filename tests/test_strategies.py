@@ -16,14 +16,15 @@ from safetensors.torch import load_file
 
 from hftransfer.core import plugins
 from hftransfer.core.errors import ModelError, RecipeError
-from hftransfer.data.encode import Encoded, encode
+from hftransfer.data.encode import EncodedSplits, encode
 from hftransfer.models.layers import depths
 from hftransfer.models.weights import load_model
 from hftransfer.recipe.loader import parse_recipe
 from hftransfer.runner.pipeline import run
 from hftransfer.runner.plan import check
 from hftransfer.strategies import TrainingContext
-from hftransfer.training.trainer import arguments, train
+from hftransfer.training.arguments import training_arguments
+from hftransfer.training.trainer import train
 
 
 def _rows(family, model):
@@ -32,7 +33,7 @@ def _rows(family, model):
 
 
 @pytest.mark.parametrize("family", _peft.FAMILIES)
-def test_a_probe_on_kept_features_answers_as_the_whole_model(family, tmp_path):
+def test_a_probe_on_cached_features_answers_as_the_whole_model(family, tmp_path):
     model = _peft.model(family)
     rows = _rows(family, model)
     collate = transformers.default_data_collator
@@ -40,13 +41,13 @@ def test_a_probe_on_kept_features_answers_as_the_whole_model(family, tmp_path):
     with torch.no_grad():
         before = model(**batch)
     probe = plugins.load("strategies", "linear_probe")()
-    kept = probe.keep(
-        probe.prepare(model), TrainingContext(None, {}, Encoded({"train": rows}, collate), tmp_path, None)
-    )
-    names = set(kept.splits["train"].column_names)
-    assert names - {"labels"} and all(name.startswith("kept_") for name in names - {"labels"})
+    task = plugins.load("tasks", "text-classification")()
+    context = TrainingContext(task, {}, EncodedSplits({"train": rows}, collate), tmp_path, None)
+    cached = probe.training_rows(probe.prepare(model), context)
+    names = set(cached.splits["train"].column_names)
+    assert names - {"labels"} and all(name.startswith("feature_") for name in names - {"labels"})
     with torch.no_grad():
-        after = model(**kept.collate([kept.splits["train"][i] for i in range(6)]))
+        after = model(**cached.collate([cached.splits["train"][i] for i in range(6)]))
     torch.testing.assert_close(after.logits, before.logits)
     torch.testing.assert_close(after.loss, before.loss)
     merged = probe.merge(model)
@@ -109,12 +110,12 @@ def test_what_a_config_says_of_each_layer_goes_with_it(tmp_path):
     model.save_pretrained(tmp_path)
     assert transformers.AutoConfig.from_pretrained(tmp_path).layer_types == ["full_attention", "sliding_attention"]
     bert = _peft.model("bert")
-    plugins.load("strategies", "prune")(heads=0.5).prepare(bert)
+    plugins.load("strategies", "prune")(attention_heads=0.5).prepare(bert)
     plugins.load("strategies", "prune")(layers=1).prepare(bert)
     assert set(bert.config.pruned_heads) == {0}
 
 
-@pytest.mark.parametrize(("kind", "what"), [("deberta", "heads"), ("swin", "heads"), ("mobilebert", "width")])
+@pytest.mark.parametrize(("kind", "what"), [("deberta", "attention_heads"), ("swin", "attention_heads"), ("mobilebert", "width")])
 def test_what_cannot_be_pruned_gets_a_sentence(kind, what):
     auto = transformers.AutoModelForImageClassification if kind == "swin" else transformers.AutoModelForMaskedLM
     with torch.device("meta"):
@@ -123,13 +124,15 @@ def test_what_cannot_be_pruned_gets_a_sentence(kind, what):
         plugins.load("strategies", "prune")(**{what: 0.5}).prepare(model)
 
 
-def test_rows_of_every_task_are_varied_for_training():
-    from hftransfer.strategies.multi_task import _Mixed, _varied
+def test_training_rows_of_every_task_are_augmented():
+    from hftransfer.strategies.multi_task import _augment, _MixedRows
 
-    parts = {"": Encoded({}, list), "second": Encoded({}, list, lambda row, draw: row | {"x": row["x"] + 1})}
-    rows = _Mixed({"": [{"x": 1}], "second": [{"x": 1, "row": 0}]}, [np.array([0]), np.array([0])])
-    draw = np.random.default_rng(0)
-    assert [_varied(parts, rows[i], draw)["cells"]["x"] for i in range(2)] == [1, 2] and "row" in rows[0]
+    parts = {"": EncodedSplits({}, list), "second": EncodedSplits({}, list, lambda row, rng: row | {"x": row["x"] + 1})}
+    rows, sampled = {"": [{"x": 1}], "second": [{"x": 1}]}, [np.array([0]), np.array([0])]
+    mixed = _MixedRows(rows, sampled, numbered=True)
+    rng = np.random.default_rng(0)
+    assert [_augment(parts, mixed[i], rng)["example"]["x"] for i in range(2)] == [1, 2]
+    assert [mixed[i]["row"] for i in range(2)] == [0, 1] and "row" not in _MixedRows(rows, sampled, numbered=False)[0]
 
 
 def test_an_adapter_that_starts_from_the_weights_trains_and_loads(tmp_path):
@@ -167,12 +170,12 @@ def test_adalora_goes_on_from_a_checkpoint_behind_its_first_cut(tmp_path):
     strategy = "strategy={name: peft, method: adalora, config: {init_r: 4, target_r: 2, deltaT: 1}}"
     plan = check(parse_recipe(text, overrides=[strategy, "training.num_train_epochs=6", "training.learning_rate=0.01"]))
     encoded = encode(plan.task, plan.rows.labelled, tmp_path / "encoded")
-    args = arguments(plan.recipe.training, tmp_path / "training", 0, by_length=False)
+    args = training_arguments(plan.recipe.training, tmp_path / "training", 0, by_length=False)
     trained = []
     for _ in range(2):
         transformers.set_seed(0)
         adapted = plan.recipe.strategy.prepare(load_model(plan.task, plan.origin))
-        train(adapted, encoded, args, plan.recipe.strategy.callbacks(adapted), "adalora", rates={})
+        train(adapted, encoded, args, plan.recipe.strategy.callbacks(adapted), "adalora", learning_rate_factors={})
         trained.append({name: it.clone() for name, it in adapted.named_parameters()})
         # Killed before its last checkpoint, it is begun anew and goes on.
         (last,) = (tmp_path / "training").glob("checkpoint-24")
@@ -235,7 +238,7 @@ def test_every_method_is_counted_before_there_are_weights():
     ("fields", "sentence"),
     [
         ({"method": "lorra"}, "did you mean 'lora'"),
-        ({"method": "prompt_tuning"}, "cannot be merged into a plain model"),
+        ({"method": "prompt_tuning"}, "an adapter of 'prompt_tuning' cannot be merged"),
         ({"method": "ia3", "config": {"r": 8}}, "'ia3' has no field 'r'"),
     ],
     ids=["unknown", "unmerged", "field"],
@@ -285,12 +288,12 @@ def test_the_precision_reaches_the_trainer_and_no_later_one(more, precision, tmp
 
 
 def test_rates_reach_the_optimizer():
-    from hftransfer.training.trainer import _spread_rates
+    from hftransfer.training.trainer import _scale_learning_rates
 
     model = _peft.model("bert")
     rates = plugins.load("strategies", "layer_decay")(decay=0.5).learning_rate_factors(model)
     optimizer = torch.optim.AdamW([{"params": list(model.parameters()), "weight_decay": 0.1}], lr=1.0)
-    _spread_rates(optimizer, model, rates)
+    _scale_learning_rates(optimizer, model, rates)
     found = {id(p): group for group in optimizer.param_groups for p in group["params"]}
     assert len(found) == len(list(model.parameters()))
     for name, parameter in model.named_parameters():
@@ -331,29 +334,29 @@ def test_the_contrastive_loss_is_that_of_the_paper():
         total = sum(torch.exp(unit[i] @ unit[j] / temperature) for j in others)
         (same,) = (j for j in others if labels[j] == labels[i])
         expected.append(-torch.log(torch.exp(unit[i] @ unit[same] / temperature) / total))
-    found = contrastive_loss(torch, vectors, labels, temperature)
+    found = contrastive_loss(vectors, labels, temperature)
     torch.testing.assert_close(found, torch.stack(expected).mean())
 
 
 def test_soft_targets_are_those_of_the_paper():
-    distill = plugins.load("strategies", "distill")(teacher="anyone", temperature=2)
     torch.manual_seed(0)
-    mine, theirs = torch.randn(2, 3, requires_grad=True), torch.randn(2, 3)
-    probabilities = (theirs / 2).softmax(dim=1)
-    expected = 4 * (probabilities * (probabilities.log() - (mine / 2).log_softmax(dim=1))).sum(dim=1).mean()
-    torch.testing.assert_close(distill._soft(torch, mine, theirs, None), expected)
-    for kind in ("single_label_classification", "multi_label_classification", "regression"):
-        same = distill._soft(torch, theirs, theirs, kind)
-        assert abs(same) < 1e-6 < distill._soft(torch, mine, theirs, kind), kind
+    student, teacher = torch.randn(2, 3, requires_grad=True), torch.randn(2, 3)
+    probabilities = (teacher / 2).softmax(dim=1)
+    expected = 4 * (probabilities * (probabilities.log() - (student / 2).log_softmax(dim=1))).sum(dim=1).mean()
+    tags = plugins.load("tasks", "token-classification")()
+    torch.testing.assert_close(tags.distillation_loss(student, teacher, 2), expected)
+    for problem_type in ("single_label_classification", "multi_label_classification", "regression"):
+        task = plugins.load("tasks", "text-classification")(problem_type=problem_type)
+        assert abs(task.distillation_loss(teacher, teacher, 2)) < 1e-6 < task.distillation_loss(student, teacher, 2)
 
 
 def test_words_are_compared_as_far_as_both_have_read():
-    from hftransfer.strategies.distill import _pairs
+    from hftransfer.strategies.distill import _comparable
 
-    mine = torch.arange(10.0).reshape(1, 5, 2)
-    theirs = torch.tensor([[[0.0, 1], [2, 3], [float("nan")] * 2]])
-    own, told = _pairs(mine, theirs, torch.tensor([[-100, 0, -100, 1, 0]]))
-    assert own.tolist() == [[2, 3], [6, 7]] and told.tolist() == [[0, 1], [2, 3]]
+    student = torch.arange(10.0).reshape(1, 5, 2)
+    teacher = torch.tensor([[[0.0, 1], [2, 3], [float("nan")] * 2]])
+    by_student, by_teacher = _comparable(student, teacher, torch.tensor([[-100, 0, -100, 1, 0]]))
+    assert by_student.tolist() == [[2, 3], [6, 7]] and by_teacher.tolist() == [[0, 1], [2, 3]]
 
 
 def _with_more(text, folder):
@@ -406,24 +409,24 @@ def test_answered_rows_are_varied_and_encoded_like_the_others(tmp_path):
 
 
 def test_rows_that_are_encoded_when_read_hold_what_the_teacher_says():
-    from hftransfer.strategies.distill import _beside
+    from hftransfer.strategies.distill import _with_teacher
 
     lazy = Dataset.from_dict({"text": ["a", "bb"]}).with_transform(
         lambda batch: {"size": [len(t) for t in batch["text"]]}
     )
-    row = _beside(lazy, np.array([[1.0, 2], [3, 4]]))[1]
+    row = _with_teacher(lazy, np.array([[1.0, 2], [3, 4]]))[1]
     assert row["size"] == 2 and list(row["teacher"]) == [3, 4]
 
 
 @pytest.mark.parametrize(
     ("fields", "size"),
-    [({"width": 0.5}, "intermediate_size"), ({"layers": 1}, "num_hidden_layers"), ({"heads": 0.5}, None)],
+    [({"width": 0.5}, "intermediate_size"), ({"layers": 1}, "num_hidden_layers"), ({"attention_heads": 0.5}, None)],
     ids=["width", "layers", "heads"],
 )
 @pytest.mark.parametrize("family", ["bert", "vit"])
 def test_a_pruned_model_is_smaller_and_read_back_equal(family, fields, size, tmp_path):
     before = _peft.model(family)
-    if "heads" in fields and not hasattr(before.base_model, "_prune_heads"):
+    if "attention_heads" in fields and not hasattr(before.base_model, "_prune_heads"):
         with pytest.raises(ModelError, match="cannot take attention heads out"):
             plugins.load("strategies", "prune")(**fields).prepare(before)
         return

@@ -158,7 +158,7 @@ def drop_attention_heads(model: PreTrainedModel, share: float) -> None:
     """
     number = getattr(model.config, "num_attention_heads", None)
     refusal = ModelError(
-        f"Transformers cannot take attention heads out of a {type(model).__name__}: set strategy.heads to 0"
+        f"Transformers cannot take attention heads out of a {type(model).__name__}: set strategy.attention_heads to 0"
     )
     if not can_prune_heads(model) or not isinstance(number, int):
         raise refusal
@@ -182,7 +182,9 @@ def _attention(block: nn.Module, size: int) -> tuple[nn.Linear, nn.Linear]:
 
     square = [m for m in block.modules() if isinstance(m, torch.nn.Linear) and m.in_features == m.out_features == size]
     if len(square) != 4:
-        raise ModelError(f"a {type(block).__name__} has no attention of four square layers: set strategy.heads to 0")
+        raise ModelError(
+            f"a {type(block).__name__} has no attention of four square layers: set strategy.attention_heads to 0"
+        )
     return square[2], square[3]
 
 

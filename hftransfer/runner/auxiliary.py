@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def resolve_auxiliary(strategy: Strategy, check: Callable[[Recipe], Plan]) -> dict[str, Plan]:
     """Name -> the plan of each auxiliary recipe of a strategy, as `check` makes it.
 
-    Of these recipes task, data, checkpoint and metrics are used; how the tasks are trained is the strategy's recipe's.
+    Their task, data, checkpoint and metrics are used; strategy and training arguments are those of the main recipe.
 
     Raises:
         HFTransferError: what is wrong with a recipe, in a sentence that begins with its name and file.

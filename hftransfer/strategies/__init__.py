@@ -1,107 +1,158 @@
-"""What a checkpoint keeps and what it changes."""
+"""The contract of a strategy: how a checkpoint is adapted. Each file of this folder is one strategy."""
 
-from collections.abc import Callable
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from hftransfer.core.errors import RecipeError
 from hftransfer.core.plugins import Plugin
-from hftransfer.data.encode import Encoded
+from hftransfer.data.encode import EncodedSplits, encode
+from hftransfer.models.checkpoint import ResolvedCheckpoint
 from hftransfer.models.layers import logits_layer
-from hftransfer.tasks import Task
+from hftransfer.tasks import Outputs, Task
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from peft import PeftModel
+    from torch import nn
+    from transformers import PreTrainedModel, TrainerCallback
+
+TrainingFields = dict[str, Any]
+"""Fields of TrainingArguments, by name."""
 
 
 @dataclass(frozen=True)
 class TrainingContext:
-    """What a training may look at beside its model."""
+    """What a training may read besides its model."""
 
     task: Task
-    """The task, with labels and processor."""
-    rows: dict[str, Any]
-    """Split -> its rows, before they are encoded."""
-    encoded: Encoded
-    """The same as the model takes them."""
+    """With labels and processor."""
+    rows: dict[str, Dataset]
+    """Split -> its rows before they are encoded; `unlabelled` holds those without labels, where there are any."""
+    encoded: EncodedSplits
+    """The splits with labels, encoded."""
     folder: Path
-    """Where is kept what no step of the training changes."""
-    predict: Callable[[Task, Any, Encoded, str], dict[str, Any]]
-    """Outputs of a model for a split, by task, model, rows and the split's name."""
+    """Where a strategy may cache what it computes from the rows, for as long as the run lasts."""
+    predict: Callable[[Task, PreTrainedModel, EncodedSplits, str], Outputs]
+    """Outputs of any model for the split of the last argument."""
+
+
+@dataclass(frozen=True, eq=False)
+class AuxiliaryTask:
+    """Another task that is trained on the same encoder, out of a checked recipe."""
+
+    task: Task
+    """With labels and processor."""
+    checkpoint: ResolvedCheckpoint
+    rows: dict[str, Dataset]
+    """Split -> its rows before they are encoded, all with labels."""
+
+    def encode(self, folder: Path) -> EncodedSplits:
+        """The rows as the task's model takes them, cached in `folder`."""
+        return encode(self.task, self.rows, folder)
 
 
 class Strategy(Plugin):
-    """Base of the strategies. `prepare` and `merge` take and give a Transformers model."""
+    """Base of the strategies.
 
-    training: ClassVar[dict[str, Any]] = {}
-    """TrainingArguments that suit the strategy; a recipe's `training:` goes before them."""
+    Nothing has to be implemented: the base trains all weights of the model on the encoded rows. Declare `training`, and
+    override a hook only where a strategy differs. The hooks are called in this order:
+
+    - before any weights are read: `auxiliary_recipes`, `with_auxiliary` and `steps`, then `check` of the strategy and
+      `prepare` of every step, on a model without memory for its weights (torch's meta device);
+    - in each training, one for every step: `after_checkpoint` (from the second on), `prepare`, `training_rows`,
+      `callbacks`, `learning_rate_factors`, then the Trainer's loop, then `merge`;
+    - after the last one, before its `merge`: `auxiliary_models` and `adapter`.
+
+    A strategy is frozen: what changes during a training belongs to the model, to a callback or to `context.folder`.
+    """
+
+    training: ClassVar[TrainingFields] = {}
+    """TrainingArguments that suit the strategy; those of a recipe's `training:` replace them."""
     uses_unlabelled: ClassVar[bool] = False
-    """Whether the strategy learns from the rows of `data.unlabelled`."""
-
+    """Whether the strategy trains on the rows of `data.unlabelled`."""
     replaces_loss: ClassVar[bool] = False
-    """Whether the strategy trains by a loss that is not the model's."""
+    """Whether the strategy trains with another loss than the model's."""
 
-    def steps(self) -> list[tuple["Strategy", dict[str, Any]]]:
-        """The trainings, one after the other, each with TrainingArguments that go before the recipe's own."""
-        return [(self, {})]
-
-    def check(self, task: Task, model: Any) -> None:
-        """Look at the task and at the model, which has no weights yet (torch's meta device).
-
-        Raises:
-            RecipeError, ModelError: the strategy cannot adapt such a model.
-        """
-
-    def prepare(self, model: Any) -> Any:
-        """The model to train."""
-        return model
-
-    def keep(self, model: Any, ground: TrainingContext) -> Encoded:
-        """The rows to train on: what no step of the training changes is computed here, once."""
-        return ground.encoded
-
-    def learning_rate_factors(self, model: Any) -> dict[str, float]:
-        """Parameter -> factor of the learning rate; empty where all learn alike."""
+    def auxiliary_recipes(self) -> dict[str, str]:
+        """Name -> the recipe file of another task that is trained on the same encoder."""
         return {}
 
-    def callbacks(self, model: Any) -> list[Any]:
-        """TrainerCallbacks of the strategy, for the prepared model."""
-        return []
-
-    def after_checkpoint(self, model: str) -> "Strategy":
-        """The strategy as it follows a training whose model lies there."""
+    def with_auxiliary(self, tasks: Mapping[str, AuxiliaryTask]) -> Self:
+        """The strategy with the tasks of its auxiliary recipes, by the same names."""
         return self
 
-    def auxiliary_plans(self) -> dict[str, Any]:
-        """Name -> the plan of a further head that is trained beside the recipe's own."""
+    def steps(self) -> list[tuple[Strategy, TrainingFields]]:
+        """The trainings in their order, each with TrainingArguments that replace those of the recipe."""
+        return [(self, {})]
+
+    def check(self, task: Task, model: PreTrainedModel) -> None:
+        """Refuse a task or a model that the strategy cannot adapt. Called once, on a model without weights.
+
+        Raises:
+            RecipeError, ModelError: it is such a one.
+        """
+
+    def prepare(self, model: PreTrainedModel) -> nn.Module:
+        """The model to train, with `requires_grad` of its parameters set; it may be wrapped, or changed in place.
+
+        Called on a model without weights as well, so that its parameters can be counted.
+        """
+        return model
+
+    def training_rows(self, model: nn.Module, context: TrainingContext) -> EncodedSplits:
+        """The rows to train and to validate on.
+
+        Called once a training, on the prepared model. What is the same in every epoch is computed here.
+        """
+        return context.encoded
+
+    def callbacks(self, model: nn.Module) -> list[TrainerCallback]:
+        """The strategy's own TrainerCallbacks for the prepared model."""
+        return []
+
+    def learning_rate_factors(self, model: nn.Module) -> dict[str, float]:
+        """Parameter name -> factor of the learning rate; parameters that are left out have factor 1."""
         return {}
 
-    def auxiliary_models(self, model: Any) -> dict[str, Any]:
-        """Name -> the trained model of a further head."""
+    def after_checkpoint(self, checkpoint: str) -> Strategy:
+        """The strategy as a later step of a training; `checkpoint` is the folder of the model of the previous step."""
+        return self
+
+    def auxiliary_models(self, model: nn.Module) -> dict[str, PreTrainedModel]:
+        """Name -> the trained model of an auxiliary task, complete with its encoder."""
         return {}
 
-    def adapter(self, model: Any) -> Any:
-        """What a trained model adds to its checkpoint, where that can be saved by itself; else None."""
+    def adapter(self, model: nn.Module) -> PeftModel | None:
+        """The trained model as an adapter that `save_pretrained` writes without its checkpoint; None for no adapter."""
         return None
 
-    def merge(self, model: Any) -> Any:
-        """The model to ship, made from the trained one."""
+    def merge(self, model: nn.Module) -> PreTrainedModel:
+        """The model of Transformers that is saved, out of the trained one.
+
+        Baselines are scored without it, on the rows that `training_rows` gave.
+        """
         return model
 
 
-def remove_hooks(model: Any) -> Any:
-    """The model without the hooks that a strategy has put into `model.hooks`."""
+def remove_hooks(model: nn.Module) -> nn.Module:
+    """The model without the hooks that a strategy has listed in `model.hooks`."""
     for hook in model.hooks:
         hook.remove()
     del model.hooks
     return model
 
 
-def check_one_class(strategy: Strategy, task: Task, model: Any) -> None:
-    """Refuse rows of a strategy that compares classes, where they have not one each.
+def check_single_label(strategy: Strategy, task: Task, model: PreTrainedModel) -> None:
+    """Refuse rows that have not exactly one class each.
 
     Raises:
-        RecipeError: so it is.
-        ModelError: the model has no layer that makes their logits.
+        RecipeError: these have not.
+        ModelError: the model has no layer that computes the logits of the classes.
     """
-    if getattr(task, "problem_type", None) != "single_label_classification":
+    if not task.single_label:
         raise RecipeError(f"strategy {strategy.name} needs one class a row, and these rows of '{task.name}' have none")
     logits_layer(model)

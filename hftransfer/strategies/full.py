@@ -1,11 +1,11 @@
 """Fine-tuning: every weight of the checkpoint is trained."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from hftransfer.strategies import Strategy
+from hftransfer.strategies import Strategy, TrainingFields
 
 
 class Full(Strategy):
-    """Train everything."""
+    """Train all weights."""
 
-    training: ClassVar[dict[str, Any]] = {"learning_rate": 2.0e-4, "num_train_epochs": 10}
+    training: ClassVar[TrainingFields] = {"learning_rate": 2.0e-4, "num_train_epochs": 10}

@@ -1,42 +1,53 @@
-"""The head first, then a block more in each epoch, from the last to the first.
+"""The head is trained first, then one more block in each epoch, from the last to the first.
 
 ULMFiT, Howard and Ruder 2018, https://arxiv.org/abs/1801.06146, section 3.3.
 """
 
-from typing import Any, ClassVar
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
 from hftransfer.models.layers import depths
-from hftransfer.strategies import Strategy
+from hftransfer.strategies import Strategy, TrainingFields
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 
 class GradualUnfreeze(Strategy):
-    """Everything trains in the end; a block that is frozen costs neither gradient nor step."""
+    """Train all weights in the end; a frozen block costs neither a gradient nor an optimizer step."""
 
-    training: ClassVar[dict[str, Any]] = {"learning_rate": 3.0e-4, "num_train_epochs": 12}
+    training: ClassVar[TrainingFields] = {"learning_rate": 3.0e-4, "num_train_epochs": 12}
 
     every: float = Field(default=1.0, gt=0)
-    """Epochs after which the next block joins; fewer where the training is too short for all blocks."""
+    """Epochs after which the next block is unfrozen; fewer where the training is too short for all blocks."""
 
-    def callbacks(self, model: Any) -> list[Any]:
+    def callbacks(self, model: nn.Module) -> list[TrainerCallback]:
         from transformers import TrainerCallback
 
         depth, every = depths(model), self.every
         last = max(depth.values())
 
         class Unfreeze(TrainerCallback):
-            """Which parameters train follows from the epoch alone, so that a resumed training goes on alike."""
+            """Which parameters are trained follows from the epoch alone, so that a resumed training continues alike."""
 
-            def on_step_begin(self, args: Any, state: Any, control: Any, **_kwargs: Any) -> None:
-                # By its steps a training may end within an epoch, the only one that Trainer then tells of.
+            def on_step_begin(
+                self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_kwargs: Any
+            ) -> None:
+                # With `max_steps` a training may end within an epoch, and its number of epochs is known from the
+                # epoch that has been reached alone.
                 epochs = state.max_steps * state.epoch / state.global_step if state.global_step else float("inf")
                 pace = min(every, epochs / (last + 1))
-                joined = int((state.epoch or 0) / pace + 1e-6)
+                unfrozen = int((state.epoch or 0) / pace + 1e-6)
                 for name, parameter in model.named_parameters():
-                    parameter.requires_grad_(depth[name] >= last - joined)
+                    parameter.requires_grad_(depth[name] >= last - unfrozen)
 
-            def on_train_end(self, args: Any, state: Any, control: Any, **_kwargs: Any) -> None:
+            def on_train_end(
+                self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_kwargs: Any
+            ) -> None:
                 model.requires_grad_(True)
 
         return [Unfreeze()]

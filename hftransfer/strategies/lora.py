@@ -1,18 +1,25 @@
-"""Low-rank adapters beside the Linear layers of the repeated blocks (Hu et al. 2021, https://arxiv.org/abs/2106.09685)."""
+"""Low-rank adapters of the Linear layers in the repeated blocks (LoRA, Hu et al. 2021, https://arxiv.org/abs/2106.09685)."""
 
-from typing import Any, ClassVar
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
 from hftransfer.core.errors import ModelError
 from hftransfer.models.layers import block_linears
-from hftransfer.strategies._adapted import _Adapted, check_modules
+from hftransfer.strategies import TrainingFields
+from hftransfer.strategies._adapter import _AdapterStrategy, check_modules
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedModel
 
 
-class Lora(_Adapted):
-    """Train small matrices beside frozen ones; they are merged into the model that ships."""
+class Lora(_AdapterStrategy):
+    """Train small matrices alongside frozen ones; they are merged into the saved model."""
 
-    training: ClassVar[dict[str, Any]] = {"learning_rate": 3.0e-3, "num_train_epochs": 8}
+    training: ClassVar[TrainingFields] = {"learning_rate": 3.0e-3, "num_train_epochs": 8}
 
     r: int = Field(default=8, ge=1)
     """Rank of the update."""
@@ -25,13 +32,13 @@ class Lora(_Adapted):
     use_rslora: bool = False
     """Rank-stabilized scaling (https://arxiv.org/abs/2312.03732)."""
     target_modules: list[str] | None = None
-    """Names, or ends of names, of the modules to adapt; left out, every Linear of the repeated blocks."""
+    """Names, or ends of names, of the modules to adapt; left out, every Linear layer of the repeated blocks."""
 
-    def prepare(self, model: Any) -> Any:
+    def prepare(self, model: PreTrainedModel) -> nn.Module:
         """The model wrapped by PEFT, its head trained in full.
 
         Raises:
-            ModelError: no Linear layer stands in a repeated block, or a named module is not there.
+            ModelError: the repeated blocks have no Linear layer, or a named module is not there.
         """
         from peft import LoraConfig
 

@@ -1,31 +1,36 @@
-"""A linear probe first, then everything: the head is right before it can spoil the features.
+"""A linear probe, then fine-tuning: a trained head spoils the features of the checkpoint less than a random one.
 
-Kumar et al. 2022, https://arxiv.org/abs/2202.10054.
+LP-FT, Kumar et al. 2022, https://arxiv.org/abs/2202.10054.
 """
 
-from typing import Any, ClassVar
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from hftransfer.strategies import Strategy
+from hftransfer.strategies import Strategy, TrainingFields
 from hftransfer.strategies.full import Full
 from hftransfer.strategies.linear_probe import LinearProbe
 from hftransfer.tasks import Task
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 
 class LpFt(Strategy):
-    """Two trainings; `training:` is that of the second."""
+    """Train twice; the recipe's `training` is for the second training."""
 
-    training: ClassVar[dict[str, Any]] = {"learning_rate": 2.0e-4, "num_train_epochs": 10}
+    training: ClassVar[TrainingFields] = {"learning_rate": 2.0e-4, "num_train_epochs": 10}
 
     probe_learning_rate: float = Field(default=LinearProbe.training["learning_rate"], gt=0)
-    """Of the probe."""
+    """Learning rate of the probe."""
     probe_epochs: float = Field(default=LinearProbe.training["num_train_epochs"], gt=0)
-    """Of the probe."""
+    """Epochs of the probe."""
 
-    def check(self, task: Task, model: Any) -> None:
+    def check(self, task: Task, model: PreTrainedModel) -> None:
         LinearProbe().check(task, model)
 
-    def steps(self) -> list[tuple[Strategy, dict[str, Any]]]:
+    def steps(self) -> list[tuple[Strategy, TrainingFields]]:
         probe = {"learning_rate": self.probe_learning_rate, "num_train_epochs": self.probe_epochs, "max_steps": -1}
         return [(LinearProbe(), probe), (Full(), {})]

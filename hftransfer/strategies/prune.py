@@ -1,54 +1,62 @@
-"""A smaller model out of a tuned one: heads, feed-forward units, layers or single weights go, the rest recovers.
+"""Pruning: a tuned model without some attention heads, feed-forward units, layers or weights, and a short recovery.
 
-By the size of the weights: Han et al. 2015, https://arxiv.org/abs/1506.02626; heads: Michel et al. 2019,
-https://arxiv.org/abs/1905.10650. `model.id` is the run to make smaller. What is taken out as a whole makes the model
-smaller and faster; single weights become zeros, which only compress.
+By the size of the weights: Han et al. 2015, https://arxiv.org/abs/1506.02626; attention heads: Michel et al. 2019,
+https://arxiv.org/abs/1905.10650. `model.id` is the run to make smaller. Heads, units and layers that are removed make
+the model smaller and faster; single weights become zeros, which only compress better.
 """
 
-from typing import Any, ClassVar
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from hftransfer.models.layers import block_linears
 from hftransfer.models.pruning import drop_attention_heads, drop_layers, narrow
-from hftransfer.strategies import Strategy
+from hftransfer.strategies import Strategy, TrainingFields
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 
 class Prune(Strategy):
-    """Prune, then fine-tune what is left."""
+    """Prune, then fine-tune what remains."""
 
-    training: ClassVar[dict[str, Any]] = {"learning_rate": 1.0e-4, "num_train_epochs": 3}
+    training: ClassVar[TrainingFields] = {"learning_rate": 1.0e-4, "num_train_epochs": 3}
 
-    heads: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the attention heads to take out of each layer."""
+    attention_heads: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the attention heads to remove from each layer."""
     width: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the feed-forward's units to take out of each layer."""
+    """Share of the feed-forward units to remove from each layer."""
     layers: int | None = Field(default=None, ge=1)
     """Layers to keep, evenly spaced; left out, all."""
     weights: float = Field(default=0.0, ge=0, lt=1)
     """Share of the single weights of each Linear layer to set to zero."""
 
     @model_validator(mode="after")
-    def _something_goes(self) -> "Prune":
-        if not (self.heads or self.width or self.layers or self.weights):
-            raise ValueError("say what goes: heads, width or weights (a share), or layers (how many stay)")
+    def _removes_something(self) -> Self:
+        if not (self.attention_heads or self.width or self.layers or self.weights):
+            raise ValueError(
+                "give attention_heads, width or weights (the share to remove), or layers (the number to keep)"
+            )
         return self
 
-    def prepare(self, model: Any) -> Any:
+    def prepare(self, model: PreTrainedModel) -> nn.Module:
         """The smaller model.
 
         Raises:
-            ModelError: the model has nothing of what should go.
+            ModelError: the model has none of the parts that should be removed.
         """
         if self.layers:
             drop_layers(model, self.layers)
         if self.width:
             narrow(model, self.width)
-        if self.heads:
-            drop_attention_heads(model, self.heads)
+        if self.attention_heads:
+            drop_attention_heads(model, self.attention_heads)
         return model
 
-    def callbacks(self, model: Any) -> list[Any]:
+    def callbacks(self, model: nn.Module) -> list[TrainerCallback]:
         import torch
         from transformers import TrainerCallback
 
@@ -57,18 +65,22 @@ class Prune(Strategy):
         masks = {}
         for name in block_linears(model):
             size = model.get_submodule(name).weight.detach().abs()
-            last = size.flatten().kthvalue(max(1, round(self.weights * size.numel()))).values
-            masks[name] = size > last
+            threshold = size.flatten().kthvalue(max(1, round(self.weights * size.numel()))).values
+            masks[name] = size > threshold
 
-        class Zeros(TrainerCallback):
-            """What is zero stays zero."""
+        class SetZeros(TrainerCallback):
+            """Sets the pruned weights to zero before the training and after each step of the optimizer."""
 
-            def on_train_begin(self, args: Any, state: Any, control: Any, **_kwargs: Any) -> None:
+            def on_train_begin(
+                self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_kwargs: Any
+            ) -> None:
                 self.on_optimizer_step(args, state, control)
 
-            def on_optimizer_step(self, args: Any, state: Any, control: Any, **_kwargs: Any) -> None:
+            def on_optimizer_step(
+                self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_kwargs: Any
+            ) -> None:
                 with torch.no_grad():
                     for name, mask in masks.items():
                         model.get_submodule(name).weight.mul_(mask)
 
-        return [Zeros()]
+        return [SetZeros()]

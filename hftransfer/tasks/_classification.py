@@ -16,6 +16,7 @@ from hftransfer.tasks import ModelBatch, Outputs, Predictions, Side, Task, _labe
 
 if TYPE_CHECKING:
     from datasets import Dataset
+    from torch import Tensor
     from transformers import PretrainedConfig, PreTrainedModel
 
 # Numbers that differ by less than this share of the labels' standard deviation are equal answers.
@@ -230,6 +231,19 @@ class Classification(Task):
 
     def training_logits(self, logits: np.ndarray) -> np.ndarray:
         return np.asarray(self._targets(list(logits))) if self._regression else logits
+
+    def distillation_loss(self, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+        """As for classes; each of several labels is a choice of two; of numbers the squared distance."""
+        from torch.nn import functional
+
+        if self.single_label:
+            return super().distillation_loss(student, teacher, temperature)
+        if self._regression:
+            return functional.mse_loss(student, teacher)
+        probabilities = (teacher / temperature).sigmoid()
+        entropy = functional.binary_cross_entropy_with_logits(teacher / temperature, probabilities)
+        cross_entropy = functional.binary_cross_entropy_with_logits(student / temperature, probabilities)
+        return temperature**2 * (cross_entropy - entropy)
 
     def pseudo_labels(self, outputs: Outputs, side: Side) -> list[Any]:
         predictions = self.postprocess(outputs, side)

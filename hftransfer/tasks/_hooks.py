@@ -17,6 +17,7 @@ from hftransfer.tasks._types import Outputs, Predictions, Processor, Side
 
 if TYPE_CHECKING:
     from datasets import Dataset
+    from torch import Tensor
     from transformers import PretrainedConfig, PreTrainedModel
 
 
@@ -177,6 +178,17 @@ class TrainingHooks(TaskState):
     def training_logits(self, logits: np.ndarray) -> np.ndarray:
         """Logits of a finalized model in the scale that its loss compares with labels."""
         return logits
+
+    def distillation_loss(self, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+        """How far a student's logits are from its teacher's, both of shape (rows, labels); a scalar.
+
+        Called once a training batch of a distillation. Default, for one class a row or a word: T^2 * KL(teacher,
+        student) of the softened probabilities (Hinton et al. 2015, https://arxiv.org/abs/1503.02531, section 2).
+        """
+        from torch.nn import functional
+
+        predicted, target = (functional.log_softmax(logits / temperature, dim=-1) for logits in (student, teacher))
+        return temperature**2 * functional.kl_div(predicted, target, reduction="batchmean", log_target=True)
 
 
 class ScoringHooks(TaskState):
