@@ -15,85 +15,113 @@ from hftransfer.runner.pipeline import run
 from hftransfer.runner.plan import check
 from hftransfer.runner.predict import predictions
 from hftransfer.strategies import Strategy
+from hftransfer.tasks._classification import Classification
 
-LABELLED = [name for name in plugins.names("tasks") if "problem_type" in plugins.load("tasks", name).model_fields]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("tiny")
-
-
-def _task(name):
-    return plugins.load("tasks", name)()
-
-
-# What a strategy needs beside its name, and what it may say of a task that it cannot work with.
+TASKS = {name: plugins.load("tasks", name) for name in plugins.names("tasks")}
+LABELLED = [name for name, task in TASKS.items() if issubclass(task, Classification)]
+# What a strategy needs besides its name.
 FIELDS = {
     "prune": "width: 0.5, layers: 1",
     "peft": "method: ia3",
     "lp_ft": "probe_epochs: 2",
     "few_shot": "head_epochs: 2",
+    "distill": "teacher: {teacher}, layers: 1",
+    "multi_task": "others: {{second: {other}}}",
 }
-WRITING = {"summarization", "text-generation", "translation"}
-HIDING = {"fill-mask", "masked-image-modeling", "speech-pretraining"}
-NO_ANSWERS = {"automatic-speech-recognition", "object-detection", *WRITING, *HIDING}
-NO_HEAD = "no head of its own", {*WRITING, "masked-image-modeling", "speech-pretraining"}
-# What a strategy says of the tasks that it cannot work with, and which these are.
-REFUSALS = {
-    "multi_task": ("cannot share the encoder", {*WRITING, "fill-mask", "speech-pretraining"}),
-    "linear_probe": NO_HEAD, "lp_ft": NO_HEAD,
-    "few_shot": ("one class a row", {*NO_ANSWERS, "token-classification"}),
-    "distill": ("cannot be another's labels", NO_ANSWERS),
-    "prune": ("layers cannot be taken out of|no feed-forward", {*WRITING, "object-detection"}),
-}  # fmt: skip
+# What a strategy says of models that it cannot adapt, whatever the task, and which Auto classes the tiny ones are of.
+MODEL_REFUSALS = {
+    "multi_task": (
+        "cannot share the encoder",
+        {"AutoModelForSeq2SeqLM", "AutoModelForCausalLM", "AutoModelForMaskedLM", "AutoModelForPreTraining"},
+    ),
+    "prune": (
+        "layers cannot be taken out of|no feed-forward",
+        {"AutoModelForSeq2SeqLM", "AutoModelForCausalLM", "AutoModelForObjectDetection"},
+    ),
+}
 
 
-@pytest.mark.parametrize("strategy", plugins.names("strategies"))
-@pytest.mark.parametrize("task", plugins.names("tasks"))
-def test_a_run_leaves_a_model_that_says_what_was_scored(task, strategy, folder, tmp_path):
-    fields = FIELDS.get(strategy, "")
-    if strategy == "distill":
-        teacher = tiny.recipe(_task(task), folder)
-        run(parse_recipe(teacher), tmp_path / "teacher")
-        fields = f"teacher: {tmp_path / 'teacher'}, layers: 1"
-    if strategy == "multi_task":
-        (tmp_path / "other.yaml").write_text(tiny.recipe(_task(task), folder, more="seed: 1"))
-        fields = f"others: {{second: {tmp_path / 'other.yaml'}}}"
-    # What is exported is a plain model, however it was trained: all ways are seen on one task.
-    shipped = strategy == "full" or task == "text-classification"
-    exports = tiny.EXPORTS if shipped and not _task(task).pretraining else []
-    text = tiny.recipe(
-        _task(task), folder, strategy=f"{{name: {strategy}, {fields}}}", more=tiny.EXPORT if exports else ""
-    )
-    said, refused = REFUSALS.get(strategy, ("", set()))
-    if task in refused:
-        with pytest.raises(HFTransferError, match=said):
-            run(parse_recipe(text), tmp_path / "run")
-        assert not [*tmp_path.glob("run*")]
-        return
-    result = run(parse_recipe(text, overrides=["training.num_train_epochs=1"]), tmp_path / "run")
-    test = result.scores["test"]
-    assert {"pretrained", "tuned", *exports} <= set(test) and list(result.exports) == exports
+# Tasks whose models a card shows with numpy and the ONNX runtime alone.
+RUNTIME_SNIPPETS = {"fill-mask", "image-classification", "text-classification", "token-classification"}
+
+
+def _by_task(values, more=()):
+    """Parameters whose tests run in one process for each task, where they share its trained model."""
+    pairs = [(task, value) for task in values for value in more] if more else [(task,) for task in values]
+    return [pytest.param(*pair, marks=pytest.mark.xdist_group(pair[0])) for pair in pairs]
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("tiny")
+
+
+@pytest.fixture(scope="session")
+def full_run(folder):
+    """Name of a task -> the result of a run by `full`, exported where it can be, and the run's folder."""
+    runs = {}
+
+    def made(name):
+        if name not in runs:
+            task = TASKS[name]()
+            text = tiny.recipe(task, folder / name, more="" if task.pretraining else tiny.EXPORT)
+            out = folder / name / "full"
+            runs[name] = run(parse_recipe(text), out), out
+        return runs[name]
+
+    return made
+
+
+def _check_files(out, result, more=()):
+    assert {path.name for path in out.iterdir()} == {
+        "model", *result.exports, *more, "predictions", "recipe.yaml", "report.html", "result.json",
+    }  # fmt: skip
+    assert (out / "model" / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("name", _by_task(TASKS))
+def test_a_run_leaves_a_model_and_exports_that_answer_as_it_was_scored(name, full_run):
+    result, out = full_run(name)
+    exports = [] if TASKS[name].pretraining else tiny.EXPORTS
+    assert {"pretrained", "tuned", *exports} <= set(result.scores["test"]) and list(result.exports) == exports
+    _check_files(out, result)
     if exports:
         assert result.exports["onnx"].max_abs_diff < 1e-3 and result.exports["onnx"].agreement == 1
         assert result.exports["onnx-int8"].bytes > 0
+    outputs = np.load(out / "predictions" / "test.npz")
+    tuned = {name.partition(".")[2]: array for name, array in outputs.items() if name.startswith("tuned.")}
+    for name, array in tuned.items():
+        assert all(array.shape == outputs[f"{variant}.{name}"].shape for variant in exports) and len(array) == 12
+
+
+@pytest.mark.parametrize(("name", "strategy"), _by_task(TASKS, [s for s in plugins.names("strategies") if s != "full"]))
+def test_a_strategy_trains_a_task_or_says_why_not(name, strategy, folder, full_run, tmp_path):
+    task = TASKS[name]()
+    home = folder / name
+    places = {"teacher": home / "full", "other": tmp_path / "other.yaml"}
+    places["other"].write_text(tiny.recipe(task, home, more="seed: 1"))
+    fields = FIELDS.get(strategy, "").format(**places)
+    # All ways of training are exported on one task.
+    exports = tiny.EXPORTS if name == "text-classification" else []
+    text = tiny.recipe(task, home, strategy=f"{{name: {strategy}, {fields}}}", more=tiny.EXPORT if exports else "")
+    reason, models = MODEL_REFUSALS.get(strategy, ("", set()))
+    if strategy in task.refuses or task.auto_model in models:
+        with pytest.raises(HFTransferError, match=task.refuses.get(strategy, reason)):
+            run(parse_recipe(text), tmp_path / "run")
+        assert not [*tmp_path.glob("run*")]
+        return
+    if strategy == "distill":
+        full_run(name)
+    result = run(parse_recipe(text, overrides=["training.num_train_epochs=1"]), tmp_path / "run")
+    assert {"pretrained", "tuned", *exports} <= set(result.scores["test"]) and list(result.exports) == exports
     assert 0 < result.parameters["trainable"] <= 2 * result.parameters["all"]
     step, _ = parse_recipe(text).strategy.steps()[-1]
-    alone = {"adapter"} if type(step).adapter is not Strategy.adapter else set()
+    adapter = {"adapter"} if type(step).adapter is not Strategy.adapter else set()
     if strategy == "multi_task":
-        alone = {"heads"}
         head = tmp_path / "run" / "heads" / "second"
         assert {"model", "predictions", "result.json", "report.html"} <= {p.name for p in head.iterdir()}
-        assert set(result.task_heads) == {"second"} and RunResult.load(head / "result.json").task == task
-    assert {p.name for p in (tmp_path / "run").iterdir()} == alone | {
-        "model", *exports, "predictions", "recipe.yaml", "report.html", "result.json",
-    }  # fmt: skip
-    assert (tmp_path / "run" / "model" / "model.safetensors").is_file()
-    outputs = np.load(tmp_path / "run" / "predictions" / "test.npz")
-    made = {name.partition(".")[2]: array for name, array in outputs.items() if name.startswith("tuned.")}
-    for name, array in made.items():
-        assert all(array.shape == outputs[f"{variant}.{name}"].shape for variant in exports) and len(array) == 12
+        assert set(result.task_heads) == {"second"} and RunResult.load(head / "result.json").task == name
+    _check_files(tmp_path / "run", result, {"heads"} if strategy == "multi_task" else adapter)
 
 
 def _refused(text):
@@ -106,41 +134,40 @@ def _refused(text):
 
 
 @pytest.mark.onnx
-@pytest.mark.parametrize("task", plugins.names("tasks"))
-def test_the_snippets_of_the_card_run_on_what_is_pushed(task, folder, tmp_path, capsys):
+@pytest.mark.parametrize("name", _by_task(TASKS))
+def test_the_snippets_of_the_card_run_on_what_is_pushed(name, folder, full_run, tmp_path, capsys):
     """With Transformers and Optimum alone, on the files as they lie in a repository of the Hub."""
-    alone = _task(task).pretraining
-    result = run(parse_recipe(tiny.recipe(_task(task), folder, more="" if alone else tiny.EXPORT)), tmp_path / "run")
-    repo = tiny.pushed(tmp_path / "run", result, tmp_path / "repo")
-    rows = [json.loads(line) for line in (folder / "rows" / "classes.json").read_text().splitlines()]
-    given = next(cell for role, cell in rows[0].items() if role not in _task(task).targets)
+    task = TASKS[name]()
+    result, out = full_run(name)
+    repo = tiny.pushed(out, result, tmp_path / "repo")
+    row = tiny.row(task, 0, folder / name / "rows")
+    given = next(iter({role: row[role] for role in task.inputs}.values()))
     text = (repo / "README.md").read_text()
     given = " ".join(given) if isinstance(given, list) else given
-    if task == "fill-mask":
+    if name == "fill-mask":
         given = f"{given} [MASK]"
         text = text.replace("Put your {mask} here.", given)
     text = text.replace('Path(".")', f"Path({str(repo)!r})").replace("A text.", str(given)).replace("Another.", "bad")
     snippets = re.findall(r"```python\n(.*?)```", re.sub(r"(image|speech)\.(png|wav)", str(given), text), re.DOTALL)
-    plain = task in ("fill-mask", "image-classification", "text-classification", "token-classification")
-    assert bool(result.runtime_snippet) is plain
-    assert len(snippets) == (1 if alone else 2 + plain)
+    assert bool(result.runtime_snippet) is (name in RUNTIME_SNIPPETS)
+    assert len(snippets) == (1 if task.pretraining else 2 + bool(result.runtime_snippet))
     names = {}
     for snippet in snippets:
         capsys.readouterr()
         exec(snippet, names)
-    if "text_pair" in rows[0]:
-        given = f"{given}\tbad"
-    if plain:
-        (said,) = predictions(tmp_path / "run", result, [given], "onnx-int8")
+    if len(task.inputs) > 1:
+        given = "\t".join(str(row[role]) for role in task.inputs)
+    if result.runtime_snippet:
+        (said,) = predictions(out, result, [given], "onnx-int8")
         assert capsys.readouterr().out.strip() == str(said.get("label") or said.get("tags") or said["guesses"][0])
-    (answer,) = predictions(tmp_path / "run", result, [given])
+    (answer,) = predictions(out, result, [given])
     json.dumps(answer)
 
 
 @pytest.mark.parametrize("task", ["summarization", "translation"])
 def test_the_snippet_writes_what_predict_writes(task, folder, tmp_path, capsys):
     """Transformers 5 has no pipeline for these."""
-    recipe = tiny.recipe(_task(task), folder).replace(f"name: {task}", f"name: {task}, prefix: '\"s\": '")
+    recipe = tiny.recipe(TASKS[task](), folder / task).replace(f"name: {task}", f"name: {task}, prefix: '\"s\": '")
     longer = ["training.num_train_epochs=20", "training.learning_rate=1.0e-2"]
     result = run(parse_recipe(recipe, overrides=longer), tmp_path / "run")
     repo = tiny.pushed(tmp_path / "run", result, tmp_path / "repo")
@@ -155,12 +182,12 @@ def test_the_snippet_writes_what_predict_writes(task, folder, tmp_path, capsys):
 def test_heads_of_several_tasks_leave_the_encoder_as_it_was_trained(folder, tmp_path):
     from safetensors.numpy import load_file
 
-    task = _task("text-classification")
-    (tmp_path / "other.yaml").write_text(tiny.recipe(task, folder, labels="numbers"))
+    task = TASKS["text-classification"]()
+    (tmp_path / "other.yaml").write_text(tiny.recipe(task, folder / "other" / task.name, labels="numbers"))
     strategy = f"{{name: multi_task, others: {{second: {tmp_path / 'other.yaml'}}}}}"
-    run(parse_recipe(tiny.recipe(task, folder, strategy=strategy)), tmp_path / "run")
+    run(parse_recipe(tiny.recipe(task, folder / "other" / task.name, strategy=strategy)), tmp_path / "run")
     main, head = (load_file(tmp_path / "run" / p / "model.safetensors") for p in ("model", "heads/second/model"))
-    start = load_file(folder / "checkpoint" / task.name / "model.safetensors")
+    start = load_file(folder / "other" / task.name / "checkpoint" / task.name / "model.safetensors")
     for name in (name for name in main if name.startswith("bert.")):
         np.testing.assert_array_equal(main[name], head[name])
         assert np.abs(main[name] - start[name]).max() < 0.01
@@ -171,7 +198,7 @@ def test_heads_of_several_tasks_leave_the_encoder_as_it_was_trained(folder, tmp_
 )
 @pytest.mark.parametrize("task", LABELLED)
 def test_other_kinds_of_labels(task, labels, metric, folder, tmp_path):
-    text = tiny.recipe(_task(task), folder, labels=labels, more=tiny.EXPORT)
+    text = tiny.recipe(TASKS[task](), folder / "other" / task, labels=labels, more=tiny.EXPORT)
     text = text.replace("evaluation: {", "evaluation: {baselines: [majority, linear_probe], ")
     if refused := _refused(text):
         assert "learns one label a row alone" in refused
@@ -181,11 +208,11 @@ def test_other_kinds_of_labels(task, labels, metric, folder, tmp_path):
     assert {"majority", "linear_probe", "tuned", *tiny.EXPORTS} <= set(result.scores["test"])
 
 
-def test_a_run_can_be_the_checkpoint_of_another_and_its_head_is_kept_for_equal_labels(folder, tmp_path):
-    task = _task("image-classification")
-    text = tiny.recipe(task, folder)
-    first = run(parse_recipe(text), tmp_path / "first")
-    second = run(parse_recipe(text, overrides=[f"model.id={tmp_path / 'first'}"]), tmp_path / "second")
+@pytest.mark.xdist_group("image-classification")
+def test_a_run_can_be_the_checkpoint_of_another_and_its_head_is_kept_for_equal_labels(folder, full_run, tmp_path):
+    first, out = full_run("image-classification")
+    text = tiny.recipe(TASKS["image-classification"](), folder / "image-classification")
+    second = run(parse_recipe(text, overrides=[f"model.id={out}"]), tmp_path / "second")
     assert second.scores["test"]["pretrained"] == first.scores["test"]["tuned"]
 
 
@@ -193,8 +220,8 @@ def test_a_run_can_be_the_checkpoint_of_another_and_its_head_is_kept_for_equal_l
 def test_a_variant_over_max_drop_is_rejected_and_removed(folder, tmp_path, monkeypatch):
     from hftransfer.exporters.onnx import Onnx
 
-    task = _task("image-classification")
-    text = tiny.recipe(task, folder, more="export: {format: onnx, max_drop: 0.01}")
+    task = TASKS["image-classification"]()
+    text = tiny.recipe(task, folder / "other" / task.name, more="export: {format: onnx, max_drop: 0.01}")
     text = text.replace("num_train_epochs: 2", "num_train_epochs: 12, learning_rate: 3.0e-3")
 
     load = Onnx.load

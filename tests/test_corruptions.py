@@ -50,7 +50,7 @@ def test_texts_keep_their_words():
 
 @pytest.mark.parametrize(("name", "length"), [("noise", 1.0), ("speed", 5 / 6), ("reverb", 1.0)])
 def test_recordings(name, length, tmp_path):
-    cell = tiny._cell("audio", 1, tmp_path)
+    cell = tiny._recording(1, tmp_path)
     rows = Dataset.from_dict({"audio": [{"bytes": None, "path": cell}], "label": [0]})
     rows = rows.cast_column("audio", Audio(decode=False))
     (made,) = corrupted(_task("audio-classification"), rows, [name], 0).values()

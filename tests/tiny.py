@@ -127,14 +127,38 @@ def _writer(folder: Path) -> None:
     GPT2LMHeadModel(GPT2Config(bos_token_id=0, eos_token_id=0, **sizes)).save_pretrained(folder)
 
 
-_BY_MODEL = {
-    "AutoModelForCausalLM": _writer,
-    "AutoModelForCTC": _speech,
-    "AutoModelForPreTraining": _speech,
-    "AutoModelForObjectDetection": _detection,
-    "AutoModelForSeq2SeqLM": _text2text,
+def _segformer(folder: Path) -> None:
+    from transformers import SegformerConfig, SegformerForSemanticSegmentation, SegformerImageProcessor
+
+    config = SegformerConfig(
+        num_encoder_blocks=2,
+        depths=[1, 1],
+        sr_ratios=[2, 1],
+        hidden_sizes=[8, 16],
+        patch_sizes=[3, 3],
+        strides=[2, 2],
+        num_attention_heads=[1, 2],
+        mlp_ratios=[2, 2],
+        decoder_hidden_size=16,
+        num_labels=2,
+    )
+    SegformerForSemanticSegmentation(config).save_pretrained(folder)
+    SegformerImageProcessor(size={"height": 16, "width": 16}).save_pretrained(folder)
+
+
+def _wav2vec2_of(task) -> object:
+    return _audio if task.auto_model == "AutoModelForAudioClassification" else _speech
+
+
+# Model type, as a task declares it (`tiny_model`) -> what makes a checkpoint of it.
+_CHECKPOINTS = {
+    "bert": _text,
+    "gpt2": _writer,
+    "segformer": _segformer,
+    "t5": _text2text,
+    "vit": _image,
+    "yolos": _detection,
 }
-_BY_PROCESSOR = {"AutoTokenizer": _text, "AutoImageProcessor": _image, "AutoFeatureExtractor": _audio}
 
 
 class Turned:
@@ -156,54 +180,76 @@ def checkpoint(task, folder: Path) -> Path:
     if not folder.is_dir():
         folder.mkdir(parents=True)
         torch.manual_seed(0)
-        make = _BY_MODEL.get(task.auto_model) or _BY_PROCESSOR[task.auto_processor]
+        make = _CHECKPOINTS.get(task.tiny_model) or _wav2vec2_of(task)
         make(folder)
     return folder
 
 
-def _cell(kind: str, number: int, folder: Path) -> object:
-    """A cell that tells its class: number % 2."""
-    if kind == "text":
-        return f"{['good', 'bad'][number % 2]} {number}"
-    if kind == "image":
-        pixels = np.random.default_rng(number).integers(0, 60, (16, 16, 3)) + 150 * (number % 2)
-        path = folder / f"{number}.png"
-        Image.fromarray(pixels.astype("uint8")).save(path)
-        return str(path)
-    if kind == "audio":
-        import soundfile
+def _image_file(number: int, folder: Path) -> str:
+    pixels = np.random.default_rng(number).integers(0, 60, (16, 16, 3)) + 150 * (number % 2)
+    path = folder / f"{number}.png"
+    Image.fromarray(pixels.astype("uint8")).save(path)
+    return str(path)
 
-        path, rate = folder / f"{number}.wav", 8000
-        time = np.arange(rate // 4 + 40 * number) / rate
-        soundfile.write(path, 0.5 * np.sin(2 * np.pi * (300 + 900 * (number % 2)) * time), rate)
-        return str(path)
-    if kind == "objects":
-        return {"bbox": [[2, 3, 9, 8]] * (number % 3), "category": ["xy"[number % 2]] * (number % 3)}
-    if kind == "words":
-        return [["good", "bad"][number % 2], str(number)]
-    return "xy"[number % 2]
+
+def _mask_file(number: int, folder: Path) -> str:
+    pixels = np.full((16, 16), number % 2, "uint8")
+    # Not every pixel is labelled.
+    pixels[0] = 255
+    path = folder / f"mask-{number}.png"
+    Image.fromarray(pixels).save(path)
+    return str(path)
+
+
+def _recording(number: int, folder: Path) -> str:
+    import soundfile
+
+    path, rate = folder / f"{number}.wav", 8000
+    time = np.arange(rate // 4 + 40 * number) / rate
+    soundfile.write(path, 0.5 * np.sin(2 * np.pi * (300 + 900 * (number % 2)) * time), rate)
+    return str(path)
+
+
+# Feature type -> a cell that says its class: number % 2.
+_CELLS = {
+    "text": lambda number, folder: f"{['good', 'bad'][number % 2]} {number}",
+    "words": lambda number, folder: [["good", "bad"][number % 2], str(number)],
+    "image": _image_file,
+    "mask": _mask_file,
+    "audio": _recording,
+    "labels": lambda number, folder: "xy"[number % 2],
+    "objects": lambda number, folder: {
+        "bbox": [[2, 3, 9, 8]] * (number % 3),
+        "category": ["xy"[number % 2]] * (number % 3),
+    },
+}
+_LABELS = {
+    "classes": lambda number: "xy"[number % 2],
+    "numbers": lambda number: number % 2 + 0.5,
+    "lists": lambda number: ["xy"[number % 2], "z"],
+}
+
+
+def row(task, number: int, folder: Path, labels: str = "classes") -> dict:
+    """A row for the task's roles; what a feature type alone does not say, the task's `tiny_row` does."""
+    given = task.tiny_row(number)
+    cells = {role: given.get(role) or _CELLS[feature.name](number, folder) for role, feature in task.features.items()}
+    return cells | ({"label": _LABELS[labels](number)} if "label" in cells else {})
 
 
 def source(task, folder: Path, labels: str = "classes", count: int = 48) -> str:
     """A JSON source of rows for the task's roles, as a recipe writes it; labels: classes, numbers or lists."""
     folder.mkdir(parents=True, exist_ok=True)
-    rows = [{role: _cell(kind, i, folder) for role, kind in task.columns.items()} for i in range(count)]
-    made = {"classes": lambda i: "xy"[i % 2], "numbers": lambda i: i % 2 + 0.5, "lists": lambda i: ["xy"[i % 2], "z"]}
-    for i, row in enumerate(rows):
-        if "label" in row:
-            row["label"] = made[labels](i)
-        if "tags" in row:
-            row["tags"] = [f"B-{'XY'[i % 2]}", "O"]
     path = folder / f"{labels}.json"
-    path.write_text("\n".join(json.dumps(row) for row in rows))
+    path.write_text("\n".join(json.dumps(row(task, i, folder, labels)) for i in range(count)))
     return "{name: json, train: " + str(path) + "}"
 
 
 def recipe(task, folder: Path, *, strategy: str = "full", labels: str = "classes", more: str = "") -> str:
     """The text of a recipe that runs in seconds."""
     # Random weights never end a text: two tokens show as much as a hundred.
-    lengths = {"max_target_length", "max_new_tokens"} & type(task).model_fields.keys()
-    short = "".join(f", {name}: 2" for name in lengths)
+    lengths = {"max_target_length", "max_new_tokens", "stride"} & type(task).model_fields.keys()
+    short = "".join(f", {name}: 2" for name in sorted(lengths))
     return f"""
 task: {{name: {task.name}{short}}}
 model: {{id: {checkpoint(task, folder / "checkpoint" / task.name)}}}

@@ -14,8 +14,8 @@ from hftransfer.data.load import DataOptions
 from hftransfer.data.splits import SplitOptions
 from hftransfer.recipe.schema import Data, Recipe
 from hftransfer.strategies import Strategy
-from hftransfer.strategies._chain import CompressionSteps
-from hftransfer.training.trainer import DEFAULTS
+from hftransfer.strategies._compression_steps import CompressionSteps
+from hftransfer.training.arguments import DEFAULTS
 
 
 @dataclass(frozen=True)
