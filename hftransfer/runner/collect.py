@@ -15,7 +15,8 @@ from hftransfer.core import machine
 from hftransfer.core.results import Example, RunResult
 from hftransfer.core.run_folder import dump_yaml, flatten_outputs, save_arrays, write_text
 from hftransfer.evaluation.scoring import Answers, confusion_matrix
-from hftransfer.hub import client
+from hftransfer.hub.client import hub_cards
+from hftransfer.hub.upload import run_id_of
 from hftransfer.models.checkpoint import find_checkpoint
 from hftransfer.reporting import model_card, report
 from hftransfer.runner.context import RunContext
@@ -67,7 +68,7 @@ def collect(
         worst=_worst_errors(context, answers, references),
         runtime_snippet=plan.task.runtime_snippet() if plan.recipe.export else "",
         examples=_examples(context),
-        hub_cards=client.hub_cards(revisions),
+        hub_cards=hub_cards(revisions),
         warnings=[
             *plan.warnings,
             *_frozen_new_weights(context),
@@ -88,7 +89,7 @@ def _revisions(recipe: dict[str, Any]) -> dict[str, str]:
 def _identity(out: Path) -> str:
     """The id of the run that this one replaces, whose repository it may push to; else a new one."""
     replaced = out / "result.json"
-    previous = client.owner(replaced.read_text(encoding="utf-8")) if replaced.is_file() else None
+    previous = run_id_of(replaced.read_text(encoding="utf-8")) if replaced.is_file() else None
     return previous or uuid.uuid4().hex
 
 

@@ -15,7 +15,7 @@ from hftransfer.data.load import Rows, load_items, load_rows
 from hftransfer.data.mixup import mixup_operations
 from hftransfer.evaluation.metric import check_metric, check_metrics
 from hftransfer.exporters import SCHEMES
-from hftransfer.hub import client
+from hftransfer.hub.upload import check_write_access
 from hftransfer.models.checkpoint import (
     Checkpoint,
     ResolvedCheckpoint,
@@ -30,7 +30,7 @@ from hftransfer.runner.data_warnings import data_warnings
 from hftransfer.runner.forgetting import SourceTask, source_task
 from hftransfer.runner.specs import TrainingSpec, baseline_specs, data_options, tuned_spec
 from hftransfer.tasks import Task
-from hftransfer.training.trainer import training_arguments
+from hftransfer.training.arguments import training_arguments
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -81,7 +81,7 @@ def check(recipe: Recipe) -> Plan:
     specs = [*baseline_specs(recipe), tuned_spec(recipe)]
     _check_installed(recipe, specs)
     if recipe.hub is not None:
-        client.may_write(recipe.hub.repo)
+        check_write_access(recipe.hub.repo)
     task = recipe.task
     recipe, start = _pin_revisions(recipe)
     check_metrics(recipe.evaluation.metrics)
@@ -183,10 +183,10 @@ def _check_changes(task: Task, recipe: Recipe, specs: list[TrainingSpec]) -> Non
     """Refuse changes of rows that the task does not have, and losses that would undo each other."""
     check_corruptions(task, recipe.evaluation.corruptions)
     operations(task, recipe.data.augment)
-    if recipe.data.augment != "none" and getattr(recipe.strategy, "keep_features", False):
+    if recipe.data.augment != "none" and getattr(recipe.strategy, "cache_features", False):
         raise RecipeError(
             f"data.augment: strategy {recipe.strategy.name} computes the features of each row once; leave it out, "
-            "or set strategy.keep_features to false"
+            "or set strategy.cache_features to false"
         )
     mixes = mixup_operations(task, recipe.data.augment)
     for spec in specs:

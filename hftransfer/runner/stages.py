@@ -22,7 +22,8 @@ from hftransfer.models.weights import load_model, load_saved, save_model
 from hftransfer.runner.context import RunContext
 from hftransfer.runner.specs import TrainingSpec
 from hftransfer.strategies import Strategy, TrainingContext
-from hftransfer.training.trainer import train, training_arguments
+from hftransfer.training.arguments import training_arguments
+from hftransfer.training.trainer import train
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -283,7 +284,7 @@ def _train(
     arguments = training_arguments(training, folder / "checkpoints", plan.recipe.seed, by_length)
     arguments.label_names = list(plan.task.label_names)
     factors = strategy.learning_rate_factors(model)
-    log = train(model, encoded, arguments, strategy.callbacks(model), name, rates=factors)
+    log = train(model, encoded, arguments, strategy.callbacks(model), name, learning_rate_factors=factors)
     return model, encoded, log
 
 
