@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from hftransfer import __version__
 from hftransfer.core import plugins
 from hftransfer.core.errors import HFTransferError, RecipeError
+from hftransfer.core.progress import hide_library_bars
 
 if TYPE_CHECKING:
     from hftransfer.core.results import RunResult
@@ -33,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"unrecognized arguments: {' '.join(wrong)}")
     if rest:
         args.overrides += rest
+    hide_library_bars()
     try:
         for folder in args.plugins:
             plugins.add_folder(folder)

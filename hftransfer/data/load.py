@@ -8,11 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from tqdm.auto import tqdm
-
 from hftransfer.core.errors import DataError
 from hftransfer.core.features import Feature, Text, class_names, unnamed_class
 from hftransfer.core.plugins import nearest
+from hftransfer.core.progress import Progress
 from hftransfer.core.results import DataFacts
 from hftransfer.data.columns import Columns, all_features, check_columns, feature_of, name_classes, to_roles
 from hftransfer.data.splits import (
@@ -199,7 +198,7 @@ def _clean(
     hashes: list[str] = []
     bad: list[tuple[int, str]] = []
     types = rows.features
-    numbered = enumerate(tqdm(_each(rows), total=len(rows), desc=f"reading {split}", unit="row", leave=False))
+    numbered = enumerate(Progress(_each(rows), total=len(rows), desc=f"reading {split}", unit="row", leave=False))
     for number, row in numbered:
         try:
             hashes.append(_hash_inputs(task, features, row, types))

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
+from hftransfer.core.progress import Progress
 from hftransfer.data.encode import LENGTH, EncodedSplits, side_of
 from hftransfer.tasks import Outputs, Task, stack
 
@@ -39,7 +39,7 @@ def predict(task: Task, model: Model, encoded: EncodedSplits, split: str, batch_
         model.eval()
     device = getattr(model, "device", torch.device("cpu"))
     numbered: list[tuple[int, Outputs]] = []
-    bar = tqdm(total=len(rows), desc=description, unit="row", disable=not state.is_main_process)
+    bar = Progress(total=len(rows), desc=description, unit="row", disable=not state.is_main_process)
     with torch.inference_mode(), bar:
         for batch in share:
             examples = rows.__getitems__(batch)

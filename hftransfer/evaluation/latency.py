@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
+from hftransfer.core.progress import Progress
 from hftransfer.core.results import RuntimeFacts
 from hftransfer.data.encode import EncodedSplits, side_of
 from hftransfer.tasks import ModelBatch, Side, Task
@@ -51,7 +51,7 @@ def measure_latency(
     device = getattr(model, "device", torch.device("cpu"))
     for count, repeats in _TIMED.items():
         milliseconds[count] = []
-        turns = tqdm(range(_WARM + repeats), desc=f"timing {variant}, batch {count}", unit="batch", leave=False)
+        turns = Progress(range(_WARM + repeats), desc=f"timing {variant}, batch {count}", unit="batch", leave=False)
         for turn in turns:
             examples = [rows[(turn * count + i) % len(rows)] for i in range(count)]
             batch = send_to_device(encoded.collate(examples), device)

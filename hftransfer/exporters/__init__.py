@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from hftransfer.core.errors import ExportError
 from hftransfer.core.plugins import Plugin
+from hftransfer.core.progress import Progress
 from hftransfer.tasks import Task
 
 Inputs = dict[str, np.ndarray]
@@ -154,7 +154,7 @@ def rank_by_sensitivity(
     for node in nodes:
         groups.setdefault(re.sub(r"\d+", "#", node), []).append(node)
     effects: dict[str, float] = {}
-    for name, group in tqdm(groups.items(), desc="finding sensitive nodes", unit="group"):
+    for name, group in Progress(groups.items(), desc="finding sensitive nodes", unit="group"):
         pairs = zip(alone(group), expected, strict=True)
         effects[name] = float(np.mean([np.abs(one - other).mean() for one, other in pairs]))
     return [groups[name] for name in sorted(effects, key=lambda name: -effects[name])]

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from hftransfer.core import machine, plugins
 from hftransfer.core.errors import RecipeError
+from hftransfer.core.progress import Progress
 from hftransfer.core.results import BenchmarkTiming, RunResult
 from hftransfer.core.run_folder import write_text
 from hftransfer.data.encode import encode, side_of
@@ -55,7 +55,7 @@ def benchmark(
     inputs = _inputs(plan.task, plan.rows.splits["test"], batches)
     turns = -(-calls // _TURN)
     timings: list[BenchmarkTiming] = []
-    with tqdm(total=len(threads) * len(batches) * turns, desc="timing in turns", unit="turn") as bar:
+    with Progress(total=len(threads) * len(batches) * turns, desc="timing in turns", unit="turn") as bar:
         for count in threads:
             workers = [_Worker(plan.task, name, folder, count, inputs) for name in variants]
             for size in batches:
@@ -153,7 +153,7 @@ class _Worker:
         self._process.terminate()
 
 
-def _time_in_turns(workers: Sequence[_Worker], size: int, turns: int, bar: tqdm[Any]) -> list[BenchmarkTiming]:
+def _time_in_turns(workers: Sequence[_Worker], size: int, turns: int, bar: Progress[Any]) -> list[BenchmarkTiming]:
     first = {worker.variant: sum(worker.call(size, 1)[0]) for worker in workers}
     for worker in workers:
         worker.call(size, _WARM)

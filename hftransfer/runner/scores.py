@@ -6,9 +6,9 @@ from collections import Counter
 from dataclasses import replace
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from hftransfer.core.features import class_names
+from hftransfer.core.progress import Progress
 from hftransfer.core.results import Score
 from hftransfer.data.splits import GROUP
 from hftransfer.evaluation.calibration import calibration_error
@@ -32,7 +32,7 @@ def score_variants(context: RunContext) -> dict[str, object]:
     scores: dict[str, dict[str, Scores]] = {}
     test_values: dict[str, dict[str, np.ndarray]] = {}
     pairs = [(split, variant) for split, variants in context.outputs.items() for variant in variants]
-    for split, variant in tqdm(pairs, desc="bootstrap intervals", unit="variant"):
+    for split, variant in Progress(pairs, desc="bootstrap intervals", unit="variant"):
         references = context.references(split)
         values = scorer.resample(context.answers(split, variant), references, context.units(split))
         intervals = {name: scorer.interval(resampled, len(references)) for name, resampled in values.items()}

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 from transformers import TrainerCallback
 
+from hftransfer.core.progress import Progress
 from hftransfer.data.encode import ROW
 from hftransfer.training.compat import restore_weight_names
 
@@ -61,7 +61,7 @@ class ProgressBar(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_kwargs: Any
     ) -> None:
         hidden = not state.is_world_process_zero
-        self.bar = tqdm(total=state.max_steps, desc=f"training {self.name}", unit="step", disable=hidden)
+        self.bar = Progress(total=state.max_steps, desc=f"training {self.name}", unit="step", disable=hidden)
         self.losses: dict[str, str] = {}
 
     def on_step_end(
