@@ -4,9 +4,8 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sized
-from typing import Generic, TypeVar
+from typing import Any
 
-T = TypeVar("T")
 # Read by `datasets` when it is imported, and by `huggingface_hub`, which Transformers follows.
 _SWITCHES = ("HF_DATASETS_DISABLE_PROGRESS_BARS", "HF_HUB_DISABLE_PROGRESS_BARS")
 
@@ -26,7 +25,7 @@ def hide_library_bars() -> None:
             os.environ.setdefault(name, "1")
 
 
-class Progress(Generic[T]):
+class Progress:
     """`tqdm` with the arguments that this package uses; without a display, one line when the stage has ended.
 
     With `leave=False` the bar is removed at the end, and there is no line either.
@@ -34,7 +33,7 @@ class Progress(Generic[T]):
 
     def __init__(
         self,
-        iterable: Iterable[T] = (),
+        iterable: Iterable[Any] = (),
         *,
         desc: str,
         unit: str,
@@ -42,25 +41,25 @@ class Progress(Generic[T]):
         leave: bool = True,
         disable: bool = False,
     ) -> None:
-        """As for tqdm: without `total`, the length of the iterable."""
+        """As for tqdm; `total` is needed where the iterable has no length."""
         # Not at the top of the file, since the command line imports it for `hide_library_bars` alone.
         from tqdm.auto import tqdm
 
         self.n = 0
-        self.total = len(iterable) if total is None and isinstance(iterable, Sized) else total
+        self.total = total if total is not None else len(iterable) if isinstance(iterable, Sized) else 0
         self._iterable, self._desc, self._unit = iterable, desc, unit
         self._has_line = leave and not disable and not has_display()
         self._bar = tqdm(total=self.total, desc=desc, unit=unit, leave=leave, disable=disable or not has_display())
         self._start = time.monotonic()
 
-    def __iter__(self) -> Iterator[T]:
+    def __iter__(self) -> Iterator[Any]:
         """The items, each counted when the next is asked for."""
         with self:
             for item in self._iterable:
                 yield item
                 self.update()
 
-    def __enter__(self) -> "Progress[T]":
+    def __enter__(self) -> "Progress":
         """Nothing; the stage has begun already."""
         return self
 
@@ -73,7 +72,7 @@ class Progress(Generic[T]):
         self.n += count
         self._bar.update(count)
 
-    def set_postfix(self, values: Mapping[str, float]) -> None:
+    def set_postfix(self, values: Mapping[str, object]) -> None:
         """Show numbers such as the loss after the bar."""
         self._bar.set_postfix(values)
 
@@ -82,7 +81,7 @@ class Progress(Generic[T]):
         self._bar.close()
         if self._has_line:
             self._has_line = False
-            done = f"{self.n:,}" if self.total in (None, self.n) else f"{self.n:,} of {self.total:,}"
+            done = f"{self.n:,}" if self.n == self.total else f"{self.n:,} of {self.total:,}"
             seconds = time.monotonic() - self._start
             print(f"{self._desc}: {done} {self._units()} in {seconds:.1f} s", file=sys.stderr, flush=True)
 

@@ -153,7 +153,7 @@ class _Worker:
         self._process.terminate()
 
 
-def _time_in_turns(workers: Sequence[_Worker], size: int, turns: int, bar: Progress[Any]) -> list[BenchmarkTiming]:
+def _time_in_turns(workers: Sequence[_Worker], size: int, turns: int, bar: Progress) -> list[BenchmarkTiming]:
     first = {worker.variant: sum(worker.call(size, 1)[0]) for worker in workers}
     for worker in workers:
         worker.call(size, _WARM)
