@@ -288,7 +288,7 @@ def test_the_rows_that_the_shots_leave_are_unlabelled():
     source = "{name: sample, id: bbc_news}"
     with pytest.raises(RecipeError, match="is for strategy distill"):
         _load("text-classification", source, "shots: 5\n  unlabelled: rest")
-    with pytest.raises(RecipeError, match="'data.shots' leaves, and it is not given"):
+    with pytest.raises(RecipeError, match="needs 'data.shots'"):
         _load("text-classification", source, "unlabelled: rest\nstrategy: {name: distill, teacher: x}")
     rows = _load("text-classification", source, "shots: 5\n  unlabelled: rest\nstrategy: {name: distill, teacher: x}")
     texts = {name: set(split["text"]) for name, split in rows.splits.items()}

@@ -1,9 +1,8 @@
-"""From a YAML file and `a.b=c` overrides to a Recipe, with file, line and dotted place in every error."""
+"""Reading a recipe: a YAML file and overrides such as `strategy.r=16`; errors name file, line and dotted key."""
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import yaml
 from pydantic import ValidationError
@@ -11,16 +10,18 @@ from pydantic_core import ErrorDetails
 
 from hftransfer.core import plugins
 from hftransfer.core.errors import RecipeError
-from hftransfer.core.plugins import Plugin
 from hftransfer.recipe import catalog
+from hftransfer.recipe.messages import sentences
+from hftransfer.recipe.plugin_fields import plugin_kind
 from hftransfer.recipe.schema import Export, Recipe
+from hftransfer.recipe.training_arguments import Fields
 
-_KINDS = {"task": "tasks", "strategy": "strategies", "data.source": "sources", "evaluation.source_task.source": "sources"}
-_STEP = re.compile(r"compress\.\d+")
+# Keys of `export` that a new export takes over from the earlier one of the run.
+_TAKEN_OVER = ("format", "max_drop", "metric", "calibration")
 
 
 class _Yaml12(yaml.SafeLoader):
-    """YAML 1.2 scalars: `no` and `on` stay words, `2e-5` is a number."""
+    """Scalars as in YAML 1.2: `no` and `on` are strings, `2e-5` is a number, dates are strings."""
 
 
 _Yaml12.yaml_implicit_resolvers = {
@@ -41,7 +42,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     `path` is a YAML file or the name of a packaged recipe (`quickstart`).
 
     Raises:
-        RecipeError: the file cannot be read, or says something that is not allowed; one sentence for each place.
+        RecipeError: the file cannot be read, or is not a valid recipe; one line for each mistake.
     """
     path = _recipe_file(Path(path))
     try:
@@ -61,17 +62,20 @@ def _recipe_file(path: Path) -> Path:
         raise RecipeError(f"'{path}' is a directory; a recipe is a file")
     if path.suffix not in (".yaml", ".yml"):
         raise RecipeError(f"there is no recipe '{path}'; {catalog.nearest_packaged(path.as_posix())}")
-    here = [str(p) for p in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
-    alternatives = f"; {plugins.nearest(path, here)}" if here else ""
-    raise RecipeError(f"there is no recipe file '{path}'{alternatives}")
+    files = [str(file) for file in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
+    hint = f"; {plugins.nearest(path, files)}" if files else ""
+    raise RecipeError(f"there is no recipe file '{path}'{hint}")
 
 
 def parse_recipe(text: str, origin: str = "recipe", overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe from its text; `origin` is the name that errors give it."""
+    """Read a recipe from its text, which errors call `origin`.
+
+    Raises:
+        RecipeError: as `load_recipe`.
+    """
     try:
         tree = yaml.compose(text, Loader=_Yaml12)
-        lines: dict[str, int] = {}
-        _note_lines(tree, "", lines, origin)
+        lines = _line_numbers(tree, origin)
         raw = yaml.load(text, Loader=_Yaml12)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
@@ -82,58 +86,69 @@ def parse_recipe(text: str, origin: str = "recipe", overrides: Sequence[str] = (
         raise RecipeError(f"{origin}: a recipe is a mapping with task, model and data")
     places = {key: f"{origin}:{line}" for key, line in lines.items()} | {"": origin}
     for override in overrides:
-        raw = _override(raw, override)
-        place = override.partition("=")[0]
-        places = {key: it for key, it in places.items() if not key.startswith(f"{place}.")} | {place: "command line"}
-    return _recipe(raw, places)
+        raw = _with_override(raw, override)
+        overridden = override.partition("=")[0]
+        places = {key: place for key, place in places.items() if not key.startswith(f"{overridden}.")}
+        places[overridden] = "command line"
+    return _validated(raw, places)
 
 
-def from_record(recipe: dict[str, Any]) -> Recipe:
-    """The recipe of a finished run, to do something with it that is neither training nor a push.
+def from_record(recipe: Fields) -> Recipe:
+    """The recipe of a finished run, to use its model: without the sections `training` and `hub`.
 
     Raises:
-        RecipeError: another version wrote it, and this one knows some of it no more.
+        RecipeError: another version of hftransfer wrote it, with keys that this version does not have.
     """
-    return _recipe(recipe | {"hub": None, "training": {}}, {"": "result.json"})
+    return _validated(recipe | {"hub": None, "training": {}}, {"": "result.json"})
 
 
-def _recipe(raw: dict[str, Any], places: dict[str, str]) -> Recipe:
-    """The recipe that a mapping describes; `places` say where its keys are written."""
+def _validated(raw: Fields, places: dict[str, str]) -> Recipe:
+    """A mapping as a recipe; `places` map dotted keys to where they are written."""
     try:
         return Recipe.model_validate(raw)
     except ValidationError as error:
-        raise RecipeError(_sentences(error.errors(), raw, places)) from None
+        raise RecipeError(sentences(error.errors(), raw, places, Recipe)) from None
 
 
-def parse_export(fields: Sequence[str], before: dict[str, Any] | None = None) -> Export:
-    """The section `export` out of `key=value`; format and promise stay those of `before`, unless others are given.
+def parse_export(fields: Sequence[str], previous: Fields | None = None) -> Export:
+    """The section `export` from `key=value` fields; format and gate are those of `previous` where none are given.
 
     Raises:
         RecipeError: as `load_recipe`.
     """
-    promise = ("format", "max_drop", "metric", "calibration")
-    raw: dict[str, Any] = {"export": {key: before[key] for key in promise if key in before} if before else {}}
+    raw: Fields = {"export": {key: value for key, value in (previous or {}).items() if key in _TAKEN_OVER}}
     for field in fields:
-        raw = _override(raw, f"export.{field}")
+        raw = _with_override(raw, f"export.{field}")
     try:
         return Export.model_validate(raw["export"])
     except ValidationError as error:
-        found = [ErrorDetails(**{**e, "loc": ("export", *e["loc"])}) for e in error.errors()]
-        raise RecipeError(_sentences(found, raw, {"": "command line"})) from None
+        errors = [ErrorDetails(**{**details, "loc": ("export", *details["loc"])}) for details in error.errors()]
+        raise RecipeError(sentences(errors, raw, {"": "command line"}, Recipe)) from None
 
 
-def _note_lines(node: yaml.Node | None, place: str, lines: dict[str, int], origin: str) -> None:
+def _line_numbers(node: yaml.Node | None, origin: str, place: str = "") -> dict[str, int]:
+    """Dotted key -> its line.
+
+    Raises:
+        RecipeError: a key is written twice, of which YAML would keep the last.
+    """
+    lines: dict[str, int] = {}
     if not isinstance(node, yaml.MappingNode):
-        return
+        return lines
     for key, value in node.value:
-        dotted = f"{place}.{key.value}" if place else str(key.value)
+        dotted, line = f"{place}.{key.value}" if place else str(key.value), key.start_mark.line + 1
         if dotted in lines:
-            raise RecipeError(f"{origin}:{key.start_mark.line + 1}: '{dotted}' is written twice")
-        lines[dotted] = key.start_mark.line + 1
-        _note_lines(value, dotted, lines, origin)
+            raise RecipeError(f"{origin}:{line}: '{dotted}' is written twice")
+        lines |= {dotted: line} | _line_numbers(value, origin, dotted)
+    return lines
 
 
-def _override(raw: dict[str, Any], override: str) -> dict[str, Any]:
+def _with_override(raw: Fields, override: str) -> Fields:
+    """The recipe with one value replaced, from `a.b=value`, the value in YAML.
+
+    Raises:
+        RecipeError: the override is not written so, or its place is within a value that is no mapping.
+    """
     dotted, equals, text = override.partition("=")
     if not equals or not dotted:
         raise RecipeError(f"an override is written key=value, for example strategy.r=16; got '{override}'")
@@ -144,79 +159,19 @@ def _override(raw: dict[str, Any], override: str) -> dict[str, Any]:
     return _replaced(raw, dotted.split("."), "", value)
 
 
-def _replaced(node: Any, keys: list[str], place: str, value: Any) -> dict[str, Any]:
+def _replaced(node: object, keys: list[str], place: str, value: object) -> Fields:
     """A copy of a mapping with one value replaced.
 
-    A plug-in that is written by its name alone becomes a mapping; another name drops the fields of the old one.
+    A plug-in that is written by its name alone becomes a mapping; a new name drops the fields of the old plug-in.
     """
-    if isinstance(node, str) and place in _KINDS:
+    is_plugin = plugin_kind(place) is not None
+    if isinstance(node, str) and is_plugin:
         node = {"name": node}
     if node is not None and not isinstance(node, dict):
         raise RecipeError(f"the override of '{place}.{keys[0]}' does not fit: '{place}' is {node!r}, not a mapping")
-    key, rest = keys[0], keys[1:]
+    key, deeper = keys[0], keys[1:]
     below = f"{place}.{key}" if place else key
-    old = dict(node or {})
-    if key == "name" and place in _KINDS and old.get("name") != value:
+    previous = dict(node or {})
+    if key == "name" and is_plugin and previous.get("name") != value:
         return {"name": value}
-    return old | {key: _replaced(old.get(key), rest, below, value) if rest else value}
-
-
-def _section(place: tuple[int | str, ...], raw: dict[str, Any]) -> list[str]:
-    """The keys that are allowed at a place."""
-    model: Any = Recipe
-    value: Any = raw
-    for depth, key in enumerate(place):
-        if isinstance(value, list):
-            value = dict(enumerate(value))
-        value = value.get(key) if isinstance(value, dict) else None
-        dotted = ".".join(str(k) for k in place[: depth + 1])
-        if kind := "strategies" if _STEP.fullmatch(dotted) else _KINDS.get(dotted):
-            name = value.get("name") if isinstance(value, dict) else value
-            model = plugins.load(kind, str(name))
-            continue
-        annotation = model.model_fields[str(key)].annotation
-        model = next((a for a in getattr(annotation, "__args__", ()) if hasattr(a, "model_fields")), annotation)
-    fields = list(model.model_fields)
-    return ["name", *fields] if issubclass(model, Plugin) else fields
-
-
-def _sentences(errors: Sequence[ErrorDetails], raw: dict[str, Any], places: dict[str, str]) -> str:
-    """A sentence for each place with something wrong, one alone where several kinds of value could stand."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for error in errors:
-        keys, value = _written(error, raw)
-        dotted, place = ".".join(keys), _place(keys, places)
-        text = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-        text = text.replace("a valid integer", "a whole number").replace("a valid ", "a ")
-        if error["type"] == "extra_forbidden":
-            near = plugins.nearest(keys[-1], _section(error["loc"][:-1], raw))
-            found[f"{place}: unknown key '{dotted}'; {near}", ""] = []
-        elif error["type"] == "missing":
-            found[f"{place}: '{dotted}' is missing; a recipe needs it", ""] = []
-        elif error["type"] == "invalid_key":
-            found[f"{place}: the key '{dotted}' should be a word", ""] = []
-        elif error["type"] in ("value_error", "training"):
-            found[f"{place}: {dotted + ': ' if dotted else ''}{text}", ""] = []
-        else:
-            if error["type"] == "model_type":
-                text = f"a mapping of {', '.join(_section(error['loc'], raw))}"
-            found.setdefault((f"{place}: '{dotted}' should be ", f", got {value!r}"), []).append(text)
-    return "\n".join(start + " or ".join(dict.fromkeys(texts)) + end for (start, end), texts in found.items())
-
-
-def _written(error: ErrorDetails, raw: Any) -> tuple[list[str], Any]:
-    """The keys that lead to an error, behind which pydantic names kinds of values, and what a recipe has there."""
-    if error["type"] in ("missing", "extra_forbidden"):
-        return [str(key) for key in error["loc"]], None
-    keys: list[str] = []
-    for key in error["loc"]:
-        inside = dict(enumerate(raw)) if isinstance(raw, list) else raw
-        if not isinstance(inside, dict) or key not in inside:
-            break
-        keys, raw = [*keys, str(key)], inside[key]
-    return keys, raw
-
-
-def _place(keys: list[str], places: dict[str, str]) -> str:
-    """Where the last of the keys is written, or what holds it."""
-    return next(places[dotted] for n in range(len(keys), -1, -1) if (dotted := ".".join(keys[:n])) in places)
+    return previous | {key: _replaced(previous.get(key), deeper, below, value) if deeper else value}

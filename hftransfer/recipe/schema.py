@@ -1,70 +1,37 @@
-"""The recipe: what a YAML file may say, and how it is read. Nothing below `pipeline.py` sees one."""
+"""The recipe: which keys a YAML file may have, their defaults, and the rules between them.
 
-from typing import Annotated, Any, Literal
+A class is a section; the string under a field is its documentation, in docs/recipe.md and in the JSON schema.
+"""
 
-from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, field_validator, model_validator
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
 
 from hftransfer.core import plugins
-from hftransfer.core.errors import RecipeError
-from hftransfer.core.plugins import Plugin, Section
-from hftransfer.recipe.training_arguments import check_training
-
-
-def _build(kind: str, value: Any) -> Any:
-    """A plug-in from `name` or from `{name: ..., field: ...}`."""
-    if isinstance(value, Plugin):
-        return value
-    fields = {"name": value} if isinstance(value, str) else dict(value) if isinstance(value, dict) else {}
-    name = fields.pop("name", None)
-    if not isinstance(name, str):
-        raise ValueError(f"expected a name, or a mapping with 'name'; {plugins.nearest(name, plugins.names(kind))}")
-    try:
-        return plugins.load(kind, name).model_validate(fields)
-    except RecipeError as error:
-        raise ValueError(str(error)) from None
-
-
-def _dump(plugin: Plugin) -> dict[str, Any]:
-    return {"name": plugin.name, **plugin.model_dump()}
-
-
-def _variants(kind: str) -> dict[str, Any]:
-    """The JSON schema of a plug-in's section: one variant for each file of the kind."""
-    variants = []
-    for name in plugins.names(kind):
-        schema = plugins.load(kind, name).model_json_schema()
-        schema["properties"] = {"name": {"const": name}, **schema.get("properties", {})}
-        schema["required"] = ["name", *schema.get("required", [])]
-        variants.append(schema)
-    return {"anyOf": [{"enum": plugins.names(kind)}, *variants]}
-
-
-def _plugin(kind: str) -> Any:
-    return Annotated[
-        Any,
-        BeforeValidator(lambda value: _build(kind, value)),
-        PlainSerializer(_dump),
-        WithJsonSchema({"x-plugin": kind}),
-    ]
+from hftransfer.core.plugins import Section
+from hftransfer.recipe.plugin_fields import SourceField, StrategyField, TaskField, with_plugins
+from hftransfer.recipe.training_arguments import Fields, check_training
 
 
 class Model(Section):
-    """The checkpoint to start from, or the config of a new model."""
+    """The pretrained checkpoint, or the config of a new model."""
 
     id: str | None = None
     """A Hub id, a local directory, the directory of an earlier run, or `sample:NAME`."""
-    config: dict[str, Any] | None = None
-    """Fields of a Transformers config, with its `model_type`: a new model with random weights (strategy `scratch`), or,
-    beside `id`, with the checkpoint's wherever names and shapes are the same (a ViT in a YOLOS)."""
+    config: Fields | None = None
+    """Fields of a Transformers config, with its `model_type`. Alone: a new model with random weights (strategy
+    `scratch`). With `id`: a model of this config, initialized with the checkpoint's weights wherever names and shapes
+    are equal (a ViT as the backbone of a YOLOS)."""
     processor: str | None = None
-    """Where the tokenizer or image processor comes from when it is not beside the model; same forms as `id`."""
+    """Where the tokenizer, image processor or feature extractor comes from, if not from the checkpoint; same forms as
+    `id`."""
     revision: str | None = None
     """Branch, tag or commit of a Hub id."""
     trust_remote_code: bool = False
-    """Run Python code out of the checkpoint's repository. Only for repositories that you have read."""
+    """Run Python code of the checkpoint's repository. Only for repositories whose code you have read."""
 
     @model_validator(mode="after")
-    def _some_origin(self) -> "Model":
+    def _has_id_or_config(self) -> Self:
         if self.id is None and self.config is None:
             raise ValueError("give 'id' (a checkpoint), 'config' (a new model with random weights) or both")
         if self.config is not None and not isinstance(self.config.get("model_type"), str):
@@ -73,17 +40,18 @@ class Model(Section):
 
 
 class Splits(Section):
-    """Where the three splits come from. Left out: the source's own split, else a part of `train`."""
+    """The three splits. Left out: the source's own split of that name, else a random part of `train`."""
 
     train: str = "train"
-    """The name of the source's split."""
+    """The source's split to train on."""
     validation: str | int | float | None = None
-    """A split of the source, or a part of the training rows: a fraction or a number of rows (default 0.1)."""
+    """A split of the source, or a part of the training rows: a fraction or a number of rows (default 0.1). It chooses
+    checkpoints and thresholds."""
     test: str | int | float | None = None
     """As `validation` (default 0.2). Scored once, at the end."""
     by_group: bool = False
-    """Rows of one group (the role `group`: a patient, a speaker) are drawn into one split, so that others are scored
-    than are trained on."""
+    """Put all rows of a group (the role `group`: a patient, a speaker) into one split, so that the test groups are new
+    to the model."""
 
     @field_validator("validation", "test")
     @classmethod
@@ -95,74 +63,76 @@ class Splits(Section):
         return value
 
     @model_validator(mode="after")
-    def _disjoint(self) -> "Splits":
-        named = [s for s in (self.train, self.validation, self.test) if isinstance(s, str)]
+    def _disjoint(self) -> Self:
+        named = [split for split in (self.train, self.validation, self.test) if isinstance(split, str)]
         if len(set(named)) != len(named):
             raise ValueError(f"the three splits must be different rows, got {', '.join(named)}")
         return self
 
 
 class Items(Section):
-    """A second table, whose rows the task's rows refer to by their id."""
+    """A second table, whose rows are referred to by their `id`."""
 
-    source: _plugin("sources")  # type: ignore[valid-type]
+    source: SourceField
     """Where the table comes from; its split `train` is read."""
     columns: dict[str, str | list[str]] = {}
-    """Role -> column of the table; `id` is what the rows refer to."""
+    """Role -> column of the table; the role `id` is what the task's rows refer to."""
 
 
 class Data(Section):
     """The rows of the target task."""
 
-    source: _plugin("sources")  # type: ignore[valid-type]
+    source: SourceField
     """Where the rows come from; `hftransfer list` shows the sources."""
     columns: dict[str, str | list[str]] = {}
-    """Role -> column of the source, or a named part of one (`translation.fr`). A role that is left out is the column
-    of the same name. Several columns, `[title, body]`, are one text, or labels by 0 and 1. The role `group` of any task
-    says where a row comes from: scores are told for each group too."""
+    """Role -> column of the source, or a nested field of one (`translation.fr`). A role that is left out is the column
+    of the same name. Several columns, `[title, body]`, are joined to one text, or are labels where they hold 0 and 1.
+    Every task has the role `group`: scores are also reported for each group."""
     names: list[str] = []
-    """What the numbers of the classes or tags stand for, from 0 on, where the source does not tell."""
+    """Names of the class numbers, from 0 on, where the source has none."""
     items: Items | None = None
-    """A second table, for tasks that have one (items of a catalogue): `{source: ..., columns: {id: ..., ...}}`."""
+    """A second table, for tasks that have one (the items of a catalogue): `{source: ..., columns: {id: ..., ...}}`."""
     splits: Splits = Splits()
-    """Train, validation and test."""
+    """Training, validation and test split."""
     max_rows: int | None = Field(default=None, ge=1)
-    """Take no more rows of each split of the source, drawn by the seed: for a first look at large data."""
+    """Use a random sample of at most this many rows of each split of the source: for a first run on large data."""
     shots: int | None = Field(default=None, ge=1)
-    """Keep this many training rows of each class, drawn by the seed."""
+    """Use a random sample of this many training rows of each class (few-shot)."""
     unlabelled: str | None = None
-    """Rows to learn from without labels (strategy distill): `rest`, the training rows that `shots` leaves, or a split
-    of the source."""
+    """Rows without labels that the strategy distill trains on too: `rest`, the training rows that `shots` leaves out,
+    or a split of the source."""
     augment: Literal["none", "light", "strong"] | list[str] = "none"
-    """How training rows are changed, anew in each epoch: a preset, or the names of operations, mixup and cutmix too."""
+    """Data augmentation, sampled again in each epoch: a preset, or a list of operations, `mixup` and `cutmix` among
+    them."""
     sampling: Literal["natural", "balanced"] = "natural"
-    """`balanced`: training rows of the rarer classes are repeated until all classes have as many."""
+    """`balanced` oversamples the rarer classes until all classes have equally many training rows."""
     on_error: Literal["raise", "skip"] = "raise"
-    """What to do with an empty cell or an unreadable file: stop, or leave the row out and count it."""
+    """On an empty cell or an unreadable file: stop, or skip the row and count it."""
 
 
 class Evaluation(Section):
-    """How the model is scored, and against what."""
+    """How the model is scored, and what it is compared with."""
 
     metrics: list[str] = []
-    """Names in `hftransfer/metrics/` or ids of Hub metrics; the first is the headline. Default: the task's own."""
+    """Names in `hftransfer/metrics/` or ids of metrics on the Hub; the first is the headline. Default: the task's."""
     baselines: list[str] = []
-    """`majority` and names of strategies, scored beside the tuned model on the same rows."""
+    """`majority` and names of strategies, scored on the same rows as the tuned model."""
     corruptions: list[str] = []
-    """The test rows again under other conditions: noise, blur, contrast, jpeg (images), typos, casing (texts), noise,
-    speed, reverb (recordings)."""
+    """Score the test rows also with corrupted inputs: noise, blur, contrast, jpeg (images), typos, casing (texts),
+    noise, speed, reverb (recordings)."""
     source_task: Data | None = None
-    """Rows of the task that the checkpoint was trained for, of which its test split shows how much of it is lost."""
+    """Rows of the task that the checkpoint was trained for: its test split shows how much of it the model forgets
+    (catastrophic forgetting)."""
     confidence: float = Field(default=0.95, gt=0, lt=1)
-    """Width of the bootstrap intervals."""
+    """Confidence level of the bootstrap intervals."""
     resamples: int = Field(default=1000, ge=10)
-    """Bootstrap resamples behind each interval."""
+    """Number of bootstrap resamples."""
     batch_size: int = Field(default=32, ge=1)
-    """Rows in a batch while scoring."""
+    """Rows in a batch of inference."""
 
     @field_validator("baselines")
     @classmethod
-    def _known(cls, value: list[str]) -> list[str]:
+    def _are_strategies(cls, value: list[str]) -> list[str]:
         allowed = ["majority", *plugins.names("strategies")]
         for name in value:
             if name not in allowed:
@@ -171,108 +141,109 @@ class Evaluation(Section):
 
 
 class Export(Section):
-    """What is shipped beside the PyTorch model, and the promise that it keeps."""
+    """Export of the tuned model, and how much of its score an exported variant may lose."""
 
     format: str = "onnx"
     """The exporter."""
     quantization: Literal["auto", "none", "dynamic-int8", "static-int8", "weight-int4"] = "dynamic-int8"
-    """The smaller variant: `auto` tries what suits the model on the validation rows and ships the best."""
+    """Quantization of the exported model. `auto` tries the schemes that suit the model, and exports the best by the
+    validation rows."""
     max_drop: float = Field(default=0.01, ge=0)
-    """How much of the metric an exported variant may lose on the test rows, in the metric's own unit (BLEU and chrF
-    count to 100, a perplexity has no bound); more, and it is rejected."""
+    """How much of the metric an exported variant may lose on the test rows before it is rejected, in the metric's own
+    unit (BLEU and chrF go up to 100, perplexity has no upper bound)."""
     metric: str = "headline"
-    """The metric of the promise: `headline` or one of those that the run is scored by."""
+    """The metric of `max_drop`: `headline`, or one of the run's metrics."""
     calibration: int = Field(default=128, ge=1)
-    """Training rows by which static-int8 finds the range of every tensor."""
+    """Training rows that calibrate static-int8: the range of every tensor is measured on them."""
     optimize: Literal["O1", "O2", "O3", "O4"] | None = None
-    """Ship a variant with an optimized graph too, at this level of Optimum; O4 is for GPUs. `auto` tries O2."""
+    """Also export a variant with an optimized graph, at this level of Optimum; O4 is for GPUs. `auto` tries O2."""
     operators: Literal["supported", "all"] = "supported"
-    """What becomes integers: matrix products, convolutions and embeddings, or everything that the runtime knows how."""
+    """Which operators are quantized: matrix products, convolutions and embeddings, or all that the runtime can."""
     target: Literal["avx2", "avx512", "avx512_vnni", "arm64"] | None = None
-    """The processor that the integers are for; left out, this machine's."""
+    """Instruction set of the processor that int8 is meant for; left out, this machine's."""
 
     @field_validator("format")
     @classmethod
-    def _known(cls, value: str) -> str:
+    def _is_an_exporter(cls, value: str) -> str:
         if value not in plugins.names("exporters"):
             raise ValueError(f"'{value}' is no export format; {plugins.nearest(value, plugins.names('exporters'))}")
         return value
 
 
 class Hub(Section):
-    """Where a finished run is pushed."""
+    """The repository that the run is pushed to."""
 
     repo: str
-    """user/name; made if it is not there. That the token may write there is made sure before the training."""
+    """user/name; created if it does not exist. That the token may write there is checked before the training."""
     private: bool = False
-    """A new repository is seen by its owner alone."""
+    """Create the repository as a private one."""
     adapter: bool = False
-    """Push the PEFT adapter alone, which needs its checkpoint on the Hub, in place of the merged model."""
+    """Push the PEFT adapter alone instead of the merged model; its base checkpoint has to be on the Hub."""
     license: str | None = None
-    """Of the pushed model, as the Hub writes it (apache-2.0); left out, the checkpoint's own, if the Hub tells it."""
+    """Licence of the pushed model, as the Hub writes it (apache-2.0); left out, the checkpoint's, if the Hub has it."""
     language: list[str] = []
-    """ISO 639-1 codes of what the model reads, hears or writes."""
+    """ISO 639-1 codes of the languages that the model reads, hears or writes."""
 
 
 class Recipe(Section):
-    """One transfer, from checkpoint and rows to the shipped model."""
+    """A transfer from a pretrained checkpoint to a target task."""
 
-    task: _plugin("tasks")  # type: ignore[valid-type]
-    """What is to be learnt, named as the Hub names it."""
+    task: TaskField
+    """The target task, by the name that it has on the Hub."""
     model: Model
-    """The checkpoint."""
+    """The pretrained checkpoint."""
     data: Data
-    """The rows."""
-    strategy: _plugin("strategies") = Field(default="full", validate_default=True)  # type: ignore[valid-type]
-    """How the checkpoint is adapted."""
-    compress: list[_plugin("strategies")] = []  # type: ignore[valid-type]
-    """Strategies that make the tuned model smaller, one behind the other (distill, prune); `quantize`, which may stand
-    last, is what `export` does."""
-    training: dict[str, Any] = {}
-    """Fields of `transformers.TrainingArguments`; what is left out comes from the strategy."""
+    """The rows of the target task."""
+    strategy: StrategyField = Field(default="full", validate_default=True)
+    """How the checkpoint is adapted: full fine-tuning, LoRA, a linear probe, ..."""
+    compress: list[StrategyField] = []
+    """Strategies that make the tuned model smaller, applied one after another (distill, prune). `quantize` may stand
+    last, and stands for `export`."""
+    training: Fields = {}
+    """Hyper-parameters: fields of `transformers.TrainingArguments`. Those left out have the strategy's defaults."""
     evaluation: Evaluation = Evaluation()
     """Metrics and baselines."""
     export: Export | None = None
-    """Left out: only the PyTorch model is shipped."""
+    """Export to another runtime; left out, there is only the PyTorch model."""
     hub: Hub | None = None
-    """Left out: nothing is pushed; `hftransfer push` does it later."""
+    """Push to the Hub at the end of the run; left out, `hftransfer push` can do it later."""
     seed: int = Field(default=0, ge=0, lt=2**32)
-    """Of splits, shots, new weights, batch order and bootstrap."""
+    """Random seed of splits, shots, new weights, batch order and bootstrap."""
 
     @field_validator("training")
     @classmethod
-    def _training_arguments(cls, value: dict[str, Any]) -> dict[str, Any]:
+    def _are_training_arguments(cls, value: Fields) -> Fields:
         return check_training(value)
 
     @model_validator(mode="before")
     @classmethod
-    def _quantized_last(cls, raw: Any) -> Any:
+    def _quantize_is_last(cls, raw: object) -> object:
         steps = raw.get("compress") if isinstance(raw, dict) else None
-        if not isinstance(steps, list) or "quantize" not in steps:
+        if not isinstance(raw, dict) or not isinstance(steps, list) or "quantize" not in steps:
             return raw
         if steps.index("quantize") < len(steps) - 1:
             raise ValueError("'quantize' stands last in 'compress'")
         if raw.get("export") is None:
-            raise ValueError("'quantize' in 'compress' is what 'export' does: say there which format")
+            raise ValueError("'quantize' in 'compress' needs the section 'export', which names the format")
         return raw | {"compress": steps[:-1]}
 
     @model_validator(mode="after")
-    def _a_teacher_is_named(self) -> "Recipe":
+    def _teacher_is_named(self) -> Self:
         if getattr(self.strategy, "teacher", "") is None:
             raise ValueError(f"strategy '{self.strategy.name}' needs 'teacher': a run, a directory or a Hub id")
         return self
 
     @model_validator(mode="after")
-    def _unlabelled_rows_are_learnt_from(self) -> "Recipe":
-        learns = any(it.uses_unlabelled for it in [self.strategy, *self.compress])
-        if self.data.unlabelled is not None and not learns:
-            raise ValueError(f"'data.unlabelled' is for strategy distill; '{self.strategy.name}' learns from labels")
+    def _unlabelled_rows_have_a_use(self) -> Self:
+        uses_unlabelled = any(strategy.uses_unlabelled for strategy in [self.strategy, *self.compress])
+        if self.data.unlabelled is not None and not uses_unlabelled:
+            raise ValueError(f"'data.unlabelled' is for strategy distill; '{self.strategy.name}' trains on labels")
         if self.data.unlabelled == "rest" and self.data.shots is None:
-            raise ValueError("'data.unlabelled: rest' are the rows that 'data.shots' leaves, and it is not given")
+            raise ValueError("'data.unlabelled: rest' needs 'data.shots': it is the training rows that shots leave out")
         return self
 
     @model_validator(mode="after")
-    def _random_weights_train_from_scratch(self) -> "Recipe":
+    def _random_weights_train_from_scratch(self) -> Self:
         if self.model.id is None and self.strategy.name not in ("scratch", "distill"):
             raise ValueError(
                 f"'model.config' alone makes random weights, from which strategy '{self.strategy.name}' "
@@ -281,18 +252,8 @@ class Recipe(Section):
         return self
 
     @classmethod
-    def json_schema(cls) -> dict[str, Any]:
-        """JSON schema of a recipe, every plug-in's fields included, for editors."""
-        schema = cls.model_json_schema()
-
-        def fill(node: Any) -> Any:
-            if isinstance(node, dict):
-                if "x-plugin" in node:
-                    extra = {k: v for k, v in node.items() if k != "x-plugin"}
-                    return extra | _variants(node["x-plugin"])
-                return {key: fill(value) for key, value in node.items()}
-            return [fill(item) for item in node] if isinstance(node, list) else node
-
-        filled = dict(fill(schema))
-        filled["properties"]["compress"]["items"]["anyOf"].append({"const": "quantize"})
-        return filled
+    def json_schema(cls) -> Fields:
+        """JSON schema of a recipe for editors, with the fields of every plug-in."""
+        schema: Fields = with_plugins(cls.model_json_schema())
+        schema["properties"]["compress"]["items"]["anyOf"].append({"const": "quantize"})
+        return schema

@@ -1,7 +1,7 @@
-"""The keys of `training:`, checked against the installed `transformers.TrainingArguments` without importing it.
+"""The section `training`, checked against the installed `transformers.TrainingArguments` without importing it.
 
-Importing TrainingArguments imports torch, which takes longer than everything else that a wrong recipe needs;
-so the names and types of its fields are read from its source.
+Importing TrainingArguments imports torch, which takes longer than everything else that a wrong recipe needs. So names
+and types of the fields are read from the source file.
 """
 
 import ast
@@ -15,7 +15,10 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from hftransfer.core.plugins import nearest
 
-# What the run itself decides, with the place where a recipe says it instead.
+Fields = dict[str, Any]
+"""Keys and values of a section that is not a class here: Transformers or a plug-in defines them."""
+
+# Fields that the run sets, and where the user sets them instead.
 RESERVED = {
     "output_dir": "the command's --out",
     "overwrite_output_dir": "the command's --overwrite",
@@ -32,7 +35,7 @@ RESERVED = {
     "push_to_hub_token": "HF_TOKEN in the environment, or by hf auth login",
 }
 
-_SCALARS: dict[str, Any] = {"int": int, "float": float, "bool": bool, "str": str, "dict": dict}
+_SCALARS: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str, "dict": dict}
 
 
 @functools.cache
@@ -43,46 +46,48 @@ def training_fields() -> dict[str, str]:
         raise ModuleNotFoundError("transformers is not installed")
     source = Path(spec.submodule_search_locations[0]) / "training_args.py"
     tree = ast.parse(source.read_text(encoding="utf-8"))
-    cls = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "TrainingArguments")
-    annotated = (n for n in cls.body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name))
-    return {n.target.id: ast.unparse(n.annotation) for n in annotated if isinstance(n.target, ast.Name)}
+    (cls,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "TrainingArguments")
+    return {
+        node.target.id: ast.unparse(node.annotation)
+        for node in cls.body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    }
 
 
-def _type_of(annotation: str) -> Any:
-    """The Python type behind a plain annotation; Any where an enum or a structure is allowed too."""
-    optional = "Optional[" in annotation or "None" in annotation
-    plain = annotation.removeprefix("Optional[").removesuffix("]").replace(" | None", "")
-    if plain in _SCALARS:
-        return _SCALARS[plain] | None if optional else _SCALARS[plain]
-    return Any
+def _adapter(annotation: str) -> TypeAdapter[Any]:
+    """What checks a value by its annotation; anything passes where that allows an enum or a structure too."""
+    is_optional = "Optional[" in annotation or "None" in annotation
+    name = annotation.removeprefix("Optional[").removesuffix("]").replace(" | None", "")
+    scalar: Any = _SCALARS.get(name, Any)
+    return TypeAdapter(scalar | None if is_optional and scalar is not Any else scalar)
 
 
-def check_training(values: dict[str, Any]) -> dict[str, Any]:
-    """The values with numbers as numbers ("2e-5" becomes 0.00002).
+def check_training(values: Fields) -> Fields:
+    """The values in the types of their fields: "2e-5" becomes 0.00002.
 
     Raises:
-        pydantic.ValidationError: a key that TrainingArguments lacks or that the run sets itself, a wrong type.
+        pydantic.ValidationError: a key that TrainingArguments lacks or that the run sets, or a value of another type.
     """
     fields = training_fields()
     allowed = set(fields) - set(RESERVED)
-    checked: dict[str, Any] = {}
-    wrong: list[InitErrorDetails] = []
+    checked: Fields = {}
+    errors: list[InitErrorDetails] = []
 
     def refuse(key: str, text: str) -> None:
         error = PydanticCustomError("training", "{text}", {"text": text})
-        wrong.append(InitErrorDetails(type=error, loc=(key,), input=values[key]))
+        errors.append(InitErrorDetails(type=error, loc=(key,), input=values[key]))
 
     for key, value in values.items():
         if key in RESERVED:
             refuse(key, f"is set by {RESERVED[key]}, not under 'training'")
         elif key not in fields:
-            near = nearest(key, allowed).partition("Allowed:")[0].strip() or "see transformers.TrainingArguments"
-            refuse(key, f"is no field of the installed transformers.TrainingArguments; {near}")
+            hint = nearest(key, allowed).partition("Allowed:")[0].strip() or "see transformers.TrainingArguments"
+            refuse(key, f"is no field of the installed transformers.TrainingArguments; {hint}")
         else:
             try:
-                checked[key] = TypeAdapter(_type_of(fields[key])).validate_python(value)
+                checked[key] = _adapter(fields[key]).validate_python(value)
             except ValidationError:
                 refuse(key, f"expected {fields[key]}, got {value!r}")
-    if wrong:
-        raise ValidationError.from_exception_data("training", wrong)
+    if errors:
+        raise ValidationError.from_exception_data("training", errors)
     return checked
