@@ -87,4 +87,4 @@ class Progress:
 
     def _units(self) -> str:
         plural = "es" if self._unit.endswith("ch") else "s"
-        return self._unit if self.n == 1 else self._unit + plural
+        return self._unit if max(self.n, self.total) == 1 else self._unit + plural
