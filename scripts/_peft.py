@@ -1,4 +1,4 @@
-"""Which method of PEFT works with which family of models, tried on tiny ones; `scripts/docs` writes docs/peft.md."""
+"""Which PEFT methods work with which families of models, tested on tiny ones; `scripts/docs` writes docs/peft.md."""
 
 import tempfile
 import warnings
@@ -22,7 +22,7 @@ FAMILIES = {
                        "window_size": 2}, IMAGE),
     "resnet": ({"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "num_labels": 3}, IMAGE),
 }  # fmt: skip
-# What is too large by default for models of 8 and 16 units.
+# Fields whose defaults are too large for models with 8 and 16 units.
 SIZES: dict[str, dict[str, Any]] = {
     "c3a": {"block_size": 4},
     "fourierft": {"n_frequency": 16},
@@ -36,16 +36,16 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 HEAD = """# PEFT methods
 
-What `strategy: {name: peft, method: METHOD, config: {...}}` does, by family of models. Each cell was tried on a tiny
-model of the family, with the method's default fields or smaller ones: it trains (the outputs move), the adapter is
-saved and read back with equal outputs, and merged into a plain model the outputs are equal again. This page is written
-by `scripts/docs`.
+Which methods work with which families of models as `strategy: {name: peft, method: METHOD, config: {...}}`. Each cell
+was tested on a tiny model of the family, with the method's default fields or smaller ones. `yes`: training changes the
+outputs, the adapter is saved and loaded with equal outputs, and the merged model has equal outputs. `scripts/docs`
+writes this page.
 
 """
 
 
 def model(family: str) -> Any:
-    """A tiny model of a family, its weights the same each time."""
+    """A tiny model of a family, with the same weights each time."""
     import torch
     import transformers
 
@@ -54,69 +54,70 @@ def model(family: str) -> Any:
     return getattr(transformers, auto).from_config(transformers.AutoConfig.for_model(family, **fields)).eval()
 
 
-def batch(family: str, made: Any) -> dict[str, Any]:
-    """Six rows for it."""
+def batch(family: str, classifier: Any) -> dict[str, Any]:
+    """Six rows for a model of a family."""
     import torch
 
     generator = torch.Generator().manual_seed(0)
     labels = torch.tensor([0, 1, 2, 0, 1, 2])
     if FAMILIES[family][1] == IMAGE:
-        side = getattr(made.config, "image_size", 16)
+        side = getattr(classifier.config, "image_size", 16)
         return {"pixel_values": torch.randn((6, 3, side, side), generator=generator), "labels": labels}
     ids = torch.randint(5, 50, (6, 7), generator=generator)
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels}
 
 
-def tried(method: str, family: str) -> str:
-    """`yes`, or why not."""
+def try_method(method: str, family: str) -> str:
+    """`yes`, or why a method does not work with a family."""
     import torch
     from peft import PeftModel
 
     from hftransfer.core import plugins
     from hftransfer.core.errors import ModelError
 
-    plain = model(family)
-    rows = batch(family, plain)
+    classifier = model(family)
+    rows = batch(family, classifier)
     strategy = plugins.load("strategies", "peft")(method=method, config=SIZES.get(method, {}))
 
-    def logits(it: Any) -> Any:
+    def logits(any_model: Any) -> Any:
         with torch.no_grad():
-            return it.eval()(**rows).logits
+            return any_model.eval()(**rows).logits
 
     try:
-        before = logits(wrapped := strategy.prepare(plain))
-        optimizer = torch.optim.AdamW([p for p in wrapped.parameters() if p.requires_grad], lr=1e-2)
+        adapted = strategy.prepare(classifier)
+        before = logits(adapted)
+        optimizer = torch.optim.AdamW([p for p in adapted.parameters() if p.requires_grad], lr=1e-2)
         for _ in range(3):
-            wrapped.train()(**rows).loss.backward()
+            adapted.train()(**rows).loss.backward()
             optimizer.step()
             optimizer.zero_grad()
-        after = logits(wrapped)
+        after = logits(adapted)
         with tempfile.TemporaryDirectory() as folder:
-            wrapped.save_pretrained(folder)
-            again = logits(PeftModel.from_pretrained(model(family), folder))
-        merged = logits(strategy.merge(wrapped))
+            adapted.save_pretrained(folder)
+            loaded = logits(PeftModel.from_pretrained(model(family), folder))
+        merged = logits(strategy.merge(adapted))
     except ModelError as error:
         return "nothing to adapt" if "finds nothing" in str(error) else "refused"
-    facts = {
+    checks = {
         "does not train": not torch.allclose(before, after, atol=1e-4),
-        "is read back otherwise": torch.allclose(after, again, atol=1e-4),
-        "merges otherwise": torch.allclose(after, merged, atol=1e-4),
+        "other outputs when loaded": torch.allclose(after, loaded, atol=1e-4),
+        "other outputs when merged": torch.allclose(after, merged, atol=1e-4),
     }
-    return next((why for why, good in facts.items() if not good), "yes")
+    return next((fault for fault, passed in checks.items() if not passed), "yes")
 
 
 def methods() -> list[str]:
-    """Those that the strategy takes."""
+    """The methods that the strategy accepts."""
     from hftransfer.strategies.peft import mergeable
 
     return sorted(mergeable())
 
 
 def column(family: str) -> list[str]:
-    """What each method does with a family."""
+    """How each method works with a family."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return [tried(method, family) for method in methods()]
+        return [try_method(method, family) for method in methods()]
 
 
 def page() -> str:
@@ -126,8 +127,8 @@ def page() -> str:
     rows = zip(methods(), *map(column, FAMILIES), strict=True)
     lines = [["method", *FAMILIES], ["---"] * (len(FAMILIES) + 1), *rows]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    known = "What cannot be merged into a plain model (`prompt_tuning`, `prefix_tuning` and their like) is refused."
-    return f"{HEAD}PEFT {version('peft')}. {known}\n\n{table}\n"
+    refused = "Methods whose adapter cannot be merged into its model (`prompt_tuning`, `prefix_tuning`) are refused."
+    return f"{HEAD}PEFT {version('peft')}. {refused}\n\n{table}\n"
 
 
 if __name__ == "__main__":

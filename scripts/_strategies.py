@@ -1,7 +1,7 @@
-"""What each way of adapting gains, over five seeds on real samples; the table of docs/strategies.md.
+"""The benchmark of the strategies, over five seeds on real samples; writes docs/strategies.md.
 
-A run that is there is not run again, so that a stopped bench goes on where it was. Two seeds run side by side, each on
-one core: most of a short run is no matrix product, and two threads would wait for each other.
+A finished run is not repeated, so that a stopped benchmark can be continued. Several seeds run at the same time, each
+on one core: little of a short run is matrix products, so two threads of one run would wait for each other.
 """
 
 import json
@@ -30,30 +30,31 @@ MNIST = ROOT / "runs" / "mnist_sample-vit_tiny-scratch"
 
 @dataclass(frozen=True)
 class Run:
-    """A recipe with overrides; `{seed}` in them is the seed; `variants` are its rows: label -> variant."""
+    """A recipe with overrides, in which `{seed}` is the seed and `{runs}` the folder of all runs."""
 
     name: str
     recipe: str
     overrides: list[str]
     variants: dict[str, str] = field(default_factory=dict)
+    """Label of a row of the table -> variant, or `head:NAME` for an auxiliary task."""
 
     def folder(self, seed: int) -> Path:
-        """Where it lies."""
+        """The directory of the run."""
         return RUNS / f"{self.name}-{seed}"
 
     def result(self, seed: int) -> dict:
-        """The record of the run, which is made if it is not there."""
+        """The record of the run; runs the recipe if there is none."""
         out = self.folder(seed)
         if not (out / "result.json").is_file():
-            more = [it.replace("{seed}", str(seed)).replace("{runs}", str(RUNS)) for it in self.overrides]
-            command = ["hftransfer", "run", str(ROOT / "recipes" / self.recipe), *more, f"seed={seed}"]
+            overrides = [text.replace("{seed}", str(seed)).replace("{runs}", str(RUNS)) for text in self.overrides]
+            command = ["hftransfer", "run", str(ROOT / "recipes" / self.recipe), *overrides, f"seed={seed}"]
             subprocess.run([*command, "--out", str(out), "--overwrite"], check=True, env=ONE_CORE)
         return json.loads((out / "result.json").read_text())
 
 
 @dataclass(frozen=True)
 class Section:
-    """Runs that fill one table, and what is claimed of it."""
+    """Runs that fill one table, with its title and text."""
 
     title: str
     text: str
@@ -61,10 +62,10 @@ class Section:
     corruptions: tuple[str, ...] = ()
     seeds: Sequence[int] = range(5)
     pretrained: bool = False
-    """Whether they start from the run of MNIST."""
+    """Whether the runs start from the MNIST run."""
 
     def results(self, seed: int) -> list[dict]:
-        """Of all its runs."""
+        """The records of all runs of the section."""
         if self.pretrained:
             pretrain()
         return [run.result(seed) for run in self.runs]
@@ -74,13 +75,13 @@ def _baselines(*names: str) -> str:
     return f"evaluation.baselines=[{', '.join(names)}]"
 
 
-def _own(*names: str) -> dict[str, str]:
+def _by_name(*names: str) -> dict[str, str]:
     return {name: name for name in names}
 
 
 NEWS, DIGITS = "text/bbc_news-minilm-few_shot.yaml", "vision/digits-vit_tiny-lp_ft.yaml"
-BESIDE = ("scratch", "linear_probe", "full")
-DIGITS_BESIDE = (
+BASELINES = ("scratch", "linear_probe", "full")
+DIGITS_BASELINES = (
     "linear_probe",
     "full",
     "last_layers",
@@ -98,20 +99,20 @@ TEACHER = [*SHORT, "data.shots=64", "strategy=full", "training.num_train_epochs=
 
 def _peft(method: str, rate: str, epochs: int, config: str = "") -> Run:
     strategy = f"strategy={{name: peft, method: {method}, config: {{{config}}}}}"
-    more = [f"training.num_train_epochs={epochs}", f"training.learning_rate={rate}"]
-    return Run(f"news-{method}", NEWS, [*TEXT, _baselines(), strategy, *more], {f"peft: {method}": "tuned"})
+    training = [f"training.num_train_epochs={epochs}", f"training.learning_rate={rate}"]
+    return Run(f"news-{method}", NEWS, [*TEXT, _baselines(), strategy, *training], {f"peft: {method}": "tuned"})
 
 
 SECTIONS = [
     Section(
         "BBC News, 8 labels a class, from MiniLM",
-        "Five topics, articles cut to their first 64 tokens, 1000 test articles a seed. Adapters train for 30 epochs, "
-        "ia3 for 40; lora has norms, biases and the pooler train beside its matrices. What ia3 and lora are given was "
-        "chosen on other seeds (lora on 30 to 32, where it has 0.923 and full 0.903), the rate of oft by looking at "
-        "two of these. Which articles are labelled moves a score more than the method does: where an interval holds 0, "
-        "five seeds do not tell the two apart.",
+        "Five topics, articles truncated to their first 64 tokens, 1000 test articles a seed. Adapters train for 30 "
+        "epochs, ia3 for 40; lora trains norms, biases and the pooler alongside its matrices. The hyper-parameters of "
+        "ia3 and lora were chosen on other seeds (lora on 30 to 32, where it scores 0.923 and full 0.903), the "
+        "learning rate of oft on two of these. Which articles are labelled changes a score more than the method does: "
+        "where an interval contains 0, the difference is not significant over five seeds.",
         [
-            Run("news", NEWS, [*TEXT, _baselines(*BESIDE)], {**_own(*BESIDE), "few_shot": "tuned"}),
+            Run("news", NEWS, [*TEXT, _baselines(*BASELINES)], {**_by_name(*BASELINES), "few_shot": "tuned"}),
             _peft("lora", "5.0e-4", 30, "r: 16, lora_alpha: 16, bias: all, modules_to_save: [pooler.dense, LayerNorm]"),
             _peft("oft", "1.5e-3", 30),
             _peft("ia3", "1.0e-2", 40),
@@ -120,7 +121,7 @@ SECTIONS = [
     Section(
         "BBC News, 64 labels a class: a student of two layers, and a pruned model",
         "The teacher is the whole MiniLM, fine-tuned for 3 epochs; the students have two of its six layers and train "
-        "for 200 steps. Articles are cut to 48 tokens. "
+        "for 200 steps. Articles are truncated to 48 tokens. "
         "`prune` takes 30 % of the teacher's attention heads and feed-forward units and recovers for 3 epochs.",
         [
             Run("teacher", NEWS, TEACHER, {SMALL[0]: "tuned"}),
@@ -147,10 +148,15 @@ SECTIONS = [
     ),
     Section(
         "Digits, 5 labels a class, from the MNIST model",
-        "A ViT of 0.5 million parameters that knows MNIST, on the digits of other writers, which look otherwise. "
-        "Scratch is the same architecture, trained for 200 epochs; the others keep the epochs of their strategy.",
+        "A ViT of 0.5 million parameters, trained on MNIST, transferred to digits of other writers and of another "
+        "look. Scratch is the same architecture, trained for 200 epochs; the others have the epochs of their strategy.",
         [
-            Run("digits", DIGITS, [*PLAIN, _baselines(*DIGITS_BESIDE)], {**_own(*DIGITS_BESIDE), "lp_ft": "tuned"}),
+            Run(
+                "digits",
+                DIGITS,
+                [*PLAIN, _baselines(*DIGITS_BASELINES)],
+                {**_by_name(*DIGITS_BASELINES), "lp_ft": "tuned"},
+            ),
             Run(
                 "digits-scratch",
                 DIGITS,
@@ -163,8 +169,8 @@ SECTIONS = [
     ),
     Section(
         "BBC News, 2 labels a class, after continued pretraining",
-        "`few_shot` from MiniLM as it is, and from MiniLM after 30 steps of guessing masked words in the training "
-        "texts of the same seed, whose labels it did not see. Articles are cut to 48 tokens.",
+        "`few_shot` from MiniLM as it is, and from MiniLM after 30 steps of masked language modeling on the training "
+        "texts of the same seed, without their labels. Articles are truncated to 48 tokens.",
         [
             Run("pretrain", PRETRAIN, [*SHORT, "training.max_steps=30", "evaluation.resamples=100"]),
             Run("two", NEWS, [*SHORT, _baselines(), "data.shots=2"], {"few_shot": "tuned"}),
@@ -178,8 +184,8 @@ SECTIONS = [
     ),
     Section(
         "Three tasks on one encoder",
-        "Topic (accuracy), length (R squared) and tags (F1 of entities) learnt at once in 150 steps of 16 rows, and "
-        "each by itself in 50; one seed.",
+        "Topic (accuracy), length (R squared) and tags (F1 of entities), trained together for 150 steps of 16 rows and "
+        "separately for 50; one seed.",
         [
             Run(
                 "multi",
@@ -195,19 +201,19 @@ SECTIONS = [
                 "topic",
                 "text/bbc_news-minilm-multi_task.yaml",
                 [*PLAIN, _baselines(), "strategy=full", "training.max_steps=50"],
-                {"topic: by itself": "tuned"},
+                {"topic: separately": "tuned"},
             ),
             Run(
                 "length",
                 "text/bbc_length-minilm-full.yaml",
                 [*PLAIN, _baselines(), "training.max_steps=50"],
-                {"length: by itself": "tuned"},
+                {"length: separately": "tuned"},
             ),
             Run(
                 "tags",
                 "text/bbc_tags-minilm-full.yaml",
                 [*PLAIN, _baselines(), "training.max_steps=50"],
-                {"tags: by itself": "tuned"},
+                {"tags: separately": "tuned"},
             ),
         ],
         seeds=range(1),
@@ -219,7 +225,7 @@ _PRETRAINING = Lock()
 
 
 def pretrain() -> None:
-    """Make the run of MNIST that others start from, if it is not there; whoever comes meanwhile waits for it."""
+    """Make the MNIST run that others start from, unless there is one; only one thread makes it."""
     with _PRETRAINING:
         if not (MNIST / "result.json").is_file():
             recipe = ROOT / "recipes/vision/mnist_sample-vit_tiny-scratch.yaml"
@@ -228,32 +234,32 @@ def pretrain() -> None:
 
 
 def strategies() -> bool:
-    """Run what is missing, write the page, and say whether what is claimed holds."""
-    tables, found = [], {}
-    made = _made()
+    """Run what is missing, write the page, and return whether all claims hold."""
+    tables, facts = [], {}
+    results = _results()
     for section in SECTIONS:
-        rows = _rows(section, next(made))
-        found |= {(section.title, label): row for label, row in rows.items()}
+        rows = _rows(section, next(results))
+        facts |= {(section.title, label): row for label, row in rows.items()}
         tables.append(f"## {section.title}\n\n{section.text}\n\n{_table(rows, section.corruptions)}")
-        claims = _claims(found)
+        claims = _claims(facts)
         _write(tables, claims)
     for line, holds in claims:
         print(f"{line}: {'ok' if holds else 'NOT REACHED'}")
     return all(holds for _, holds in claims)
 
 
-def _made() -> Iterator[list[list[dict]]]:
-    """For each section, by seed, the results of its runs; those of the next sections are being made meanwhile."""
+def _results() -> Iterator[list[list[dict]]]:
+    """For each section the records of its runs, by seed; the next sections run in the meantime."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         pool.submit(pretrain)
-        asked = [[pool.submit(section.results, seed) for seed in section.seeds] for section in SECTIONS]
-        yield from ([future.result() for future in of_section] for of_section in asked)
+        futures = [[pool.submit(section.results, seed) for seed in section.seeds] for section in SECTIONS]
+        yield from ([future.result() for future in section] for section in futures)
 
 
-def _rows(section: Section, made: list[list[dict]]) -> dict[str, list[dict]]:
-    """Label -> what is known of it, by seed."""
+def _rows(section: Section, by_seed: list[list[dict]]) -> dict[str, list[dict]]:
+    """Label -> scores and costs, by seed."""
     rows: dict[str, list[dict]] = {}
-    for results in made:
+    for results in by_seed:
         for run, result in zip(section.runs, results, strict=True):
             for label, variant in run.variants.items():
                 rows.setdefault(label, []).append(_facts(result, variant))
@@ -261,6 +267,7 @@ def _rows(section: Section, made: list[list[dict]]) -> dict[str, list[dict]]:
 
 
 def _facts(result: dict, variant: str) -> dict:
+    """Score and costs of a variant of a run."""
     kind, _, name = variant.partition(":")
     if kind == "head":
         head = result["task_heads"][name]
@@ -277,14 +284,14 @@ def _facts(result: dict, variant: str) -> dict:
         "bytes": result["pytorch"]["bytes"] / 1e6 if tuned else None,
         "ms": result["pytorch"]["p50_ms"] if tuned else None,
         **{
-            split.partition("-")[2]: of[variant][headline]["value"]
-            for split, of in scores.items()
+            split.partition("-")[2]: variants[variant][headline]["value"]
+            for split, variants in scores.items()
             if split.startswith("test-")
         },
     }
 
 
-# What is told of the cost of a training: fact -> head of its column.
+# Costs of a training: name -> head of its column.
 _COSTS = {
     "seconds": "training, s",
     "energy": "training, Wh",
@@ -301,17 +308,17 @@ def _mean(row: Sequence[dict], key: str) -> float | None:
     return statistics.mean(values) if values else None
 
 
-def _apart(row: Sequence[dict], other: Sequence[dict]) -> str:
+def _difference(row: Sequence[dict], reference: Sequence[dict]) -> str:
     """Mean difference of the scores of two rows with its 95 % interval by Student's t, paired by seed."""
-    mine, theirs = ([facts["score"] for facts in it] for it in (row, other))
-    low, high = ttest_rel(mine, theirs).confidence_interval()
-    return f"{statistics.mean(mine) - statistics.mean(theirs):+.3f} [{low:+.3f}, {high:+.3f}]"
+    scores, expected = ([facts["score"] for facts in seeds] for seeds in (row, reference))
+    low, high = ttest_rel(scores, expected).confidence_interval()
+    return f"{statistics.mean(scores) - statistics.mean(expected):+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
 def _table(rows: dict[str, list[dict]], corruptions: tuple[str, ...]) -> str:
     full = rows.get("full", [])
-    beside = ["against full, 95 % interval over the seeds"] if full else []
-    head = ["strategy", "score: mean ± deviation", "lowest", *beside, *corruptions, *_COSTS.values()]
+    difference = ["against full, 95 % interval over the seeds"] if full else []
+    head = ["strategy", "score: mean ± deviation", "lowest", *difference, *corruptions, *_COSTS.values()]
     lines = [head, ["---"] * len(head)]
     for label, row in sorted(rows.items(), key=lambda item: -(_mean(item[1], "score") or 0)):
         values = [facts["score"] for facts in row]
@@ -321,7 +328,7 @@ def _table(rows: dict[str, list[dict]], corruptions: tuple[str, ...]) -> str:
                 label,
                 f"{statistics.mean(values):.3f}" + (f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""),
                 f"{min(values):.3f}",
-                *(["" if row is full else _apart(row, full)] if full else []),
+                *(["" if row is full else _difference(row, full)] if full else []),
                 *(f"{_mean(row, corruption):.3f}" for corruption in corruptions),
                 *(f"{cost:,.{_DIGITS.get(key, 0)}f}" if cost else "" for key, cost in costs.items()),
             ]
@@ -329,47 +336,47 @@ def _table(rows: dict[str, list[dict]], corruptions: tuple[str, ...]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _claims(found: dict[tuple[str, str], list[dict]]) -> list[tuple[str, bool]]:
-    """What the tables so far should show, and whether they do."""
+def _claims(rows: dict[tuple[str, str], list[dict]]) -> list[tuple[str, bool]]:
+    """What the tables so far should show, and whether they do; `rows` are those of all tables by title and label."""
     news, small, digits = (section.title for section in SECTIONS[:3])
 
     def of(title: str, label: str, key: str = "score") -> float:
-        row = found.get((title, label))
+        row = rows.get((title, label))
         return (_mean(row, key) or math.nan) if row else math.nan
 
     def best(title: str, start: str = "") -> float:
-        labels = [label for own, label in found if own == title and label.startswith(start)]
+        labels = [label for table, label in rows if table == title and label.startswith(start)]
         return max((of(title, label) for label in labels), default=math.nan)
 
     teacher, student, pruned = SMALL
-    saved = {key: of(small, pruned, key) / of(small, teacher, key) for key in ("bytes", "ms")}
+    remaining = {key: of(small, pruned, key) / of(small, teacher, key) for key in ("bytes", "ms")}
     at_least = [
         ("digits: the best strategy", best(digits), 0.85),
         ("news: few_shot", of(news, "few_shot"), 0.90),
-        ("news: few_shot, the linear probe has", of(news, "few_shot"), of(news, "linear_probe")),
-        ("news: the best of three PEFT methods, full has", best(news, "peft"), of(news, "full")),
+        ("news: few_shot against the linear probe", of(news, "few_shot"), of(news, "linear_probe")),
+        ("news: the best of three PEFT methods against full", best(news, "peft"), of(news, "full")),
         ("distill: times as fast as the teacher", of(small, teacher, "ms") / of(small, student, "ms"), 2.5),
     ]
     at_most = [
         ("distill: accuracy below the teacher", of(small, teacher) - of(small, student), 0.03),
         ("prune: accuracy lost", of(small, teacher) - of(small, pruned), 0.02),
-        ("prune: share of the bytes left", saved["bytes"], 0.99),
-        ("prune: share of the time of a row left", saved["ms"], 0.99),
+        ("prune: remaining share of the bytes", remaining["bytes"], 0.99),
+        ("prune: remaining share of the latency", remaining["ms"], 0.99),
     ]
-    told = [(f"{what}: {value:.3f}, at least {bound:.3f}", value >= bound, value) for what, value, bound in at_least]
-    told += [(f"{what}: {value:.3f}, at most {bound:.3f}", value <= bound, value) for what, value, bound in at_most]
-    return [(line, holds) for line, holds, value in told if not math.isnan(value)]
+    claims = [(f"{name}: {value:.3f}, at least {bound:.3f}", value >= bound, value) for name, value, bound in at_least]
+    claims += [(f"{name}: {value:.3f}, at most {bound:.3f}", value <= bound, value) for name, value, bound in at_most]
+    return [(line, holds) for line, holds, value in claims if not math.isnan(value)]
 
 
 def _write(tables: list[str], claims: list[tuple[str, bool]]) -> None:
-    told = "\n".join(f"- {line}: **{'yes' if holds else 'NO'}**" for line, holds in claims)
+    lines = "\n".join(f"- {line}: **{'yes' if holds else 'NO'}**" for line, holds in claims)
     PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text(
-        "# What each way of adapting gains\n\n"
+        "# The strategies compared\n\n"
         "Written by `scripts/bench strategies`: real runs of the recipes on samples that install with pip, five seeds, "
-        "each with its own labels, splits and heads; the headline metric on the test split. Times are of one CPU "
-        "core, energies what CodeCarbon estimates from nominal power and load. Cut down to end in 90 minutes: articles "
-        "to 64 or 48 tokens, 300 test articles a seed where nothing else is said, no checkpoints or validation while "
-        "training.\n\n"
-        f"{told}\n\n" + "\n\n".join(tables) + "\n"
+        "each with its own labels, splits and heads; the headline metric on the test split. Times are measured on one "
+        "CPU core, energies are estimated by CodeCarbon from nominal power and load. To end in 90 minutes, articles "
+        "are truncated to 64 or 48 tokens, 300 articles a seed are tested unless another number is given, and no "
+        "training saves checkpoints or validates.\n\n"
+        f"{lines}\n\n" + "\n\n".join(tables) + "\n"
     )

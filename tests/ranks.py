@@ -1,4 +1,4 @@
-"""Run recipes one after the other, in each process that torchrun starts; each run lies beside its recipe."""
+"""Run recipes in turn, in each process that torchrun starts; each run is written next to its recipe."""
 
 import sys
 from pathlib import Path

@@ -19,22 +19,24 @@ FIELDS = {"prune": "layers: 1", "peft": "method: ia3", "lp_ft": "probe_epochs: 2
 
 
 def _launched(*command: str) -> str:
-    """What two processes say together."""
+    """The output of two processes."""
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    made = subprocess.run([sys.executable, *launch, *command], capture_output=True, text=True, timeout=300)
-    assert made.returncode == 0, made.stderr[-4000:]
-    return made.stdout + made.stderr
+    ended = subprocess.run([sys.executable, *launch, *command], capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stderr[-4000:]
+    return ended.stdout + ended.stderr
 
 
 def test_two_processes_train_what_one_trains_with_twice_the_rows(tmp_path):
-    """ViT drops nothing out, so that the gradient of a batch is the mean of those of its halves."""
+    """ViT has no dropout here, so that the gradient of a batch is the mean of the gradients of its halves."""
     text = tiny.recipe(plugins.load("tasks", "image-classification")(), tmp_path)
     once = run(parse_recipe(text), tmp_path / "once")
     (tmp_path / "recipe.yaml").write_text(text)
     command = str(Path(sys.executable).with_name("hftransfer"))
     half = "training.per_device_train_batch_size=4"
-    said = _launched("--no-python", command, "run", str(tmp_path / "recipe.yaml"), half, "--out", str(tmp_path / "two"))
-    assert said.count("accuracy on the test split") <= 1
+    output = _launched(
+        "--no-python", command, "run", str(tmp_path / "recipe.yaml"), half, "--out", str(tmp_path / "two")
+    )
+    assert output.count("accuracy on the test split") <= 1
     twice = RunResult.load(tmp_path / "two" / "result.json")
     assert twice.scores["test"].keys() == once.scores["test"].keys()
     for name, score in once.scores["test"].items():
@@ -53,8 +55,8 @@ def test_every_strategy_trains_in_two_processes(part, tmp_path):
         "multi_task": f"others: {{b: {tmp_path / 'b.yaml'}}}",
     }
     (tmp_path / "b.yaml").write_text(tiny.recipe(task, tmp_path, more="seed: 1"))
-    own = STRATEGIES[part::3]
-    for strategy in dict.fromkeys([*(["full"] if "distill" in own else []), *own]):
+    strategies = STRATEGIES[part::3]
+    for strategy in dict.fromkeys([*(["full"] if "distill" in strategies else []), *strategies]):
         files.append(tmp_path / f"{strategy}.yaml")
         files[-1].write_text(tiny.recipe(task, tmp_path, strategy=f"{{name: {strategy}, {fields.get(strategy, '')}}}"))
     _launched(str(Path(__file__).with_name("ranks.py")), *map(str, files))

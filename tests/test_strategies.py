@@ -1,4 +1,4 @@
-"""What a strategy keeps and changes, on tiny models of several families."""
+"""What each strategy trains and changes, on tiny models of several families."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from hftransfer.core import plugins
 from hftransfer.core.errors import ModelError, RecipeError
-from hftransfer.data.encode import EncodedSplits, encode
+from hftransfer.data.encode import EncodedSplits, encode, without_side
 from hftransfer.models.layers import depths
 from hftransfer.models.weights import load_model
 from hftransfer.recipe.loader import parse_recipe
@@ -55,6 +55,65 @@ def test_a_probe_on_cached_features_answers_as_the_whole_model(family, tmp_path)
         torch.testing.assert_close(merged(**batch).logits, before.logits)
 
 
+def _spans(lengths):
+    """Rows of a question-answering model, with what the task alone reads of them."""
+    rng = np.random.default_rng(0)
+    rows = [
+        {"input_ids": rng.integers(5, 50, length).tolist(), "start_positions": 1, "end_positions": 2,
+         "side_context": "some text", "side_spans": [[0, 1]] * number, "row": number // 2}
+        for number, length in enumerate(lengths)
+    ]  # fmt: skip
+    return Dataset.from_list(rows)
+
+
+@pytest.mark.parametrize(("lengths", "cached"), [([7] * 6, True), ([7, 7, 6, 5, 7, 7], False)], ids=["equal", "other"])
+def test_a_probe_on_spans_has_the_tasks_names_and_carries_the_side_columns(lengths, cached, tmp_path):
+    def collate(examples):
+        return transformers.default_data_collator(without_side(examples))
+
+    config = transformers.BertConfig(**_peft.TOKENS | _peft.SMALL | {"num_labels": 2})
+    model = transformers.AutoModelForQuestionAnswering.from_config(config).eval()
+    task, rows = plugins.load("tasks", "question-answering")(), _spans(lengths)
+    encoded = EncodedSplits({"train": rows}, collate)
+    batch = collate([rows[i] for i in range(2)])
+    with torch.no_grad():
+        before = model(**batch)
+    probe = plugins.load("strategies", "linear_probe")()
+    context = TrainingContext(task, {}, encoded, tmp_path, None)
+    features = probe.training_rows(probe.prepare(model), context)
+    assert (features is not encoded) is cached and features.side("train") == encoded.side("train")
+    with torch.no_grad():
+        after = model(**features.collate([features.splits["train"][i] for i in range(2)]))
+    for name in ("loss", *task.output_names):
+        torch.testing.assert_close(after[name], before[name])
+
+
+def test_a_head_that_reads_more_than_features_is_not_cached(tmp_path):
+    """ModernBERT's head takes the mean of the tokens that are not masked."""
+    fields = _peft.TOKENS | _peft.SMALL | {"pad_token_id": 0, "cls_token_id": 1, "sep_token_id": 2, "bos_token_id": 1}
+    config = transformers.ModernBertConfig(**fields, eos_token_id=2, classifier_pooling="mean")
+    model = transformers.AutoModelForSequenceClassification.from_config(config)
+    masks = [[1] * 7, [1] * 3 + [0] * 4] * 3
+    columns = {"input_ids": [[5, 6, 7, 8, 9, 10, 11]] * 6, "attention_mask": masks, "labels": [0, 1] * 3}
+    rows = Dataset.from_dict(columns)
+    encoded = EncodedSplits({"train": rows}, transformers.default_data_collator)
+    probe = plugins.load("strategies", "linear_probe")()
+    context = TrainingContext(plugins.load("tasks", "text-classification")(), {}, encoded, tmp_path, None)
+    assert probe.training_rows(probe.prepare(model), context) is encoded
+    assert not hasattr(model.base_model, "replaced")
+
+
+def test_rows_that_are_encoded_when_read_keep_their_side_columns(tmp_path):
+    from hftransfer.strategies._features import with_side
+
+    lazy = Dataset.from_dict({"text": ["a", "bb"]}).with_transform(
+        lambda batch: {"x": [0] * len(batch["text"]), "side_size": [np.ones(len(text)) for text in batch["text"]]}
+    )
+    features = Dataset.from_dict({"feature_x": [np.zeros(3)] * 2}).with_format("numpy")
+    rows = with_side(features, lazy, tmp_path / "side.arrow")
+    assert rows[1]["side_size"] == [1, 1] and rows[1]["feature_x"].shape == (3,)
+
+
 @pytest.mark.parametrize("fields", [{}, {"use_dora": True}, {"use_rslora": True}], ids=["lora", "dora", "rslora"])
 @pytest.mark.parametrize("family", [name for name in _peft.FAMILIES if name != "resnet"])
 def test_adapters_are_found_trained_and_merged(family, fields):
@@ -74,11 +133,11 @@ def test_adapters_are_found_trained_and_merged(family, fields):
     assert type(merged) is type(_peft.model(family))
 
 
-def test_adapters_train_where_activations_are_not_kept(tmp_path):
+def test_adapters_train_with_gradient_checkpointing(tmp_path):
     text = tiny.recipe(plugins.load("tasks", "text-classification")(), tmp_path, strategy="lora")
     run(parse_recipe(text, overrides=["training.gradient_checkpointing=true"]), tmp_path / "run")
     adapter = load_file(tmp_path / "run" / "adapter" / "adapter_model.safetensors")
-    assert all(it.any() for name, it in adapter.items() if "lora_B" in name)
+    assert all(weights.any() for name, weights in adapter.items() if "lora_B" in name)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +148,7 @@ def test_adapters_train_where_activations_are_not_kept(tmp_path):
         ("t5", {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2}),
     ],
 )  # fmt: skip
-def test_a_narrower_encoder_and_decoder_are_read_again(kind, fields, tmp_path):
+def test_a_narrower_encoder_and_decoder_are_loaded_again(kind, fields, tmp_path):
     config = transformers.AutoConfig.for_model(kind, vocab_size=50, **fields)
     model = transformers.AutoModelForSeq2SeqLM.from_config(config).eval()
     plugins.load("strategies", "prune")(width=0.5).prepare(model)
@@ -97,11 +156,11 @@ def test_a_narrower_encoder_and_decoder_are_read_again(kind, fields, tmp_path):
     again = transformers.AutoModelForSeq2SeqLM.from_pretrained(tmp_path).eval()
     ids = torch.arange(4, 10)[None]
     with torch.no_grad():
-        mine, theirs = (it(input_ids=ids, decoder_input_ids=ids).logits for it in (model, again))
-    torch.testing.assert_close(mine, theirs)
+        before, after = (it(input_ids=ids, decoder_input_ids=ids).logits for it in (model, again))
+    torch.testing.assert_close(after, before)
 
 
-def test_what_a_config_says_of_each_layer_goes_with_it(tmp_path):
+def test_entries_of_a_config_for_each_layer_are_removed_with_it(tmp_path):
     sizes = {"hidden_size": 16, "num_attention_heads": 2, "num_key_value_heads": 2, "intermediate_size": 32}
     kinds = ["full_attention", "sliding_attention"] * 2
     config = transformers.Qwen2Config(vocab_size=50, num_hidden_layers=4, layer_types=kinds, **sizes)
@@ -115,7 +174,9 @@ def test_what_a_config_says_of_each_layer_goes_with_it(tmp_path):
     assert set(bert.config.pruned_heads) == {0}
 
 
-@pytest.mark.parametrize(("kind", "what"), [("deberta", "attention_heads"), ("swin", "attention_heads"), ("mobilebert", "width")])
+@pytest.mark.parametrize(
+    ("kind", "what"), [("deberta", "attention_heads"), ("swin", "attention_heads"), ("mobilebert", "width")]
+)
 def test_what_cannot_be_pruned_gets_a_sentence(kind, what):
     auto = transformers.AutoModelForImageClassification if kind == "swin" else transformers.AutoModelForMaskedLM
     with torch.device("meta"):
@@ -151,8 +212,8 @@ def test_an_adapter_that_starts_from_the_weights_trains_and_loads(tmp_path):
         torch.testing.assert_close(tensor, tuned[name], atol=1e-5, rtol=1e-4)
 
 
-def test_what_is_saved_whole_beside_an_adapter_trains_and_is_merged(tmp_path):
-    """BERT's pooler, which stands behind the blocks that adapters are put into."""
+def test_modules_to_save_train_and_are_merged(tmp_path):
+    """BERT's pooler, which follows the blocks that adapters are put into."""
     text = tiny.recipe(plugins.load("tasks", "text-classification")(), tmp_path)
     strategy = "strategy={name: peft, method: ia3, config: {modules_to_save: [pooler.dense]}}"
     run(parse_recipe(text, overrides=[strategy, "training.num_train_epochs=1"]), tmp_path / "run")
@@ -165,7 +226,7 @@ def test_what_is_saved_whole_beside_an_adapter_trains_and_is_merged(tmp_path):
     assert not torch.equal(before, tuned["bert.pooler.dense.weight"])
 
 
-def test_adalora_goes_on_from_a_checkpoint_behind_its_first_cut(tmp_path):
+def test_adalora_resumes_from_a_checkpoint_after_its_first_reduction_of_ranks(tmp_path):
     text = tiny.recipe(plugins.load("tasks", "text-classification")(), tmp_path)
     strategy = "strategy={name: peft, method: adalora, config: {init_r: 4, target_r: 2, deltaT: 1}}"
     plan = check(parse_recipe(text, overrides=[strategy, "training.num_train_epochs=6", "training.learning_rate=0.01"]))
@@ -177,7 +238,7 @@ def test_adalora_goes_on_from_a_checkpoint_behind_its_first_cut(tmp_path):
         adapted = plan.recipe.strategy.prepare(load_model(plan.task, plan.origin))
         train(adapted, encoded, args, plan.recipe.strategy.callbacks(adapted), "adalora", learning_rate_factors={})
         trained.append({name: it.clone() for name, it in adapted.named_parameters()})
-        # Killed before its last checkpoint, it is begun anew and goes on.
+        # As if it had been killed before its last checkpoint, it is started again and resumes.
         (last,) = (tmp_path / "training").glob("checkpoint-24")
         shutil.rmtree(last)
     for name, weights in trained[0].items():
@@ -190,36 +251,36 @@ def test_adalora_keeps_its_matrices_orthogonal():
     model = _peft.model("bert")
     adapted = plugins.load("strategies", "peft")(method="adalora").prepare(model)
     rows = _peft.batch("bert", model)
-    plain = adapted.eval()(**rows).loss.item()
+    without_penalty = adapted.eval()(**rows).loss.item()
     optimizer = torch.optim.SGD([it for name, it in adapted.named_parameters() if "lora_A" in name], lr=0.5)
-    seen = []
-    # Nothing is dropped out, so that the two losses differ by the penalty alone.
+    penalties = []
+    # Without dropout the two losses differ by the penalty alone.
     adapted.training = True
     for _ in range(20):
         loss = adapted(**rows).loss
-        seen.append(loss.item() - plain)
+        penalties.append(loss.item() - without_penalty)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert seen[0] > seen[-1] > 0
+    assert penalties[0] > penalties[-1] > 0
 
 
-def test_lora_says_where_it_finds_nothing():
+def test_lora_refuses_a_model_without_linear_layers():
     with pytest.raises(ModelError, match="no Linear layer"):
         plugins.load("strategies", "lora")().prepare(_peft.model("resnet"))
 
 
 @pytest.mark.parametrize("family", _peft.FAMILIES)
-def test_the_page_of_peft_is_what_was_tried(family):
+def test_the_page_of_peft_is_up_to_date(family):
     lines = [line.strip("| ").split(" | ") for line in _peft.PAGE.read_text(encoding="utf-8").splitlines()]
     head, _, *rows = [line for line in lines if len(line) > len(_peft.FAMILIES)]
-    told = dict(zip(head, zip(*rows, strict=True), strict=True))
-    assert list(told["method"]) == _peft.methods() and set(head) == {"method", *_peft.FAMILIES}
-    assert list(told[family]) == _peft.column(family), "scripts/docs writes it"
+    columns = dict(zip(head, zip(*rows, strict=True), strict=True))
+    assert list(columns["method"]) == _peft.methods() and set(head) == {"method", *_peft.FAMILIES}
+    assert list(columns[family]) == _peft.column(family), "scripts/docs writes it"
 
 
 def test_every_method_is_counted_before_there_are_weights():
-    """A recipe is checked on a model without weights; what the page says trains has to pass there too."""
+    """A recipe is checked on a model without weights: every method of the page has to pass there too."""
     counts = {}
     for device in ("meta", "cpu"):
         for method in _peft.methods():
@@ -243,7 +304,7 @@ def test_every_method_is_counted_before_there_are_weights():
     ],
     ids=["unknown", "unmerged", "field"],
 )
-def test_peft_says_what_it_does_not_know(fields, sentence):
+def test_peft_refuses_unknown_methods_and_fields(fields, sentence):
     with pytest.raises(RecipeError, match=sentence):
         plugins.load("strategies", "peft")(**fields).check(None, None)
 
@@ -263,7 +324,7 @@ def test_the_last_layers_alone_train():
     assert trained == {"1", ""} and not model.vit.embeddings.cls_token.requires_grad
 
 
-def test_rates_fall_by_depth():
+def test_learning_rates_fall_by_depth():
     rates = plugins.load("strategies", "layer_decay")(decay=0.5).learning_rate_factors(_peft.model("bert"))
     assert rates["classifier.weight"] == 1 and rates["bert.encoder.layer.1.output.dense.bias"] == 0.5
     assert rates["bert.embeddings.word_embeddings.weight"] == 0.125
@@ -287,7 +348,7 @@ def test_the_precision_reaches_the_trainer_and_no_later_one(more, precision, tmp
     assert {name for name in os.environ if name.startswith("ACCELERATE_")} <= before.keys()
 
 
-def test_rates_reach_the_optimizer():
+def test_learning_rate_factors_reach_the_optimizer():
     from hftransfer.training.trainer import _scale_learning_rates
 
     model = _peft.model("bert")
@@ -300,7 +361,7 @@ def test_rates_reach_the_optimizer():
         assert found[id(parameter)]["lr"] == rates[name] and found[id(parameter)]["weight_decay"] == 0.1
 
 
-def test_blocks_join_epoch_by_epoch():
+def test_blocks_are_unfrozen_epoch_by_epoch():
     model = _peft.model("bert")
     (callback,) = plugins.load("strategies", "gradual_unfreeze")(every=2).callbacks(model)
     seen = []
@@ -350,7 +411,7 @@ def test_soft_targets_are_those_of_the_paper():
         assert abs(task.distillation_loss(teacher, teacher, 2)) < 1e-6 < task.distillation_loss(student, teacher, 2)
 
 
-def test_words_are_compared_as_far_as_both_have_read():
+def test_words_are_compared_that_both_models_have_read():
     from hftransfer.strategies.distill import _comparable
 
     student = torch.arange(10.0).reshape(1, 5, 2)
@@ -359,8 +420,8 @@ def test_words_are_compared_as_far_as_both_have_read():
     assert by_student.tolist() == [[2, 3], [6, 7]] and by_teacher.tolist() == [[0, 1], [2, 3]]
 
 
-def _with_more(text, folder):
-    """The recipe with 21 rows more, which have no labels."""
+def _with_unlabelled(text, folder):
+    """The recipe with 21 more rows, which have no labels."""
     cells = ({"text": f"bad {i}", "text_pair": f"bad {i}", "tokens": ["bad", str(i)]} for i in range(99, 120))
     (folder / "more.json").write_text("".join(f"{json.dumps(row)}\n" for row in cells))
     return text.replace(".json}", f".json, unlabelled: {folder / 'more.json'}}}")
@@ -370,7 +431,7 @@ def _with_more(text, folder):
     ("task", "labels"),
     [("text-classification", "numbers"), ("text-classification", "lists"), ("token-classification", "classes")],
 )
-def test_a_student_says_what_its_teacher_says(task, labels, tmp_path):
+def test_a_student_predicts_what_its_teacher_predicts(task, labels, tmp_path):
     task = plugins.load("tasks", task)()
     text = tiny.recipe(task, tmp_path, labels=labels)
     long = ["training.num_train_epochs=20", "training.learning_rate=0.01", "training.save_strategy=no"]
@@ -379,36 +440,36 @@ def test_a_student_says_what_its_teacher_says(task, labels, tmp_path):
         f"strategy={{name: distill, teacher: {tmp_path / 'teacher'}, layers: 1, alpha: 1}}",
         "data.unlabelled=unlabelled",
     ]
-    run(parse_recipe(_with_more(text, tmp_path), overrides=[*long, *more]), tmp_path / "student")
-    said = [np.load(tmp_path / name / "predictions" / "test.npz") for name in ("teacher", "student")]
-    teacher, student = (it["tuned.logits"] for it in said)
-    other = said[1]["pretrained.logits"]
-    assert np.nanmean(abs(teacher - student)) < 0.3 * np.nanmean(abs(teacher - other))
+    run(parse_recipe(_with_unlabelled(text, tmp_path), overrides=[*long, *more]), tmp_path / "student")
+    outputs = [np.load(tmp_path / name / "predictions" / "test.npz") for name in ("teacher", "student")]
+    teacher, student = (arrays["tuned.logits"] for arrays in outputs)
+    untrained = outputs[1]["pretrained.logits"]
+    assert np.nanmean(abs(teacher - student)) < 0.3 * np.nanmean(abs(teacher - untrained))
 
 
-def test_a_teacher_that_is_a_step_of_the_run_speaks_as_it_was_trained(tmp_path):
+def test_a_teacher_that_is_a_step_of_the_run_has_the_scale_of_the_labels(tmp_path):
     text = tiny.recipe(plugins.load("tasks", "text-classification")(), tmp_path, labels="numbers")
     rows = tmp_path / "rows" / "numbers.json"
     rows.write_text(re.sub(r"[01]\.5", lambda number: f"1{number.group()}", rows.read_text()))
     more = ["training.num_train_epochs=20", "training.learning_rate=0.01", "compress=[{name: distill, alpha: 1}]"]
     run(parse_recipe(text, overrides=more), tmp_path / "run")
-    said = np.load(tmp_path / "run" / "predictions" / "test.npz")
-    teacher, student = said["1-full.logits"], said["tuned.logits"]
+    outputs = np.load(tmp_path / "run" / "predictions" / "test.npz")
+    teacher, student = outputs["1-full.logits"], outputs["tuned.logits"]
     assert abs(teacher - 11).mean() < 0.6 and abs(teacher - student).mean() < 0.3
 
 
-def test_answered_rows_are_varied_and_encoded_like_the_others(tmp_path):
+def test_rows_with_pseudo_labels_are_augmented_and_encoded_like_the_others(tmp_path):
     task = plugins.load("tasks", "text-classification")()
     text = tiny.recipe(task, tmp_path)
     run(parse_recipe(text), tmp_path / "teacher")
     strategy = f"strategy={{name: distill, teacher: {tmp_path / 'teacher'}}}"
     more = ["data.unlabelled=unlabelled", "data.augment=light", strategy]
-    result = run(parse_recipe(_with_more(text, tmp_path), overrides=more), tmp_path / "student")
+    result = run(parse_recipe(_with_unlabelled(text, tmp_path), overrides=more), tmp_path / "student")
     steps = max(entry["step"] for entry in result.history["tuned"])
     assert result.data.rows["unlabelled"] == 21 and steps == 2 * -(-(28 + 21) // 8)
 
 
-def test_rows_that_are_encoded_when_read_hold_what_the_teacher_says():
+def test_rows_that_are_encoded_when_read_hold_the_teachers_outputs():
     from hftransfer.strategies.distill import _with_teacher
 
     lazy = Dataset.from_dict({"text": ["a", "bb"]}).with_transform(
@@ -424,7 +485,7 @@ def test_rows_that_are_encoded_when_read_hold_what_the_teacher_says():
     ids=["width", "layers", "heads"],
 )
 @pytest.mark.parametrize("family", ["bert", "vit"])
-def test_a_pruned_model_is_smaller_and_read_back_equal(family, fields, size, tmp_path):
+def test_a_pruned_model_is_smaller_and_loaded_equal(family, fields, size, tmp_path):
     before = _peft.model(family)
     if "attention_heads" in fields and not hasattr(before.base_model, "_prune_heads"):
         with pytest.raises(ModelError, match="cannot take attention heads out"):
@@ -440,19 +501,19 @@ def test_a_pruned_model_is_smaller_and_read_back_equal(family, fields, size, tmp
         torch.testing.assert_close(again(**rows).logits, pruned(**rows).logits)
 
 
-def test_the_units_with_the_smallest_weights_go():
+def test_the_units_with_the_smallest_weights_are_removed():
     from hftransfer.models.pruning import narrow
 
     model = _peft.model("bert")
     block = model.bert.encoder.layer[0]
     with torch.no_grad():
         block.intermediate.dense.weight[1::2] = 0
-    kept = block.intermediate.dense.weight[::2].clone()
+    largest = block.intermediate.dense.weight[::2].clone()
     narrow(model, 0.5)
-    torch.testing.assert_close(block.intermediate.dense.weight, kept)
+    torch.testing.assert_close(block.intermediate.dense.weight, largest)
 
 
-def test_what_is_pruned_weight_by_weight_stays_zero():
+def test_single_pruned_weights_stay_zero():
     model = _peft.model("bert")
     (callback,) = plugins.load("strategies", "prune")(weights=0.5).callbacks(model)
     callback.on_train_begin(None, None, None)
