@@ -1,169 +1,199 @@
-"""What the tasks on recordings share: decoded with soundfile, resampled once, scored whole and unpadded."""
+"""What the tasks on recordings share: feature extraction, cutting, padding, and what a report shows.
+
+A recording is decoded and resampled to the checkpoint's rate once. It is scored whole and without padding.
+"""
+
+from __future__ import annotations
 
 import base64
+import inspect
 import io
 import wave
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hftransfer.core import features
 from hftransfer.core.compat import feature_extractor_class
 from hftransfer.core.errors import ModelError
-from hftransfer.tasks import Batch
+from hftransfer.core.media import location, open_audio, resample, seconds
 
-# The first layers of wav2vec2 turn 25 ms into one frame.
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import FeatureExtractionMixin, PretrainedConfig
+
+    from hftransfer.tasks import ModelBatch
+    from hftransfer.tasks._types import EncodedRow, Model, Row
+
+# The first layers of wav2vec2 make one frame of 25 ms.
 _SHORTEST = 0.03
+# A recording may be a frame or two longer than the model reads.
+_SLACK = 0.05
+# Seconds of a recording that a report plays, and the size of its spectrogram in pixels.
+_PLAYED = 10
+_SPECTROGRAM = (240, 100)
 
 
-def row_fault(row: dict[str, Any], *, silent: bool = True) -> str | None:
-    """Why a recording cannot be used; `silent` ones can, where silence is something to be told."""
+def fault(row: Row, *, silence: bool = True) -> str | None:
+    """Why the recording of a row cannot be used; `silence` says whether one without any sound can."""
     samples, rate = row["audio"]
-    if (seconds := len(samples) / rate) < _SHORTEST:
-        return f"the recording lasts {seconds:.3f} s; the least is {_SHORTEST} s"
-    return None if silent or samples.any() else "the recording is silence"
+    if (duration := len(samples) / rate) < _SHORTEST:
+        return f"the recording lasts {duration:.3f} s; the least is {_SHORTEST} s"
+    return None if silence or samples.any() else "the recording is silence"
 
 
-def extract_features(recordings: list[Any], extractor: Any) -> tuple[str, list[np.ndarray]]:
-    """The model's main input, its name first: waveforms of shape (time,), or spectrograms of shape (time, bins)."""
+def new_extractor(config: PretrainedConfig) -> FeatureExtractionMixin | None:
+    """The feature extractor of a new model, with as many mel bins and frames as its config; None where it has none."""
+    extractor_class = feature_extractor_class(config)
+    if extractor_class is None:
+        return None
+    shared = {"max_length", "num_mel_bins"} & set(inspect.signature(extractor_class.__init__).parameters)
+    sizes = {name: getattr(config, name) for name in shared if hasattr(config, name)}
+    if hasattr(config, "max_source_positions"):
+        # Whisper's convolution halves the frames, of 10 ms each.
+        sizes |= {"feature_size": config.num_mel_bins, "chunk_length": config.max_source_positions * 2 // 100}
+    return extractor_class(**sizes)
+
+
+def extract_features(
+    recordings: list[Any], extractor: FeatureExtractionMixin
+) -> tuple[str, list[np.ndarray], list[int]]:
+    """The name of the model's main input, a float32 array for each recording, and the length of each.
+
+    The arrays are waveforms of shape (time,), or spectrograms of shape (time, bins) or (bins, time).
+    """
     name, rate = extractor.model_input_names[0], extractor.sampling_rate
-    waves = [features.resample(*features.open_audio(features.location(cell)), rate) for cell in recordings]
+    waves = [resample(*open_audio(location(cell)), rate) for cell in recordings]
     # One by one, since some extractors would pad them to the longest.
-    made = [extractor(samples, sampling_rate=rate, return_tensors="np")[name][0] for samples in waves]
-    return name, [array.astype(np.float32) for array in made]
+    features = [extractor(samples, sampling_rate=rate, return_tensors="np")[name][0] for samples in waves]
+    arrays = [array.astype(np.float32) for array in features]
+    return name, arrays, [len(array) for array in arrays]
 
 
-def check(extractor: Any) -> None:
-    """Refuse what hears a spectrogram as long as the recording.
+def check_extractor(extractor: FeatureExtractionMixin) -> None:
+    """Refuse an extractor whose spectrograms are as long as the recordings.
 
     Raises:
-        ModelError: inputs of different lengths and more than one axis could not be one batch.
+        ModelError: spectrograms of different lengths could not be one batch.
     """
-    rate = extractor.sampling_rate
+    rate, name = extractor.sampling_rate, extractor.model_input_names[0]
     noise = np.random.default_rng(0).normal(size=2 * rate).astype(np.float32)
-    name = extractor.model_input_names[0]
-    one, two = (extractor(noise[:end], sampling_rate=rate, return_tensors="np")[name][0] for end in (rate, 2 * rate))
-    if one.ndim > 1 and one.shape != two.shape:
-        kind = type(extractor).__name__
-        raise ModelError(f"{kind} makes spectrograms of any length; take a checkpoint that hears waveforms, or Whisper")
+    short, long = (extractor(noise[:end], sampling_rate=rate, return_tensors="np")[name][0] for end in (rate, 2 * rate))
+    if short.ndim > 1 and short.shape != long.shape:
+        raise ModelError(
+            f"{type(extractor).__name__} makes spectrograms of any length; take a checkpoint that reads waveforms, "
+            "or Whisper"
+        )
 
 
-def cut_off(splits: dict[str, Any], extractor: Any) -> list[str]:
-    """A warning for each split of recordings that last longer than the model hears (Whisper: 30 s, AST: 10.24 s)."""
+def truncated(splits: Mapping[str, Dataset], extractor: FeatureExtractionMixin) -> list[str]:
+    """A warning for each split with recordings longer than the model reads (Whisper: 30 s, AST: 10.24 s)."""
     window = getattr(extractor, "n_samples", 0) / extractor.sampling_rate
     if not window and hasattr(extractor, "num_mel_bins"):
         # Frames of 10 ms.
         window = getattr(extractor, "max_length", 0) / 100
-    told = []
+    warnings = []
     for split, rows in splits.items() if window else ():
-        # A frame more or less is none.
-        long = sum(features.seconds(cell) > window + 0.05 for cell in rows["audio"])
+        long = sum(seconds(cell) > window + _SLACK for cell in rows["audio"])
         if long:
-            told.append(
-                f"{long} of {len(rows)} recordings of '{split}' are cut to the {window:g} s that the model hears"
+            warnings.append(
+                f"{long} of {len(rows)} recordings of '{split}' are truncated to the {window:g} s that the model reads"
             )
-    return told
+    return warnings
 
 
-def cut(row: dict[str, Any], name: str, seconds: float, rate: int, draw: np.random.Generator) -> dict[str, Any]:
-    """A random part of a waveform that lasts longer; spectrograms have one size and stay whole."""
-    samples, longest = np.asarray(row[name]), round(seconds * rate)
+def random_crop(row: EncodedRow, name: str, duration: float, rate: int, rng: np.random.Generator) -> EncodedRow:
+    """The row with a random part of a waveform longer than `duration` seconds; spectrograms have one size and stay."""
+    samples, longest = np.asarray(row[name]), round(duration * rate)
     if samples.ndim != 1 or len(samples) <= longest:
         return row
-    start = int(draw.integers(0, len(samples) - longest + 1))
+    start = int(rng.integers(0, len(samples) - longest + 1))
     return row | {name: samples[start : start + longest]}
 
 
-def _least(config: Any) -> int:
-    """Samples of a batch that training can mask parts of: wav2vec2's masks are wider than its shortest inputs."""
+def pad_batch(extractor: FeatureExtractionMixin, config: PretrainedConfig, encoded: list[EncodedRow]) -> ModelBatch:
+    """Waveforms padded to the longest, with a mask; spectrograms, which have one size, stacked."""
+    import torch
+
+    name = extractor.model_input_names[0]
+    arrays = [np.asarray(row[name], dtype=np.float32) for row in encoded]
+    if arrays[0].ndim > 1:
+        return {name: torch.from_numpy(np.stack(arrays))}
+    length = max(_least_samples(config), *map(len, arrays))
+    padded = np.stack([np.pad(array, (0, length - len(array))) for array in arrays])
+    mask = np.stack([np.arange(length) < len(array) for array in arrays]).astype(np.int64)
+    return {name: torch.from_numpy(padded), "attention_mask": torch.from_numpy(mask)}
+
+
+def _least_samples(config: PretrainedConfig) -> int:
+    """Samples of a batch in which training can mask time: wav2vec2's masks are longer than its shortest inputs."""
     if not getattr(config, "apply_spec_augment", False) or not hasattr(config, "conv_stride"):
         return 0
     return int((config.mask_time_length + 2) * np.prod(config.conv_stride))
 
 
-def collator(extractor: Any, config: Any) -> Callable[[list[dict[str, Any]]], Batch]:
-    """Waveforms padded to the longest, with a mask; spectrograms, which have one size, stacked."""
-    import torch
-
-    name, least = extractor.model_input_names[0], _least(config)
-
-    def collate(rows: list[dict[str, Any]]) -> Batch:
-        arrays = [np.asarray(row[name], dtype=np.float32) for row in rows]
-        if arrays[0].ndim > 1:
-            return {name: torch.from_numpy(np.stack(arrays))}
-        length = max(least, *map(len, arrays))
-        padded = np.stack([np.pad(array, (0, length - len(array))) for array in arrays])
-        mask = np.stack([np.arange(length) < len(array) for array in arrays]).astype(np.int64)
-        return {name: torch.from_numpy(padded), "attention_mask": torch.from_numpy(mask)}
-
-    return collate
-
-
-def unpadded(model: Any, batch: Batch, name: str) -> list[np.ndarray]:
+def unpadded_logits(model: Model, batch: ModelBatch, name: str) -> list[np.ndarray]:
     """Logits of each row, computed without padding: rows of one length together.
 
-    Models with group norm hear the padding, and exported ones know no mask; so a row's output does not depend on which
-    others are scored with it.
+    Group norm sees the padding, and exported models take no mask. So the output of a row does not depend on the others
+    in its batch.
     """
     inputs = batch[name]
     lengths = (
         batch["attention_mask"].sum(dim=1).tolist() if "attention_mask" in batch else [inputs.shape[1]] * len(inputs)
     )
-    found: dict[int, np.ndarray] = {}
+    by_row: dict[int, np.ndarray] = {}
     for length in sorted(set(lengths)):
-        rows = [row for row, own in enumerate(lengths) if own == length]
+        rows = [row for row, row_length in enumerate(lengths) if row_length == length]
         logits = model(**{name: inputs[rows, :length]}).logits.float().cpu().numpy()
-        found |= dict(zip(rows, logits, strict=True))
-    return [found[row] for row in range(len(lengths))]
+        by_row |= dict(zip(rows, logits, strict=True))
+    return [by_row[row] for row in range(len(lengths))]
 
 
-def given(path: str) -> dict[str, Any]:
+def parse(path: str) -> Row:
     """A row out of the path of a recording.
 
     Raises:
-        DataError: it is none.
+        DataError: it cannot be read.
     """
-    features.open_audio(path)
+    open_audio(path)
     return {"audio": {"bytes": None, "path": path}}
 
 
-def shown(cell: Any) -> dict[str, Any]:
-    """A spectrogram and a player for the first ten seconds of a recording."""
-    from matplotlib import colormaps
-    from PIL import Image
+def render(cell: Any) -> dict[str, str]:
+    """A spectrogram (`image`) and the first ten seconds of a recording (`audio`), as base64."""
+    samples, rate = open_audio(location(cell))
+    samples = samples[: _PLAYED * rate]
+    files = {"image": _spectrogram(samples, rate), "audio": _wav(samples, rate)}
+    return {key: base64.b64encode(content).decode("ascii") for key, content in files.items()}
 
-    samples, rate = features.open_audio(features.location(cell))
-    samples = samples[: 10 * rate]
+
+def _wav(samples: np.ndarray, rate: int) -> bytes:
+    """A WAV file of 16 bits."""
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(rate)
         file.writeframes((samples.clip(-1, 1) * 32767).astype("<i2").tobytes())
+    return buffer.getvalue()
+
+
+def _spectrogram(samples: np.ndarray, rate: int) -> bytes:
+    """A PNG of the logarithmic power over time, windows of 25 ms."""
+    from matplotlib import colormaps
+    from PIL import Image
+
     window, step = 400 * rate // 16000, max(1, len(samples) // 400)
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(samples, (0, window)), window)[::step]
     power = np.log(np.abs(np.fft.rfft(frames * np.hanning(window))).T[::-1] + 1e-4)
     scaled = (power - power.min()) / (np.ptp(power) or 1)
-    picture = Image.fromarray((colormaps["magma"](scaled)[..., :3] * 255).astype(np.uint8)).resize((240, 100))
-    image = io.BytesIO()
-    picture.save(image, format="PNG")
-    return {key: base64.b64encode(it.getvalue()).decode("ascii") for key, it in (("image", image), ("audio", buffer))}
+    colours = (colormaps["magma"](scaled)[..., :3] * 255).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(colours).resize(_SPECTROGRAM).save(buffer, format="PNG")
+    return buffer.getvalue()
 
 
-def new_extractor(config: Any) -> Any:
-    """The feature extractor of a new model, with the sizes that its config has too; None where it has none.
-
-    Of mel bins as many as the model takes, of frames as many.
-    """
-    import inspect
-
-    kind = feature_extractor_class(config)
-    if kind is None:
-        return None
-    shared = {"max_length", "num_mel_bins"} & set(inspect.signature(kind.__init__).parameters)
-    sizes = {name: getattr(config, name) for name in shared if hasattr(config, name)}
-    if hasattr(config, "max_source_positions"):
-        # Whisper's convolution halves the frames, of 10 ms each.
-        sizes |= {"feature_size": config.num_mel_bins, "chunk_length": config.max_source_positions * 2 // 100}
-    return kind(**sizes)
+def row_list(rows: list[int]) -> str:
+    """Row numbers for a message, the first twenty."""
+    return ", ".join(map(str, rows[:20])) + (", ..." if rows[20:] else "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,10 +15,16 @@ Processor = Any
 """A tokenizer, image processor, feature extractor or processor of Transformers, which share no base class."""
 Rows = Mapping[str, list[Any]]
 """A batch of rows, role -> cells, as `datasets.map(batched=True)` gives them."""
+Row = dict[str, Any]
+"""One row, role -> value."""
+EncodedRow = dict[str, Any]
+"""One model input as `collate` takes it, name -> value."""
 Side = Mapping[str, list[Any]]
 """What belongs to model inputs and the model must not see, name -> one entry a model input."""
 ModelBatch = dict[str, Any]
 """Keyword arguments of the model's `forward`: name -> tensor."""
+Model = Callable[..., Any]
+"""A PyTorch model, or an exported one that is called in the same way."""
 Outputs = dict[str, np.ndarray]
 """Model outputs, name -> array with one entry a model input, padded with NaN or -1 where shapes differ.
 

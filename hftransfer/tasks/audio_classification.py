@@ -3,88 +3,91 @@
 https://huggingface.co/docs/transformers/tasks/audio_classification
 """
 
+from __future__ import annotations
+
 import inspect
-from collections.abc import Callable
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from hftransfer.core.compat import model_classes
 from hftransfer.core.errors import ModelError
-from hftransfer.core.features import Kind
-from hftransfer.tasks import Batch, Outputs, _audio
-from hftransfer.tasks._classification import _Classification
+from hftransfer.core.features import Audio, Feature
+from hftransfer.core.results import JsonObject
+from hftransfer.tasks import Encoded, ModelBatch, Outputs, Predictions, Processor, Rows, Side, _audio
+from hftransfer.tasks._classification import Classification
+from hftransfer.tasks._types import EncodedRow, Model, Row
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PretrainedConfig
 
 
-class AudioClassification(_Classification):
+class AudioClassification(Classification):
     """Recordings, of any rate, to labels. Inputs: `input_values` of shape (batch, time) at the checkpoint's rate."""
 
-    columns: ClassVar[dict[str, Kind]] = {"audio": "audio", "label": "label"}
+    inputs: ClassVar[dict[str, Feature]] = {"audio": Audio()}
     auto_model: ClassVar[str] = "AutoModelForAudioClassification"
     auto_processor: ClassVar[str] = "AutoFeatureExtractor"
+    augmentations: ClassVar[tuple[str, ...]] = ("gain", "noise", "time_mask", "bin_mask")
+    mixes: ClassVar[tuple[str, ...]] = ("mixup",)
     requires: ClassVar[dict[str, str]] = {"soundfile": "speech", "soxr": "speech"}
+    tiny_model: ClassVar[str] = "wav2vec2"
 
     crop_seconds: float = Field(default=8.0, gt=0)
-    """Training hears a random part of this length of a longer recording; scoring hears all of it that the
-    model can."""
+    """Training sees a random part of this length of a longer recording; scoring sees all that the model can read."""
 
-    def check_row(self, row: dict[str, Any]) -> str | None:
-        return _audio.row_fault(row) or super().check_row(row)
+    def check_row(self, row: Row) -> str | None:
+        return _audio.fault(row) or super().check_row(row)
 
-    def new_processor(self, config: Any, rows: Any) -> Any:
+    def new_processor(self, config: PretrainedConfig, rows: Dataset) -> Processor:
         return _audio.new_extractor(config) or super().new_processor(config, rows)
 
-    def check(self, splits: dict[str, Any], config: Any) -> list[str]:
-        _audio.check(self.processor)
-        kind = model_classes(self.auto_model, config)[0]
-        forward = inspect.getsource(kind.forward)
-        if not self._single and "problem_type" not in forward and "loss_function" not in forward:
+    def check(self, splits: Mapping[str, Dataset], config: PretrainedConfig) -> list[str]:
+        _audio.check_extractor(self.processor)
+        model_class = model_classes(self.auto_model, config)[0]
+        forward = inspect.getsource(model_class.forward)
+        if not self.single_label and "problem_type" not in forward and "loss_function" not in forward:
             raise ModelError(
-                f"{kind.__name__} learns one label a row alone, and the rows are a {self.problem_type}: "
+                f"{model_class.__name__} learns one label a row alone, and the rows are a {self.problem_type}: "
                 "take a checkpoint of another kind, such as audio-spectrogram-transformer"
             )
-        return _audio.cut_off(splits, self.processor)
+        return _audio.truncated(splits, self.processor)
 
-    def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        name, arrays = _audio.extract_features(rows["audio"], self.processor)
-        encoded: dict[str, list[Any]] = {name: arrays, "length": [len(array) for array in arrays]}
+    def encode(self, rows: Rows) -> Encoded:
+        name, arrays, lengths = _audio.extract_features(rows["audio"], self.processor)
+        inputs = {name: arrays}
         if "label" in rows:
-            encoded["labels"] = self._targets(rows["label"])
-        return encoded
+            inputs["labels"] = self._targets(rows["label"])
+        return Encoded(inputs, length=lengths)
 
     @property
     def augments(self) -> bool:
         return True
 
-    def augment(self, row: dict[str, Any], draw: np.random.Generator) -> dict[str, Any]:
+    def augment(self, row: EncodedRow, rng: np.random.Generator) -> EncodedRow:
         name, rate = self.processor.model_input_names[0], self.processor.sampling_rate
-        return _audio.cut(row, name, self.crop_seconds, rate, draw)
+        return _audio.random_crop(row, name, self.crop_seconds, rate, rng)
 
-    def collator(self) -> Callable[[list[dict[str, Any]]], Batch]:
+    def collate(self, encoded: list[EncodedRow]) -> ModelBatch:
         import torch
 
-        collate = _audio.collator(self.processor, self.architecture)
+        batch = _audio.pad_batch(self.processor, self.architecture, encoded)
+        if "labels" in encoded[0]:
+            batch["labels"] = torch.tensor(np.array([row["labels"] for row in encoded]))
+        return batch
 
-        def with_labels(rows: list[dict[str, Any]]) -> Batch:
-            batch = collate(rows)
-            if "labels" in rows[0]:
-                batch["labels"] = torch.tensor(np.array([row["labels"] for row in rows]))
-            return batch
-
-        return with_labels
-
-    def predict(self, model: Any, batch: Batch) -> Outputs:
+    def outputs(self, model: Model, batch: ModelBatch, side: Side) -> Outputs:
         name = self.processor.model_input_names[0]
-        # A probe is scored on the features that are kept of its frozen base.
-        return (
-            {"logits": np.stack(_audio.unpadded(model, batch, name))}
-            if name in batch
-            else super().predict(model, batch)
-        )
+        # A linear probe is scored on the cached features of its frozen backbone.
+        if name not in batch:
+            return super().outputs(model, batch, side)
+        return {"logits": np.stack(_audio.unpadded_logits(model, batch, name))}
 
-    def read(self, text: str) -> dict[str, Any]:
-        return _audio.given(text)
+    def parse(self, text: str) -> Row:
+        return _audio.parse(text)
 
-    def show(self, row: dict[str, Any], prediction: Any, reference: Any) -> dict[str, Any]:
-        return _audio.shown(row["audio"])
+    def render(self, row: Row, prediction: Predictions, reference: Predictions) -> JsonObject:
+        return {**_audio.render(row["audio"])}

@@ -3,20 +3,20 @@
 https://huggingface.co/docs/transformers/tasks/summarization
 """
 
+from __future__ import annotations
+
 from typing import ClassVar
 
 from pydantic import Field
 
-from hftransfer.tasks._text2text import _Text2Text
+from hftransfer.tasks._generation import Generation
 
 
-class Summarization(_Text2Text):
+class Summarization(Generation):
     """Texts to summaries; scored by ROUGE."""
 
+    metrics: ClassVar[list[str]] = ["rouge"]
     requires: ClassVar[dict[str, str]] = {"rouge_score": "text"}
 
     max_source_length: int = Field(default=512, ge=2)
-    """Tokens kept of an input."""
-
-    def metrics(self) -> list[str]:
-        return ["rouge"]
+    """Tokens of an input; longer ones are truncated."""

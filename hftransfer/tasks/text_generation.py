@@ -1,49 +1,67 @@
-"""Texts are written on, word by word: a causal language model learns the language of a domain (GPT-2, Llama).
+"""Texts are continued, token by token: a causal language model learns the language of a domain (GPT-2, Llama).
 
 https://huggingface.co/docs/transformers/tasks/language_modeling
 """
 
-from collections.abc import Callable
-from typing import Any, ClassVar
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from hftransfer.core.errors import DataError, ModelError
-from hftransfer.core.features import Kind
-from hftransfer.tasks import IGNORED, Batch, Outputs
-from hftransfer.tasks._hidden import _Hidden
-from hftransfer.tasks._text import check_positions, longest, padded
+from hftransfer.core.features import Feature, Text
+from hftransfer.core.results import JsonObject
+from hftransfer.tasks import IGNORED, Encoded, ModelBatch, Outputs, Processor, Rows, Side
+from hftransfer.tasks._masked_rows import MaskedRows
+from hftransfer.tasks._text import check_positions, padded, tokens_kept
+from hftransfer.tasks._types import EncodedRow, Model, Row
+
+if TYPE_CHECKING:
+    import torch
+    from datasets import Dataset
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 
-class TextGeneration(_Hidden):
-    """Texts to their next words. Inputs: `input_ids` and `attention_mask` of shape (batch, tokens).
+class TextGeneration(MaskedRows):
+    """Texts to their next tokens. Inputs: `input_ids` and `attention_mask` of shape (batch, tokens).
 
-    Training sees texts end to end, cut into blocks of `max_length` tokens, so that no step is spent on padding. Scoring
-    sees the beginning of each text by itself. Outputs hold `ids` too: what the model writes after the first half.
+    Training sees the texts joined, cut into blocks of `max_length` tokens, so that no step is spent on padding. Scoring
+    sees the beginning of each text by itself; every token but the first counts as hidden. Outputs hold `ids` too, of
+    shape (rows, new tokens): what the model generates after the first half.
     """
 
-    columns: ClassVar[dict[str, Kind]] = {"text": "text", "label": "label"}
+    inputs: ClassVar[dict[str, Feature]] = {"text": Text()}
     auto_model: ClassVar[str] = "AutoModelForCausalLM"
     auto_processor: ClassVar[str] = "AutoTokenizer"
+    refuses: ClassVar[dict[str, str]] = MaskedRows.refuses | {
+        "linear_probe": "a causal language model has no head that could be trained alone",
+        "lp_ft": "a causal language model has no head that could be trained alone",
+    }
+    tiny_model: ClassVar[str] = "gpt2"
 
     max_length: int = Field(default=128, ge=4)
     """Tokens of a block in training, and of a text in scoring."""
     max_new_tokens: int = Field(default=16, ge=1)
-    """Tokens that are written."""
+    """Tokens that are generated."""
 
     @property
-    def one_class(self) -> bool:
+    def has_class_targets(self) -> bool:
+        """A token is a class."""
         return True
 
-    def open_processor(self, read: Callable[..., Any], config: Any, rows: Any) -> Any:
+    def open_processor(
+        self, read: Callable[..., Processor], config: PretrainedConfig, rows: Dataset | None
+    ) -> Processor:
         tokenizer = read(self.auto_processor)
         if tokenizer.eos_token is None:
             raise ModelError("the tokenizer of the checkpoint has no token for the end of a text")
         return padded(tokenizer)
 
-    def new_processor(self, config: Any, rows: Any) -> Any:
-        """A BPE tokenizer of bytes (Radford et al. 2019, as GPT-2's) learnt from the training texts."""
+    def new_processor(self, config: PretrainedConfig, rows: Dataset) -> PreTrainedTokenizerFast:
+        """A BPE tokenizer of bytes, as GPT-2's (Radford et al. 2019), trained on the training texts."""
         from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
         from transformers import PreTrainedTokenizerFast
 
@@ -68,102 +86,105 @@ class TextGeneration(_Hidden):
             model_input_names=["input_ids", "attention_mask"],
         )
 
-    def check(self, splits: dict[str, Any], config: Any) -> list[str]:
+    def check(self, splits: Mapping[str, Dataset], config: PretrainedConfig) -> list[str]:
         check_positions(self.max_length, self.processor, config)
-        if self._room(config) < (least := longest(self.max_length, self.processor) // 2):
+        prompt = self._block_length // 2
+        if self._prompt_room(config) < prompt:
             raise ModelError(
-                f"task.max_new_tokens: {self.max_new_tokens} behind the {least} of half a text are more than the "
-                f"{config.max_position_embeddings} tokens that the checkpoint takes"
+                f"task.max_new_tokens: {self.max_new_tokens} after the {prompt} tokens of half a text are more than "
+                f"the {config.max_position_embeddings} tokens that the checkpoint takes"
             )
         return []
 
-    def _room(self, config: Any) -> int:
-        """Tokens that may stand before those that are written."""
+    @property
+    def _block_length(self) -> int:
+        return tokens_kept(self.max_length, self.processor)
+
+    def _prompt_room(self, config: PretrainedConfig) -> int:
+        """Positions of the model before the generated tokens."""
         positions = getattr(config, "max_position_embeddings", None)
         return (positions if isinstance(positions, int) else 2**31) - self.max_new_tokens
 
-    def encode(self, rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        ids = self.processor(rows["text"], verbose=False)["input_ids"]
+    def encode(self, rows: Rows) -> Encoded:
+        """Tokens with an end of text; of rows to be continued, `prompt` in `side` is the number of tokens before it."""
+        texts = self.processor(rows["text"], verbose=False)["input_ids"]
         if "prompt" in rows:
-            # What is written follows from the end of a prompt.
-            ids = [one[-min(self.max_length, self._room(self.architecture)) :] for one in ids]
-        end, length = self.processor.eos_token_id, longest(self.max_length, self.processor)
-        encoded: dict[str, list[Any]] = {"input_ids": [[*one, *([end] * (one[-1:] != [end]))] for one in ids]}
-        encoded["length"] = [min(len(one), length) for one in encoded["input_ids"]]
-        if "prompt" in rows:
-            encoded["prompt"] = [len(one) for one in ids]
-        return encoded
+            # The continuation follows from the end of a prompt.
+            texts = [ids[-min(self.max_length, self._prompt_room(self.architecture)) :] for ids in texts]
+        end = self.processor.eos_token_id
+        ended = [[*ids, *([end] * (ids[-1:] != [end]))] for ids in texts]
+        side = {"prompt": [min(len(ids), self._block_length) for ids in texts]} if "prompt" in rows else {}
+        return Encoded({"input_ids": ended}, side, length=[min(len(ids), self._block_length) for ids in ended])
 
-    def packed(self, rows: Any) -> Any:
+    def pack(self, rows: Dataset) -> Dataset:
+        """All texts joined and cut into blocks, the last one shorter."""
         import pyarrow
         from datasets import Dataset
 
-        size = longest(self.max_length, self.processor)
-        whole = pyarrow.concat_arrays([some.flatten() for some in rows.with_format("arrow")[:]["input_ids"].chunks])
-        if len(whole) < 2:
-            raise DataError("the training texts are one token together, and a model learns from what stands behind one")
-        # A last token by itself has nothing behind it to guess.
-        starts = range(0, len(whole) - 1, size)
-        ends = pyarrow.array([*starts, min(starts[-1] + size, len(whole))], "int64")
-        return Dataset(pyarrow.table({"input_ids": pyarrow.LargeListArray.from_arrays(ends, whole)}))
+        size = self._block_length
+        joined = pyarrow.concat_arrays([part.flatten() for part in rows.with_format("arrow")[:]["input_ids"].chunks])
+        if len(joined) < 2:
+            raise DataError(
+                "the training texts are one token together, and a model learns to predict the token after one"
+            )
+        # A last block of one token would have nothing to predict.
+        starts = range(0, len(joined) - 1, size)
+        ends = pyarrow.array([*starts, min(starts[-1] + size, len(joined))], "int64")
+        return Dataset(pyarrow.table({"input_ids": pyarrow.LargeListArray.from_arrays(ends, joined)}))
 
-    def collator(self) -> Callable[[list[dict[str, Any]]], Batch]:
+    def collate(self, encoded: list[EncodedRow]) -> ModelBatch:
         import torch
 
-        pad, size = self.processor.pad_token_id, longest(self.max_length, self.processor)
+        texts = [np.asarray(row["input_ids"])[: self._block_length] for row in encoded]
+        length = max(map(len, texts))
+        mask = np.stack([np.arange(length) < len(text) for text in texts])
+        pad = self.processor.pad_token_id
+        ids = np.stack([np.pad(text, (0, length - len(text)), constant_values=pad) for text in texts])
+        batch = {"input_ids": ids, "attention_mask": mask, "labels": np.where(mask, ids, IGNORED)}
+        return {name: torch.from_numpy(array.astype(np.int64)) for name, array in batch.items()}
 
-        def collate(rows: list[dict[str, Any]]) -> Batch:
-            texts = [np.asarray(row["input_ids"])[:size] for row in rows]
-            length = max(map(len, texts))
-            seen = np.stack([np.arange(length) < len(text) for text in texts])
-            ids = np.stack([np.pad(text, (0, length - len(text)), constant_values=pad) for text in texts])
-            batch = {"input_ids": ids, "attention_mask": seen, "labels": np.where(seen, ids, IGNORED)}
-            if "prompt" in rows[0]:
-                batch["prompt"] = np.array([min(int(row["prompt"]), size) for row in rows])
-            return {name: torch.from_numpy(array.astype(np.int64)) for name, array in batch.items()}
-
-        return collate
-
-    def predict(self, model: Any, batch: Batch) -> Outputs:
+    def outputs(self, model: Model, batch: ModelBatch, side: Side) -> Outputs:
         import torch
         from torch.nn.functional import cross_entropy
 
         ids, mask, labels = batch["input_ids"], batch["attention_mask"], batch["labels"][:, 1:]
         logits = model(input_ids=ids, attention_mask=mask).logits[:, :-1]
         # Row by row, as the vocabulary is large.
-        rows = [cross_entropy(row.float(), of, reduction="none") for row, of in zip(logits, labels, strict=True)]
-        losses = torch.stack(rows)
+        pairs = zip(logits, labels, strict=True)
+        losses = torch.stack([cross_entropy(row.float(), target, reduction="none") for row, target in pairs])
         right = (logits.argmax(dim=-1) == labels).long()
-        hidden = labels == IGNORED
+        padding = labels == IGNORED
+        prompts = side["prompt"] if "prompt" in side else (mask.sum(dim=1) // 2).tolist()
         return {
-            "losses": losses.masked_fill(hidden, float("nan")).cpu().numpy(),
-            "right": right.masked_fill(hidden, -1).cpu().numpy(),
-            "ids": self._written(model, ids, batch.get("prompt", mask.sum(dim=1) // 2)),
+            "losses": losses.masked_fill(padding, float("nan")).cpu().numpy(),
+            "right": right.masked_fill(padding, -1).cpu().numpy(),
+            "ids": self._continue(model, ids, prompts),
         }
 
-    def _written(self, model: Any, ids: Any, lengths: Any) -> np.ndarray:
-        """What the model writes after the first `lengths` tokens of each row, which stand to the right."""
+    def _continue(self, model: PreTrainedModel, ids: torch.Tensor, prompts: list[int]) -> np.ndarray:
+        """The tokens that the model generates after the first tokens of each row, as many as `prompts` says."""
         import torch
 
-        pad, room = self.processor.pad_token_id, int(lengths.max())
-        starts = torch.full((len(ids), room), pad, dtype=ids.dtype, device=ids.device)
+        pad, width = self.processor.pad_token_id, max(prompts)
+        # Prompts are padded on the left, so that generation goes on where they end.
+        starts = torch.full((len(ids), width), pad, dtype=ids.dtype, device=ids.device)
         mask = torch.zeros_like(starts)
-        for row, length in enumerate(lengths.tolist()):
-            starts[row, room - length :], mask[row, room - length :] = ids[row, :length], 1
-        made = model.generate(
+        for row, length in enumerate(prompts):
+            starts[row, width - length :], mask[row, width - length :] = ids[row, :length], 1
+        generated = model.generate(
             input_ids=starts,
             attention_mask=mask,
             max_new_tokens=self.max_new_tokens,
             do_sample=False,
             pad_token_id=pad,
         )
-        return np.asarray(made[:, room:].cpu().numpy())
+        return np.asarray(generated[:, width:].cpu().numpy())
 
-    def read(self, text: str) -> dict[str, Any]:
+    def parse(self, text: str) -> Row:
         return {"text": text, "prompt": True}
 
-    def show(self, row: dict[str, Any], prediction: Any, reference: Any) -> dict[str, Any]:
+    def render(self, row: Row, prediction: np.ndarray, reference: np.ndarray) -> JsonObject:
         return {"text": row["text"][:400]}
 
-    def answer(self, outputs: Outputs) -> dict[str, Any]:
+    def respond(self, outputs: Outputs, side: Side) -> JsonObject:
         return {"text": self.processor.decode(outputs["ids"][0], skip_special_tokens=True)}

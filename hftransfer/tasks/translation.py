@@ -3,51 +3,58 @@
 https://huggingface.co/docs/transformers/tasks/translation
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from hftransfer.core.errors import ModelError
 from hftransfer.core.plugins import nearest
-from hftransfer.tasks._text2text import _Text2Text
+from hftransfer.tasks import Processor
+from hftransfer.tasks._generation import Generation
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 
-class Translation(_Text2Text):
+class Translation(Generation):
     """Texts to texts; scored by BLEU and chrF."""
 
+    metrics: ClassVar[list[str]] = ["sacrebleu", "chrf"]
     requires: ClassVar[dict[str, str]] = {"sacrebleu": "text"}
 
     source_lang: str | None = None
     """The tokenizer's code of the input's language, where it has such codes (mBART: en_XX, NLLB: eng_Latn)."""
     target_lang: str | None = None
-    """Likewise of the output's; generation is forced to begin with it."""
+    """The code of the output's language; generation is forced to begin with it."""
 
-    def metrics(self) -> list[str]:
-        return ["sacrebleu", "chrf"]
-
-    def open_processor(self, read: Callable[..., Any], config: Any, rows: Any) -> Any:
+    def open_processor(
+        self, read: Callable[..., Processor], config: PretrainedConfig, rows: Dataset | None
+    ) -> Processor:
         tokenizer = read(self.auto_processor)
         if self.source_lang is None and self.target_lang is None:
             return tokenizer
         for lang in (self.source_lang, self.target_lang):
-            if lang is not None and lang not in _codes(tokenizer):
+            if lang is not None and lang not in _language_ids(tokenizer):
                 codes = getattr(tokenizer, "lang_code_to_id", None) or tokenizer.all_special_tokens
                 raise ModelError(f"task: the tokenizer has no language '{lang}'; {nearest(lang, codes)}")
         return read(self.auto_processor, src_lang=self.source_lang, tgt_lang=self.target_lang)
 
-    def new_processor(self, config: Any, rows: Any) -> Any:
+    def new_processor(self, config: PretrainedConfig, rows: Dataset) -> PreTrainedTokenizerFast:
         if self.source_lang or self.target_lang:
             raise ModelError(
                 "task.source_lang and task.target_lang are codes of a checkpoint's tokenizer: leave them out"
             )
         return super().new_processor(config, rows)
 
-    def finish(self, model: Any) -> None:
-        super().finish(model)
+    def finalize(self, model: PreTrainedModel) -> None:
+        super().finalize(model)
         if self.target_lang is not None:
-            model.generation_config.forced_bos_token_id = _codes(self.processor)[self.target_lang]
+            model.generation_config.forced_bos_token_id = _language_ids(self.processor)[self.target_lang]
 
 
-def _codes(tokenizer: Any) -> dict[str, int]:
-    """Language -> the token of it, which M2M100 spells otherwise (`__fr__` for fr)."""
-    found: dict[str, int] = getattr(tokenizer, "lang_code_to_id", None) or tokenizer.get_vocab()
-    return found
+def _language_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
+    """Language -> its token; M2M100 spells the tokens otherwise (`__fr__` for fr)."""
+    ids: dict[str, int] = getattr(tokenizer, "lang_code_to_id", None) or tokenizer.get_vocab()
+    return ids

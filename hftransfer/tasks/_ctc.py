@@ -1,0 +1,150 @@
+"""Transcripts by CTC: the likeliest character of each frame, repeats merged and blanks removed (wav2vec2, HuBERT).
+
+Graves et al. 2006, https://doi.org/10.1145/1143844.1143891
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hftransfer.core.compat import count_frames
+from hftransfer.core.errors import DataError, ModelError
+from hftransfer.core.media import seconds
+from hftransfer.tasks import Outputs, stack
+from hftransfer.tasks._audio import row_list
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import FeatureExtractionMixin, PretrainedConfig, Wav2Vec2CTCTokenizer, Wav2Vec2Processor
+
+_DELIMITER, _BLANK, _UNKNOWN = "|", "<pad>", "<unk>"
+# Unknown characters that a warning names.
+_NAMED = 12
+
+
+def new_processor(extractor: FeatureExtractionMixin, rows: Dataset) -> Wav2Vec2Processor:
+    """A processor whose vocabulary is the characters of the training texts, the blank first.
+
+    Raises:
+        ModelError: the extractor does not make waveforms.
+    """
+    from transformers import Wav2Vec2CTCTokenizer, Wav2Vec2FeatureExtractor, Wav2Vec2Processor
+
+    if not isinstance(extractor, Wav2Vec2FeatureExtractor):
+        raise ModelError(f"CTC is for models that read waveforms, and {type(extractor).__name__} makes none")
+    characters = sorted({c for text in rows["text"][:] for c in text.lower() if not c.isspace()} - {_DELIMITER})
+    vocabulary = {c: i for i, c in enumerate([_BLANK, _UNKNOWN, _DELIMITER, *characters])}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "vocab.json"
+        file.write_text(json.dumps(vocabulary), encoding="utf-8")
+        tokenizer = Wav2Vec2CTCTokenizer(
+            str(file), pad_token=_BLANK, unk_token=_UNKNOWN, bos_token=None, eos_token=None,
+            word_delimiter_token=_DELIMITER,
+        )  # fmt: skip
+    return Wav2Vec2Processor(feature_extractor=extractor, tokenizer=tokenizer)
+
+
+@lru_cache(maxsize=4)
+def _vocabulary(tokenizer: Wav2Vec2CTCTokenizer) -> dict[str, int]:
+    """Character -> id; the tokenizer itself would build it once more for each text."""
+    ids: dict[str, int] = tokenizer.get_vocab()
+    return ids
+
+
+@lru_cache(maxsize=4)
+def _case(tokenizer: Wav2Vec2CTCTokenizer) -> Callable[[str], str]:
+    """To the case of the vocabulary's letters; no change where it has both cases."""
+    letters = [c for c in _vocabulary(tokenizer) if len(c) == 1 and c.isalpha()]
+    lower, upper = any(map(str.islower, letters)), any(map(str.isupper, letters))
+    return str if lower == upper else str.upper if upper else str.lower
+
+
+def spell(tokenizer: Wav2Vec2CTCTokenizer, text: str) -> str:
+    """A text as the tokenizer spells it: in its case, with its delimiter between words."""
+    return str(tokenizer.word_delimiter_token).join(_case(tokenizer)(text).split())
+
+
+def normalize(tokenizer: Wav2Vec2CTCTokenizer, text: str) -> str:
+    """A text in the case of the vocabulary, the only one that the model writes, and with single spaces."""
+    return spell(tokenizer, text).replace(tokenizer.word_delimiter_token, " ")
+
+
+def character_ids(tokenizer: Wav2Vec2CTCTokenizer, text: str) -> list[int]:
+    """The ids of a text's characters, without those that the vocabulary lacks."""
+    ids = _vocabulary(tokenizer)
+    return [ids[c] for c in spell(tokenizer, text) if c in ids]
+
+
+def frame_outputs(logits: list[np.ndarray]) -> Outputs:
+    """The likeliest character of each frame (`ids`) and its log-probability (`logprobs`), both of shape (rows, frames).
+
+    Each entry of `logits` has the shape (frames, characters).
+    """
+    likeliest = [array.argmax(axis=1) for array in logits]
+    # The log-softmax of the largest logit alone.
+    logprobs = [-np.log(np.exp(array - array.max(axis=1, keepdims=True)).sum(axis=1)) for array in logits]
+    return {"ids": stack(likeliest), "logprobs": stack(logprobs)}
+
+
+def decode(tokenizer: Wav2Vec2CTCTokenizer, ids: np.ndarray) -> list[str]:
+    """Texts out of the likeliest character of each frame, shape (rows, frames), padded with -1.
+
+    Special tokens count as blanks: left out, they would make one character of two equal ones around them.
+    """
+    special = [tokenizer.unk_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id]
+    is_special = np.isin(ids, [token for token in special if token is not None])
+    rows = np.where(is_special, tokenizer.pad_token_id, ids)
+    return [tokenizer.decode(row[row >= 0].tolist()) for row in rows]
+
+
+def check(splits: Mapping[str, Dataset], processor: Wav2Vec2Processor, config: PretrainedConfig) -> list[str]:
+    """A warning of characters that the vocabulary lacks.
+
+    Raises:
+        DataError: training texts have no character of the vocabulary, or more characters than the model has frames.
+    """
+    train, tokenizer = splits["train"], processor.tokenizer
+    labels = [character_ids(tokenizer, text) for text in train["text"][:]]
+    empty = [row for row, ids in enumerate(labels) if not ids]
+    if empty:
+        raise DataError(
+            f"{len(empty)} of {len(train)} rows of 'train' have no character that the checkpoint writes: "
+            f"task.vocabulary: new makes a vocabulary of the training text; or leave them out: {row_list(empty)}"
+        )
+    rate = processor.feature_extractor.sampling_rate
+    too_long = [
+        row
+        for row, (cell, ids) in enumerate(zip(train["audio"], labels, strict=True))
+        if _frames_needed(ids) > count_frames(config, round(seconds(cell) * rate))
+    ]
+    if too_long:
+        raise DataError(
+            f"{len(too_long)} of {len(train)} rows of 'train' have more characters than frames to write them in, and "
+            f"CTC needs a frame for each; leave them out: {row_list(too_long)}"
+        )
+    return _unknown_characters(splits, tokenizer)
+
+
+def _frames_needed(ids: list[int]) -> int:
+    """One a character, and a blank between equal ones."""
+    return len(ids) + sum(a == b for a, b in zip(ids, ids[1:], strict=False))
+
+
+def _unknown_characters(splits: Mapping[str, Dataset], tokenizer: Wav2Vec2CTCTokenizer) -> list[str]:
+    counts = Counter(c for rows in splits.values() for text in rows["text"][:] for c in spell(tokenizer, text))
+    unknown = Counter({c: count for c, count in counts.items() if c not in _vocabulary(tokenizer)})
+    if not unknown:
+        return []
+    named = ", ".join(f"{c!r} ({count})" for c, count in unknown.most_common(_NAMED))
+    return [
+        f"characters of the texts that the vocabulary lacks, and the model never writes: {named} "
+        "(task.vocabulary: new makes one of the training text)"
+    ]

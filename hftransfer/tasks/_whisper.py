@@ -1,0 +1,123 @@
+"""Transcripts by generation: a decoder writes tokens, in Whisper's case after those of the language.
+
+Radford et al. 2022, https://arxiv.org/abs/2212.04356
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hftransfer.core.errors import DataError, ModelError
+from hftransfer.core.plugins import nearest
+from hftransfer.tasks._audio import row_list
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import (
+        FeatureExtractionMixin,
+        PretrainedConfig,
+        PreTrainedTokenizerBase,
+        ProcessorMixin,
+        WhisperProcessor,
+    )
+
+_END, _START, _TRANSCRIBE = "<|endoftext|>", "<|startoftranscript|>", "<|transcribe|>"
+# Tokens before a text at most: start, language, task, no time stamps.
+_BEFORE_TEXT = 4
+
+
+def new_processor(extractor: FeatureExtractionMixin, rows: Dataset, config: PretrainedConfig) -> WhisperProcessor:
+    """Whisper's processor with a vocabulary of the training texts' bytes and their most common pairs.
+
+    The ids of its special tokens are written into the new model's config.
+    """
+    from tokenizers import ByteLevelBPETokenizer
+    from transformers import WhisperProcessor, WhisperTokenizer
+
+    special = [_END, _START, _TRANSCRIBE, "<|notimestamps|>"]
+    bpe = ByteLevelBPETokenizer()
+    bpe.train_from_iterator(rows["text"][:], config.vocab_size, special_tokens=special, show_progress=False)
+    with tempfile.TemporaryDirectory() as folder:
+        files = bpe.save_model(folder)
+        tokenizer = WhisperTokenizer(*files, additional_special_tokens=special[1:])
+    end, start = (tokenizer.convert_tokens_to_ids(token) for token in (_END, _START))
+    ids = {"pad_token_id": end, "bos_token_id": end, "eos_token_id": end, "decoder_start_token_id": start}
+    config.update(ids | {"vocab_size": len(tokenizer), "suppress_tokens": None, "begin_suppress_tokens": None})
+    return WhisperProcessor(feature_extractor=extractor, tokenizer=tokenizer)
+
+
+def set_language(processor: ProcessorMixin, language: str) -> None:
+    """Let the tokenizer begin texts with the tokens of a language, given by its code or its English name.
+
+    Raises:
+        ModelError: the tokenizer has no languages, or not this one.
+    """
+    from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
+
+    name, vocabulary = language.lower(), processor.tokenizer.get_vocab()
+    code = TO_LANGUAGE_CODE.get(name, name)
+    if _TRANSCRIBE not in vocabulary:
+        raise ModelError("task.language is for Whisper: the checkpoint's tokenizer has no languages")
+    if f"<|{code}|>" not in vocabulary:
+        names = [name for name, short in TO_LANGUAGE_CODE.items() if f"<|{short}|>" in vocabulary]
+        raise ModelError(f"task.language: the checkpoint has no language '{language}'; {nearest(name, names)}")
+    processor.tokenizer.set_prefix_tokens(language=code, task="transcribe")
+
+
+def token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """A text as labels; the model itself puts the start token before them."""
+    ids: list[int] = tokenizer(text).input_ids
+    return ids[1:] if ids[0] == tokenizer.convert_tokens_to_ids(_START) else ids
+
+
+def decode(tokenizer: PreTrainedTokenizerBase, ids: np.ndarray) -> list[str]:
+    """Texts out of generated tokens, shape (rows, tokens), padded with -1."""
+    # Not every tokenizer of Whisper has a token for padding.
+    texts: list[str] = tokenizer.batch_decode(np.where(ids < 0, tokenizer.eos_token_id, ids), skip_special_tokens=True)
+    return texts
+
+
+def positions_for(max_target_length: int, config: PretrainedConfig) -> int:
+    """Positions of the decoder.
+
+    Raises:
+        ModelError: they are too few for texts of `max_target_length` tokens.
+    """
+    positions: int = getattr(config, "max_target_positions", max_target_length + _BEFORE_TEXT)
+    if max_target_length > positions - _BEFORE_TEXT:
+        raise ModelError(f"task.max_target_length: the checkpoint writes at most {positions - _BEFORE_TEXT} tokens")
+    return positions
+
+
+def check_lengths(
+    splits: Mapping[str, Dataset], tokenizer: PreTrainedTokenizerBase, positions: int, max_target_length: int
+) -> list[str]:
+    """A warning for each split with texts of more tokens than are generated.
+
+    Raises:
+        DataError: a text has more tokens than the decoder has positions.
+    """
+    warnings = []
+    for split, rows in splits.items():
+        counts = [len(token_ids(tokenizer, text)) for text in rows["text"][:]]
+        if too_long := [row for row, count in enumerate(counts) if count > positions]:
+            raise DataError(
+                f"{len(too_long)} of {len(counts)} rows of '{split}' have a text of more than the {positions} tokens "
+                f"that the checkpoint takes; leave them out: {row_list(too_long)}"
+            )
+        truncated = sum(count > max_target_length + _BEFORE_TEXT for count in counts)
+        if split != "train" and truncated:
+            warnings.append(
+                f"{truncated} of {len(counts)} texts of '{split}' have more than the {max_target_length} tokens that "
+                "are generated: raise task.max_target_length"
+            )
+    return warnings
+
+
+def has_languages(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether texts can begin with the token of a language."""
+    return "<|es|>" in tokenizer.get_vocab()
