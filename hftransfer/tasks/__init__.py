@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from hftransfer.tasks._hooks import CheckpointHooks, DisplayHooks, RowHooks, ScoringHooks, TrainingHooks
+from hftransfer.tasks._loss import replace_loss
 from hftransfer.tasks._types import (
     IGNORED,
     Encoded,
@@ -34,6 +35,7 @@ __all__ = [
     "Side",
     "Task",
     "object_array",
+    "replace_loss",
     "stack",
 ]
 
