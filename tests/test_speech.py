@@ -1,4 +1,4 @@
-"""Recordings of every usual format, and what is made and refused of them, on small real files."""
+"""Recordings in every common format, their transcripts, and what is refused of both, on small real files."""
 
 import numpy as np
 import pytest
@@ -6,14 +6,12 @@ import soundfile
 import tiny
 from datasets import Dataset
 
-from hftransfer.core import features, plugins
+from hftransfer.core import media, plugins
 from hftransfer.core.errors import DataError, ModelError
-from hftransfer.data.load import load_rows
-from hftransfer.models.checkpoint import find_checkpoint, resolve_checkpoint
 from hftransfer.recipe.loader import parse_recipe
 from hftransfer.runner.pipeline import run
 from hftransfer.runner.plan import check
-from hftransfer.tasks import _audio
+from hftransfer.tasks import _audio, _whisper
 
 FORMATS = [
     ("wav", "PCM_U8", 1, 0.02), ("wav", "PCM_16", 2, 1e-3), ("wav", "PCM_24", 1, 1e-3), ("wav", "FLOAT", 2, 1e-3),
@@ -28,12 +26,12 @@ def test_every_format_is_the_same_tone_at_the_rate_of_the_model(suffix, subtype,
     tone = 0.5 * np.sin(2 * np.pi * 440 * time)
     path = tmp_path / f"tone.{suffix}"
     soundfile.write(path, np.stack([tone] * channels, axis=1), rate, subtype=subtype)
-    samples, own = features.open_audio(str(path))
-    assert own == rate and samples.ndim == 1 and samples.dtype == np.float32
-    assert features.seconds({"path": str(path), "bytes": None}) == pytest.approx(1, abs=0.1)
-    heard = features.resample(samples, own, 16000)
-    assert len(heard) == pytest.approx(16000, abs=1600)
-    middle = heard[4000:12000]
+    samples, stored_rate = media.open_audio(str(path))
+    assert stored_rate == rate and samples.ndim == 1 and samples.dtype == np.float32
+    assert media.seconds({"path": str(path), "bytes": None}) == pytest.approx(1, abs=0.1)
+    resampled = media.resample(samples, rate, 16000)
+    assert len(resampled) == pytest.approx(16000, abs=1600)
+    middle = resampled[4000:12000]
     spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle))))
     assert np.argmax(spectrum) * 16000 / len(middle) == pytest.approx(440, abs=4)
     assert np.abs(middle).max() == pytest.approx(0.5, abs=near + 0.01)
@@ -72,7 +70,8 @@ def test_the_vocabulary_is_that_of_the_training_text_with_blank_and_delimiter(tm
     assert tokenizer.pad_token_id == 0 and plan.origin.config.pad_token_id == 0
     assert plan.origin.config.vocab_size == len(tokenizer)
     encoded = plan.task.encode({"audio": plan.rows.splits["train"]["audio"][:1], "text": ["no yes"]})
-    assert tokenizer.convert_ids_to_tokens(encoded["labels"][0].tolist()) == list("no|yes")
+    assert tokenizer.convert_ids_to_tokens(encoded.inputs["labels"][0].tolist()) == list("no|yes")
+    assert encoded.length == [len(encoded.inputs["input_values"][0])] and not encoded.side
 
 
 def test_a_text_longer_than_its_frames_is_named(tmp_path):
@@ -85,17 +84,11 @@ def test_a_text_longer_than_its_frames_is_named(tmp_path):
 
 
 def test_characters_that_training_lacks_are_counted_and_named(tmp_path):
-    rows = [(seconds, text + (" žž" if i in (3, 7, 11, 15, 19) else "")) for i, (seconds, text) in enumerate(ROWS)]
-    source = _speech(tmp_path / "rows", rows)
-    task = plugins.load("tasks", "automatic-speech-recognition")()
-    recipe = parse_recipe(f"task: {task.name}\nmodel: {{id: x}}\ndata: {{source: {source}}}\n")
-    splits = load_rows(recipe.task, recipe.data, 0).splits
-    known = splits["train"].filter(lambda row: "ž" not in row["text"])
-    lacking = splits["train"].filter(lambda row: "ž" in row["text"])
-    origin = resolve_checkpoint(task, known, find_checkpoint(str(tiny.checkpoint(task, tmp_path / "tiny"))))
-    task = task.know(processor=origin.processor)
-    (warning,) = task.check({"train": known, "test": lacking}, origin.config)
-    assert f"'ž' ({2 * len(lacking)})" in warning
+    plan = check(_recipe(tmp_path, ROWS))
+    known = plan.rows.splits["train"]
+    lacking = known.map(lambda row: {"text": row["text"] + " žž"}).select(range(5))
+    (warning,) = plan.task.check({"train": known, "test": lacking}, plan.origin.config)
+    assert "'ž' (10)" in warning
 
 
 def test_a_text_of_other_characters_is_named(tmp_path):
@@ -112,20 +105,29 @@ def test_a_text_of_other_characters_is_named(tmp_path):
 
 def test_frames_of_no_character_are_blanks(tmp_path):
     task = check(_recipe(tmp_path, ROWS)).task
-    known = task.processor.tokenizer.get_vocab()
-    ids = np.array([[known[c] for c in ["e", "<unk>", "s", "<pad>", "s", "s", "|", "<unk>", "|", "n"]] + [-1]])
-    assert task.postprocess({"ids": ids}).tolist() == ["ess n"]
+    vocabulary = task.processor.tokenizer.get_vocab()
+    characters = ["e", "<unk>", "s", "<pad>", "s", "s", "|", "<unk>", "|", "n"]
+    ids = np.array([[vocabulary[c] for c in characters] + [-1]])
+    assert task.postprocess({"ids": ids}, {}).tolist() == ["ess n"]
 
 
-def test_what_masks_are_wider_than_is_padded_for_training():
+@pytest.mark.parametrize(
+    ("prediction", "reference", "rate"),
+    [("yes please", "yes please", 0), ("yes", "yes please", 0.5), ("a b c", "d", 3), ("", "", 0), ("yes", "", 1)],
+)
+def test_the_error_of_a_transcript_is_its_word_error_rate(prediction, reference, rate):
+    assert plugins.load("tasks", "automatic-speech-recognition")().error(prediction, reference) == rate
+
+
+def test_recordings_shorter_than_a_mask_are_padded_for_training():
     import torch
     from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2ForSequenceClassification
 
     config = tiny._wav2vec2()
     config.mask_time_prob = 0.5
     model = Wav2Vec2ForSequenceClassification(config).train()
-    collate = _audio.collator(Wav2Vec2FeatureExtractor(), config)
-    batch = collate([{"input_values": np.random.default_rng(i).normal(size=1600)} for i in range(2)])
+    encoded = [{"input_values": np.random.default_rng(i).normal(size=1600)} for i in range(2)]
+    batch = _audio.pad_batch(Wav2Vec2FeatureExtractor(), config, encoded)
     assert batch["attention_mask"].sum(dim=1).tolist() == [1600, 1600]
     assert torch.isfinite(model(**batch).logits).all()
 
@@ -133,17 +135,16 @@ def test_what_masks_are_wider_than_is_padded_for_training():
 def test_spectrograms_of_any_length_are_refused():
     from transformers import SeamlessM4TFeatureExtractor, WhisperFeatureExtractor
 
-    _audio.check(WhisperFeatureExtractor())
+    _audio.check_extractor(WhisperFeatureExtractor())
     with pytest.raises(ModelError, match="SeamlessM4TFeatureExtractor makes spectrograms of any length"):
-        _audio.check(SeamlessM4TFeatureExtractor())
+        _audio.check_extractor(SeamlessM4TFeatureExtractor())
 
 
 def test_an_empty_text_and_a_silent_recording_are_named(tmp_path):
     with pytest.raises(DataError, match="the text is empty"):
         check(_recipe(tmp_path, [*ROWS, (0.5, " ")]))
-    soundfile.write(tmp_path / "silence.wav", np.zeros(8000), 16000)
-    audio = (np.zeros(8000, np.float32), 16000)
-    assert "silence" in _audio.row_fault({"audio": audio}, silent=False) and _audio.row_fault({"audio": audio}) is None
+    row = {"audio": (np.zeros(8000, np.float32), 16000)}
+    assert "silence" in _audio.fault(row, silence=False) and _audio.fault(row) is None
 
 
 def test_whisper_is_made_from_a_config_with_a_tokenizer_of_the_training_text(tmp_path):
@@ -169,49 +170,44 @@ def test_whisper_is_made_from_a_config_with_a_tokenizer_of_the_training_text(tmp
     assert ids[0] == model.config.decoder_start_token_id and ids[-1] == model.config.eos_token_id
 
 
-def test_training_hears_a_part_and_scoring_the_whole(tmp_path):
+def test_a_random_crop_is_a_part_of_a_longer_recording():
     row = {"input_values": np.arange(1000, dtype=np.float32)}
-    parts = [_audio.cut(row, "input_values", 0.02, 16000, np.random.default_rng(i))["input_values"] for i in range(5)]
+    rngs = [np.random.default_rng(seed) for seed in range(5)]
+    parts = [_audio.random_crop(row, "input_values", 0.02, 16000, rng)["input_values"] for rng in rngs]
     assert {len(part) for part in parts} == {320} and len({part[0] for part in parts}) > 1
-    assert _audio.cut(row, "input_values", 1.0, 16000, np.random.default_rng(0)) is row
+    assert _audio.random_crop(row, "input_values", 1.0, 16000, np.random.default_rng(0)) is row
 
 
-def test_what_lasts_longer_than_the_model_hears_is_told(tmp_path):
+def test_a_recording_longer_than_the_model_reads_gives_a_warning(tmp_path):
     from transformers import ASTFeatureExtractor, Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
 
     _speech(tmp_path / "rows", [(1.5, "long"), (0.5, "short"), (1.0, "just")])
     rows = Dataset.from_dict({"audio": [str(tmp_path / "rows" / f"{i}.wav") for i in range(3)]})
     for extractor in (WhisperFeatureExtractor(chunk_length=1), ASTFeatureExtractor(max_length=100)):
-        assert _audio.cut_off({"test": rows}, extractor) == [
-            "1 of 3 recordings of 'test' are cut to the 1 s that the model hears"
+        assert _audio.truncated({"test": rows}, extractor) == [
+            "1 of 3 recordings of 'test' are truncated to the 1 s that the model reads"
         ]
-    assert _audio.cut_off({"test": rows}, Wav2Vec2FeatureExtractor()) == []
+    assert _audio.truncated({"test": rows}, Wav2Vec2FeatureExtractor()) == []
 
 
-def test_texts_longer_than_whisper_writes_are_told(tmp_path):
-    rows = [
-        (seconds, text + " word" * (40 if i == 3 else 8 if i == 5 else 0)) for i, (seconds, text) in enumerate(ROWS)
-    ]
-    task = plugins.load("tasks", "automatic-speech-recognition")(max_target_length=2)
-
+def test_a_text_longer_than_whisper_generates_gives_a_warning_or_is_refused():
     class Tokenizer:
         def __call__(self, text):
-            return type("Made", (), {"input_ids": text.split()})
+            return type("Encoding", (), {"input_ids": text.split()})
 
         def convert_tokens_to_ids(self, token):
             return token
 
-    task = task.know(processor=type("Processor", (), {"tokenizer": Tokenizer()}))
-    texts = [text for _, text in rows]
-    (told,) = task._written_whole({"train": {"text": texts[:3]}, "test": {"text": texts[4:]}}, 20)
-    assert told.startswith("1 of 20 texts of 'test' have more than the 2 tokens")
-    with pytest.raises(
-        DataError, match="1 of .* rows of 'train' have a text of more than the 20 tokens .* leave them out: 3"
-    ):
-        task._written_whole({"train": {"text": texts}}, 20)
+    texts = [text + " word" * {3: 40, 5: 8}.get(i, 0) for i, (_, text) in enumerate(ROWS)]
+    splits = {"train": {"text": texts[:3]}, "test": {"text": texts[4:]}}
+    (warning,) = _whisper.check_lengths(splits, Tokenizer(), 20, 2)
+    assert warning.startswith("1 of 20 texts of 'test' have more than the 2 tokens")
+    message = "1 of .* rows of 'train' have a text of more than the 20 tokens .* leave them out: 3"
+    with pytest.raises(DataError, match=message):
+        _whisper.check_lengths({"train": {"text": texts}}, Tokenizer(), 20, 2)
 
 
-def test_words_without_spaces_are_told_of(tmp_path):
+def test_texts_without_spaces_between_words_give_a_warning(tmp_path):
     rows = [(seconds, "北京是中国的首都"[i % 3 :]) for i, (seconds, _) in enumerate(ROWS)]
     assert any("evaluation.metrics: [cer]" in line for line in check(_recipe(tmp_path, rows)).warnings)
     (tmp_path / "spaced").mkdir()
