@@ -1,4 +1,4 @@
-"""What is made of a tuned model: the search for the artefact that keeps the promise, its refusals, its speed."""
+"""Exports of a tuned model: the search for a variant within `max_drop`, what is refused, and latency."""
 
 import json
 
@@ -38,7 +38,7 @@ def searched(tmp_path_factory):
     return folder / "searched"
 
 
-def test_the_search_ships_one_of_what_it_tried(searched):
+def test_the_search_exports_the_best_of_what_it_tried(searched):
     result = RunResult.load(searched / "result.json")
     assert list(result.search) == ["fp32", "optimized", "int8", "int8-static"]
     assert all(it.drop == pytest.approx(0) for it in result.search.values())
@@ -50,13 +50,13 @@ def test_the_search_ships_one_of_what_it_tried(searched):
     assert f"'{best}' has a smaller product of time and size" in terminal(result)
 
 
-def test_what_ships_is_held_against_pytorch_row_by_row(searched):
+def test_an_export_is_compared_with_pytorch_row_by_row(searched):
     facts = RunResult.load(searched / "result.json").exports["onnx"]
     assert facts.drop.value == facts.drop.low == facts.drop.high == 0 and facts.drop.count == 12
     assert len(facts.largest_differences) == 5 and facts.largest_differences[0][1] == facts.max_abs_diff < 1e-5
 
 
-def test_a_killed_search_goes_on_behind_what_it_tried(folder, tmp_path):
+def test_a_killed_search_continues_after_what_it_tried(folder, tmp_path):
     text = _text(folder, quantization="auto", calibration=8)
     (tmp_path / "recipe.yaml").write_text(text)
     command = ["run", str(tmp_path / "recipe.yaml"), "--resume", "--out", str(tmp_path / "killed")]
@@ -69,8 +69,8 @@ def test_a_killed_search_goes_on_behind_what_it_tried(folder, tmp_path):
     assert all(tried[name].p50_ms == json.loads(it)["p50_ms"] for name, it in before.items())
 
 
-class _Torn:
-    """An exporter whose static variant answers rightly only where the two most sensitive groups are spared."""
+class _FragileExporter:
+    """An exporter whose static variant is right only where the two most sensitive groups of nodes are excluded."""
 
     name = "onnx"
 
@@ -80,74 +80,81 @@ class _Torn:
     def schemes(self, source):
         return ["int8-static"]
 
-    def make(self, scheme, source, folder, options, excluded_nodes):
+    def make_variant(self, scheme, source, folder, options, excluded_nodes):
         self.made.append(sorted(excluded_nodes))
-        (folder / "spared").write_text(" ".join(sorted(excluded_nodes)))
+        (folder / "excluded").write_text(" ".join(sorted(excluded_nodes)))
 
-    def sensitive(self, source, options):
+    def sensitive_nodes(self, source, options):
         return [["a", "b"], ["c"], ["d"], ["e"], ["f"]]
 
     def files(self, folder):
         return []
 
     def load(self, task, folder):
-        fit = not (folder / "spared").is_file() or {"a", "b", "c"} <= set((folder / "spared").read_text().split())
+        fit = not (folder / "excluded").is_file() or {"a", "b", "c"} <= set((folder / "excluded").read_text().split())
         return self.real if fit else self.broken
 
 
-def test_nodes_are_spared_until_the_promise_is_kept(folder, tmp_path, monkeypatch):
+def test_nodes_are_excluded_until_the_drop_is_small_enough(folder, tmp_path, monkeypatch):
     text = _text(folder, quantization="auto", max_drop=0.01)
     text = text.replace("num_train_epochs: 2", "num_train_epochs: 12, learning_rate: 1.0e-2")
-    torn = []
+    exporters = []
 
     def searched(self):
         model = self.context.tuned_model()
-        torn.append(_Torn(model, tiny.Turned(model)))
-        best, tried = real(export_search.Search(self.context, torn[0], self.source, self.options))
+        exporters.append(_FragileExporter(model, tiny.Turned(model)))
+        best, tried = real(export_search.Search(self.context, exporters[0], self.source, self.options))
         return None, tried
 
     real = export_search.Search.run
     monkeypatch.setattr(export_search.Search, "run", searched)
     tried = run(parse_recipe(text), tmp_path / "run").search
-    assert list(tried) == ["fp32", "int8-static", "int8-static-spared-1", "int8-static-spared-2"]
-    assert torn[0].made == [[], ["a", "b"], ["a", "b", "c"]] and tried["int8-static-spared-2"].excluded_nodes == 3
-    assert "over 0.01" in tried["int8-static"].reason and "over 0.01" in tried["int8-static-spared-1"].reason
+    assert list(tried) == ["fp32", "int8-static", "int8-static-excluded-1", "int8-static-excluded-2"]
+    assert (
+        exporters[0].made == [[], ["a", "b"], ["a", "b", "c"]] and tried["int8-static-excluded-2"].excluded_nodes == 3
+    )
+    assert "over 0.01" in tried["int8-static"].reason and "over 0.01" in tried["int8-static-excluded-1"].reason
 
 
 def test_the_sensitive_nodes_are_found_by_measuring(searched, tmp_path):
     from hftransfer.exporters import ExportOptions
-    from hftransfer.exporters.onnx import Onnx, _run
+    from hftransfer.exporters._quantization import first_outputs
+    from hftransfer.exporters.onnx import Onnx
 
     rows = [{"input_ids": np.array([[2, 5 + i, 9, 3]]), "attention_mask": np.ones((1, 4), int)} for i in range(4)]
     rows = [row | {"token_type_ids": np.zeros((1, 4), int)} for row in rows]
-    groups = Onnx().sensitive(searched / "onnx", ExportOptions(rows=lambda: rows))
+    groups = Onnx().sensitive_nodes(searched / "onnx", ExportOptions(rows=lambda: rows))
     assert len(groups) > 5 and all(len({name.count("layer") for name in group}) == 1 for group in groups)
     assert sum(map(len, groups)) == len({name for group in groups for name in group})
     # A group by itself moves the outputs the less, the later it stands.
     moved = []
     for nodes in (groups[0], groups[-1]):
         others = [name for group in groups for name in group if name not in nodes]
-        Onnx().make("int8-static", searched / "onnx", tmp_path, ExportOptions(rows=lambda: rows), frozenset(others))
-        pairs = zip(*(_run(place / "model.onnx", rows) for place in (tmp_path, searched / "onnx")), strict=True)
+        Onnx().make_variant(
+            "int8-static", searched / "onnx", tmp_path, ExportOptions(rows=lambda: rows), frozenset(others)
+        )
+        pairs = zip(
+            *(first_outputs(place / "model.onnx", rows) for place in (tmp_path, searched / "onnx")), strict=True
+        )
         moved.append(np.mean([np.abs(one - other).mean() for one, other in pairs]))
     assert moved[0] > moved[1]
 
 
 @pytest.mark.parametrize("quantization", ["static-int8", "weight-int4"])
-def test_a_weight_norm_is_no_hindrance(quantization, folder, tmp_path):
+def test_a_weight_norm_is_exported(quantization, folder, tmp_path):
     text = _text(folder, task="audio-classification", quantization=quantization, calibration=4)
     result = run(parse_recipe(text), tmp_path / "run")
     (variant,) = set(result.exports) - {"onnx"}
     assert result.exports[variant].agreement == 1 and result.exports["onnx"].max_abs_diff < 1e-4
 
 
-def test_a_model_that_writes_is_packed_and_not_calibrated(folder, tmp_path):
+def test_a_generative_model_is_quantized_to_int4_and_not_calibrated(folder, tmp_path):
     result = run(parse_recipe(_text(folder, task="text-generation", quantization="weight-int4")), tmp_path / "run")
     assert result.exports["onnx-int4"].bytes < result.exports["onnx"].bytes
     outputs = np.load(tmp_path / "run" / "predictions" / "test.npz")
     np.testing.assert_array_equal(outputs["onnx.ids"], outputs["tuned.ids"])
     for task, fields in (("translation", {"quantization": "static-int8"}), ("text-generation", {"optimize": "O2"})):
-        with pytest.raises(ExportError, match="neither optimizes nor calibrates a model that writes"):
+        with pytest.raises(ExportError, match="neither optimizes nor calibrates a generative model"):
             check(parse_recipe(_text(folder, task=task, **fields)))
     with pytest.raises(ExportError, match="export.optimize: Optimum cannot optimize it: .*wav2vec2"):
         check(parse_recipe(_text(folder, task="audio-classification", optimize="O2")))
@@ -213,7 +220,7 @@ def test_what_compress_may_say(steps, sentence, folder):
 
 
 @pytest.mark.parametrize(("task", "reads"), [("text-classification", 2), ("token-classification", 0)])
-def test_what_only_the_first_token_is_read_of_is_computed_of_it_alone(task, reads, tmp_path):
+def test_what_is_needed_of_the_first_token_alone_is_computed_for_it_alone(task, reads, tmp_path):
     import onnx
 
     task = plugins.load("tasks", task)()
@@ -223,7 +230,7 @@ def test_what_only_the_first_token_is_read_of_is_computed_of_it_alone(task, read
     assert result.exports["onnx"].agreement == 1 and result.exports["onnx"].max_abs_diff < 1e-4
 
 
-def test_padding_is_the_convolutions_own(tmp_path):
+def test_padding_is_folded_into_convolutions(tmp_path):
     import onnx
     from transformers import MobileNetV2Config, MobileNetV2ForImageClassification, MobileNetV2ImageProcessor
 
@@ -238,11 +245,11 @@ def test_padding_is_the_convolutions_own(tmp_path):
     )
 
 
-def test_a_first_token_is_read_past_an_input_that_is_left_out():
+def test_the_first_token_is_found_past_an_input_that_is_left_out():
     import onnx.reference
     from onnx import TensorProto, helper
 
-    from hftransfer.exporters._graph import read_first_alone
+    from hftransfer.exporters._simplification import compute_first_token_only
 
     nodes = [
         helper.make_node("MatMul", ["x", "w"], ["m"]),
@@ -257,7 +264,7 @@ def test_a_first_token_is_read_past_an_input_that_is_left_out():
     ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in (("x", ["b", "t", 2]), ("y", ["b", 2]))]
     graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], weights)
     model = onnx.shape_inference.infer_shapes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]))
-    read_first_alone(model.graph)
+    compute_first_token_only(model.graph)
     onnx.checker.check_model(model)
     assert [node.op_type for node in model.graph.node] == ["Gather", "MatMul", "Clip"]
     (answer,) = onnx.reference.ReferenceEvaluator(model).run(None, {"x": np.array([[[1, 0], [9, 9]]], "float32")})

@@ -1,4 +1,4 @@
-"""OpenVINO beside PyTorch: what is exported answers alike, and lies on the Hub as Optimum reads it."""
+"""OpenVINO: exports agree with PyTorch, and are pushed as Optimum reads them."""
 
 import re
 
@@ -24,7 +24,7 @@ def _text(folder, task="text-classification", **export):
     ("task", "quantization"),
     [("object-detection", "none"), ("translation", "dynamic-int8"), ("text-generation", "weight-int4")],
 )
-def test_it_answers_as_pytorch(task, quantization, tmp_path):
+def test_an_export_agrees_with_pytorch(task, quantization, tmp_path):
     result = run(parse_recipe(_text(tmp_path, task, quantization=quantization)), tmp_path / "run")
     assert result.exports["openvino"].agreement == 1 and result.exports["openvino"].max_abs_diff < 1e-3
     assert len(result.exports) == (1 if quantization == "none" else 2)
@@ -55,17 +55,17 @@ def test_the_sensitive_nodes_are_found_by_measuring(tmp_path):
     run(parse_recipe(_text(tmp_path, quantization="none")), tmp_path / "run")
     rows = [{"input_ids": np.array([[2, 5 + i, 9, 3]]), "attention_mask": np.ones((1, 4), int)} for i in range(4)]
     source, options = tmp_path / "run" / "openvino", ExportOptions(rows=lambda: rows)
-    groups = OpenVino().sensitive(source, options)
+    groups = OpenVino().sensitive_nodes(source, options)
     assert len(groups) > 5 and sum(map(len, groups)) == len({name for group in groups for name in group})
-    # Each node by itself is spared by its name.
+    # Nodes are excluded by their full names.
     for excluded_nodes in (frozenset(groups[0]), frozenset()):
         (tmp_path / f"{len(excluded_nodes)}").mkdir()
-        OpenVino().make("int8-static", source, tmp_path / f"{len(excluded_nodes)}", options, excluded_nodes)
+        OpenVino().make_variant("int8-static", source, tmp_path / f"{len(excluded_nodes)}", options, excluded_nodes)
     made = [(tmp_path / f"{count}" / "openvino_model.xml").read_text() for count in (len(groups[0]), 0)]
     assert made[0].count("FakeQuantize") < made[1].count("FakeQuantize")
 
 
-def test_what_it_cannot_is_said_before_training(tmp_path):
+def test_what_is_not_supported_is_refused_before_training(tmp_path):
     for task in ("translation", "text-generation"):
         with pytest.raises(ExportError, match="is not calibrated; use"):
             check(parse_recipe(_text(tmp_path, task, quantization="static-int8")))

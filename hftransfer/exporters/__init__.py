@@ -1,12 +1,15 @@
-"""Runtimes that a finished model is shipped for."""
+"""Runtimes that a trained model is exported to, and what exporters share. Each file of this folder is one runtime."""
+
+from __future__ import annotations
 
 import copy
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -15,86 +18,102 @@ from hftransfer.core.plugins import Plugin
 from hftransfer.core.progress import Progress
 from hftransfer.tasks import Task
 
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
+    from transformers.utils import ModelOutput
+
+    from hftransfer.tasks import Processor
+
+    ExportedModel = Callable[..., ModelOutput]
+    """A model in its runtime, called with the same keyword arguments as the PyTorch model."""
+
 Inputs = dict[str, np.ndarray]
+"""One row as the model takes it: name -> array of shape (1, ...)."""
 
-# Quantization as a recipe names it -> the end of the variant's name.
 SCHEMES = {"dynamic-int8": "int8", "static-int8": "int8-static", "weight-int4": "int4"}
+"""Quantization as a recipe names it -> the scheme in the variant's name."""
 
-
-# Rows by which a group of nodes is found sensitive.
-PROBES = 16
+SENSITIVITY_ROWS = 16
+"""Rows on which the sensitivity of groups of nodes is measured."""
 
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What a recipe says of how its model is made smaller."""
+    """How an exported graph is optimized and quantized."""
 
     optimize: str = "O2"
     """Level of graph optimization."""
     target: str | None = None
-    """The processor that it is made for; None: this machine's."""
+    """Instruction set of the processor that runs the variant; None: this machine's."""
     operators: str = "supported"
-    """Which operators become integers: those that bear it, or `all`."""
+    """Which operators are quantized: `supported`, those that keep a transformer's accuracy, or `all`."""
     rows: Callable[[], list[Inputs]] = list
-    """Training rows as the model takes them, each a batch of one."""
-    known: dict[Any, Any] = field(default_factory=dict)
-    """What an exporter has found out of the rows and may need again."""
+    """Training rows to calibrate with, loaded when they are first needed."""
 
 
-class Exporter(Plugin):
-    """Base of the exporters; the first variant has its name, the others `name-scheme`."""
+class Exporter(Plugin, ABC):
+    """Base of the exporters. The plain export is the variant `name`, the others are `name-scheme`.
+
+    Implement the five abstract methods: `export`, `schemes`, `make_variant`, `load` and `files`. Declare `module` and
+    `package`. Override `check` where the runtime does not take every model, and `sensitive_nodes` where `schemes` has
+    `int8-static`: the search for a variant then excludes nodes from quantization.
+    """
 
     module: ClassVar[str]
     """Where Optimum's classes that load a variant are imported from."""
     package: ClassVar[str]
     """What pip installs to have them."""
     keys: ClassVar[frozenset[str]] = frozenset()
-    """Of the keys `optimize`, `operators` and `target` of a recipe's `export`, those that mean something here."""
+    """Those of the recipe's keys `export.optimize`, `export.operators` and `export.target` that have an effect here."""
 
-    def check(self, kind: str, config: Any, scheme: str | None) -> None:
-        """Look at the model's Auto class and config before anything is trained.
-
-        Raises:
-            ExportError: the runtime cannot make the scheme of such a model.
-        """
-
-    def export(self, task: Task, model: Any, processor: Any, folder: Path) -> None:
-        """Write the model, its config and its processor.
+    def check(self, auto_model: str, config: PretrainedConfig, scheme: str | None) -> None:
+        """Refuse a model by its Auto class and config. Called for every scheme of a recipe, before any training.
 
         Raises:
-            ExportError: the runtime has no way to hold the model.
+            ExportError: the runtime cannot export such a model, or not by this scheme.
         """
-        raise NotImplementedError
 
+    @abstractmethod
+    def export(self, task: Task, model: PreTrainedModel, processor: Processor, folder: Path) -> None:
+        """Write the plain export in fp32, its config and its processor.
+
+        Raises:
+            ExportError: the runtime cannot represent the model.
+        """
+
+    @abstractmethod
     def schemes(self, source: Path) -> list[str]:
-        """What can be made of what `export` wrote, in the order in which a search tries it."""
-        raise NotImplementedError
+        """The schemes that apply to the plain export in `source`, in the order in which a search tries them."""
 
-    def make(
+    @abstractmethod
+    def make_variant(
         self, scheme: str, source: Path, folder: Path, options: ExportOptions, excluded_nodes: frozenset[str]
     ) -> None:
-        """Write a smaller or faster copy of what `export` wrote; the nodes of the graph that are spared stay decimal.
+        """Write a smaller or faster variant of the plain export in `source`; excluded nodes stay in fp32.
 
         Raises:
             ExportError: the runtime cannot.
         """
-        raise NotImplementedError
 
-    def sensitive(self, source: Path, options: ExportOptions) -> list[list[str]]:
-        """Groups of nodes of the graph that may be spared, first those that change the outputs most as integers."""
-        raise NotImplementedError
+    def sensitive_nodes(self, source: Path, options: ExportOptions) -> list[list[str]]:
+        """Groups of nodes that may be excluded from static quantization, the most sensitive first."""
+        return []
 
-    def load(self, task: Task, folder: Path, threads: int = 0) -> Any:
-        """The exported model, called as the PyTorch model is, on so many threads; 0: on as many as PyTorch."""
-        raise NotImplementedError
+    @abstractmethod
+    def load(self, task: Task, folder: Path, threads: int = 0) -> ExportedModel:
+        """A variant in its runtime, on so many threads; 0: on as many as PyTorch.
 
+        Raises:
+            ExportError: the runtime cannot load it.
+        """
+
+    @abstractmethod
     def files(self, folder: Path) -> list[str]:
-        """The files in a variant's folder that hold the model."""
-        raise NotImplementedError
+        """The names of the files in a variant's folder that hold graph and weights."""
 
 
 def is_generative(source: Path) -> bool:
-    """Whether the model in a folder writes: it has a decoder, or keeps what it has read."""
+    """Whether the exported model in a folder generates text: it has a decoder, or a cache of keys and values."""
     from transformers import AutoConfig
 
     if any(source.glob("*decoder*")):
@@ -104,78 +123,85 @@ def is_generative(source: Path) -> bool:
 
 
 @contextmanager
-def upstream(what: str, *own: type[Exception]) -> Iterator[None]:
-    """What Optimum raises, and a runtime's own exceptions, as a sentence that begins with what could not be done."""
-    known: tuple[type[Exception], ...] = (KeyError, ValueError, TypeError, RuntimeError, NotImplementedError, *own)
-    try:
-        yield
-    except known as error:
-        raise ExportError(f"{what}: {' '.join(str(error).split())[:300]}") from error
-
-
-def check_known(kind: str, config: Any, runtime: str) -> None:
-    """Make sure that Optimum has an export of the architecture for what models of the Auto class do.
+def as_export_error(failure: str, *runtime_errors: type[Exception]) -> Iterator[None]:
+    """Turn what Optimum raises, and a runtime's own exceptions, into an ExportError that begins with the failure.
 
     Raises:
-        ExportError: it has none.
+        ExportError: any of them.
+    """
+    errors: tuple[type[Exception], ...] = (KeyError, ValueError, TypeError, RuntimeError, NotImplementedError)
+    try:
+        yield
+    except (*errors, *runtime_errors) as error:
+        raise ExportError(f"{failure}: {' '.join(str(error).split())[:300]}") from error
+
+
+def check_exportable(auto_model: str, config: PretrainedConfig, runtime: str) -> None:
+    """Make sure that Optimum can export the architecture for what models of the Auto class do.
+
+    Raises:
+        ExportError: it cannot.
     """
     import transformers
     from optimum.exporters.tasks import TasksManager
 
-    wanted = TasksManager.infer_task_from_model(getattr(transformers, kind), library_name="transformers")
+    wanted = TasksManager.infer_task_from_model(getattr(transformers, auto_model), library_name="transformers")
+    model_type = config.model_type
     try:
-        name = config.model_type
-        known = TasksManager.get_supported_tasks_for_model_type(name, runtime, library_name="transformers")
+        tasks = TasksManager.get_supported_tasks_for_model_type(model_type, runtime, library_name="transformers")
     except KeyError:
-        known = {}
-    if wanted not in known:
-        raise ExportError(
-            f"export: Optimum has no {runtime} export of a {config.model_type} for '{wanted}'; leave it out"
-        )
+        tasks = {}
+    if wanted not in tasks:
+        raise ExportError(f"export: Optimum has no {runtime} export of a {model_type} for '{wanted}'; leave it out")
 
 
-def optimum_task(model: Any) -> str:
-    """What Optimum's exporters call what a model does; one that writes keeps what it has read."""
+def optimum_task(model: PreTrainedModel) -> str:
+    """Optimum's name for what a model does; a generative model is exported with a cache of keys and values."""
     from optimum.exporters.tasks import TasksManager
 
-    kind: str = TasksManager.infer_task_from_model(type(model), library_name="transformers")
-    return f"{kind}-with-past" if model.can_generate() else kind
+    name: str = TasksManager.infer_task_from_model(type(model), library_name="transformers")
+    return f"{name}-with-past" if model.can_generate() else name
 
 
 def rank_by_sensitivity(
-    nodes: Iterable[str], expected: list[np.ndarray], alone: Callable[[list[str]], list[np.ndarray]]
+    nodes: Iterable[str], expected: list[np.ndarray], quantize_alone: Callable[[list[str]], list[np.ndarray]]
 ) -> list[list[str]]:
-    """Nodes of one place in every block (`layer.#/attention/self/query/MatMul`) as groups, the most sensitive first.
+    """Group the nodes at the same place of every block, and sort the groups by their sensitivity, the largest first.
 
-    The effect of a group is how far the outputs are from the expected ones, those of the decimal graph, when it
-    `alone` becomes integers.
+    A group is for example all of `layer.#/attention/self/query/MatMul`. Its sensitivity is the mean absolute difference
+    to the expected outputs, those of the fp32 graph, when it is quantized alone.
     """
     groups: dict[str, list[str]] = {}
     for node in nodes:
         groups.setdefault(re.sub(r"\d+", "#", node), []).append(node)
-    effects: dict[str, float] = {}
-    for name, group in Progress(groups.items(), desc="finding sensitive nodes", unit="group"):
-        pairs = zip(alone(group), expected, strict=True)
-        effects[name] = float(np.mean([np.abs(one - other).mean() for one, other in pairs]))
-    return [groups[name] for name in sorted(effects, key=lambda name: -effects[name])]
+    sensitivity: dict[str, float] = {}
+    for name, group in Progress(groups.items(), desc="measuring sensitivity", unit="group"):
+        pairs = zip(quantize_alone(group), expected, strict=True)
+        sensitivity[name] = float(np.mean([np.abs(output - reference).mean() for output, reference in pairs]))
+    return [groups[name] for name in sorted(sensitivity, key=lambda name: -sensitivity[name])]
 
 
 def select_inputs(rows: list[Inputs], names: Collection[str]) -> list[Inputs]:
-    """Of the rows what a graph takes; where it asks for segments and rows have none, all is of the first."""
+    """The rows reduced to what a graph takes; `token_type_ids` that a graph needs and rows lack are zeros."""
     if "token_type_ids" in names:
         rows = [{"token_type_ids": np.zeros_like(row["input_ids"])} | row for row in rows]
     return [{name: array for name, array in row.items() if name in names} for row in rows]
 
 
-def fold_parametrizations(model: Any) -> Any:
-    """The model with every weight that is computed from others (the weight norm of wav2vec2) as a plain one."""
+def fold_parametrizations(model: PreTrainedModel) -> PreTrainedModel:
+    """The model with plain weights in place of those computed from others (the weight norm of wav2vec2).
+
+    A copy where there are any, else the model itself.
+    """
     import torch
 
-    normed = [name for name, it in model.named_modules() if torch.nn.utils.parametrize.is_parametrized(it)]
-    if not normed:
+    parametrized = [
+        name for name, module in model.named_modules() if torch.nn.utils.parametrize.is_parametrized(module)
+    ]
+    if not parametrized:
         return model
     model = copy.deepcopy(model)
-    for name in normed:
+    for name in parametrized:
         module = model.get_submodule(name)
         for weight in list(module.parametrizations):
             torch.nn.utils.parametrize.remove_parametrizations(module, weight)

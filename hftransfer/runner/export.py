@@ -62,7 +62,7 @@ def export_variants(context: RunContext) -> Exported:
         if (tried := run_folder.work_folder / "tried" / scheme).is_dir():
             shutil.copytree(tried, place, dirs_exist_ok=True)
         else:
-            exporter.make(scheme, folder, place, options, frozenset())
+            exporter.make_variant(scheme, folder, place, options, frozenset())
 
     for scheme in schemes:
         with run_folder.timed("quantize"):

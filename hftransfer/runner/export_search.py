@@ -93,7 +93,7 @@ class Search:
     def _excluding(self, scheme: str, trials: Trials) -> Iterator[Candidate]:
         """The scheme without the most sensitive group of nodes, the two, the four, until the drop is small enough."""
         groups = self.context.run_folder.record(
-            "tried/sensitive", lambda: self.exporter.sensitive(self.source, self.options)
+            "tried/sensitive", lambda: self.exporter.sensitive_nodes(self.source, self.options)
         )
         count = 1
         while count < len(groups):
@@ -108,7 +108,7 @@ class Search:
 
         def make(place: Path) -> None:
             excluded = frozenset(candidate.excluded_nodes)
-            self.exporter.make(candidate.scheme, self.source, place, self.options, excluded)
+            self.exporter.make_variant(candidate.scheme, self.source, place, self.options, excluded)
             # One that cannot be loaded is no candidate.
             self.exporter.load(self.context.plan.task, place)
 
