@@ -1,4 +1,4 @@
-"""Checkpoints as they lie on the Hub: of which class they say they are, what they lack, which sizes they take."""
+"""Checkpoints as the Hub has them: architectures that their configs name, missing weights, other image sizes."""
 
 import json
 
@@ -24,17 +24,21 @@ def _text(task, folder, **more):
 
 
 def _from(text, folder, task, place):
-    """The recipe with another checkpoint in the place of the task's own."""
+    """The recipe with another checkpoint than the task's own."""
     return text.replace(str(folder / "checkpoint" / task), str(place))
 
 
-def test_a_head_for_the_same_labels_is_kept_whatever_the_config_leaves_out(tmp_path):
+def test_a_head_for_the_same_labels_is_reused_whatever_the_config_leaves_out(tmp_path):
     text = _text("text-classification", tmp_path)
     file = tmp_path / "checkpoint" / "text-classification" / "config.json"
     fields = json.loads(file.read_text()) | {"id2label": {"0": "x", "1": "y"}, "label2id": {"x": 0, "y": 1}}
-    for kind, kept in ((None, True), ("single_label_classification", True), ("multi_label_classification", False)):
-        file.write_text(json.dumps(fields | {"problem_type": kind}))
-        assert check(parse_recipe(text)).origin.reuses_head is kept
+    for problem_type, reused in (
+        (None, True),
+        ("single_label_classification", True),
+        ("multi_label_classification", False),
+    ):
+        file.write_text(json.dumps(fields | {"problem_type": problem_type}))
+        assert check(parse_recipe(text)).origin.reuses_head is reused
 
 
 def test_a_head_of_the_right_size_for_other_labels_is_newly_initialized(tmp_path):
@@ -51,7 +55,7 @@ def test_a_head_of_the_right_size_for_other_labels_is_newly_initialized(tmp_path
 
 
 @pytest.mark.parametrize("task", ["text-classification", "token-classification"])
-def test_a_model_that_writes_can_classify(task, tmp_path):
+def test_a_generative_checkpoint_can_classify(task, tmp_path):
     writer = tiny.checkpoint(plugins.load("tasks", "text-generation")(), tmp_path / "writer")
     text = _from(_text(task, tmp_path), tmp_path, task, writer)
     result = run(parse_recipe(text), tmp_path / "run")
@@ -65,13 +69,13 @@ def test_numbers_need_a_bias_or_no_mean(tmp_path):
     text = _from(_text("text-classification", tmp_path, labels="numbers"), tmp_path, "text-classification", writer)
     with pytest.raises(ModelError, match=r"no bias to hold the mean of the numbers: give task.mean: 0 and task.std: 1"):
         check(parse_recipe(text))
-    with pytest.raises(RecipeError, match="told together"):
+    with pytest.raises(RecipeError, match="given together"):
         check(parse_recipe(text, overrides=["task.mean=0"]))
     result = run(parse_recipe(text, overrides=["task.mean=0", "task.std=1.1"]), tmp_path / "run")
     assert result.headline == "r_squared"
 
 
-def test_a_distilled_checkpoint_learns_from_labels(tmp_path):
+def test_a_checkpoint_distilled_with_a_teacher_learns_from_labels(tmp_path):
     config = transformers.DeiTConfig(image_size=16, patch_size=8, **SMALL)
     transformers.DeiTForImageClassificationWithTeacher(config).save_pretrained(tmp_path / "deit")
     transformers.ViTImageProcessor(size={"height": 16, "width": 16}).save_pretrained(tmp_path / "deit")
@@ -86,17 +90,17 @@ def test_a_vit_takes_images_of_another_size(tmp_path):
     text = _text("image-classification", tmp_path)
     plan = check(parse_recipe(text, overrides=["task.image_size=32"]))
     model, start = load_model(plan.task, plan.origin), load_model(plan.task, check(parse_recipe(text)).origin)
-    mine, theirs = (it.vit.embeddings.position_embeddings for it in (model, start))
-    assert mine.shape == (1, 17, 16)
-    # The corners of a grid of four are those of the grid of two, and of the class there is one.
-    torch.testing.assert_close(mine[:, 0], theirs[:, 0])
-    assert torch.cosine_similarity(mine[0, 1], theirs[0, 1], dim=0) > 0.9
+    resized, original = (it.vit.embeddings.position_embeddings for it in (model, start))
+    assert resized.shape == (1, 17, 16)
+    # The corners of the 4 x 4 grid are close to those of the 2 x 2 grid; the class token keeps its position.
+    torch.testing.assert_close(resized[:, 0], original[:, 0])
+    assert torch.cosine_similarity(resized[0, 1], original[0, 1], dim=0) > 0.9
     result = run(parse_recipe(text, overrides=["task.image_size=32"]), tmp_path / "run")
     assert result.scores["test"]["tuned"]["accuracy"].count == 12
 
 
 @pytest.mark.parametrize("strategy", ["linear_probe", "lora"])
-def test_a_classifier_that_does_not_know_its_encoder_trains_its_head(strategy):
+def test_a_classifier_without_a_base_model_attribute_trains_its_head(strategy):
     sizes = {"d_model": 16, "encoder_layers": 1, "encoder_attention_heads": 2, "encoder_ffn_dim": 32}
     config = transformers.WhisperConfig(num_mel_bins=8, max_source_positions=20, num_labels=3, **sizes)
     model = transformers.WhisperForAudioClassification(config)
@@ -107,7 +111,7 @@ def test_a_classifier_that_does_not_know_its_encoder_trains_its_head(strategy):
     assert not any("encoder" in name and "lora_" not in name for name in trained)
 
 
-def test_smoothing_is_for_classes(tmp_path):
+def test_label_smoothing_needs_classes(tmp_path):
     smooth = ["training.label_smoothing_factor=0.1"]
     with pytest.raises(RecipeError, match="label_smoothing_factor: 'translation' has no rows or words of one class"):
         check(parse_recipe(_text("translation", tmp_path), overrides=smooth))
@@ -115,13 +119,14 @@ def test_smoothing_is_for_classes(tmp_path):
     assert result.history["tuned"]
 
 
-def test_what_begins_at_random_and_stays_frozen_is_told(tmp_path):
+def test_new_weights_that_stay_frozen_are_reported(tmp_path):
     text = _text("text-classification", tmp_path)
     file = tmp_path / "checkpoint" / "text-classification" / "model.safetensors"
     weights = {name: it for name, it in load_file(file).items() if "pooler" not in name}
     save_file(weights, file, metadata={"format": "pt"})
-    told = {}
+    warnings = {}
     for strategy in ("lora", "full"):
         result = run(parse_recipe(text, overrides=[f"strategy={strategy}"]), tmp_path / strategy)
-        told[strategy] = [line for line in result.warnings if "no weights for" in line]
-    assert told["full"] == [] and "bert.pooler.dense.bias, bert.pooler.dense.weight: they began" in told["lora"][0]
+        warnings[strategy] = [line for line in result.warnings if "no weights for" in line]
+    assert warnings["full"] == []
+    assert "bert.pooler.dense.bias, bert.pooler.dense.weight: they were initialized" in warnings["lora"][0]

@@ -1,4 +1,4 @@
-"""What a model is made of, in families whose parts lie otherwise; what of it trains, and what stays."""
+"""Layers and heads of unusual model families; what of a model is trained, and what stays frozen."""
 
 import _peft
 import numpy as np
@@ -19,7 +19,7 @@ SMALL = {"vocab_size": 50, "hidden_size": 16, "num_attention_heads": 2, "interme
 
 
 def _first_number(name):
-    """Versions of Transformers name the parts of a stage differently, behind its number or before."""
+    """The first number in a name: versions of Transformers name the parts of a stage before or after its number."""
     return next((part for part in name.split(".") if part.isdigit()), None)
 
 
@@ -27,7 +27,7 @@ def _strategy(name, **fields):
     return plugins.load("strategies", name)(**fields)
 
 
-def test_positions_that_all_blocks_read_are_no_part_of_the_last():
+def test_positions_that_all_blocks_read_are_no_part_of_the_last_block():
     config = transformers.DebertaV2Config(
         num_hidden_layers=2, relative_attention=True, pos_att_type=["p2c", "c2p"], max_position_embeddings=16, **SMALL
     )
@@ -36,20 +36,20 @@ def test_positions_that_all_blocks_read_are_no_part_of_the_last():
     assert found["deberta.encoder.layer.1.output.dense.weight"] == 2 and found["classifier.weight"] == 3
 
 
-def test_lists_beside_each_other_are_parts_of_the_same_blocks():
+def test_parallel_lists_are_parts_of_the_same_blocks():
     config = transformers.SegformerConfig(
         hidden_sizes=[8, 8, 16, 16], depths=[1, 1, 1, 1], num_attention_heads=[1, 1, 2, 2], num_labels=3
     )
     found = depths(transformers.SegformerForImageClassification(config))
     for number in range(4):
-        own = {depth for name, depth in found.items() if _first_number(name) == str(number)}
-        assert own == {number + 1}, number
+        block_depths = {depth for name, depth in found.items() if _first_number(name) == str(number)}
+        assert block_depths == {number + 1}, number
     assert found["classifier.weight"] == 5
 
 
 @pytest.mark.parametrize("steps", [8, 40])
-def test_all_blocks_join_in_a_training_that_ends_within_an_epoch(steps):
-    """Ten steps make an epoch, of which Trainer tells a whole number."""
+def test_all_blocks_are_unfrozen_in_a_training_that_ends_within_an_epoch(steps):
+    """Ten steps are an epoch; Trainer rounds the number of epochs up."""
     model = _peft.model("bert")
     (callback,) = _strategy("gradual_unfreeze", every=1).callbacks(model)
     state = transformers.TrainerState(max_steps=steps, num_train_epochs=-(-steps // 10))
@@ -62,7 +62,7 @@ def test_all_blocks_join_in_a_training_that_ends_within_an_epoch(steps):
 
 
 @pytest.mark.parametrize("strategy", ["linear_probe", "last_layers"])
-def test_running_means_of_what_is_frozen_stay(strategy):
+def test_running_means_of_frozen_layers_stay(strategy):
     model = _peft.model("resnet")
     made = _strategy(strategy, **({"layers": 1} if strategy == "last_layers" else {}))
     before = {name: it.clone() for name, it in model.named_buffers()}
@@ -76,7 +76,7 @@ def test_running_means_of_what_is_frozen_stay(strategy):
     assert all(module.training for module in model.modules())
 
 
-def test_a_config_tells_of_the_layers_that_stay(tmp_path):
+def test_a_config_describes_the_layers_that_are_left(tmp_path):
     sizes = {"vocab_size": 50, "hidden_size": 16, "num_layers": 4, "num_heads": 2, "intermediate_size": 32}
     config = transformers.GPTNeoConfig(
         attention_types=[[["global", "local"], 2]], pad_token_id=0, bos_token_id=1, eos_token_id=1, **sizes
@@ -91,7 +91,7 @@ def test_a_config_tells_of_the_layers_that_stay(tmp_path):
         torch.testing.assert_close(again(ids).logits, model.eval()(ids).logits)
 
 
-def test_windows_of_the_layers_that_stay():
+def test_attention_windows_of_the_layers_that_are_left():
     config = transformers.LongformerConfig(attention_window=[4, 8, 4, 8], num_hidden_layers=4, **SMALL)
     model = transformers.LongformerForSequenceClassification(config)
     drop_layers(model, 2)
@@ -103,7 +103,7 @@ def _recipe(task, folder, *overrides, **more):
 
 
 @pytest.mark.parametrize("strategy", ["linear_probe", "lp_ft", "few_shot", "multi_task", "gradual_unfreeze"])
-def test_activations_need_not_be_kept(strategy, tmp_path):
+def test_gradient_checkpointing(strategy, tmp_path):
     saving = ["training.gradient_checkpointing=true", "training.num_train_epochs=1"]
     fields = ""
     if strategy == "multi_task":
@@ -113,7 +113,7 @@ def test_activations_need_not_be_kept(strategy, tmp_path):
     assert run(recipe, tmp_path / "run").scores["test"]["tuned"]["accuracy"].count == 12
 
 
-def test_a_model_that_keeps_all_activations_is_named(tmp_path):
+def test_a_model_without_gradient_checkpointing_is_named(tmp_path):
     saving = ["training.gradient_checkpointing=true", "strategy=scratch"]
     model = "model={config: {model_type: mobilenet_v2, image_size: 32}}"
     with pytest.raises(RecipeError, match="gradient_checkpointing: a MobileNetV2ForImageClassification has none"):
@@ -141,8 +141,7 @@ def test_learnt_variances_move(tmp_path):
     assert _strategy("multi_task", others={"second": "x"}).learning_rate_factors(None) == {}
 
 
-def test_workers_that_stay_draw_anew_in_each_epoch(tmp_path):
-    """Which rows of an epoch are alike to those of the first, seen by the sums of what the model is given."""
+def test_persistent_workers_augment_differently_in_each_epoch(tmp_path):
     from hftransfer.data.encode import EncodedSplits
     from hftransfer.training.callbacks import AugmentingCollator
 
@@ -156,10 +155,10 @@ def test_workers_that_stay_draw_anew_in_each_epoch(tmp_path):
     assert seen[0] != seen[1] == seen[2]
 
 
-def _noisy(row, draw):
-    return row | {"x": draw.normal(size=1)}
+def _noisy(row, rng):
+    return row | {"x": rng.normal(size=1)}
 
 
-def test_a_module_in_full_is_one_that_is_there():
+def test_an_unknown_module_to_save_is_refused():
     with pytest.raises(ModelError, match="strategy.modules_to_save: there is no module 'poler'; did you mean 'pooler'"):
         _strategy("peft", config={"modules_to_save": "poler"}).prepare(_peft.model("bert"))
