@@ -1,4 +1,4 @@
-"""Checkpoints: where they come from, their weights, layers and pooling, and how a model is made smaller.
+"""Checkpoints and models: finding, weights, layers, pruning.
 
 Nothing here trains or scores.
 """

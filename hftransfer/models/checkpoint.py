@@ -193,7 +193,7 @@ def read_pretrained(cls: Any, checkpoint: Checkpoint, **kwargs: Any) -> Any:
     """`cls.from_pretrained` of any class of Transformers.
 
     Raises:
-        ModelError: it fails, for a reason that lies in the checkpoint.
+        ModelError: it fails, for a reason in the checkpoint.
     """
     from safetensors import SafetensorError
 
@@ -211,19 +211,19 @@ def _new_config(fields: ConfigFields, task_fields: ConfigFields) -> PretrainedCo
     from huggingface_hub.errors import StrictDataclassError
     from transformers import CONFIG_MAPPING, AutoConfig, GenerationConfig, PretrainedConfig
 
-    own = dict(fields)
-    model_type = own.pop("model_type")
+    model_fields = dict(fields)
+    model_type = model_fields.pop("model_type")
     if model_type not in CONFIG_MAPPING:
         hint = _nearest_model_type(model_type, CONFIG_MAPPING.keys())
         raise ModelError(f"model.config.model_type: '{model_type}' is unknown; {hint}")
     specific = set(inspect.signature(CONFIG_MAPPING[model_type].__init__).parameters) - {"self", "kwargs"}
     shared = {*inspect.signature(PretrainedConfig.__init__).parameters, *GenerationConfig().to_dict()}
     allowed = specific | shared - {"self", "kwargs"}
-    for key in own:
+    for key in model_fields:
         if key not in allowed:
             raise ModelError(f"model.config: '{model_type}' has no field '{key}'; {nearest(key, specific)}")
     try:
-        return AutoConfig.for_model(model_type, **own, **task_fields)
+        return AutoConfig.for_model(model_type, **model_fields, **task_fields)
     except (TypeError, ValueError, ArithmeticError, StrictDataclassError) as error:
         raise ModelError(f"model.config: {model_type} refuses it: {' '.join(str(error).split())[:300]}") from None
 
@@ -234,7 +234,7 @@ def _nearest_model_type(word: str, allowed: Iterable[str]) -> str:
 
 
 def _check_architecture(task: Task, config: PretrainedConfig) -> PretrainedConfig:
-    """The config, made sure that a model class of the task exists for it.
+    """The config, if the task has a model class for it.
 
     DeiT and LeViT have two classes: one learns from labels, the other from a teacher, and takes no labels. Checkpoints
     name the latter, and the former is chosen.

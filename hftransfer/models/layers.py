@@ -114,20 +114,20 @@ def depths(model: PreTrainedModel) -> dict[str, int]:
     last = max(block_depths.values())
     tables = tuple(f"{name}." for name, module in model.named_modules() if isinstance(module, torch.nn.Embedding))
     heads = tuple(f"{name}." for name in head_names(model))
-    found: dict[str, int] = {}
+    depth_by_name: dict[str, int] = {}
     passed = 0
     for name, _ in model.named_parameters():
         depth = next((depth for block, depth in block_depths.items() if name.startswith(block)), None)
         passed = max(passed, depth or 0)
         if name.startswith(heads):
-            found[name] = last + 1
+            depth_by_name[name] = last + 1
         elif depth is not None:
-            found[name] = depth
+            depth_by_name[name] = depth
         elif name.startswith(tables):
-            found[name] = 0
+            depth_by_name[name] = 0
         else:
-            found[name] = last + 1 if passed == last else passed
-    return found
+            depth_by_name[name] = last + 1 if passed == last else passed
+    return depth_by_name
 
 
 def _block_depths(model: PreTrainedModel) -> dict[str, int]:
@@ -138,12 +138,12 @@ def _block_depths(model: PreTrainedModel) -> dict[str, int]:
     parallel: dict[tuple[str, int], list[str]] = {}
     for name, length in _block_lists(model).items():
         parallel.setdefault((name.rpartition(".")[0], length), []).append(name)
-    found: dict[str, int] = {}
+    depth_by_name: dict[str, int] = {}
     passed = 0
     for (_, length), names in parallel.items():
-        found |= {f"{name}.{number}": passed + number + 1 for name in names for number in range(length)}
+        depth_by_name |= {f"{name}.{number}": passed + number + 1 for name in names for number in range(length)}
         passed += length
-    return found
+    return depth_by_name
 
 
 def freeze_norm_statistics(model: PreTrainedModel) -> None:

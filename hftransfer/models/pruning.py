@@ -137,14 +137,14 @@ def _feed_forwards(model: PreTrainedModel, width: int) -> list[tuple[list[nn.Lin
     """For each block the Linear layers into its feed-forward's units, and those out of them."""
     import torch
 
-    found = []
+    feed_forwards = []
     for block in blocks(model):
         linears = [m for m in model.get_submodule(block).modules() if isinstance(m, torch.nn.Linear)]
         inputs = [m for m in linears if m.out_features == width != m.in_features]
         outputs = [m for m in linears if m.in_features == width != m.out_features]
         if inputs and outputs:
-            found.append((inputs, outputs))
-    return found
+            feed_forwards.append((inputs, outputs))
+    return feed_forwards
 
 
 def drop_attention_heads(model: PreTrainedModel, share: float) -> None:

@@ -24,7 +24,7 @@ COMPLETE = "complete"
 
 
 class AugmentingCollator(TrainerCallback):
-    """The collator of the training rows, which augments them; as a callback it learns which epoch it is.
+    """The collator of the training rows, which augments them; as a callback it is given the epoch.
 
     The random numbers depend on seed, epoch and row alone, so that a resumed training augments the same way.
     """
