@@ -103,7 +103,7 @@ def test_training_that_has_diverged_ends_with_a_sentence():
 def test_a_model_that_has_diverged_gets_no_score_for_it():
     task = plugins.load("tasks", "fill-mask")()
     outputs = {"losses": np.array([[np.nan, np.nan], [0.5, np.nan]]), "right": np.array([[0, 0], [1, -1]])}
-    decided = task.postprocess(outputs)
+    decided = task.postprocess(outputs, {})
     assert np.isnan(decided[0, 0]) and decided[:, 1].tolist() == [2, 1] and decided[1].tolist() == [0.5, 1, 1]
 
 
@@ -122,8 +122,8 @@ def test_blocks_of_a_packed_text_hold_all_of_it_but_a_lone_end():
     from datasets import Dataset
 
     task = plugins.load("tasks", "text-generation")(max_length=4)
-    task = task.know(processor=type("Tokenizer", (), {"model_max_length": 64}))
-    blocks = task.packed(Dataset.from_dict({"input_ids": [[1, 2, 3], [4, 5], [6, 7, 8, 9]]}))["input_ids"]
+    task = task.with_processor(type("Tokenizer", (), {"model_max_length": 64}))
+    blocks = task.pack(Dataset.from_dict({"input_ids": [[1, 2, 3], [4, 5], [6, 7, 8, 9]]}))["input_ids"]
     assert [list(block) for block in blocks] == [[1, 2, 3, 4], [5, 6, 7, 8]]
 
 

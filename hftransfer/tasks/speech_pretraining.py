@@ -44,6 +44,7 @@ class SpeechPretraining(MaskedRows):
     refuses: ClassVar[dict[str, str]] = MaskedRows.refuses | {
         "linear_probe": "its model has no head that could be trained alone",
         "lp_ft": "its model has no head that could be trained alone",
+        "multi_task": "it trains with the losses of the models, and this task replaces its model's",
     }
     requires: ClassVar[dict[str, str]] = {"soundfile": "speech", "soxr": "speech"}
     tiny_model: ClassVar[str] = "wav2vec2"
