@@ -12,6 +12,7 @@ from hftransfer.data.load import load_rows
 from hftransfer.evaluation.metric import check_metrics
 from hftransfer.models.checkpoint import find_checkpoint
 from hftransfer.recipe.loader import parse_recipe
+from hftransfer.runner.specs import data_options
 
 
 def _wav(path):
@@ -83,7 +84,7 @@ def test_a_folder_without_classes_says_how_there_would_be_some(tmp_path):
     text = f"task: image-classification\nmodel: {{id: x}}\ndata: {{source: {{name: imagefolder, path: {tmp_path}}}}}\n"
     recipe = parse_recipe(text)
     with pytest.raises(DataError, match="no column 'label' .*a folder for each class makes labels"):
-        load_rows(recipe.task, recipe.data, 0)
+        load_rows(recipe.task, recipe.data.source.load(), data_options(recipe.data), 0)
 
 
 def test_plain_text_and_lists_under_a_key_are_read(tmp_path):

@@ -1,4 +1,4 @@
-"""Share of answers that equal a true one but for case, punctuation and articles, 0 to 1.
+"""Exact match, 0 to 1: the share of answers that equal a reference, ignoring case, punctuation and articles.
 
 Rajpurkar et al. 2016, https://arxiv.org/abs/1606.05250, section 6.1; unanswerable questions as in Rajpurkar et al.
 2018, https://arxiv.org/abs/1806.03822.
@@ -11,7 +11,7 @@ from hftransfer.metrics._squad import as_text, is_exact
 
 
 class ExactMatch(Additive):
-    """Predictions are texts, references lists of the true answers, empty where there is none."""
+    """Predictions are texts, references lists of the correct answers, empty where there is none."""
 
     def statistics(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, np.ndarray]:
         """Whether each answer is exact, and 1."""

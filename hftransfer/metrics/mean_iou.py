@@ -1,4 +1,4 @@
-"""Mean intersection over union of the classes that occur, 0 to 1, and that of each class; pixels of a whole split.
+"""Mean intersection over union, 0 to 1, of the classes that occur, and that of each class; pixels of a whole split.
 
 As PASCAL VOC scores segmentation, Everingham et al. 2015, https://doi.org/10.1007/s11263-014-0733-5, section 4.2.
 """

@@ -1,4 +1,8 @@
-"""Share of pixels with the right class, 0 to 1; it is high where one class covers most of the images."""
+"""Pixel accuracy, 0 to 1: the share of labelled pixels whose class is correct.
+
+High where one class covers most of the images, so `mean_iou` says more. Long et al. 2015,
+https://arxiv.org/abs/1411.4038, section 5.
+"""
 
 import numpy as np
 
@@ -11,7 +15,7 @@ class PixelAccuracy(Additive):
     """Predictions and references are arrays of class numbers, one a pixel, of one shape a row."""
 
     def statistics(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, np.ndarray]:
-        """Right and labelled pixels of each row."""
+        """Correct and labelled pixels of each row."""
         pairs = zip(predictions, references, strict=True)
         counts = [[(predicted == actual).sum(), (actual != _IGNORED).sum()] for predicted, actual in pairs]
         return {self.name: np.array(counts)}

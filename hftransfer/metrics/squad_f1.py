@@ -1,4 +1,4 @@
-"""Mean F1 of the words that an answer shares with the most similar true one, 0 to 1, as SQuAD counts it.
+"""Token F1, 0 to 1, as SQuAD counts it: the F1 of the words that an answer shares with the most similar reference.
 
 Rajpurkar et al. 2016, https://arxiv.org/abs/1606.05250, section 6.1.
 """
@@ -10,7 +10,7 @@ from hftransfer.metrics._squad import answer_f1, as_text
 
 
 class SquadF1(Additive):
-    """Predictions are texts, references lists of the true answers, empty where there is none."""
+    """Predictions are texts, references lists of the correct answers, empty where there is none."""
 
     def statistics(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, np.ndarray]:
         """The F1 of each answer, and 1."""

@@ -44,11 +44,11 @@ class TokenClassification(Task):
     def has_class_targets(self) -> bool:
         return True
 
-    def metric_config(self) -> str | None:
+    def metric_options(self) -> dict[str, Any]:
         inside = [tag for tag in self.labels if tag != self.outside]
         if all(re.fullmatch("[BIESLUMW]([-_].+)?", tag, re.IGNORECASE) for tag in inside) and _have_prefixes(inside):
-            return f"chunks-{self.outside}"
-        return f"{'runs' if self.outside in self.labels else 'words'}-{self.outside}"
+            return {"scheme": "chunks", "outside": self.outside}
+        return {"scheme": "runs" if self.outside in self.labels else "words", "outside": self.outside}
 
     def open_processor(
         self, read: Callable[..., Processor], config: PretrainedConfig, rows: Dataset | None
