@@ -19,7 +19,7 @@ from hftransfer.core import plugins
 from hftransfer.core.results import RunResult
 from hftransfer.recipe.loader import load_recipe
 
-RECIPES = [path for path in _recipes.paths() if _recipes.of_the_hub(load_recipe(path))]
+RECIPES = [path for path in _recipes.paths() if _recipes.is_hub_recipe(load_recipe(path))]
 
 BEANS = ["angular_leaf_spot", "bean_rust", "healthy"]
 THINGS = ["Coverall", "Face_Shield", "Gloves", "Goggles", "Mask"]

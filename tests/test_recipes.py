@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import tiny
-from _recipes import of_the_hub, paths
+from _recipes import is_hub_recipe, paths
 
 from hftransfer.core.errors import DataError, ModelError
 from hftransfer.recipe.loader import load_recipe
@@ -14,7 +14,7 @@ from hftransfer.runner.plan import check
 
 ROOT = Path(__file__).parent.parent
 RECIPES = paths()
-OFFLINE = [path for path in RECIPES if not of_the_hub(load_recipe(path))]
+OFFLINE = [path for path in RECIPES if not is_hub_recipe(load_recipe(path))]
 TINY = [
     "training.max_steps=2",
     "training.use_cpu=true",
