@@ -9,12 +9,13 @@ from hftransfer import tasks
 from hftransfer.core.errors import DataError, RecipeError
 from hftransfer.data.load import load_rows
 from hftransfer.recipe.loader import parse_recipe
+from hftransfer.runner.specs import data_options
 
 
 def _load(task, source, more=""):
     text = f"task: {task}\nmodel: {{id: 'sample:minilm'}}\ndata:\n  source: {source}\n  {more}\n"
     recipe = parse_recipe(text)
-    return load_rows(recipe.task, recipe.data, recipe.seed)
+    return load_rows(recipe.task, recipe.data.source.load(), data_options(recipe.data), recipe.seed)
 
 
 def test_bbc_news_gets_three_disjoint_splits_and_its_copies_are_counted():
@@ -87,7 +88,7 @@ def test_rows_of_a_group_stay_together(tmp_path):
     assert rows.facts.rows == {"test": 20, "validation": 8, "train": 52}
     with pytest.raises(DataError, match=r"data\.splits\.by_group: the rows have no groups"):
         _load("text-classification", source, "columns: {text: body, label: topic}\n  splits: {by_group: true}")
-    with pytest.raises(DataError, match="cannot be had of 2 groups"):
+    with pytest.raises(DataError, match="cannot be taken from 2 groups"):
         _load(
             "text-classification", source, f"{columns.replace('who', 'topic')}\n  splits: {{by_group: true, test: 3}}"
         )
@@ -274,14 +275,14 @@ def test_a_corrupt_image_is_named_and_can_be_left_out(tmp_path):
 
 
 def test_pictures_of_more_than_8_bits_keep_what_they_show():
-    from hftransfer.core import features
+    from hftransfer.core import media
 
     shades = np.array([[0, 100], [200, 255]])
     deep = (shades.astype(np.int32), (shades * 257).astype(np.uint16), (shades * 16).astype(np.uint16))
     for whole in deep:
-        assert np.asarray(features.rgb(Image.fromarray(whole)))[..., 0].tolist() == shades.tolist()
+        assert np.asarray(media.rgb(Image.fromarray(whole)))[..., 0].tolist() == shades.tolist()
     with pytest.raises(ValueError, match="decimals"):
-        features.rgb(Image.fromarray(shades.astype(np.float32)))
+        media.rgb(Image.fromarray(shades.astype(np.float32)))
 
 
 def test_the_rows_that_the_shots_leave_are_unlabelled():
@@ -328,11 +329,11 @@ def test_rare_labels_do_not_stop_what_learns_without_them(tmp_path):
 
 def test_the_splits_that_were_drawn_are_told(tmp_path):
     rows = _load("text-classification", _csv(tmp_path / "a.csv", GOOD), "columns: {text: body, label: topic}")
-    assert rows.parts == {"test": 0.2, "validation": 0.1}
+    assert rows.sizes == {"test": 0.2, "validation": 0.1}
     named = _csv(tmp_path / "a.csv", GOOD).replace("}", f", test: {tmp_path / 'b.csv'}}}")
     (tmp_path / "b.csv").write_text("body,topic\nother,a\nstranger,b\n")
     rows = _load("text-classification", named, "columns: {text: body, label: topic}")
-    assert rows.parts == {"test": "test", "validation": 0.1}
+    assert rows.sizes == {"test": "test", "validation": 0.1}
 
 
 def test_a_row_counts_as_much_disk_as_the_others(tmp_path, monkeypatch):
@@ -340,13 +341,13 @@ def test_a_row_counts_as_much_disk_as_the_others(tmp_path, monkeypatch):
     from hftransfer.data import encode
 
     class Task:
-        augments, packed = False, tasks.Task.packed
+        augments, pack = False, tasks.Task.pack
 
         def encode(self, rows):
-            return {"ids": [np.arange(len(text)) for text in rows["text"]]}
+            return tasks.Encoded({"ids": [np.arange(len(text)) for text in rows["text"]]})
 
-        def collator(self):
-            return list
+        def collate(self, encoded):
+            return encoded
 
     texts = Dataset.from_dict({"text": ["a", *["b" * 1000] * 99]})
     monkeypatch.setattr(encode, "MAX_CACHE_BYTES", 500_000)

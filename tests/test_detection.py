@@ -13,10 +13,11 @@ from hftransfer.core import plugins
 from hftransfer.core.errors import DataError
 from hftransfer.data.load import load_rows
 from hftransfer.evaluation.metric import check_metric
-from hftransfer.evaluation.scoring import Scorer
+from hftransfer.evaluation.scoring import Answers, Scorer
 from hftransfer.metrics import load_metric
 from hftransfer.metrics import map as module
 from hftransfer.recipe.loader import parse_recipe
+from hftransfer.runner.specs import data_options
 from hftransfer.tasks import _boxes
 
 
@@ -63,7 +64,7 @@ def test_resampling_every_row_once_gives_the_metric_and_intervals_hold_it(seed):
     for name, number in value.items():
         assert once[name][0] == pytest.approx(number)
     scorer = Scorer([metric], 0.95, 50, 0)
-    score = {name: scorer.interval(it, len(truth)) for name, it in scorer.resample(found, truth).items()}
+    score = {name: scorer.interval(it, len(truth)) for name, it in scorer.resample(Answers(found, None), truth).items()}
     assert score["map"].low <= value["map"] <= score["map"].high
     rows = np.array([0, 0, *range(2, 30)])
     times = np.bincount(rows, minlength=30)[None]
@@ -133,7 +134,7 @@ def _load(root, source="coco"):
     rows = f"{{source: {{name: {source}, path: {root}}}}}"
     text = f"task: object-detection\nmodel: {{id: 'sample:minilm'}}\ndata: {rows}\n"
     recipe = parse_recipe(text)
-    return load_rows(recipe.task, recipe.data, recipe.seed)
+    return load_rows(recipe.task, recipe.data.source.load(), data_options(recipe.data), recipe.seed)
 
 
 @pytest.mark.parametrize("layout", ["roboflow", "coco"])
@@ -326,17 +327,18 @@ def test_images_of_many_shapes_are_scored_without_padding(tmp_path):
     model = YolosForObjectDetection(config).eval()
     processor = YolosImageProcessor(size={"shortest_edge": 24, "longest_edge": 48})
     task = plugins.load("tasks", "object-detection")()
-    task = task.open_processor(lambda _name: processor, config, None) and task.know(processor=processor)
+    task = task.with_processor(task.open_processor(lambda _name: processor, config, None))
     images = [Image.new("RGB", size, "gray") for size in ((60, 40), (40, 60), (60, 40))]
     rows = {"image": images, "objects": [{"bbox": [[1, 2, 3, 4]], "category": [0]}] * 3}
-    encoded = Dataset.from_dict(task.encode(rows))
-    collate = task.collator()
+    encoded = task.encode(rows)
+    inputs = Dataset.from_dict(encoded.inputs)
     with torch.no_grad():
-        together = task.predict(model, collate([encoded[i] for i in range(3)]))
-        alone = task.predict(model, collate([encoded[1]]))
+        together = task.outputs(model, task.collate([inputs[i] for i in range(3)]), encoded.side)
+        second = {name: values[1:2] for name, values in encoded.side.items()}
+        alone = task.outputs(model, task.collate([inputs[1]]), second)
     np.testing.assert_allclose(together["boxes"][1], alone["boxes"][0], atol=1e-6)
-    assert together["size"].tolist() == [[40, 60], [60, 40], [40, 60]]
-    assert "pixel_mask" not in collate([encoded[0]])
+    assert np.array(encoded.side["original_size"]).tolist() == [[40, 60], [60, 40], [40, 60]]
+    assert "pixel_mask" not in task.collate([inputs[0]])
 
 
 def test_images_of_which_the_first_have_no_box_are_scored(tmp_path):
