@@ -83,8 +83,8 @@ def name_classes(task: Task, rows: Dataset, names: Sequence[str]) -> Dataset:
     role = task.target_role
     if not names or role is None or role not in rows.column_names:
         return rows
-    cells = rows[role][:]
-    numbers = [n for cell in cells for n in (cell if isinstance(cell, list) else [cell]) if n is not None]
+    values = rows[role][:]
+    numbers = [n for cell in values for n in (cell if isinstance(cell, list) else [cell]) if n is not None]
     if not isinstance(task.features[role], Label) or not all(type(number) is int for number in numbers):
         raise DataError(f"data.names: the column of the role '{role}' holds no whole numbers to name")
     if max(numbers, default=0) >= len(names):

@@ -1,4 +1,4 @@
-"""From rows to model inputs: computed once and kept in the run's folder, or on the fly where they would fill the disk."""
+"""From rows to model inputs: computed once into the run's folder, or on the fly where they would fill the disk."""
 
 from __future__ import annotations
 

@@ -157,8 +157,8 @@ def _draw_shots(
     origin, numbers = places["train"]
     places["train"] = (origin, [numbers[i] for i in chosen])
     if options.unlabelled == "rest":
-        drawn = {hashes[origin][row] for row in places["train"][1]}
-        places["unlabelled"] = (origin, [row for row in numbers if hashes[origin][row] not in drawn])
+        labelled = {hashes[origin][row] for row in places["train"][1]}
+        places["unlabelled"] = (origin, [row for row in numbers if hashes[origin][row] not in labelled])
     return rows.select(chosen)
 
 

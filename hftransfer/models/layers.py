@@ -42,8 +42,8 @@ def logits_layer(model: PreTrainedModel) -> nn.Linear:
     """
     import torch
 
-    heads = [model.get_submodule(name) for name in head_names(model)]
-    linears = [module for head in heads for module in head.modules() if isinstance(module, torch.nn.Linear)]
+    head_modules = [model.get_submodule(name) for name in head_names(model)]
+    linears = [module for head in head_modules for module in head.modules() if isinstance(module, torch.nn.Linear)]
     fitting = [module for module in linears if module.out_features == model.config.num_labels]
     if not fitting:
         raise ModelError(f"{type(model).__name__} has no layer in its head that makes the logits of its labels")
@@ -65,13 +65,13 @@ def block_linears(model: PreTrainedModel) -> list[str]:
     from transformers import Conv1D
 
     lists = [name for name, module in model.named_modules() if isinstance(module, torch.nn.ModuleList)]
-    heads = tuple(f"{name}." for name in head_names(model))
+    head_prefixes = tuple(f"{name}." for name in head_names(model))
     return [
         name
         for name, module in model.named_modules()
         if isinstance(module, torch.nn.Linear | Conv1D)
         and any(name.startswith(f"{block}.") for block in lists)
-        and not name.startswith(heads)
+        and not name.startswith(head_prefixes)
     ]
 
 
@@ -92,8 +92,8 @@ def _block_lists(model: PreTrainedModel) -> dict[str, int]:
         inner = any(name.startswith(f"{outer}.") for outer in lists)
         if isinstance(module, torch.nn.ModuleList) and not inner and any(True for _ in module.parameters()):
             lists.append(name)
-    heads = tuple(f"{name}." for name in head_names(model))
-    return {name: len(model.get_submodule(name)) for name in lists if not f"{name}.".startswith(heads)}
+    head_prefixes = tuple(f"{name}." for name in head_names(model))
+    return {name: len(model.get_submodule(name)) for name in lists if not f"{name}.".startswith(head_prefixes)}
 
 
 def depths(model: PreTrainedModel) -> dict[str, int]:
@@ -113,13 +113,13 @@ def depths(model: PreTrainedModel) -> dict[str, int]:
         raise ModelError(f"{type(model).__name__} has no repeated blocks, so its parameters have no depth")
     last = max(block_depths.values())
     tables = tuple(f"{name}." for name, module in model.named_modules() if isinstance(module, torch.nn.Embedding))
-    heads = tuple(f"{name}." for name in head_names(model))
+    head_prefixes = tuple(f"{name}." for name in head_names(model))
     depth_by_name: dict[str, int] = {}
     passed = 0
     for name, _ in model.named_parameters():
         depth = next((depth for block, depth in block_depths.items() if name.startswith(block)), None)
         passed = max(passed, depth or 0)
-        if name.startswith(heads):
+        if name.startswith(head_prefixes):
             depth_by_name[name] = last + 1
         elif depth is not None:
             depth_by_name[name] = depth

@@ -76,8 +76,8 @@ def _select_config_entries(config: PretrainedConfig, selected: list[int]) -> Non
     if hasattr(config, "attention_types"):
         # From these GPT-Neo computes its `attention_layers`: [types, how often they are repeated].
         config.attention_types = [[[name], 1] for name in config.attention_layers]
-    if heads := getattr(config, "pruned_heads", None):
-        config.pruned_heads = {new: heads[layer] for new, layer in enumerate(selected) if layer in heads}
+    if pruned := getattr(config, "pruned_heads", None):
+        config.pruned_heads = {new: pruned[layer] for new, layer in enumerate(selected) if layer in pruned}
 
 
 def _check_reloadable(model: PreTrainedModel, removed: str) -> None:

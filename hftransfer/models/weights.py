@@ -114,8 +114,8 @@ def _initialize_missing(model: PreTrainedModel, missing: set[str]) -> None:
     """
     import torch
 
-    heads = head_names(model)
-    outside = {name for name in missing if name.partition(".")[0] not in heads}
+    head_modules = head_names(model)
+    outside = {name for name in missing if name.partition(".")[0] not in head_modules}
     model.new_weights = sorted(name for name, _ in model.named_parameters() if name in outside)
     if not outside:
         return

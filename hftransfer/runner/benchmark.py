@@ -92,7 +92,9 @@ def _inputs(task: Task, test: Any, batches: Sequence[int]) -> Inputs:
 
 def table(timings: Sequence[BenchmarkTiming]) -> Table:
     """Latency by percentile, throughput, memory, and how many times as fast as plain PyTorch."""
-    plain = {(it.threads, it.batch): it.percentile(50) for it in timings if it.variant == "pytorch" and it.milliseconds}
+    pytorch = {
+        (it.threads, it.batch): it.percentile(50) for it in timings if it.variant == "pytorch" and it.milliseconds
+    }
     rows = []
     for timing in timings:
         start = (timing.variant, str(timing.threads), str(timing.batch))
@@ -101,7 +103,7 @@ def table(timings: Sequence[BenchmarkTiming]) -> Table:
             continue
         p50 = timing.percentile(50)
         percentiles = (amount(timing.percentile(share)) for share in (50, 95, 99))
-        speedup = plain.get((timing.threads, timing.batch), np.nan) / p50
+        speedup = pytorch.get((timing.threads, timing.batch), np.nan) / p50
         rate = (amount(1000 * timing.batch / p50), f"{speedup:.2f}")
         rows.append((*start, *percentiles, *rate, amount(timing.first_ms), amount(timing.peak_bytes / 1e6)))
     head = ("variant", "threads", "batch", "p50 ms", "p95 ms", "p99 ms", "rows/s", "times PyTorch", "first ms", "MB")

@@ -133,8 +133,8 @@ class Search:
         task, encoded = self.context.plan.task, self.context.encoded
         if "fp32" not in trials:
             return paired_latency(task, [model], encoded, "validation")[0]
-        candidate, plain = paired_latency(task, [model, self._plain_export], encoded, "validation")
-        return trials["fp32"].p50_ms * candidate / plain
+        timed, baseline = paired_latency(task, [model, self._plain_export], encoded, "validation")
+        return trials["fp32"].p50_ms * timed / baseline
 
     def _try(self, candidate: Candidate, trials: Trials) -> dict[str, Any]:
         """Make, score on the validation rows, time; a limit of the runtime is an outcome too."""

@@ -57,10 +57,10 @@ def run(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool = Fa
         histories["tuned"] = stages.tune(context, partial(task_heads.save_heads, context))
         compression_steps = compression.score_steps(context)
         exported = export_variants(context)
-        heads = task_heads.write_heads(context, histories["tuned"])
+        task_results = task_heads.write_heads(context, histories["tuned"])
         result = collect(context, with_defaults(plan.recipe), histories, exported).model_copy(
             update={
-                "task_heads": heads,
+                "task_heads": task_results,
                 "compression_steps": compression_steps,
                 "feature_similarity": stages.compare_features(context),
                 "source_task_scores": stages.score_source_task(context),

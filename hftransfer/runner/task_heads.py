@@ -32,14 +32,14 @@ def save_heads(context: RunContext, models: dict[str, PreTrainedModel]) -> None:
 
 def write_heads(context: RunContext, history: stages.History) -> dict[str, TaskHead]:
     """Score each auxiliary task on its own test rows and write its run into `heads/NAME`."""
-    heads = {}
+    results = {}
     for name, plan in context.plan.auxiliary.items():
         out = context.run_folder.folder / "heads" / name
         if not (out / "result.json").is_file():
             _write_run(context, name, plan, out, history)
         result = RunResult.load(out / "result.json")
-        heads[name] = TaskHead(task=result.task, headline=result.headline, scores=result.scores["test"]["tuned"])
-    return heads
+        results[name] = TaskHead(task=result.task, headline=result.headline, scores=result.scores["test"]["tuned"])
+    return results
 
 
 def _write_run(context: RunContext, name: str, plan: Plan, out: Path, history: stages.History) -> None:

@@ -67,10 +67,10 @@ def _with_audio(rows: Dataset | None, files: list[Path]) -> Dataset:
     """
     from datasets import Audio, Dataset, Features, Value
 
-    cells = [{"path": str(file), "bytes": None} for file in files]
+    recordings = [{"path": str(file), "bytes": None} for file in files]
     stored = {"bytes": Value("binary"), "path": Value("string")}
     if rows is None:
-        rows = Dataset.from_dict({"audio": cells}, Features({"audio": stored}))
+        rows = Dataset.from_dict({"audio": recordings}, Features({"audio": stored}))
     else:
-        rows = rows.add_column("audio", cells, feature=stored)
+        rows = rows.add_column("audio", recordings, feature=stored)
     return rows.cast_column("audio", Audio(decode=False))

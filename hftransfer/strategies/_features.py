@@ -108,7 +108,7 @@ def can_be_cached(
     if read.sequences and not all(_have_one_length(rows) for rows in encoded.splits.values()):
         return False
     columns = compute_features(model, task, batch, read)
-    size = sum(cells[0].nbytes for cells in columns.values())
+    size = sum(arrays[0].nbytes for arrays in columns.values())
     if size * sum(len(rows) for rows in encoded.splits.values()) > MAX_CACHE_BYTES:
         return False
     return _are_sufficient(model, task, batch, read, columns)
@@ -123,8 +123,8 @@ def _have_one_length(rows: Dataset) -> bool:
         return False
     for name in without_side([rows[0]])[0]:
         if isinstance(rows.features.get(name), List):
-            cells = rows.with_format("arrow")[name][:]
-            lengths = pyarrow.compute.min_max(pyarrow.compute.list_value_length(cells)).as_py()
+            lists = rows.with_format("arrow")[name][:]
+            lengths = pyarrow.compute.min_max(pyarrow.compute.list_value_length(lists)).as_py()
             if lengths["min"] != lengths["max"]:
                 return False
     return True
@@ -134,7 +134,9 @@ def _are_sufficient(model: PreTrainedModel, task: Task, batch: ModelBatch, read:
     """Whether the head gives the same outputs for features alone: some heads read an attention mask too."""
     import torch
 
-    features = {name: torch.from_numpy(np.stack(cells)) for name, cells in columns.items() if name.startswith(_PREFIX)}
+    features = {
+        name: torch.from_numpy(np.stack(arrays)) for name, arrays in columns.items() if name.startswith(_PREFIX)
+    }
     was_training = model.training
     model.eval()
     with torch.no_grad():

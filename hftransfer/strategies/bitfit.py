@@ -18,8 +18,8 @@ class Bitfit(Strategy):
     training: ClassVar[TrainingFields] = {"learning_rate": 2.0e-3, "num_train_epochs": 10}
 
     def prepare(self, model: PreTrainedModel) -> nn.Module:
-        heads = tuple(f"{name}." for name in head_names(model))
+        head_prefixes = tuple(f"{name}." for name in head_names(model))
         for name, parameter in model.named_parameters():
             # Biases have one dimension, and so have the scales of norms.
-            parameter.requires_grad_(parameter.ndim == 1 or name.startswith(heads))
+            parameter.requires_grad_(parameter.ndim == 1 or name.startswith(head_prefixes))
         return model

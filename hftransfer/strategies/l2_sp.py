@@ -31,11 +31,11 @@ class L2Sp(Strategy):
         import torch
         from transformers import TrainerCallback
 
-        heads, alpha = tuple(f"{name}." for name in head_names(model)), self.alpha
+        head_prefixes, alpha = tuple(f"{name}." for name in head_names(model)), self.alpha
         start = {
             name: parameter.detach().clone()
             for name, parameter in model.named_parameters()
-            if not name.startswith(heads)
+            if not name.startswith(head_prefixes)
         }
 
         class Pull(TrainerCallback):
