@@ -1,6 +1,7 @@
 """The commands, each as a user types it: what they print, what they leave, and what bad input gets."""
 
 import json
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -11,6 +12,7 @@ from PIL import Image
 
 from hftransfer.cli import main
 from hftransfer.core import plugins
+from hftransfer.core.progress import Progress
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,9 @@ def test_the_module_is_the_command():
     assert said.stdout == f"{version('hftransfer-recipes')}\n"
 
 
-@pytest.mark.parametrize("words", [["--help"], ["list"], ["list", "--schema"], ["run", "none.yaml"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["list"], ["list", "--schema"], ["run", "none.yaml"], ["check", "quikstart"]]
+)
 def test_torch_is_not_imported_before_a_command_needs_it(words):
     code = (
         "import sys; from hftransfer.cli import main\n"
@@ -49,9 +53,55 @@ def test_torch_is_not_imported_before_a_command_needs_it(words):
 def test_list_names_every_plug_in(capsys):
     assert main(["list"]) == 0
     said = capsys.readouterr().out
-    for kind in ("tasks", "strategies", "sources", "samples", "exporters", "metrics"):
+    for kind in plugins.KINDS:
         for name in plugins.names(kind):
             assert f"  {name}" in said
+
+
+def test_a_closed_pipe_ends_a_command_quietly():
+    # More than a pipe holds, so that the command has not finished before the pipe is closed.
+    words = [sys.executable, "-m", "hftransfer", "list", "--schema"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        errors = process.stderr.read()
+    assert errors == b"" and process.returncode == 141
+
+
+def test_the_log_of_a_run_has_one_line_a_stage(folder, task):
+    recipe = folder / "logged.yaml"
+    recipe.write_text(tiny.recipe(task, folder, more="export: null"))
+    words = [sys.executable, "-m", "hftransfer", "run", str(recipe), "--out", str(folder / "logged")]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    lines = done.stderr.splitlines()
+    assert "\r" not in done.stderr and len(lines) == len(set(lines)) <= 8
+    assert all(re.fullmatch(r"[\w ]+: \d+ \w+ in \d+\.\d s", line) for line in lines), lines
+    assert any(line.startswith("training tuned: 8 steps in ") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("fields", "counted", "line"),
+    [
+        ({"unit": "row"}, 3, "reading: 3 rows in 0.0 s\n"),
+        ({"unit": "batch"}, 1, "reading: 1 of 3 batches in 0.0 s\n"),
+        ({"unit": "row", "leave": False}, 3, ""),
+        ({"unit": "row", "disable": True}, 3, ""),
+    ],
+)
+def test_progress_without_a_terminal_is_a_line_at_the_end(fields, counted, line, capsys):
+    with Progress(total=3, desc="reading", **fields) as bar:
+        bar.set_postfix({"loss": 1.0})
+        bar.update(counted)
+        assert bar.n == counted and capsys.readouterr().err == ""
+    bar.close()
+    assert capsys.readouterr().err == line
+    assert list(Progress("ab", desc="reading", unit="row", disable=True)) == ["a", "b"]
+
+
+def test_progress_on_a_terminal_is_a_bar(monkeypatch, capsys):
+    monkeypatch.setattr("hftransfer.core.progress.has_display", lambda: True)
+    assert list(Progress("ab", desc="reading", unit="row")) == ["a", "b"]
+    assert "reading: 100%" in capsys.readouterr().err
 
 
 def test_the_schema_knows_every_strategy_and_its_fields(capsys):
@@ -96,7 +146,7 @@ def test_export_replaces_the_exports_of_a_run(finished, capsys):
 
 
 @pytest.mark.onnx
-def test_a_rejected_export_is_told_by_the_exit_code(folder, task, tmp_path, capsys, monkeypatch):
+def test_a_rejected_export_has_an_exit_code(folder, task, tmp_path, capsys, monkeypatch):
     from hftransfer.runner import export
 
     monkeypatch.setattr(export, "gate", lambda *_: "it loses too much")
@@ -128,7 +178,7 @@ def test_report_compares_runs(finished, folder, capsys):
         assert "is to be a file" in capsys.readouterr().err
 
 
-def test_a_finished_run_is_kept_unless_told_otherwise(finished, folder, capsys):
+def test_a_finished_run_is_only_replaced_by_overwrite(finished, folder, capsys):
     before = (finished / "result.json").read_text()
     words = ["run", str(folder / "first.yaml"), "--out", str(finished)]
     assert main(words) == 2
@@ -289,10 +339,10 @@ def test_a_run_finished_meanwhile_is_not_replaced(finished, folder, tmp_path, mo
     recipe = load_recipe(folder / "first.yaml", ["export=null"])
     ready = pipeline.check
 
-    def slow(told):
+    def slow(recipe):
         (tmp_path / "run").mkdir()
         (tmp_path / "run" / "result.json").write_text("somebody else's")
-        return ready(told)
+        return ready(recipe)
 
     monkeypatch.setattr(pipeline, "check", slow)
     with pytest.raises(RecipeError, match="--overwrite replaces it"):
