@@ -1,4 +1,4 @@
-"""A Hub on loopback that speaks the real one's wire protocol over HTTP, with private repositories, tokens and faults.
+"""A fake Hub on loopback that speaks the protocol of the real one, with private repositories, tokens and faults.
 
 Only what the clients ask for when they create, read and write models and data sets; see huggingface_hub's `hf_api.py`,
 `_commit_api.py` and `lfs.py` for the other side. Repositories live in memory.
@@ -56,10 +56,10 @@ class Repo:
 
     def commit(self, title: str, files: dict[str, tuple[bytes, bool]]) -> Commit:
         """Put a commit on main."""
-        made = Commit(hashlib.sha1(uuid.uuid4().bytes).hexdigest(), title, files)
-        self.commits.append(made)
-        self.refs["main"] = made.oid
-        return made
+        commit = Commit(hashlib.sha1(uuid.uuid4().bytes).hexdigest(), title, files)
+        self.commits.append(commit)
+        self.refs["main"] = commit.oid
+        return commit
 
     def at(self, revision: str) -> Commit:
         """The commit of a branch, a tag or a hash."""
@@ -71,7 +71,7 @@ class Repo:
 
     @property
     def files(self) -> dict[str, bytes]:
-        """What stands on main."""
+        """The files of main."""
         return {path: content for path, (content, _) in self.commits[-1].files.items()}
 
 
@@ -102,7 +102,7 @@ class Hub:
             self.log, self.fault = [], fault or (lambda number, method, path: None)
 
     def add(self, repo_id: str, files: dict[str, bytes], kind: str = "models", **settings: bool) -> Repo:
-        """A repository with one commit, as somebody else has left it there."""
+        """A new repository with one commit."""
         repo = self.repos[kind, repo_id] = Repo(kind, repo_id, **settings)
         repo.commit("initial commit", {path: (content, path.endswith(LFS_ENDINGS)) for path, content in files.items()})
         return repo
@@ -155,10 +155,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def _dispatch(self, raw: str) -> tuple[int, Any, dict[str, str]]:
         for method, pattern, action in ROUTES:
-            found = re.fullmatch(pattern, raw)
-            if found and self.command in method.split():
+            match = re.fullmatch(pattern, raw)
+            if match and self.command in method.split():
                 with self.server_hub.lock:
-                    return action(self, *(urllib.parse.unquote(g) if g else g for g in found.groups()))
+                    return action(self, *(urllib.parse.unquote(g) if g else g for g in match.groups()))
         raise Refusal(404, "", f"no route {self.command} {raw}")
 
     def _answer(self, status: int, answer: Any, headers: dict[str, str], half: bool = False) -> None:
@@ -176,7 +176,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def user(self) -> tuple[str, str] | None:
-        """Name and role behind the request's token."""
+        """Name and role that the request's token stands for."""
         token = self.headers.get("Authorization", "").removeprefix("Bearer ")
         if token and token not in self.server_hub.tokens:
             raise Refusal(401, "", "Invalid credentials in Authorization header")
@@ -185,10 +185,10 @@ class Handler(BaseHTTPRequestHandler):
     def repo(self, kind: str, repo_id: str, write: bool = False) -> Repo:
         """The repository, if the user may see it, or write it."""
         user, repo = self.user(), self.server_hub.repos.get((kind, repo_id))
-        mine = user is not None and repo_id.startswith(f"{user[0]}/")
-        if repo is None or (repo.private and not mine):
+        owned = user is not None and repo_id.startswith(f"{user[0]}/")
+        if repo is None or (repo.private and not owned):
             raise Refusal(404 if user else 401, "RepoNotFound", "Repository not found")
-        if write and not (mine and user and user[1] == "write"):
+        if write and not (owned and user and user[1] == "write"):
             raise Refusal(403, "", "You don't have the rights to write here: the token lacks the write role")
         return repo
 
@@ -362,10 +362,10 @@ def _commit(handler: Handler, kind: str, repo_id: str, revision: str) -> tuple[i
             files.pop(value["path"], None)
         elif entry["key"] == "deletedFolder":
             files = {p: blob for p, blob in files.items() if not p.startswith(value["path"].rstrip("/") + "/")}
-    made = repo.commit(header["summary"], files)
+    commit = repo.commit(header["summary"], files)
     place = "" if kind == "models" else f"{kind}/"
-    url = f"{hub.url}/{place}{repo_id}/commit/{made.oid}"
-    return 200, {"success": True, "commitOid": made.oid, "commitUrl": url, "hookOutput": ""}, {}
+    url = f"{hub.url}/{place}{repo_id}/commit/{commit.oid}"
+    return 200, {"success": True, "commitOid": commit.oid, "commitUrl": url, "hookOutput": ""}, {}
 
 
 def _resolve(

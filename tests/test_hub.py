@@ -1,4 +1,4 @@
-"""The Hub, both ways: what is pulled, what is pushed, and what is said when it refuses."""
+"""The Hub: what is read from it, what is pushed, and the messages when it refuses."""
 
 import json
 import os
@@ -17,8 +17,7 @@ from hftransfer import api
 from hftransfer.cli import main
 from hftransfer.core import plugins
 from hftransfer.core.errors import HubError, ModelError
-from hftransfer.hub import client as ours
-from hftransfer.hub import push
+from hftransfer.hub import client, push
 from hftransfer.models.checkpoint import find_checkpoint
 from hftransfer.recipe.loader import load_recipe
 
@@ -44,19 +43,19 @@ ROWS = {
 
 
 def _sentence(capsys):
-    """What a command has said of a mistake: one line, behind whatever bars were shown."""
-    bars, name, said = capsys.readouterr().err.rpartition("hftransfer: ")
-    assert name and said.count("\n") == 1 and TOKEN not in bars + said and "Traceback" not in bars
-    return said
+    """The message of a command that failed: one line, after the progress."""
+    progress, name, message = capsys.readouterr().err.rpartition("hftransfer: ")
+    assert name and message.count("\n") == 1 and TOKEN not in progress + message and "Traceback" not in progress
+    return message
 
 
 def _recipe(hub, checkpoint, folder, more="", strategy="lora"):
-    """A recipe of a model and a data set of the Hub, both of which are put there."""
+    """A recipe with a model and a data set of the Hub, both of which are added to it."""
     model, data, repo = _id("model"), _id("data"), _id("run")
     card = b"---\nlicense: mit\n---\n# Tiny\n"
     hub.add(model, checkpoint | {"README.md": card})
-    told = {"README.md": b"---\nlanguage: en\n---\n# Rows\n"}
-    hub.add(data, told | {f"{split}.jsonl": rows.encode() for split, rows in ROWS.items()}, kind="datasets")
+    card_file = {"README.md": b"---\nlanguage: en\n---\n# Rows\n"}
+    hub.add(data, card_file | {f"{split}.jsonl": rows.encode() for split, rows in ROWS.items()}, kind="datasets")
     folder.mkdir(exist_ok=True)
     path = folder / "recipe.yaml"
     path.write_text(
@@ -72,23 +71,23 @@ def _elsewhere(code, *arguments):
     """What a Python program prints in a new process with an empty cache."""
     guard = "import sys; sys.modules['hftransfer'] = None\n"
     home = os.environ["HF_HOME"] + uuid.uuid4().hex
-    made = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", guard + code, *arguments],
         capture_output=True, text=True, check=False, env=os.environ | {"HF_HOME": home, "HF_DATASETS_CACHE": home},
     )  # fmt: skip
-    assert made.returncode == 0, made.stderr[-2000:]
-    return json.loads(made.stdout.splitlines()[-1])
+    assert process.returncode == 0, process.stderr[-2000:]
+    return json.loads(process.stdout.splitlines()[-1])
 
 
 TUNED = """
 import json, sys, torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 repo, texts = sys.argv[1], json.loads(sys.argv[2])
-said = [row["label"] for row in pipeline("text-classification", model=repo)(texts)]
+labels = [row["label"] for row in pipeline("text-classification", model=repo)(texts)]
 model, tokenizer = AutoModelForSequenceClassification.from_pretrained(repo), AutoTokenizer.from_pretrained(repo)
 with torch.no_grad():
     logits = [model(**tokenizer(text, return_tensors="pt")).logits[0].tolist() for text in texts]
-print(json.dumps([said, logits]))
+print(json.dumps([labels, logits]))
 """
 EXPORTED = """
 import json, sys
@@ -104,8 +103,8 @@ import json, sys, torch
 from peft import PeftConfig, PeftModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 repo, texts = sys.argv[1], json.loads(sys.argv[2])
-told = PeftConfig.from_pretrained(repo)
-base = AutoModelForSequenceClassification.from_pretrained(told.base_model_name_or_path, revision=told.revision)
+config = PeftConfig.from_pretrained(repo)
+base = AutoModelForSequenceClassification.from_pretrained(config.base_model_name_or_path, revision=config.revision)
 model, tokenizer = PeftModel.from_pretrained(base, repo).eval(), AutoTokenizer.from_pretrained(repo)
 with torch.no_grad():
     print(json.dumps([model(**tokenizer(text, return_tensors="pt")).logits[0].tolist() for text in texts]))
@@ -122,31 +121,31 @@ def pushed(checkpoint, tmp_path_factory):
     folder = tmp_path_factory.mktemp("pushed")
     path, model, data, repo = _recipe(HUB, checkpoint, folder / "in")
     HUB.tokens[TOKEN] = ("alice", "write")
-    made = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "hftransfer.cli", "run", str(path), "--out", str(folder / "run")],
         capture_output=True, text=True, check=False, env=os.environ | {"HF_TOKEN": TOKEN},
     )  # fmt: skip
-    assert made.returncode == 0, made.stderr[-2000:]
-    return folder / "run", model, data, repo, made.stdout + made.stderr
+    assert process.returncode == 0, process.stderr[-2000:]
+    return folder / "run", model, data, repo, process.stdout + process.stderr
 
 
 def test_a_run_is_pushed_in_one_commit(pushed, hub):
     folder, model, data, repo, printed = pushed
-    made = hub.repos["models", repo]
-    assert len(made.commits) == 2 and f"pushed: {hub.url}/{repo}/commit/" in printed
+    pushed_repo = hub.repos["models", repo]
+    assert len(pushed_repo.commits) == 2 and f"pushed: {hub.url}/{repo}/commit/" in printed
     wanted = {"README.md", "config.json", "model.safetensors"}
     wanted |= {"onnx/model.onnx", "onnx/model_quantized.onnx"} if tiny.EXPORTS else set()
-    assert wanted | {"recipe.yaml", "result.json", "report/scores.png", "tokenizer.json"} <= set(made.files)
-    told = json.loads(made.files["result.json"])["revisions"]
-    assert told == {i: hub.repos[kind, i].commits[-1].oid for kind, i in (("models", model), ("datasets", data))}
-    card = made.files["README.md"].decode()
+    assert wanted | {"recipe.yaml", "result.json", "report/scores.png", "tokenizer.json"} <= set(pushed_repo.files)
+    revisions = json.loads(pushed_repo.files["result.json"])["revisions"]
+    assert revisions == {i: hub.repos[kind, i].commits[-1].oid for kind, i in (("models", model), ("datasets", data))}
+    card = pushed_repo.files["README.md"].decode()
     assert (
         "license: mit" in card
         and "language:\n- en" in card
         and f"base_model: {model}" in card
         and "base_model_relation: finetune" in card
     )
-    readable = [content for name, content in made.files.items() if "onnx" not in name]
+    readable = [content for name, content in pushed_repo.files.items() if "onnx" not in name]
     assert not any(str(folder.parent).encode() in content for content in readable)
 
 
@@ -159,10 +158,10 @@ def test_the_same_push_again_makes_no_commit(pushed, hub):
 def test_transformers_loads_what_is_pushed(pushed, hub):
     folder, *_, repo, _ = pushed
     outputs = np.load(folder / "predictions" / "test.npz")["tuned.logits"]
-    said, logits = _elsewhere(TUNED, repo, _texts())
+    predicted, logits = _elsewhere(TUNED, repo, _texts())
     np.testing.assert_allclose(logits, outputs, atol=1e-4)
     labels = json.loads((folder / "result.json").read_text())["data"]["labels"]
-    assert [labels.index(label) for label in said] == outputs.argmax(axis=1).tolist()
+    assert [labels.index(label) for label in predicted] == outputs.argmax(axis=1).tolist()
 
 
 @pytest.mark.onnx
@@ -171,8 +170,8 @@ def test_transformers_loads_what_is_pushed(pushed, hub):
 )
 def test_optimum_loads_what_is_pushed(variant, file, near, pushed, hub):
     folder, *_, repo, _ = pushed
-    found = _elsewhere(EXPORTED, repo, _texts(), file)
-    np.testing.assert_allclose(found, np.load(folder / "predictions" / "test.npz")[f"{variant}.logits"], atol=near)
+    logits = _elsewhere(EXPORTED, repo, _texts(), file)
+    np.testing.assert_allclose(logits, np.load(folder / "predictions" / "test.npz")[f"{variant}.logits"], atol=near)
 
 
 def test_peft_loads_an_adapter_that_is_pushed_alone(pushed, hub):
@@ -189,16 +188,14 @@ def test_peft_loads_an_adapter_that_is_pushed_alone(pushed, hub):
 
 
 def test_a_pushed_run_is_reproduced(pushed, hub, tmp_path, capsys, monkeypatch):
-    from hftransfer.hub import client as hub_module
-
     *_, repo, _ = pushed
     assert main(["reproduce", repo, "--out", str(tmp_path / "again")]) == 0
     assert capsys.readouterr().out.endswith("reproduced\n")
-    theirs = hub_module.read_result(repo)
-    scores = theirs.scores["test"]["tuned"]
-    scores[theirs.headline] = scores[theirs.headline].model_copy(update={"low": 1.5, "high": 2.0})
+    published = client.read_result(repo)
+    scores = published.scores["test"]["tuned"]
+    scores[published.headline] = scores[published.headline].model_copy(update={"low": 1.5, "high": 2.0})
     with monkeypatch.context() as patch:
-        patch.setattr(hub_module, "read_result", lambda _repo: theirs)
+        patch.setattr(client, "read_result", lambda _repo: published)
         assert main(["reproduce", repo, "--out", str(tmp_path / "again"), "--overwrite"]) == 3
     assert capsys.readouterr().out.endswith("NOT reproduced\n")
     assert main(["check", f"hub:{repo}"]) == 0
@@ -206,7 +203,7 @@ def test_a_pushed_run_is_reproduced(pushed, hub, tmp_path, capsys, monkeypatch):
     assert "was not pushed by hftransfer" in _sentence(capsys)
 
 
-def test_the_token_stands_nowhere(pushed, hub):
+def test_the_token_is_written_nowhere(pushed, hub):
     folder, *_, repo, printed = pushed
     assert TOKEN not in printed
     files = [file for file in folder.parent.rglob("*") if file.is_file()]
@@ -228,7 +225,7 @@ def test_a_push_cut_at_any_request_is_finished_by_the_same_command(kind, hub, fi
     repo = _id()
     hub.arm(None)
     assert main(["push", str(finished), "--repo", repo]) == 0
-    count, whole = len(hub.log), hub.repos["models", repo].files
+    count, complete = len(hub.log), hub.repos["models", repo].files
     assert count > 5
     for number in range(count):
         hub.blobs.clear()
@@ -246,13 +243,13 @@ def test_a_push_cut_at_any_request_is_finished_by_the_same_command(kind, hub, fi
         code = main(["push", str(finished), "--repo", repo])
         assert cut and code in (0, 2)
         if code == 2:
-            said = _sentence(capsys)
-            assert "`hftransfer push` sends what is missing" in said or "cannot be reached" in said
-            made = hub.repos.get(("models", repo))
-            assert made is None or made.files in ({".gitattributes": b""}, whole), "a half commit"
+            message = _sentence(capsys)
+            assert "`hftransfer push` sends what is missing" in message or "cannot be reached" in message
+            partial = hub.repos.get(("models", repo))
+            assert partial is None or partial.files in ({".gitattributes": b""}, complete), "a half commit"
         hub.arm(None)
         assert main(["push", str(finished), "--repo", repo]) == 0
-        assert hub.repos["models", repo].files == whole
+        assert hub.repos["models", repo].files == complete
         assert len(hub.repos["models", repo].commits) == 2
 
 
@@ -267,24 +264,24 @@ def test_what_has_arrived_is_not_sent_again(hub, finished):
     assert not any(method == "PUT" for method, _ in hub.log)
 
 
-@pytest.mark.parametrize(("status", "said"), [(429, "fewer requests"), (500, "answers 500"), (503, "answers 503")])
-def test_a_refusal_in_the_middle_is_said(status, said, hub, finished, capsys):
+@pytest.mark.parametrize(("status", "message"), [(429, "fewer requests"), (500, "answers 500"), (503, "answers 503")])
+def test_a_refusal_during_a_push_is_reported(status, message, hub, finished, capsys):
     hub.arm(lambda number, method, path: status if "/commit/" in path else None)
     assert main(["push", str(finished), "--repo", _id()]) == 2
-    assert said in _sentence(capsys)
+    assert message in _sentence(capsys)
 
 
-def test_who_may_not_write_is_told_before_any_work(hub, finished, monkeypatch, capsys):
+def test_missing_write_access_is_reported_before_any_work(hub, finished, monkeypatch, capsys):
     recipe, before = finished.parent / "recipe.yaml", len(hub.repos)
 
     def refused(repo, token):
         monkeypatch.setenv("HF_TOKEN", token)
-        found = []
+        messages = []
         for command in (["check", str(recipe), f"hub.repo={repo}"], ["push", str(finished), "--repo", repo]):
             assert main(command) == 2
-            found.append(_sentence(capsys))
-        assert found[0] == found[1] and token not in found[0]
-        return found[0]
+            messages.append(_sentence(capsys))
+        assert messages[0] == messages[1] and token not in messages[0]
+        return messages[0]
 
     assert "may only read" in refused(_id(), "hf_aliceMayRead")
     assert "does not know the token" in refused(_id(), "hf_madeUp")
@@ -296,7 +293,7 @@ def test_who_may_not_write_is_told_before_any_work(hub, finished, monkeypatch, c
     assert len(hub.repos) == before
 
 
-def test_what_another_run_has_pushed_is_kept_unless_forced(hub, finished, tmp_path, capsys):
+def test_what_another_run_has_pushed_is_replaced_only_by_force(hub, finished, tmp_path, capsys):
     repo = _id()
     assert main(["push", str(finished), "--repo", repo]) == 0
     other = tmp_path / "other"
@@ -314,11 +311,11 @@ def test_what_another_run_has_pushed_is_kept_unless_forced(hub, finished, tmp_pa
     assert "leaves no adapter" in _sentence(capsys)
 
 
-def test_a_second_push_leaves_what_others_have_added(hub, finished, capsys):
+def test_a_second_push_leaves_files_that_others_have_added(hub, finished, capsys):
     repo = _id()
     assert main(["push", str(finished), "--repo", repo]) == 0
     there = hub.repos["models", repo]
-    added = {name: (b"mine", False) for name in ("LICENSE", "onnx/old.onnx", "model.gguf")}
+    added = {name: (b"added", False) for name in ("LICENSE", "onnx/old.onnx", "model.gguf")}
     there.commit("more", there.commits[-1].files | added)
     assert main(["push", str(finished), "--repo", repo]) == 0
     assert {"LICENSE", "model.gguf", "config.json"} <= there.files.keys() and "onnx/old.onnx" not in there.files
@@ -328,19 +325,19 @@ def test_a_second_push_leaves_what_others_have_added(hub, finished, capsys):
     assert "exists and is public" in _sentence(capsys)
 
 
-def test_rows_of_ones_own_are_not_published(hub, finished, pushed):
+def test_private_rows_are_not_published(hub, finished, pushed):
     repo = _id()
     assert main(["push", str(finished), "--repo", repo]) == 0
-    mine, theirs = (hub.repos["models", name].files for name in (repo, pushed[3]))
-    for files, source in ((mine, finished), (theirs, pushed[0])):
-        kept, sent = (json.loads(text) for text in ((source / "result.json").read_text(), files["result.json"]))
-        public = files is theirs
-        assert kept["examples"] and (sent["examples"] == kept["examples"]) is public
-        assert (sent["worst"] == kept["worst"]) is (public or not kept["worst"])
+    private, published = (hub.repos["models", name].files for name in (repo, pushed[3]))
+    for files, source in ((private, finished), (published, pushed[0])):
+        local, sent = (json.loads(text) for text in ((source / "result.json").read_text(), files["result.json"]))
+        public = files is published
+        assert local["examples"] and (sent["examples"] == local["examples"]) is public
+        assert (sent["worst"] == local["worst"]) is (public or not local["worst"])
         assert (b"widget:" in files["README.md"]) is public
 
 
-def test_a_run_that_replaces_another_may_push_to_its_place(hub, finished, tmp_path, capsys):
+def test_a_run_that_replaces_another_may_push_to_its_repository(hub, finished, tmp_path, capsys):
     recipe, repo = str(finished.parent / "recipe.yaml"), _id()
     words = ["run", recipe, "--out", str(tmp_path / "run"), f"hub.repo={repo}", "export=null"]
     assert main(words) == 0
@@ -353,7 +350,7 @@ def test_a_run_that_replaces_another_may_push_to_its_place(hub, finished, tmp_pa
     assert main(["push", str(tmp_path / "run")]) == 0
 
 
-def test_a_recipe_of_somebody_else_runs_no_code_of_its_own_accord(hub, finished, capsys):
+def test_a_pushed_recipe_runs_no_remote_code_unless_allowed(hub, finished, capsys):
     text = (finished / "recipe.yaml").read_text()
     assert "trust_remote_code: false" in text
     trusting = hub.add(_id(), {"recipe.yaml": text.replace("code: false", "code: true").encode()}).id
@@ -365,7 +362,7 @@ def test_a_recipe_of_somebody_else_runs_no_code_of_its_own_accord(hub, finished,
     assert "the metric 'someone/metric' is code of a repository" in _sentence(capsys)
 
 
-def test_a_record_of_another_version_gets_a_sentence(hub, capsys):
+def test_a_record_of_another_version_is_reported(hub, capsys):
     for content in (b"[]", b"no json", b'{"id": "1", "later": 2}'):
         repo = hub.add(_id(), {"result.json": content, "recipe.yaml": b"task: x"}).id
         assert main(["reproduce", repo]) == 2
@@ -376,12 +373,12 @@ def test_an_adapter_for_a_changed_checkpoint_is_not_pushed_alone(tmp_path):
     (tmp_path / "adapter").mkdir()
     model = {"id": "org/small", "config": {"model_type": "yolos"}, "processor": None}
     changed = results_builder.recipe(model=model)
-    told = results_builder.result(recipe=changed, revisions={"org/small": "a" * 40})
+    result = results_builder.result(recipe=changed, revisions={"org/small": "a" * 40})
     with pytest.raises(HubError, match="does not fit 'org/small', which the recipe changes"):
-        push.contents(tmp_path, told, "alice/x", adapter=True)
+        push.contents(tmp_path, result, "alice/x", adapter=True)
 
 
-def test_a_download_cut_half_way_goes_on(hub, checkpoint, tmp_path, monkeypatch):
+def test_an_interrupted_download_is_continued(hub, checkpoint, tmp_path, monkeypatch):
     import huggingface_hub
 
     monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 65536)
@@ -398,7 +395,7 @@ def test_a_download_cut_half_way_goes_on(hub, checkpoint, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(
-    ("settings", "revision", "token", "said"),
+    ("settings", "revision", "token", "message"),
     [
         (None, None, TOKEN, "has no model"),
         ({"private": True}, None, "hf_bob", "or it is private"),
@@ -407,18 +404,18 @@ def test_a_download_cut_half_way_goes_on(hub, checkpoint, tmp_path, monkeypatch)
         ({}, None, "hf_madeUp", "does not know the token"),
     ],
 )
-def test_what_cannot_be_read_is_said(settings, revision, token, said, request):
+def test_what_cannot_be_read_is_reported(settings, revision, token, message, request):
     hub, monkeypatch = request.getfixturevalue("hub"), request.getfixturevalue("monkeypatch")
     hub.tokens["hf_bob"] = ("bob", "write")
     monkeypatch.setenv("HF_TOKEN", token)
     repo = _id()
     if settings is not None:
         hub.add(repo, {"config.json": b"{}"}, **settings)
-    with pytest.raises(HubError, match=said):
+    with pytest.raises(HubError, match=message):
         find_checkpoint(repo, revision)
 
 
-def test_a_private_repository_is_read_by_its_owner_and_a_tag_is_settled(hub, checkpoint):
+def test_a_private_repository_is_read_by_its_owner_and_a_tag_is_resolved(hub, checkpoint):
     repo = hub.add(_id(), checkpoint, private=True)
     first = repo.commits[-1].oid
     repo.refs["v1"] = first
@@ -427,7 +424,7 @@ def test_a_private_repository_is_read_by_its_owner_and_a_tag_is_settled(hub, che
         find_checkpoint(repo.id, "v1").revision == first
         and find_checkpoint(repo.id).revision == repo.commits[-1].oid != first
     )
-    assert "more.txt" in ours.list_files(repo.id) and "more.txt" not in ours.list_files(repo.id, "v1")
+    assert "more.txt" in client.list_files(repo.id) and "more.txt" not in client.list_files(repo.id, "v1")
 
 
 def test_pickled_weights_and_remote_code_are_refused(hub, checkpoint, tmp_path, capsys):
@@ -446,7 +443,7 @@ def test_pickled_weights_and_remote_code_are_refused(hub, checkpoint, tmp_path, 
     assert "trust_remote_code" in _sentence(capsys)
 
 
-def test_what_is_cached_works_offline_and_what_is_not_is_said_at_once(hub, checkpoint, tmp_path):
+def test_cached_repositories_work_offline_and_others_are_reported_at_once(hub, checkpoint, tmp_path):
     path, *_, repo = _recipe(hub, checkpoint, tmp_path / "in")
     load_recipe(path)
     words = [sys.executable, "-m", "hftransfer.cli"]
@@ -470,7 +467,7 @@ def test_what_is_cached_works_offline_and_what_is_not_is_said_at_once(hub, check
     assert "HF_HUB_OFFLINE is set" in command("push", str(tmp_path / "one"), "--repo", repo, HF_HUB_OFFLINE="1").stderr
 
 
-def test_an_unknown_model_is_said(hub):
+def test_an_unknown_model_is_reported(hub):
     with pytest.raises(HubError, match="no local directory"):
         find_checkpoint("alice/none")
     with pytest.raises(ModelError):

@@ -1,4 +1,4 @@
-"""A run that is killed, at whatever point, and resumed ends as one that was left alone."""
+"""A run that is killed at any point and resumed ends with the same predictions as an uninterrupted one."""
 
 import shutil
 import signal
@@ -25,19 +25,19 @@ def _recipe(folder):
     )
 
 
-def _assert_same(one, other):
+def _assert_same(first, second):
     for split in ("validation", "test"):
-        mine, theirs = (np.load(run / "predictions" / f"{split}.npz") for run in (one, other))
-        assert set(mine) == set(theirs)
-        for variant in mine:
-            np.testing.assert_array_equal(mine[variant], theirs[variant], err_msg=variant)
+        expected, found = (np.load(run / "predictions" / f"{split}.npz") for run in (first, second))
+        assert set(expected) == set(found)
+        for variant in expected:
+            np.testing.assert_array_equal(found[variant], expected[variant], err_msg=variant)
 
 
 @pytest.mark.onnx
 def test_three_kills_change_no_prediction(tmp_path):
     text = _recipe(tmp_path)
     (tmp_path / "recipe.yaml").write_text(text)
-    assert processes.finish("run", str(tmp_path / "recipe.yaml"), "--out", str(tmp_path / "whole")) == 0
+    assert processes.finish("run", str(tmp_path / "recipe.yaml"), "--out", str(tmp_path / "uninterrupted")) == 0
     command = ["run", str(tmp_path / "recipe.yaml"), "--out", str(tmp_path / "killed"), "--resume"]
     partial = tmp_path / "killed.partial"
     for pattern in (
@@ -47,18 +47,18 @@ def test_three_kills_change_no_prediction(tmp_path):
     ):
         assert processes.kill_when(command, partial, pattern) == -signal.SIGKILL
     assert processes.finish(*command) == 0
-    _assert_same(tmp_path / "whole", tmp_path / "killed")
+    _assert_same(tmp_path / "uninterrupted", tmp_path / "killed")
     assert not partial.exists()
 
 
-def test_a_run_that_was_killed_when_all_was_done_is_done(tmp_path):
-    """Between its last step, which puts the work aside, and its name."""
+def test_a_run_killed_after_its_last_step_is_complete(tmp_path):
+    """Killed after the work folder is renamed, and before the run gets its final name."""
     task = plugins.load("tasks", "text-classification")()
     recipe = parse_recipe(tiny.recipe(task, tmp_path))
-    made = run(recipe, tmp_path / "run")
+    result = run(recipe, tmp_path / "run")
     (tmp_path / "run").rename(tmp_path / "run.partial")
     (tmp_path / "run.discarded").mkdir()
-    assert run(recipe, tmp_path / "run", resume=True).id == made.id
+    assert run(recipe, tmp_path / "run", resume=True).id == result.id
     assert not [path for path in tmp_path.glob("run.*") if path.suffix != ".yaml"]
     # An export had put the run aside that it replaces.
     (tmp_path / "run").rename(tmp_path / "run.replaced")
@@ -68,16 +68,16 @@ def test_a_run_that_was_killed_when_all_was_done_is_done(tmp_path):
 
 
 def _assert_a_kill_changes_nothing(text, tmp_path, pattern):
-    run(parse_recipe(text), tmp_path / "whole")
+    run(parse_recipe(text), tmp_path / "uninterrupted")
     (tmp_path / "recipe.yaml").write_text(text)
     command = ["run", str(tmp_path / "recipe.yaml"), "--out", str(tmp_path / "killed"), "--resume"]
     assert processes.kill_when(command, tmp_path / "killed.partial", pattern) == -signal.SIGKILL
     assert processes.finish(*command) == 0
-    _assert_same(tmp_path / "whole", tmp_path / "killed")
+    _assert_same(tmp_path / "uninterrupted", tmp_path / "killed")
 
 
 @pytest.mark.parametrize("task", ["text-generation", "masked-image-modeling", "speech-pretraining"])
-def test_a_kill_changes_nothing_of_what_is_hidden(task, tmp_path):
+def test_a_kill_changes_no_masking(task, tmp_path):
     # Packed into blocks of 128 tokens, the few rows would be one.
     text = tiny.recipe(plugins.load("tasks", task)(), tmp_path)
     text = text.replace("{name: text-generation,", "{name: text-generation, max_length: 4,")
@@ -90,7 +90,7 @@ def test_a_kill_changes_no_mixed_row(tmp_path):
     _assert_a_kill_changes_nothing(text, tmp_path, "work/tuned/checkpoints/checkpoint-4/complete")
 
 
-def test_what_is_trained_is_kept_when_what_follows_fails(tmp_path, monkeypatch):
+def test_a_trained_model_is_saved_when_a_later_stage_fails(tmp_path, monkeypatch):
     def fail(*_args):
         raise ExportError("no such scheme")
 
@@ -115,7 +115,7 @@ def test_a_kill_within_an_epoch_changes_nothing(tmp_path):
     _assert_a_kill_changes_nothing(text, tmp_path, "work/tuned/checkpoints/checkpoint-3/complete")
 
 
-def test_a_checkpoint_without_its_mark_is_passed_over(tmp_path):
+def test_a_checkpoint_without_its_mark_is_ignored(tmp_path):
     for step, complete in ((4, True), (8, True), (12, False)):
         (tmp_path / f"checkpoint-{step}").mkdir()
         if complete:
