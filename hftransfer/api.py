@@ -107,8 +107,8 @@ def _pushed_recipe(name: str, overrides: Sequence[str]) -> Recipe:
     foreign = sorted(set(recipe.evaluation.metrics or []) - set(plugins.names("metrics")))
     if foreign and not any(text.startswith("evaluation.metrics=") for text in overrides):
         raise RecipeError(
-            f"{name}: the metric '{foreign[0]}' is code of a repository, which somebody else's recipe may not "
-            "run; give evaluation.metrics=[...] yourself"
+            f"{name}: the metric '{foreign[0]}' is code of a repository, and a recipe from the Hub does not run such "
+            "code; name the metrics yourself: evaluation.metrics=[...]"
         )
     return recipe
 
@@ -151,7 +151,7 @@ def finished_run(folder: Path) -> RunResult:
     record = folder / "result.json"
     if not record.is_file():
         runs = [str(path.parent) for path in folder.parent.glob("*/result.json")] if folder.parent.is_dir() else []
-        raise RecipeError(f"'{folder}' is no finished run; {plugins.nearest(folder, runs)}")
+        raise RecipeError(f"'{folder}' is not a finished run; {plugins.nearest(folder, runs)}")
     try:
         return RunResult.load(record)
     except ValueError:

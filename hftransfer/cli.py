@@ -162,7 +162,7 @@ def _run(args: argparse.Namespace) -> int:
 def _finished(result: "RunResult", out: Path) -> int:
     from hftransfer.reporting.report import terminal
 
-    print(f"\n{terminal(result)}\n\n{out}/report.html shows it; {out}/model/ is the model")
+    print(f"\n{terminal(result)}\n\nreport: {out}/report.html, model: {out}/model/")
     return 3 if result.rejected() else 0
 
 
@@ -250,7 +250,7 @@ def _bench(args: argparse.Namespace) -> int:
     finished_run(args.run)
     timings = benchmark(args.run, args.batch, args.threads, args.calls, args.without)
     (args.run / "bench.png").write_bytes(latency_plot(timings).png())
-    print(f"\n{table(timings).text()}\n\n{args.run}/bench.png shows it, {args.run}/bench.json has every call")
+    print(f"\n{table(timings).text()}\n\nplot: {args.run}/bench.png, all timed calls: {args.run}/bench.json")
     return 0
 
 
@@ -261,7 +261,7 @@ def _report(args: argparse.Namespace) -> int:
 
     results = [finished_run(folder) for folder in args.runs]
     if args.out.is_dir() or any(place.is_file() for place in args.out.parents):
-        raise RecipeError(f"--out: '{args.out}' is to be a file, such as report.html, in a directory")
+        raise RecipeError(f"--out: '{args.out}' should be a file, such as report.html")
     args.out.parent.mkdir(parents=True, exist_ok=True)
     write_text(args.out, report.html(results))
     print(report.markdown(results))

@@ -175,7 +175,7 @@ def test_report_compares_runs(finished, folder, capsys):
     assert main(["report", str(folder / "nothing")]) == 2
     for place in (folder, out / "below.html"):
         assert main(["report", str(finished), "--out", str(place)]) == 2
-        assert "is to be a file" in capsys.readouterr().err
+        assert "should be a file" in capsys.readouterr().err
 
 
 def test_a_finished_run_is_only_replaced_by_overwrite(finished, folder, capsys):
@@ -262,9 +262,9 @@ MISTAKES = {
         ["task={name: text-classification, positive: 1}"],
         [row.replace('"x"', "0.5").replace('"y"', "1.5") for row in ROWS], "rows of one class each"
     ),
-    "a metric of chances where there are none": (
+    "a metric of probabilities where there are none": (
         ["evaluation.metrics=[roc_auc]"],
-        [row.replace('"x"', "0.5").replace('"y"', "1.5") for row in ROWS], "it compares chances of classes"
+        [row.replace('"x"', "0.5").replace('"y"', "1.5") for row in ROWS], "it compares probabilities of classes"
     ),
     "more tokens than positions": (
         ["model.processor='sample:minilm'", "task={name: text-classification, max_length: 99}"], ROWS, "64 tokens"
