@@ -9,11 +9,13 @@ import tiny
 
 from hftransfer.core import plugins
 from hftransfer.core.results import Score
-from hftransfer.evaluation.scoring import Scorer, calibration_error, confusion, gate
+from hftransfer.evaluation.calibration import calibration_error
+from hftransfer.evaluation.scoring import Answers, Scorer, confusion_matrix, gate
 from hftransfer.metrics import load_metric
 from hftransfer.recipe.loader import parse_recipe
 from hftransfer.recipe.schema import Export
 from hftransfer.runner import export_search
+from hftransfer.runner.context import RunContext
 from hftransfer.runner.plan import check
 
 KINDS = ("single_label_classification", "multi_label_classification", "regression")
@@ -23,33 +25,32 @@ def test_an_interval_has_the_width_of_the_binomial():
     references = np.zeros(400, dtype=int)
     predictions = (np.arange(400) < 80).astype(int)
     scorer = Scorer([load_metric("accuracy")], 0.95, 2000, seed=0)
-    values = scorer.resample(predictions, references)["accuracy"]
+    values = scorer.resample(Answers(predictions, None), references)["accuracy"]
     score = scorer.interval(values, 400)
     half = 1.96 * np.sqrt(0.8 * 0.2 / 400)
     assert score.value == 0.8 and score.count == 400
     assert score.low == pytest.approx(0.8 - half, abs=0.006) and score.high == pytest.approx(0.8 + half, abs=0.006)
-    assert score == scorer.interval(scorer.resample(predictions, references)["accuracy"], 400)
+    assert score == scorer.interval(scorer.resample(Answers(predictions, None), references)["accuracy"], 400)
 
 
 def test_resamples_of_many_rows_are_drawn_a_few_at_a_time(monkeypatch):
-    generator = np.random.default_rng(0)
-    classes = generator.integers(0, 3, 50), generator.integers(0, 3, 50)
-    words = tuple(np.array([" ".join(row) for row in generator.choice(["a", "b"], (50, 4))]) for _ in range(2))
-    for name, rows in {"f1": classes, "wer": words}.items():
+    rng = np.random.default_rng(0)
+    classes = rng.integers(0, 3, 50), rng.integers(0, 3, 50)
+    words = tuple(np.array([" ".join(row) for row in rng.choice(["a", "b"], (50, 4))]) for _ in range(2))
+    for name, (predictions, references) in {"f1": classes, "wer": words}.items():
         scorer = Scorer([load_metric(name)], 0.95, 100, seed=0)
-        whole = scorer.resample(*rows)[name]
+        whole = scorer.resample(Answers(predictions, None), references)[name]
         with monkeypatch.context() as patch:
             patch.setattr("hftransfer.evaluation.scoring._DRAWN_AT_ONCE", 7 * 50)
-            np.testing.assert_array_equal(scorer.resample(*rows)[name], whole)
+            np.testing.assert_array_equal(scorer.resample(Answers(predictions, None), references)[name], whole)
 
 
 def test_the_interval_of_a_gain_is_paired():
     references = np.zeros(400, dtype=int)
-    mine = (np.arange(400) < 80).astype(int)
-    theirs = (np.arange(400) < 100).astype(int)
+    variants = [Answers((np.arange(400) < wrong).astype(int), None) for wrong in (80, 100)]
     scorer = Scorer([load_metric("accuracy")], 0.95, 2000, seed=0)
-    one, other = (scorer.resample(it, references)["accuracy"] for it in (mine, theirs))
-    gain = scorer.interval(one - other, 400)
+    better, worse = (scorer.resample(answers, references)["accuracy"] for answers in variants)
+    gain = scorer.interval(better - worse, 400)
     # Twenty rows of 400 differ: the interval is that of their share alone, and far from 0.
     half = 1.96 * np.sqrt(0.05 * 0.95 / 400)
     assert gain.value == pytest.approx(0.05)
@@ -62,7 +63,7 @@ def test_the_gate_says_what_is_lost():
 
     assert lost(0.005) is None and lost(-0.05) is None
     assert lost(0.02) == "it loses 0.0200 [0.0100, 0.0300] of f1 on 60 test rows, and max_drop is 0.01"
-    # A model whose score is no number has not kept it.
+    # A score that is not a number fails the gate.
     assert lost(float("nan")) is not None
 
 
@@ -70,30 +71,31 @@ def test_the_gate_says_what_is_lost():
 def test_a_loss_is_a_loss_whatever_the_direction_of_a_metric(metric, sign, tmp_path):
     text = tiny.recipe(plugins.load("tasks", "text-classification")(), tmp_path, labels="numbers")
     plan = check(parse_recipe(text))
-    promise = Export(metric=metric)
-    plan = replace(plan, recipe=plan.recipe.model_copy(update={"export": promise}))
+    plan = replace(plan, recipe=plan.recipe.model_copy(update={"export": Export(metric=metric)}))
     references = plan.task.references(plan.rows.splits["test"])
-    mine, theirs = {"logits": references[:, None]}, {"logits": references[:, None] + 0.1}
-    lost, _ = export_search.drop(plan, mine, theirs, references)
+    reference, candidate = Answers(references, None), Answers(references + 0.1, None)
+    lost, _ = export_search.drop(RunContext(plan, None, None), reference, candidate, "test")
     assert np.sign(round(lost.value, 6)) == sign and lost.count == 12
 
 
-def test_agreement_of_classes_lists_and_numbers():
-    same = {kind: plugins.load("tasks", "text-classification")(problem_type=kind).same for kind in KINDS}
-    classes = same["single_label_classification"](np.array([0, 1, 2]), np.array([0, 1, 1]), np.array([0, 1, 2]))
-    assert classes.tolist() == [True, True, False]
-    lists = np.eye(2, dtype=int), np.array([[1, 0], [1, 1]]), np.eye(2, dtype=int)
-    assert same["multi_label_classification"](*lists).tolist() == [True, False]
-    numbers = same["regression"](np.array([1.0, 2.0]), np.array([1.001, 2.5]), np.array([0.0, 4.0]))
-    assert numbers.tolist() == [True, False]
+def test_the_error_of_classes_lists_and_numbers():
+    classes, lists, numbers = (
+        plugins.load("tasks", "text-classification")(problem_type=kind, std=2.0, mean=0.0) for kind in KINDS
+    )
+    assert (classes.error(1, 1), classes.error(1, 2)) == (0, 1)
+    assert (lists.error(np.array([1, 0]), np.array([1, 0])), lists.error(np.array([1, 0]), np.array([1, 1]))) == (
+        0,
+        0.5,
+    )
+    assert (numbers.error(1.0, 1.001), numbers.error(2.0, 2.5)) == (0, 0.25)
 
 
 def test_confusion_is_only_of_classes():
-    assert confusion(np.array([0, 1, 1]), np.array([0, 0, 1]), ("a", "b")) == [[1, 1], [0, 1]]
-    assert confusion(np.array([0.5]), np.array([0.5]), ()) == []
+    assert confusion_matrix(np.array([0, 1, 1]), np.array([0, 0, 1]), ("a", "b")) == [[1, 1], [0, 1]]
+    assert confusion_matrix(np.array([0.5]), np.array([0.5]), ()) == []
 
 
-def test_the_calibration_error_is_how_far_confidence_is_from_accuracy():
+def test_the_calibration_error_is_the_gap_between_confidence_and_accuracy():
     probabilities = np.tile([0.8, 0.2], (100, 1))
     references = (np.arange(100) >= 80).astype(int)
     assert calibration_error(probabilities, references) == pytest.approx(0)
@@ -104,17 +106,17 @@ def test_the_calibration_error_is_how_far_confidence_is_from_accuracy():
     assert calibration_error(probabilities, references) == pytest.approx(0.35)
 
 
-def test_a_block_tells_what_it_draws(monkeypatch):
+def test_the_energy_of_a_block_is_measured(monkeypatch):
     from hftransfer.core import energy
 
-    with energy.measure_energy() as told:
+    with energy.measure_energy() as measured:
         sum(range(10**7))
-    assert told.watt_hours is None if find_spec("codecarbon") is None else 0 < told.watt_hours < 1
+    assert measured.watt_hours is None if find_spec("codecarbon") is None else 0 < measured.watt_hours < 1
     if find_spec("codecarbon"):
-        # CodeCarbon hides why it cannot be made.
+        # CodeCarbon only logs a failed construction.
         monkeypatch.setattr("codecarbon.OfflineEmissionsTracker", lambda **_: object())
         assert energy._tracker.__wrapped__() is None
     monkeypatch.setattr(energy, "_tracker", lambda: None)
-    with energy.measure_energy() as told:
+    with energy.measure_energy() as measured:
         pass
-    assert told.watt_hours is None
+    assert measured.watt_hours is None
