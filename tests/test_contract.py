@@ -35,8 +35,13 @@ MODEL_REFUSALS = {
         {"AutoModelForSeq2SeqLM", "AutoModelForCausalLM", "AutoModelForMaskedLM", "AutoModelForPreTraining"},
     ),
     "prune": (
-        "layers cannot be taken out of|no feed-forward",
-        {"AutoModelForSeq2SeqLM", "AutoModelForCausalLM", "AutoModelForObjectDetection"},
+        "layers cannot be taken out of|no list of layers|no feed-forward",
+        {
+            "AutoModelForSeq2SeqLM",
+            "AutoModelForCausalLM",
+            "AutoModelForObjectDetection",
+            "AutoModelForSemanticSegmentation",
+        },
     ),
 }
 
