@@ -36,7 +36,8 @@ def resized_to(processor: Processor, side: int | tuple[int, int]) -> Processor:
     sizes = {"size": fixed if whole else {"shortest_edge": min(height, width)}}
     if hasattr(processor, "crop_size"):
         sizes["crop_size"] = fixed
-    return type(processor)(**{**processor.to_dict(), **sizes})
+    fields = {name: value for name, value in processor.to_dict().items() if not name.startswith("_")}
+    return type(processor)(**fields | sizes)
 
 
 def thumbnail(image: Image) -> dict[str, Any]:
