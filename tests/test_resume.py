@@ -41,7 +41,7 @@ def test_three_kills_change_no_prediction(tmp_path):
     command = ["run", str(tmp_path / "recipe.yaml"), "--out", str(tmp_path / "killed"), "--resume"]
     partial = tmp_path / "killed.partial"
     for pattern in (
-        "work/linear_probe/kept/*.arrow",
+        "work/linear_probe/cached/*.arrow",
         "work/tuned/checkpoints/checkpoint-8/trainer_state.json",
         "onnx.partial",
     ):
