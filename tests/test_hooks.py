@@ -74,11 +74,19 @@ def test_a_second_table_that_is_missing_or_wrong_gets_a_sentence(items, message,
         check(parse_recipe(text))
 
 
-def test_an_id_that_stands_twice_in_the_table_is_refused(toys, tmp_path):
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        ("00", "the id '0' stands in two rows"),
+        ("01", "row 2 of split 'train' names the item '2', which data.items lacks"),
+    ],
+)
+def test_ids_of_the_table_are_checked(ids, message, toys, tmp_path):
     items = f"items: {{source: {{name: json, train: {tmp_path / 'items.json'}}}, columns: {{id: code}}}}"
     text = _recipe(tmp_path, items)
-    (tmp_path / "items.json").write_text('{"code": "0", "title": "x"}\n{"code": "0", "title": "y"}')
-    with pytest.raises(DataError, match="the id '0' stands in two rows"):
+    lines = [json.dumps({"code": number, "title": "x"}) for number in ids]
+    (tmp_path / "items.json").write_text("\n".join(lines))
+    with pytest.raises(DataError, match=message):
         check(parse_recipe(text))
 
 

@@ -80,6 +80,7 @@ def load_rows(task: Task, source: Mapping[str, Dataset], options: DataOptions, s
     """
     check_columns(task, options.columns)
     raw = _read(task, source, options, seed)
+    _check_item_ids(task, raw.rows)
     task = task.infer(raw.rows[options.splits.train])
     places = split(task, options.splits, source, raw.rows, seed)
     without_labels = _unlabelled_split(options)
@@ -122,6 +123,17 @@ def load_items(task: Task, source: Mapping[str, Dataset], columns: Columns) -> t
     if repeated:
         raise DataError(f"data.items: the id '{repeated[0]}' stands in two rows")
     return task.with_items(table), hashlib.sha256(repr(hashes).encode()).hexdigest()
+
+
+def _check_item_ids(task: Task, rows: Mapping[str, Dataset]) -> None:
+    """Refuse rows that refer to an item which the second table lacks."""
+    if task.items_table is None:
+        return
+    known = set(task.items_table["id"][:])
+    for origin, table in rows.items():
+        for number, item in enumerate(table[task.item_role][:]):
+            if item not in known:
+                raise DataError(f"row {number} of origin '{split}' names the item '{item}', which data.items lacks")
 
 
 def _unlabelled_split(options: DataOptions) -> str | None:

@@ -24,6 +24,8 @@ class TaskState(Plugin):
     """Role and feature type of what the model has to find. Optional where it only stratifies the splits."""
     items: ClassVar[dict[str, Feature]] = {}
     """Role -> feature type of the second table (`data.items`), whose rows are found by their `id`; empty for none."""
+    item_role: ClassVar[str] = "item"
+    """The input that holds the id of a row of the second table, where there is one."""
     auto_model: ClassVar[str]
     """The Auto class of Transformers that loads a model of the task."""
     auto_processor: ClassVar[str]
