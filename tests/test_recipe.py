@@ -1,4 +1,4 @@
-"""What a recipe may say, and the sentence that answers everything else."""
+"""What a recipe may hold, and the sentence about everything else."""
 
 import subprocess
 import sys
@@ -33,22 +33,22 @@ def test_every_default_survives_being_written_and_read_again():
     assert parse_recipe(yaml.safe_dump(recipe.model_dump())) == recipe
 
 
-# What a strategy cannot do without.
-NEEDED = {"distill": "teacher=somebody", "multi_task": "others.second=a.yaml", "prune": "width=0.5"}
+# A key without which the strategy is refused.
+REQUIRED = {"distill": "teacher=somebody", "multi_task": "others.second=a.yaml", "prune": "width=0.5"}
 
 
 @pytest.mark.parametrize("name", plugins.names("strategies"))
 def test_another_strategy_by_override_drops_the_old_fields(name):
     overrides = [f"strategy.name={name}"]
-    if name in NEEDED:
+    if name in REQUIRED:
         with pytest.raises(RecipeError):
             parse_recipe(GOOD, overrides=overrides)
-        overrides.append(f"strategy.{NEEDED[name]}")
+        overrides.append(f"strategy.{REQUIRED[name]}")
     assert parse_recipe(GOOD, overrides=overrides).strategy.name == name
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "parts"),
     [
         ("r: 8", "rank: 8", ["recipe:6", "strategy.rank", "Allowed: ", "lora_alpha"]),
         ("r: 8", "r: zero", ["recipe:6", "strategy.r", "'zero'"]),
@@ -63,10 +63,10 @@ def test_another_strategy_by_override_drops_the_old_fields(name):
         ("strategy:", "task:", ["recipe:6", "written twice"]),
     ],
 )
-def test_a_mistake_gets_a_sentence_with_place_and_remedy(old, new, said):
+def test_a_mistake_gets_a_sentence_with_place_and_remedy(old, new, parts):
     with pytest.raises(RecipeError) as error:
         parse_recipe(GOOD.replace(old, new))
-    for part in said:
+    for part in parts:
         assert part in str(error.value)
 
 

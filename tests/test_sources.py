@@ -1,4 +1,4 @@
-"""Folders and the Hub as sources, and what is said of those that are not there."""
+"""Folders, files and the Hub as sources, and errors about missing ones."""
 
 import time
 import wave
@@ -32,7 +32,7 @@ def test_an_audio_folder_has_its_splits_and_classes(tmp_path):
     assert rows["train"][0]["audio"]["path"].endswith(".WAV")
 
 
-def test_an_audio_folder_may_have_a_table_of_what_is_said(tmp_path):
+def test_an_audio_folder_may_have_a_table_of_transcripts(tmp_path):
     for place in ("Train/1.wav", "Train/more/2.wav", "test/3.wav"):
         _wav(tmp_path / place)
     (tmp_path / "Train" / "metadata.csv").write_text('file_name,text\n1.wav,"yes, please"\nmore/2.wav,no\n')
@@ -74,8 +74,8 @@ def test_an_image_folder_has_the_splits_and_classes_of_its_folders(places, split
         if labels is None:
             assert rows[split].column_names == ["image"]
         else:
-            found = rows[split].features["label"].int2str(rows[split]["label"][:])
-            assert sorted(found) == sorted(names[label] for label in labels)
+            names_of_rows = rows[split].features["label"].int2str(rows[split]["label"][:])
+            assert sorted(names_of_rows) == sorted(names[label] for label in labels)
             assert rows[split].features["label"].names == names
 
 
@@ -123,7 +123,7 @@ def test_tables_have_other_delimiters_and_encodings(name, content, fields, tmp_p
 
 
 @pytest.mark.parametrize("name", ["audiofolder", "imagefolder"])
-def test_a_folder_that_is_not_there(name, tmp_path):
+def test_a_missing_folder(name, tmp_path):
     with pytest.raises(DataError, match="no folder"):
         plugins.load("sources", name)(path=str(tmp_path / "none")).load()
 
@@ -133,7 +133,7 @@ def test_a_folder_without_recordings(tmp_path):
         plugins.load("sources", "audiofolder")(path=str(tmp_path)).load()
 
 
-def test_the_hub_out_of_reach_is_said_at_once(monkeypatch):
+def test_the_hub_out_of_reach_is_reported_at_once(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     start = time.monotonic()
     with pytest.raises(HubError, match="cannot be reached"):
