@@ -15,6 +15,8 @@ from test_hub_recipes import MODELS
 import hftransfer.api
 from hftransfer import cli
 from hftransfer.core import plugins
+from hftransfer.data.augmentation import operations
+from hftransfer.data.corruptions import check_corruptions
 from hftransfer.recipe import catalog
 from hftransfer.recipe.loader import load_recipe, parse_recipe
 
@@ -63,7 +65,11 @@ def test_every_block_names_a_language_that_is_tested():
 @pytest.mark.parametrize("page", _with("yaml"))
 def test_yaml_is_a_recipe(page):
     for title, text in _blocks(page, "yaml"):
-        parse_recipe(_recipe(title, text), f"{page}: {title or 'a recipe'}")
+        recipe = parse_recipe(_recipe(title, text), f"{page}: {title or 'a recipe'}")
+        # What only `check` refuses.
+        operations(recipe.task, recipe.data.augment)
+        check_corruptions(recipe.task, recipe.evaluation.corruptions)
+        assert set(recipe.evaluation.metrics) <= set(plugins.names("metrics"))
 
 
 @pytest.mark.parametrize("page", _with("json") + _with("toml"))
