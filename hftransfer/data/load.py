@@ -133,7 +133,7 @@ def _check_item_ids(task: Task, rows: Mapping[str, Dataset]) -> None:
     for origin, table in rows.items():
         for number, item in enumerate(table[task.item_role][:]):
             if item not in known:
-                raise DataError(f"row {number} of origin '{split}' names the item '{item}', which data.items lacks")
+                raise DataError(f"row {number} of split '{origin}' names the item '{item}', which data.items lacks")
 
 
 def _unlabelled_split(options: DataOptions) -> str | None:
