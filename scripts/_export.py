@@ -1,4 +1,4 @@
-"""Exported models of every task beside PyTorch on test rows, what the search finds, how fast it is: docs/export.md.
+"""docs/export.md: exports of every task compared with PyTorch, the quantization search, latency; by `scripts/bench`.
 
 A run that is there is not run again, so that a stopped bench goes on where it was. Two run side by side, each on one
 core; what is timed for the page is timed afterwards, alone.
@@ -67,20 +67,21 @@ def export() -> bool:
     claims = [line for name in CLAIMS for line in _claims(name, found[name], speeds[name])]
     claims += [_kept(name, found[name]) for name in (*SEARCHES, *OPENVINO)]
     claims += [_rejected(name, found[name]) for name in PLANTED]
-    told = "\n".join(f"- {line}: **{'yes' if holds else 'NO'}**" for line, holds in claims)
+    summary = "\n".join(f"- {line}: **{'yes' if holds else 'NO'}**" for line, holds in claims)
     searches = [f"### {name}\n\n{search_table(found[name]).markdown()}" for name in (*SEARCHES, *OPENVINO)]
     times = [f"### {name}\n\n{Table('', HEAD, rows).markdown()}" for name, rows in speeds.items()]
     PAGE.write_text(
-        "# What ships beside PyTorch, and what it keeps\n\n"
-        "Written by `scripts/bench export`: real runs on samples that install with pip, most of them trained for a "
-        "minute, since what is exported need not be good to be equal. Articles are cut to 128 tokens. In the "
-        "search a candidate is called in turns with the export as it is, on one core. 'Everything in int8' is "
-        "`quantization: static-int8, operators: all`, which quantizes sums, softmax and LayerNorm of a transformer "
-        "too: what it loses is to be found out, and over `max_drop` not to ship.\n\n"
-        f"{told}\n\n## Every task\n\nThe exported model beside PyTorch, on the test rows.\n\n{_equal(found).markdown()}"
-        "\n\n## What the search tries\n\n`export.quantization: auto`, by validation rows.\n\n" + "\n\n".join(searches)
-        + "\n\n## How fast it is\n\n`hftransfer bench`, all variants called in turns, batches of one row, nothing "
-        "else running.\n\n"
+        "# Exports compared\n\n"
+        "Written by `scripts/bench export`: real runs on samples that install with pip. Most are trained for a minute, "
+        "since a model need not be good to be compared with its export. Articles are truncated to 128 tokens. In the "
+        "search, each candidate and the plain export are timed in turns on one core. 'Everything in int8' is "
+        "`quantization: static-int8, operators: all`, which also quantizes sums, softmax and LayerNorm of a "
+        "transformer: a variant that loses more than `max_drop` by it has to be rejected.\n\n"
+        f"{summary}\n\n## Every task\n\nEach export compared with PyTorch on the test rows.\n\n"
+        f"{_equal(found).markdown()}\n\n"
+        "## Quantization search\n\n`export.quantization: auto`, on the validation rows.\n\n" + "\n\n".join(searches)
+        + "\n\n## Latency\n\n`hftransfer bench`: all variants called in turns, batches of one row, nothing else "
+        "running.\n\n"
         + "\n\n".join(times) + "\n"
     )  # fmt: skip
     for line, holds in claims:
@@ -88,7 +89,7 @@ def export() -> bool:
     return all(holds for _, holds in claims)
 
 
-HEAD = ("variant", "threads", "p50 ms", "p95 ms", "times PyTorch")
+HEAD = ("variant", "threads", "p50 ms", "p95 ms", "speed-up over PyTorch")
 
 
 def _folder(name: str) -> Path:
@@ -99,7 +100,7 @@ def _result(name: str, recipe: str, overrides: list[str]) -> RunResult:
     out = _folder(name)
     if not (out / "result.json").is_file():
         command = ["hftransfer", "run", str(ROOT / "recipes" / recipe), *overrides, "--out", str(out), "--overwrite"]
-        # 3: a variant was rejected, which is what the page is to tell.
+        # 3: a variant was rejected, which the page reports.
         code = subprocess.run(command, check=False, env=ONE_CORE).returncode
         assert code in (0, 3), code
     return RunResult.load(out / "result.json")
@@ -138,12 +139,12 @@ def _equal(found: dict[str, RunResult]) -> Table:
     for name, result in found.items():
         for variant, facts in result.exports.items():
             drop = interval(facts.drop) if facts.drop else ""
-            verdict = "rejected" if facts.rejected else "ships"
+            verdict = "rejected" if facts.rejected else "accepted"
             score = number(result.scores["test"][variant][result.headline].value)
             size = amount(facts.bytes / 1e6)
             near = (f"{facts.agreement:.2%}", f"{facts.max_abs_diff:.2g}")
             rows.append((name, variant, f"{result.headline} {score}", drop, *near, size, verdict))
-    head = ("task", "variant", "score", "drop", "equal answers", "largest difference", "MB", "verdict")
+    head = ("task", "variant", "score", "drop", "agreement", "largest difference", "MB", "verdict")
     return Table("", head, rows)
 
 
@@ -162,10 +163,10 @@ def _claims(name: str, result: RunResult, speeds: list[tuple[str, ...]]) -> list
 
 
 def _rejected(name: str, result: RunResult) -> tuple[str, bool]:
-    """What a bad quantization loses, and that it does not ship where that is too much."""
+    """What a bad quantization loses, and whether it is rejected where that is too much."""
     (facts,) = (facts for variant, facts in result.exports.items() if variant != "onnx")
     assert facts.drop is not None
-    verdict = "rejected, exit code 3" if facts.rejected else "ships"
+    verdict = "rejected, exit code 3" if facts.rejected else "accepted"
     holds = (facts.drop.value > 0.01) == bool(facts.rejected)
     return f"{name}: loses {facts.drop.value:.4f} of {result.headline}, {verdict}", holds
 
@@ -173,7 +174,7 @@ def _rejected(name: str, result: RunResult) -> tuple[str, bool]:
 def _kept(name: str, result: RunResult) -> tuple[str, bool]:
     best = next((scheme for scheme, it in result.search.items() if it.reason is None), "nothing")
     lost = {variant: facts.drop.value for variant, facts in result.exports.items() if facts.drop}
-    told = ", ".join(f"{variant} {value:.4f}" for variant, value in lost.items())
-    wanted = f", to be {ENDS[name]}" if name in ENDS else ""
+    losses = ", ".join(f"{variant} {value:.4f}" for variant, value in lost.items())
+    wanted = f", expected {ENDS[name]}" if name in ENDS else ""
     holds = not result.rejected() and ENDS.get(name, best) == best
-    return f"{name}: ends in {best}{wanted}; lost on test: {told}", holds
+    return f"{name}: the search selects {best}{wanted}; lost on test: {losses}", holds
