@@ -29,7 +29,7 @@ ROWS = {
 
 def _task(name):
     facts = {"model_input_names": ["input_values"], "sampling_rate": 8000, "all_special_ids": [101, 102]}
-    return plugins.load("tasks", name)().know(processor=type("Processor", (), facts))
+    return plugins.load("tasks", name)().with_processor(type("Processor", (), facts))
 
 
 @pytest.mark.parametrize(("name", "row"), ROWS.items(), ids=list(ROWS))
@@ -77,7 +77,7 @@ def test_boxes_stay_where_the_picture_stays():
 def test_what_is_no_operation_is_refused():
     with pytest.raises(RecipeError, match="no operation 'rotat'; did you mean 'rotate'"):
         operations(_task("image-classification"), ["rotat"])
-    with pytest.raises(RecipeError, match="keeps what 'token-classification' has to find"):
+    with pytest.raises(RecipeError, match="no operation leaves the labels of 'token-classification' right"):
         operations(_task("token-classification"), "light")
 
 
@@ -117,7 +117,7 @@ def _bare(folder):
 def _loss(fields, references):
     task = plugins.load("tasks", "text-classification")(problem_type="single_label_classification", **fields)
     made = model("bert")
-    task.know(labels=("a", "b", "c")).install_loss(made, references)
+    task.with_labels(("a", "b", "c")).install_loss(made, references)
     rows = batch("bert", made)
     with torch.no_grad():
         output = made(**rows)
@@ -160,7 +160,7 @@ def test_mixed_rows_have_the_loss_of_both_labels(name):
     torch.manual_seed(3)
     order = torch.randperm(6)
     torch.randint(1, ())
-    mixed, share = MIXES["image-classification"][name](rows["pixel_values"], order)
+    mixed, share = MIXES[name](rows["pixel_values"], order)
     torch.testing.assert_close(seen[0], mixed)
     assert 0 < share < 1 and not torch.equal(order, torch.arange(6))
     losses = [torch.nn.functional.cross_entropy(output.logits, it) for it in (rows["labels"], rows["labels"][order])]

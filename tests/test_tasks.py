@@ -36,13 +36,13 @@ def _rows(*labels):
 )
 def test_labels_are_read_off_the_column(labels, names, indexed):
     rows = _rows(*labels)
-    task = plugins.load("tasks", "text-classification")().resolve(rows)
+    task = plugins.load("tasks", "text-classification")().infer(rows)
     assert task.find_labels({"train": rows, "test": rows}) == names
-    assert list(task.know(labels=names).index(rows)["label"]) == indexed
+    assert list(task.with_labels(names).index_labels(rows)["label"]) == indexed
 
 
 def test_a_label_that_training_lacks_is_named_with_its_row():
-    task = plugins.load("tasks", "text-classification")().resolve(_rows("a", "b"))
+    task = plugins.load("tasks", "text-classification")().infer(_rows("a", "b"))
     with pytest.raises(DataError, match=r"label 'c' in split 'test' \(row 1\)"):
         task.find_labels({"train": _rows("a", "b"), "test": _rows("a", "c")})
 
@@ -50,13 +50,13 @@ def test_a_label_that_training_lacks_is_named_with_its_row():
 def test_a_word_in_a_regression_is_named_with_its_row():
     task = plugins.load("tasks", "text-classification")(problem_type="regression")
     with pytest.raises(DataError, match="row 1"):
-        task.index(_rows("1.5", "many"))
+        task.index_labels(_rows("1.5", "many"))
 
 
 def test_the_majority_answers_alike_for_every_row():
     task = plugins.load("tasks", "text-classification")(problem_type="single_label_classification")
-    outputs = np.stack([task.majority_baseline(np.array([2, 1, 2, 0]))["logits"]] * 3)
-    assert task.postprocess({"logits": outputs}).tolist() == [2, 2, 2]
+    outputs = np.stack([task.baseline(np.array([2, 1, 2, 0]))["logits"]] * 3)
+    assert task.postprocess({"logits": outputs}, {}).tolist() == [2, 2, 2]
 
 
 def test_training_sees_crops_and_flips_of_an_image_in_its_own_size():
@@ -76,7 +76,7 @@ def test_training_sees_crops_and_flips_of_an_image_in_its_own_size():
 )
 def test_an_entity_is_found_whatever_the_spelling_of_its_tags(spelling, scheme):
     begin, inside = spelling.split()
-    task = plugins.load("tasks", "token-classification")().know(labels=("O", *sorted({begin, inside})))
+    task = plugins.load("tasks", "token-classification")().with_labels(("O", *sorted({begin, inside})))
     assert task.metric_options() == {"scheme": scheme, "outside": "O"}
     metric = load_metric("seqeval", task.metric_options())
     truth = np.empty(2, dtype=object)
@@ -86,11 +86,14 @@ def test_an_entity_is_found_whatever_the_spelling_of_its_tags(spelling, scheme):
     assert metric(truth, truth)["seqeval"] == 1 and metric(half, truth)["seqeval"] == 0.5
 
 
-def test_texts_that_are_cut_are_told_of(tmp_path):
+def test_truncated_texts_are_a_warning(tmp_path):
     task = plugins.load("tasks", "text-classification")()
     text = tiny.recipe(task, tmp_path).replace(f"name: {task.name}", f"name: {task.name}, max_length: 3")
-    (told,) = [it for it in check(parse_recipe(text)).warnings if "are cut" in it]
-    assert told.startswith("task.max_length: texts of more than 3 tokens are cut: ") and "100 % of train" in told
+    (warning,) = [it for it in check(parse_recipe(text)).warnings if "are truncated" in it]
+    assert (
+        warning.startswith("task.max_length: texts of more than 3 tokens are truncated: ")
+        and "100 % of train" in warning
+    )
 
 
 def test_training_that_has_diverged_ends_with_a_sentence():
@@ -143,20 +146,20 @@ def test_rows_need_no_labels_to_learn_from(tmp_path):
     assert plan.rows.splits["train"].column_names == ["text"] and plan.rows.facts.classes["train"] == {}
 
 
-def test_a_pair_of_texts_is_told_from_one_text():
+def test_pairs_of_texts_are_inferred():
     task = plugins.load("tasks", "text-classification")
     rows = Dataset.from_dict({"text": ["a", "b"], "label": ["x", "y"]})
-    single, paired = (task().resolve(it) for it in (rows, rows.add_column("text_pair", ["c", "d"])))
-    assert single.read("a\tb") == {"text": "a\tb"} and single.pairs is False
-    assert paired.read("a\tb") == {"text": "a", "text_pair": "b"} and paired.example
+    single, paired = (task().infer(it) for it in (rows, rows.add_column("text_pair", ["c", "d"])))
+    assert single.parse("a\tb") == {"text": "a\tb"} and single.pairs is False
+    assert paired.parse("a\tb") == {"text": "a", "text_pair": "b"} and paired.pipeline_example
     with pytest.raises(DataError, match="'a b': the model reads two texts"):
-        paired.read("a b")
+        paired.parse("a b")
     with pytest.raises(DataError, match=r"task.pairs is true, and each row has one text: .*'text_pair'"):
-        task(pairs=True).resolve(rows)
+        task(pairs=True).infer(rows)
 
 
 @pytest.mark.parametrize("labels", ["classes", "lists"])
-def test_a_run_is_judged_by_the_chances_of_what_is_to_be_found(labels, tmp_path):
+def test_a_run_is_scored_by_the_probabilities_of_the_positive_class(labels, tmp_path):
     task = plugins.load("tasks", "text-classification")()
     asked = "{resamples: 20, metrics: [average_precision, roc_auc], baselines: [majority]}"
     text = tiny.recipe(task, tmp_path, labels=labels).replace("{resamples: 20}", asked)
@@ -166,5 +169,5 @@ def test_a_run_is_judged_by_the_chances_of_what_is_to_be_found(labels, tmp_path)
     test = result.scores["test"]
     assert result.headline == "average_precision" and test["majority"]["roc_auc"].value == 0.5
     assert 0 < test["tuned"]["average_precision"].low <= test["tuned"]["average_precision"].high <= 1
-    assert ("average_precision of 'x'" in score_table(result).head) == (labels == "classes")
+    assert ("average_precision of 'x'" in score_table(result).header) == (labels == "classes")
     assert bool(result.calibration_error) == (labels == "classes")
