@@ -69,7 +69,8 @@ def test_a_corruption_of_another_input_is_refused():
 
 def test_every_variant_is_scored_under_the_corruptions(tmp_path):
     text = tiny.recipe(_task("image-classification"), tmp_path)
-    text = text.replace("evaluation: {", "evaluation: {baselines: [majority, linear_probe], corruptions: [noise, jpeg], ")
+    more = "baselines: [majority, linear_probe], corruptions: [noise, jpeg], "
+    text = text.replace("evaluation: {", f"evaluation: {{{more}")
     result = run(parse_recipe(text), tmp_path / "run")
     for split in ("test-noise", "test-jpeg"):
         assert set(result.scores[split]) == {"majority", "linear_probe", "tuned"}

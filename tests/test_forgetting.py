@@ -55,7 +55,7 @@ def test_a_torn_encoder_forgets(first, tmp_path):
 
 def test_a_source_that_the_checkpoint_does_not_know_is_refused(first, tmp_path):
     text = _second(first, tmp_path, source=tmp_path / "turned.json")
-    with pytest.raises(RecipeError, match="evaluation.source_task: the checkpoint has the labels x, y, and the rows have"):
+    with pytest.raises(RecipeError, match="source_task: the checkpoint has the labels x, y, and the rows have"):
         check(parse_recipe(text))
 
 

@@ -1,5 +1,6 @@
 """Folders, files and the Hub as sources, and errors about missing ones."""
 
+import json
 import time
 import wave
 
@@ -143,3 +144,43 @@ def test_the_hub_out_of_reach_is_reported_at_once(monkeypatch):
     with pytest.raises(RecipeError, match="did you mean 'accuracy'"):
         check_metrics(["accurcy"])
     assert time.monotonic() - start < 5
+
+
+def _picture(path, number):
+    from PIL import Image
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", (8, 6), number).save(path)
+
+
+@pytest.mark.parametrize("layout", ["{split}/{kind}/{name}", "{kind}/{split}/{name}"])
+def test_masks_are_found_by_the_names_of_their_images(layout, tmp_path):
+    for split in ("train", "val"):
+        for number in range(3):
+            for kind, ending in (("images", "jpg"), ("masks", "png")):
+                _picture(tmp_path / layout.format(split=split, kind=kind, name=f"{number}.{ending}"), number)
+    splits = plugins.load("sources", "maskfolder")(path=str(tmp_path)).load()
+    assert {split: len(rows) for split, rows in splits.items()} == {"train": 3, "validation": 3}
+    assert [mask.getpixel((0, 0)) for mask in splits["train"]["mask"]] == [0, 1, 2]
+
+
+def test_an_image_without_a_mask_is_named(tmp_path):
+    _picture(tmp_path / "images" / "a.png", 0)
+    _picture(tmp_path / "images" / "b.png", 0)
+    _picture(tmp_path / "masks" / "a.png", 0)
+    with pytest.raises(DataError, match="1 of 2 images have no mask in .*: b"):
+        plugins.load("sources", "maskfolder")(path=str(tmp_path)).load()
+    with pytest.raises(DataError, match=r"data\.source\.masks: there is no folder .*did you mean 'masks'"):
+        plugins.load("sources", "maskfolder")(path=str(tmp_path), masks="mask").load()
+
+
+def test_squad_files_are_read_with_and_without_answers(tmp_path):
+    found = {"question": "Who?", "answers": [{"text": "Bonn", "answer_start": 0}]}
+    none = {"question": "When?", "answers": [], "is_impossible": True}
+    data = {"data": [{"title": "t", "paragraphs": [{"context": "Bonn is a city.", "qas": [found, none]}]}]}
+    (tmp_path / "train.json").write_text(json.dumps(data))
+    rows = plugins.load("sources", "squad")(train=str(tmp_path / "train.json")).load()["train"]
+    assert rows["answers"][:] == [{"text": ["Bonn"], "answer_start": [0]}, {"text": [], "answer_start": []}]
+    (tmp_path / "train.json").write_text("[]")
+    with pytest.raises(DataError, match="is no JSON file of SQuAD"):
+        plugins.load("sources", "squad")(train=str(tmp_path / "train.json")).load()
