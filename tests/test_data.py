@@ -356,3 +356,46 @@ def test_a_row_counts_as_much_disk_as_the_others(tmp_path, monkeypatch):
     monkeypatch.setattr(encode, "MAX_CACHE_BYTES", 900_000)
     encode.encode(Task(), {"test": texts}, tmp_path / "kept")
     assert [path.name for path in (tmp_path / "kept").iterdir()] == ["test.arrow"]
+
+
+class _Windows:
+    """A task that makes a model input of every letter, and changes its training rows."""
+
+    augments, pack = True, tasks.Task.pack
+
+    def encode(self, rows):
+        letters = [(row, letter) for row, text in enumerate(rows["text"]) for letter in text]
+        ids, places = [[ord(letter)] for _, letter in letters], [row for row, _ in letters]
+        return tasks.Encoded({"ids": ids}, side={"letter": [letter for _, letter in letters]}, row=places)
+
+    def augment(self, row, rng):
+        return row
+
+    def collate(self, encoded):
+        return encoded
+
+
+def test_windows_know_their_row_and_only_training_rows_are_augmented(tmp_path):
+    from hftransfer.data import encode
+
+    rows = Dataset.from_dict({"text": ["ab", "c", "def"] * 30})
+    encoded = encode.encode(_Windows(), {"train": rows, "test": rows}, tmp_path)
+    side = encoded.side("test")
+    assert side["row"][:6] == [0, 0, 1, 2, 2, 2] and side["row"][-1] == 89 and "".join(side["letter"][:6]) == "abcdef"
+    assert encode.ROW in encoded.splits["train"].column_names and encode.ROW not in encoded.splits["test"].column_names
+    assert encoded.collate([encoded.splits["train"][0]]) == [{"ids": [97]}]
+
+
+def test_rows_that_are_encoded_when_they_are_read_have_their_side(tmp_path, monkeypatch):
+    from hftransfer.data import encode
+
+    class Task(_Windows):
+        augments = False
+
+        def encode(self, rows):
+            return tasks.Encoded({"ids": rows["text"]}, side={"size": [len(text) for text in rows["text"]]})
+
+    monkeypatch.setattr(encode, "MAX_CACHE_BYTES", 0)
+    rows = Dataset.from_dict({"text": ["ab", "c"]})
+    encoded = encode.encode(Task(), {"test": rows}, tmp_path)
+    assert not list(tmp_path.iterdir()) and encoded.side("test") == {"size": [2, 1]}

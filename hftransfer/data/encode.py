@@ -21,7 +21,9 @@ AugmentRows = Callable[[Example, np.random.Generator], Example]
 MAX_CACHE_BYTES = 4 * 2**30
 """More than this is not written to disk."""
 ROW, LENGTH, _SIDE = "row", "length", "side_"
-"""Columns that the model never sees: a row's number in its split, its length, and what `Encoded.side` holds."""
+"""Columns that the model never sees: the number of a training row, by which it is augmented; the length of a row; the
+start of the names of what `Encoded.side` holds."""
+_WINDOW_ROW, _NUMBER = f"{_SIDE}row", "number_of_row"
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,11 @@ class EncodedSplits:
     def side(self, split: str) -> dict[str, list[Any]]:
         """What the model must not see of a whole split, and `row` where a row has several model inputs."""
         rows = self.splits[split]
-        names = [name for name in rows.column_names or [] if name == ROW or name.startswith(_SIDE)]
+        if rows.format["type"] == "custom":
+            # Rows that are encoded when they are read.
+            batches = [side_of([rows[row]]) for row in range(len(rows))]
+            return {name: [batch[name][0] for batch in batches] for name in batches[0]}
+        names = [name for name in rows.column_names if name.startswith(_SIDE)]
         return {name.removeprefix(_SIDE): rows[name][:] for name in names}
 
 
@@ -59,52 +65,59 @@ def encode(task: Task, splits: dict[str, Dataset], folder: Path, augment: Augmen
     """
     folder.mkdir(parents=True, exist_ok=True)
     augment = augment or (task.augment if task.augments else None)
-    windows = task.encode(splits[next(iter(splits))][:1]).row is not None
-    numbered = {
-        name: rows.add_column(ROW, np.arange(len(rows))) if windows or (augment and name == "train") else rows
-        for name, rows in splits.items()
-    }
+    has_windows = task.encode(splits[next(iter(splits))][:1]).row is not None
+
+    def numbered(split: str, rows: Dataset) -> Dataset:
+        columns = [*([_NUMBER] if has_windows else []), *([ROW] if augment and split == "train" else [])]
+        for name in columns:
+            rows = rows.add_column(name, np.arange(len(rows)))
+        return rows
 
     def function(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        return _columns(task.encode(batch), batch.get(ROW))
+        return _columns(task.encode(batch), batch.get(_NUMBER), batch.get(ROW))
 
     def collate(examples: list[Example]) -> ModelBatch:
         return task.collate(without_side(examples))
 
     # Rows that are packed for training, or of which several model inputs are made, have to be on disk.
-    may_be_lazy = type(task).pack is Task.pack and not windows
+    may_be_lazy = type(task).pack is Task.pack and not has_windows
     if may_be_lazy and sum(_bytes(task, rows) for rows in splits.values()) > MAX_CACHE_BYTES:
-        lazy = {name: rows.with_transform(function) for name, rows in numbered.items()}
+        lazy = {name: numbered(name, rows).with_transform(function) for name, rows in splits.items()}
         return EncodedSplits(lazy, collate, augment)
     cached = {
-        name: cache_rows(rows, function, folder / f"{name}.arrow", f"encoding {name}")
-        for name, rows in numbered.items()
+        name: cache_rows(numbered(name, rows), function, folder / f"{name}.arrow", f"encoding {name}")
+        for name, rows in splits.items()
     }
     if "train" in cached:
         cached["train"] = task.pack(cached["train"])
     return EncodedSplits(cached, collate, augment)
 
 
-def _columns(encoded: Encoded, numbers: list[int] | None) -> dict[str, list[Any]]:
-    """The columns of a table of encoded rows; `numbers` are those of the rows in their split."""
+def _columns(encoded: Encoded, numbers: list[int] | None, augmented: list[int] | None) -> dict[str, list[Any]]:
+    """The columns of a table of encoded rows.
+
+    `numbers` are those of the rows in their split, of which several model inputs are made; `augmented` those of rows
+    that training changes.
+    """
     columns = dict(encoded.inputs) | {_SIDE + name: values for name, values in encoded.side.items()}
     if encoded.length is not None:
         columns[LENGTH] = encoded.length
-    if numbers is not None:
-        columns[ROW] = numbers if encoded.row is None else [numbers[row] for row in encoded.row]
+    for name, values in ((_WINDOW_ROW, numbers), (ROW, augmented)):
+        if values is not None:
+            columns[name] = values if encoded.row is None else [values[row] for row in encoded.row]
     return columns
 
 
 def encode_one(task: Task, row: dict[str, Any]) -> list[Example]:
     """The model inputs of a single row, as `collate` of encoded splits and `side_of` take them."""
-    columns = _columns(task.encode({role: [value] for role, value in row.items()}), [0])
+    columns = _columns(task.encode({role: [value] for role, value in row.items()}), [0], None)
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
 def _bytes(task: Task, rows: Dataset) -> float:
     """Of all rows encoded, estimated from 16 from all over the split."""
     places = np.unique(np.linspace(0, len(rows) - 1, 16).round().astype(int)).tolist()
-    encoded = _columns(task.encode(rows.select(places)[:]), None)
+    encoded = _columns(task.encode(rows.select(places)[:]), None, None)
     size = sum(np.asarray(value).nbytes for values in encoded.values() for value in values)
     return size * len(rows) / len(places)
 

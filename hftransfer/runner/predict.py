@@ -47,7 +47,7 @@ def predictions(
     task = task.with_processor(task.open_processor(read, model.config, None), model.config)
     for row in rows:
         examples = encode_one(task, row)
-        side = dict(side_of(examples)) | {"row": [0] * len(examples)}
+        side = side_of(examples)
         with torch.inference_mode():
             outputs = task.outputs(model, task.collate(without_side(examples)), side)
         yield task.respond(outputs, side)
