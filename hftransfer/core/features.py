@@ -18,6 +18,8 @@ from hftransfer.core.media import location, open_audio, open_image
 if TYPE_CHECKING:
     from datasets import Dataset
 
+Cell = Any
+"""What a cell of a table holds: JSON, or an image or a recording as `datasets` gives it."""
 # How the class of an object may be called, the usual name first.
 CATEGORIES = ("category", "categories", "category_id", "label", "labels", "id")
 
@@ -42,7 +44,7 @@ class Feature:
         """
         return rows
 
-    def read(self, role: str, cell: Any) -> tuple[Any, bytes]:
+    def read(self, role: str, cell: Cell) -> tuple[Cell, bytes]:
         """A cell's value, and bytes that are equal for equal contents.
 
         Raises:
@@ -52,11 +54,11 @@ class Feature:
             raise DataError(f"the {role} is empty")
         return self._read(role, cell)
 
-    def is_empty(self, cell: Any) -> bool:
+    def is_empty(self, cell: Cell) -> bool:
         """Whether a cell holds nothing."""
         return cell is None or (isinstance(cell, float) and bool(np.isnan(cell)))
 
-    def _read(self, role: str, cell: Any) -> tuple[Any, bytes]:
+    def _read(self, role: str, cell: Cell) -> tuple[Cell, bytes]:
         return cell, repr(cell).encode()
 
     def _cast(self, rows: Dataset, role: str, feature: Any) -> Dataset:
@@ -94,7 +96,7 @@ class Words(Feature):
 
     name: ClassVar[str] = "words"
 
-    def _read(self, role: str, cell: Any) -> tuple[list[str], bytes]:
+    def _read(self, role: str, cell: Cell) -> tuple[list[str], bytes]:
         if not isinstance(cell, list) or not all(isinstance(word, str) for word in cell):
             raise DataError(f"the {role} should be a list of words, got {cell!r:.60}")
         if not cell:
@@ -106,18 +108,18 @@ class Words(Feature):
 class _File(Feature):
     """What lies in a file: its bytes in the table, or its path."""
 
-    def is_empty(self, cell: Any) -> bool:
+    def is_empty(self, cell: Cell) -> bool:
         lost = isinstance(cell, dict) and not (cell.get("bytes") or cell.get("path"))
         return lost or super().is_empty(cell)
 
-    def _read(self, role: str, cell: Any) -> tuple[Any, bytes]:
+    def _read(self, role: str, cell: Cell) -> tuple[Cell, bytes]:
         try:
             return self._open(location(cell))
         except DataError as error:
             path = cell.get("path") if isinstance(cell, dict) else None
             raise DataError(f"{path}: {error}" if path and path not in str(error) else str(error)) from None
 
-    def _open(self, where: str | bytes) -> tuple[Any, bytes]:
+    def _open(self, where: str | bytes) -> tuple[Cell, bytes]:
         raise NotImplementedError
 
 
@@ -132,7 +134,7 @@ class Image(_File):
 
         return self._cast(rows, role, ImageColumn(decode=decode))
 
-    def _open(self, where: str | bytes) -> tuple[Any, bytes]:
+    def _open(self, where: str | bytes) -> tuple[Cell, bytes]:
         picture = open_image(where)
         return picture, f"{picture.size}".encode() + picture.tobytes()
 
@@ -143,7 +145,7 @@ class Mask(Image):
 
     name: ClassVar[str] = "mask"
 
-    def _open(self, where: str | bytes) -> tuple[Any, bytes]:
+    def _open(self, where: str | bytes) -> tuple[Cell, bytes]:
         from hftransfer.core.media import open_mask
 
         numbers = open_mask(where)
@@ -169,7 +171,7 @@ class Audio(_File):
             rows = rows.map(lambda row: {role: _as_file(row[role])}, features=Features(rows.features | {role: stored}))
         return self._cast(rows, role, AudioColumn(decode=False))
 
-    def _open(self, where: str | bytes) -> tuple[Any, bytes]:
+    def _open(self, where: str | bytes) -> tuple[Cell, bytes]:
         samples, rate = open_audio(where)
         return (samples, rate), f"{rate}".encode() + samples.tobytes()
 
@@ -188,7 +190,7 @@ class Label(Feature):
             )
         return rows
 
-    def is_empty(self, cell: Any) -> bool:
+    def is_empty(self, cell: Cell) -> bool:
         return super().is_empty(cell) or (isinstance(cell, str) and not cell.strip())
 
 
@@ -222,7 +224,7 @@ def class_names(feature: Any) -> list[str] | None:
     return class_names(feature.feature) if names is None and hasattr(feature, "feature") else names
 
 
-def unnamed_class(feature: Any, cell: Any) -> int | None:
+def unnamed_class(feature: Any, cell: Cell) -> int | None:
     """A class number within a cell that is outside of the names that the data set gives: -1 where a label is hidden."""
     if getattr(feature, "names", None) is not None:
         return cell if isinstance(cell, int) and not 0 <= cell < len(feature.names) else None

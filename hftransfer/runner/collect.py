@@ -120,7 +120,8 @@ def _examples(context: RunContext) -> list[str]:
         context.plan.task.render(row, references[i], references[i])
         for i, row in enumerate(test.select(range(min(3, len(references)))))
     ]
-    return [shown["text"][:200] for shown in rendered if "text" in shown]
+    texts = [shown.get("text") for shown in rendered]
+    return [text[:200] for text in texts if isinstance(text, str)]
 
 
 def _frozen_new_weights(context: RunContext) -> list[str]:

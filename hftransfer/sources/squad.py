@@ -42,8 +42,6 @@ def _rows(file: Path) -> Iterator[dict[str, Any]]:
                     columns = {name: [answer[name] for answer in answers] for name in ("text", "answer_start")}
                     yield {"question": question["question"], "context": paragraph["context"], "answers": columns}
     except KeyError as error:
-        raise DataError(
-            f"data.source: {file} lacks SQuAD's key {error} (data, paragraphs, qas)"
-        ) from None
+        raise DataError(f"data.source: {file} lacks SQuAD's key {error} (data, paragraphs, qas)") from None
     except (ValueError, TypeError) as error:
         raise DataError(f"data.source: {file} is no JSON file of SQuAD: {error}") from None

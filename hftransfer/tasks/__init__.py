@@ -11,10 +11,14 @@ from hftransfer.tasks._loss import replace_loss
 from hftransfer.tasks._types import (
     IGNORED,
     Encoded,
+    EncodedRow,
+    Model,
     ModelBatch,
     Outputs,
     Predictions,
     Processor,
+    Rendered,
+    Row,
     Rows,
     Side,
     object_array,
@@ -25,6 +29,10 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 __all__ = [
+    "Model",
+    "EncodedRow",
+    "Row",
+    "Rendered",
     "IGNORED",
     "Encoded",
     "ModelBatch",
@@ -60,11 +68,11 @@ class Task(RowHooks, CheckpointHooks, TrainingHooks, ScoringHooks, DisplayHooks,
         """
 
     @abstractmethod
-    def collate(self, encoded: list[dict[str, Any]]) -> ModelBatch:
+    def collate(self, encoded: list[EncodedRow]) -> ModelBatch:
         """A batch of tensors out of encoded inputs, each a mapping of the names in `Encoded.inputs`."""
 
     @abstractmethod
-    def outputs(self, model: Callable[..., Any], batch: ModelBatch, side: Side) -> Outputs:
+    def outputs(self, model: Model, batch: ModelBatch, side: Side) -> Outputs:
         """Named arrays with one entry a model input, on a PyTorch model and on an exported one alike.
 
         Called for every batch of every scored variant; at least one array holds floats.

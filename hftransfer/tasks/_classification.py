@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -12,7 +12,7 @@ from pydantic import Field, StrictBool, StrictInt, StrictStr
 from hftransfer.core.errors import DataError, RecipeError
 from hftransfer.core.features import Feature, Label, class_names
 from hftransfer.core.plugins import nearest
-from hftransfer.tasks import ModelBatch, Outputs, Predictions, Side, Task, _labels
+from hftransfer.tasks import Model, ModelBatch, Outputs, Predictions, Row, Side, Task, _labels
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -85,7 +85,7 @@ class Classification(Task):
         numbers = np.array([_labels.number(value, row) for row, value in enumerate(rows["label"][:])])
         return self.model_copy(update={"mean": float(numbers.mean()), "std": float(numbers.std()) or 1.0})
 
-    def check_row(self, row: dict[str, Any]) -> str | None:
+    def check_row(self, row: Row) -> str | None:
         if not self._regression or "label" not in row:
             return None
         try:
@@ -186,7 +186,7 @@ class Classification(Task):
         assert self.mean is not None and self.std is not None
         return [(label - self.mean) / self.std for label in labels]
 
-    def outputs(self, model: Callable[..., Any], batch: ModelBatch, side: Side) -> Outputs:
+    def outputs(self, model: Model, batch: ModelBatch, side: Side) -> Outputs:
         inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
         return {"logits": model(**inputs).logits.float().cpu().numpy()}
 

@@ -13,7 +13,7 @@ import numpy as np
 from hftransfer.core.errors import DataError, ModelError, RecipeError
 from hftransfer.core.plugins import natural
 from hftransfer.tasks._state import TaskState
-from hftransfer.tasks._types import Outputs, Predictions, Processor, Side
+from hftransfer.tasks._types import EncodedRow, Outputs, Predictions, Processor, Rendered, Row, Side
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -36,7 +36,7 @@ class RowHooks(TaskState):
         """The task with what it may know of the final training rows alone: the scale of numbers."""
         return self
 
-    def check_row(self, row: dict[str, Any]) -> str | None:
+    def check_row(self, row: Row) -> str | None:
         """Why a row cannot be used, None where it can. Called once a row, with the values that its features read."""
         return None
 
@@ -159,7 +159,7 @@ class TrainingHooks(TaskState):
         """Whether `augment` changes rows."""
         return False
 
-    def augment(self, row: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+    def augment(self, row: EncodedRow, rng: np.random.Generator) -> EncodedRow:
         """An encoded row as one epoch of training sees it: a crop, a flip. Called once a row and epoch."""
         return row
 
@@ -231,14 +231,14 @@ class DisplayHooks(TaskState):
         """A prediction or a reference in words, for tables and CSV files."""
         return str(value)
 
-    def render(self, row: dict[str, Any], prediction: Any, reference: Any) -> dict[str, Any]:
+    def render(self, row: Row, prediction: Any, reference: Any) -> Rendered:
         """What a report shows of a row: `text`, `image` (a base64 PNG), `audio` (a base64 WAV), or `changes`.
 
         `changes` are pairs of (=, - or +) and words, from the reference to the prediction.
         """
         return {"text": "; ".join(f"{role}: {row[role]!s:.200}" for role in self.inputs if role in row)}
 
-    def parse(self, text: str) -> dict[str, Any]:
+    def parse(self, text: str) -> Row:
         """A row out of what somebody gives to `predict`: a file's path, or a text for each input, with tabs between.
 
         Raises:
@@ -268,6 +268,6 @@ class DisplayHooks(TaskState):
         """
         return ""
 
-    def tiny_row(self, number: int) -> dict[str, Any]:
+    def tiny_row(self, number: int) -> Row:
         """Cells of a row for the contract tests that cannot be made from the feature type alone."""
         return {}

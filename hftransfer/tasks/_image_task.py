@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from hftransfer.core.features import Feature, Image
 from hftransfer.core.media import open_image
-from hftransfer.tasks import Processor, Task
+from hftransfer.tasks import EncodedRow, Processor, Row, Task
 from hftransfer.tasks._images import new_processor, random_resized_crop, resized_nearest, resized_to
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class ImageTask(Task):
     def augments(self) -> bool:
         return self.crop < 1 or self.flip
 
-    def augment(self, row: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+    def augment(self, row: EncodedRow, rng: np.random.Generator) -> EncodedRow:
         arrays = {name: np.asarray(row[name]) for name in ("pixel_values", *self.moves_with_image)}
         if self.crop < 1:
             arrays["pixel_values"], part = random_resized_crop(arrays["pixel_values"], self.crop, rng)
@@ -57,5 +57,5 @@ class ImageTask(Task):
             arrays = {name: array[..., ::-1].copy() for name, array in arrays.items()}
         return row | arrays
 
-    def parse(self, text: str) -> dict[str, Any]:
+    def parse(self, text: str) -> Row:
         return {"image": open_image(text)}

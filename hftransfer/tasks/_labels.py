@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
 
 import numpy as np
 
 from hftransfer.core.errors import DataError
+from hftransfer.core.features import Cell
 
 # A list as Python or JSON writes it.
 _LIST = re.compile(r"\[\s*(['\"].*['\"]|\d+(\s*,\s*\d+)*)?\s*\]")
 
 
-def single(value: Any) -> Any:
+def single(value: Cell) -> Cell:
     """The label of a row that has exactly one, in a list or not.
 
     Raises:
@@ -28,14 +28,14 @@ def single(value: Any) -> Any:
     return value[0]
 
 
-def normalized(value: Any) -> Any:
+def normalized(value: Cell) -> Cell:
     """2.0 and 2 are one class, and so are a word and the same with a space after it."""
     if isinstance(value, str):
         return value.strip()
     return int(value) if isinstance(value, float | Decimal) and float(value).is_integer() else value
 
 
-def number(value: Any, row: int) -> float:
+def number(value: Cell, row: int) -> float:
     """The number that a label is.
 
     Raises:
@@ -49,7 +49,7 @@ def number(value: Any, row: int) -> float:
         raise DataError(f"the label of row {row} is {value!r}, not a number, in a regression") from None
 
 
-def names(value: Any, class_names: Sequence[str] | None, separator: str | None) -> list[str]:
+def names(value: Cell, class_names: Sequence[str] | None, separator: str | None) -> list[str]:
     """The class names in a cell; `separator` parts several in one string, None where each row has one class."""
     if value is None:
         return []
@@ -60,7 +60,7 @@ def names(value: Any, class_names: Sequence[str] | None, separator: str | None) 
     return [class_names[v] if class_names and isinstance(v, int) else str(normalized(v)) for v in values]
 
 
-def refuse_written_lists(labels: Sequence[Any], separator: str) -> None:
+def refuse_written_lists(labels: Sequence[Cell], separator: str) -> None:
     """Refuse lists that were written as text.
 
     Raises:
@@ -74,7 +74,7 @@ def refuse_written_lists(labels: Sequence[Any], separator: str) -> None:
             )
 
 
-def has_several(labels: Sequence[Any], separator: str) -> bool:
+def has_several(labels: Sequence[Cell], separator: str) -> bool:
     """Whether rows have several labels: lists, or strings whose parts recur in others."""
     if any(isinstance(value, list) for value in labels):
         return True
@@ -85,7 +85,7 @@ def has_several(labels: Sequence[Any], separator: str) -> bool:
     return len(parts) < len(whole)
 
 
-def are_numbers(labels: Sequence[Any], *, named: bool) -> bool:
+def are_numbers(labels: Sequence[Cell], *, named: bool) -> bool:
     """Whether labels are quantities: decimals, or very many whole numbers without names."""
     numeric = all(isinstance(value, int | float | Decimal) and not isinstance(value, bool) for value in labels)
     decimals = numeric and any(not float(value).is_integer() for value in labels)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from hftransfer.core.errors import ModelError
 from hftransfer.core.media import rgb
-from hftransfer.tasks import Encoded, ModelBatch, Rows
+from hftransfer.tasks import Encoded, EncodedRow, ModelBatch, Rendered, Row, Rows
 from hftransfer.tasks._classification import Classification
 from hftransfer.tasks._image_task import ImageTask
 from hftransfer.tasks._images import has_snippet, snippet_inputs, thumbnail
@@ -50,7 +50,7 @@ class ImageClassification(ImageTask, Classification):
             inputs["labels"] = self._targets(rows["label"])
         return Encoded(inputs)
 
-    def collate(self, encoded: list[dict[str, Any]]) -> ModelBatch:
+    def collate(self, encoded: list[EncodedRow]) -> ModelBatch:
         from transformers import default_data_collator
 
         return dict(default_data_collator(encoded))
@@ -58,5 +58,5 @@ class ImageClassification(ImageTask, Classification):
     def runtime_snippet(self) -> str:
         return self._snippet(snippet_inputs(self.processor)) if has_snippet(self.processor) else ""
 
-    def render(self, row: dict[str, Any], prediction: Any, reference: Any) -> dict[str, Any]:
+    def render(self, row: Row, prediction: Any, reference: Any) -> Rendered:
         return thumbnail(row["image"])

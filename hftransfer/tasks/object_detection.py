@@ -19,7 +19,21 @@ from hftransfer.core.compat import model_classes
 from hftransfer.core.errors import DataError
 from hftransfer.core.features import Boxes, Feature, Image
 from hftransfer.core.media import open_image, rgb
-from hftransfer.tasks import Encoded, ModelBatch, Outputs, Predictions, Processor, Rows, Side, Task, _boxes
+from hftransfer.tasks import (
+    Encoded,
+    EncodedRow,
+    Model,
+    ModelBatch,
+    Outputs,
+    Predictions,
+    Processor,
+    Rendered,
+    Row,
+    Rows,
+    Side,
+    Task,
+    _boxes,
+)
 from hftransfer.tasks import object_array as objects
 from hftransfer.tasks._images import new_processor, random_resized_crop
 
@@ -74,7 +88,7 @@ class ObjectDetection(Task):
     def new_processor(self, config: PretrainedConfig, rows: Dataset) -> Processor:
         return _without_unused_inputs(new_processor(config) or super().new_processor(config, rows), config)
 
-    def check_row(self, row: dict[str, Any]) -> str | None:
+    def check_row(self, row: Row) -> str | None:
         return _boxes.row_fault(row["objects"], row["image"].size, self.box_format) if "objects" in row else None
 
     def row_labels(self, rows: Dataset) -> list[list[str]] | None:
@@ -144,7 +158,7 @@ class ObjectDetection(Task):
     def augments(self) -> bool:
         return self.flip or self.crop < 1
 
-    def augment(self, row: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+    def augment(self, row: EncodedRow, rng: np.random.Generator) -> EncodedRow:
         pixels = np.asarray(row["pixel_values"], np.float32).reshape(row["shape"])
         boxes, labels = np.asarray(row["boxes"]).reshape(-1, 4), np.asarray(row["class_labels"])
         if self.crop < 1:
@@ -156,7 +170,7 @@ class ObjectDetection(Task):
         changed = {"pixel_values": pixels.ravel(), "boxes": boxes.astype(np.float32).ravel(), "class_labels": labels}
         return row | changed
 
-    def collate(self, encoded: list[dict[str, Any]]) -> ModelBatch:
+    def collate(self, encoded: list[EncodedRow]) -> ModelBatch:
         """Images padded to the largest; the boxes are shares of the unpadded ones, as DETR and YOLOS were trained."""
         import torch
 
@@ -174,7 +188,7 @@ class ObjectDetection(Task):
             batch["labels"] = [_model_target(row) for row in encoded]
         return batch
 
-    def outputs(self, model: Callable[..., Any], batch: ModelBatch, side: Side) -> Outputs:
+    def outputs(self, model: Model, batch: ModelBatch, side: Side) -> Outputs:
         sizes = [tuple(int(pixels) for pixels in size) for size in side["size"]]
         rows: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         for height, width in sorted(set(sizes)):
@@ -226,10 +240,10 @@ class ObjectDetection(Task):
         sure = self._above_threshold(value)
         return "; ".join(f"{label} {[round(side) for side in box]}" for label, _, box in sure) or "nothing"
 
-    def parse(self, text: str) -> dict[str, Any]:
+    def parse(self, text: str) -> Row:
         return {"image": open_image(text)}
 
-    def render(self, row: dict[str, Any], prediction: Any, reference: Any) -> dict[str, Any]:
+    def render(self, row: Row, prediction: Any, reference: Any) -> Rendered:
         layers = [(self._above_threshold(reference), "#12a05c"), (self._above_threshold(prediction), "#e5484d")]
         buffer = io.BytesIO()
         _boxes.draw(rgb(row["image"]), layers).save(buffer, format="PNG")

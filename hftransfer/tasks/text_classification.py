@@ -13,7 +13,7 @@ from pydantic import Field
 
 from hftransfer.core.errors import DataError, ModelError
 from hftransfer.core.features import Feature, Text
-from hftransfer.tasks import Encoded, ModelBatch, Processor, Rows
+from hftransfer.tasks import Encoded, EncodedRow, ModelBatch, Processor, Rendered, Row, Rows
 from hftransfer.tasks._classification import Classification
 from hftransfer.tasks._text import check_positions, pad_batch, padded, snippet_inputs, tokens_kept, truncated
 
@@ -93,7 +93,7 @@ class TextClassification(Classification):
             inputs["labels"] = self._targets(rows["label"])
         return Encoded(inputs, length=[len(ids) for ids in inputs["input_ids"]])
 
-    def collate(self, encoded: list[dict[str, Any]]) -> ModelBatch:
+    def collate(self, encoded: list[EncodedRow]) -> ModelBatch:
         return pad_batch(self.processor, encoded)
 
     def runtime_snippet(self) -> str:
@@ -102,7 +102,7 @@ class TextClassification(Classification):
         texts = '"A text.", "Another."' if self.pairs else '"A text."'
         return self._snippet(snippet_inputs(self.max_length, self.processor, f"made = tokenizer.encode({texts})"))
 
-    def parse(self, text: str) -> dict[str, Any]:
+    def parse(self, text: str) -> Row:
         """Two texts have a tab between them."""
         if not self.pairs:
             return {"text": text}
@@ -111,5 +111,5 @@ class TextClassification(Classification):
             raise DataError(f"'{text[:40]}': the model reads two texts; write both as one argument, a tab between them")
         return dict(zip(("text", "text_pair"), texts, strict=True))
 
-    def render(self, row: dict[str, Any], prediction: Any, reference: Any) -> dict[str, Any]:
+    def render(self, row: Row, prediction: Any, reference: Any) -> Rendered:
         return {"text": " / ".join(row[role] for role in ("text", "text_pair") if role in row)[:400]}

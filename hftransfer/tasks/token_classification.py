@@ -14,7 +14,21 @@ from pydantic import Field
 
 from hftransfer.core.errors import ModelError
 from hftransfer.core.features import Feature, Label, Words, class_names
-from hftransfer.tasks import IGNORED, Encoded, ModelBatch, Outputs, Predictions, Processor, Rows, Side, Task
+from hftransfer.tasks import (
+    IGNORED,
+    Encoded,
+    EncodedRow,
+    Model,
+    ModelBatch,
+    Outputs,
+    Predictions,
+    Processor,
+    Rendered,
+    Row,
+    Rows,
+    Side,
+    Task,
+)
 from hftransfer.tasks import object_array as objects
 from hftransfer.tasks._text import check_positions, padded, snippet_inputs, tokens_kept, truncated
 
@@ -66,7 +80,7 @@ class TokenClassification(Task):
             )
         return tokenizer
 
-    def check_row(self, row: dict[str, Any]) -> str | None:
+    def check_row(self, row: Row) -> str | None:
         if "tags" not in row:
             return None
         words, tags = row["tokens"], row["tags"]
@@ -130,12 +144,12 @@ class TokenClassification(Task):
         replaced = [[word if self.processor.tokenize(word) else unknown for word in words] for words in texts]
         return self.processor(replaced, is_split_into_words=True, truncation=True, max_length=length)
 
-    def collate(self, encoded: list[dict[str, Any]]) -> ModelBatch:
+    def collate(self, encoded: list[EncodedRow]) -> ModelBatch:
         from transformers import DataCollatorForTokenClassification
 
         return dict(DataCollatorForTokenClassification(self.processor, label_pad_token_id=IGNORED)(encoded))
 
-    def outputs(self, model: Callable[..., Any], batch: ModelBatch, side: Side) -> Outputs:
+    def outputs(self, model: Model, batch: ModelBatch, side: Side) -> Outputs:
         inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
         logits = model(**inputs).logits.float().cpu().numpy()
         words = np.full((len(logits), max(map(len, side["first"])), logits.shape[-1]), np.nan, dtype=np.float32)
@@ -172,10 +186,10 @@ class TokenClassification(Task):
             "print([names[str(tags[at])] for at in first])"
         )
 
-    def parse(self, text: str) -> dict[str, Any]:
+    def parse(self, text: str) -> Row:
         return {"tokens": text.split()}
 
-    def render(self, row: dict[str, Any], prediction: Any, reference: Any) -> dict[str, Any]:
+    def render(self, row: Row, prediction: Any, reference: Any) -> Rendered:
         changes: list[tuple[str, str]] = []
         padded_prediction = [*prediction, *[self.outside] * (len(reference) - len(prediction))]
         for word, predicted, true in zip(row["tokens"], padded_prediction, reference, strict=True):
@@ -186,7 +200,7 @@ class TokenClassification(Task):
     def respond(self, outputs: Outputs, side: Side) -> dict[str, Any]:
         return {"tags": self.postprocess(outputs, side)[0]}
 
-    def tiny_row(self, number: int) -> dict[str, Any]:
+    def tiny_row(self, number: int) -> Row:
         return {"tags": [f"B-{'XY'[number % 2]}", "O"]}
 
 
