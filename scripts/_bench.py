@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from _export import export
+from _questions import questions
 from _strategies import strategies
 
 ROOT = Path(__file__).parent.parent
@@ -130,7 +131,14 @@ def claim(what: str, ratio: float, least: float) -> bool:
     return ratio >= least
 
 
-BENCHES = {"startup": startup, "probe": probe, "text": text, "strategies": strategies, "export": export}
+BENCHES = {
+    "startup": startup,
+    "probe": probe,
+    "text": text,
+    "strategies": strategies,
+    "export": export,
+    "questions": questions,
+}
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["plain"]:

@@ -47,7 +47,8 @@ def page() -> str:
             "no figure in this table was measured here.\n",
             *_table([*head, "licences", "expected result"], hub),
             "\n## Without a network\n",
-            "Data and checkpoints that install with the package; measured scores are in the [results](../docs/results.md).\n",
+            "Data and checkpoints that install with the package; measured scores are in the "
+            "[results](../docs/results.md).\n",
             *_table([*head, "what it shows"], offline),
             "",
         ]

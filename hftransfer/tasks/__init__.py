@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from hftransfer.tasks._hooks import CheckpointHooks, DisplayHooks, RowHooks, ScoringHooks, TrainingHooks
