@@ -54,6 +54,14 @@ class Feature:
             raise DataError(f"the {role} is empty")
         return self._read(role, cell)
 
+    def parse(self, text: str) -> Cell:
+        """A value out of what somebody types: the text itself, or the path of a file.
+
+        Raises:
+            DataError: there is no such file, or it cannot be read.
+        """
+        return text
+
     def is_empty(self, cell: Cell) -> bool:
         """Whether a cell holds nothing."""
         return cell is None or (isinstance(cell, float) and bool(np.isnan(cell)))
@@ -96,6 +104,9 @@ class Words(Feature):
 
     name: ClassVar[str] = "words"
 
+    def parse(self, text: str) -> list[str]:
+        return text.split()
+
     def _read(self, role: str, cell: Cell) -> tuple[list[str], bytes]:
         if not isinstance(cell, list) or not all(isinstance(word, str) for word in cell):
             raise DataError(f"the {role} should be a list of words, got {cell!r:.60}")
@@ -129,6 +140,9 @@ class Image(_File):
 
     name: ClassVar[str] = "image"
 
+    def parse(self, text: str) -> Cell:
+        return open_image(text)
+
     def cast(self, rows: Dataset, role: str, *, decode: bool) -> Dataset:
         from datasets import Image as ImageColumn
 
@@ -157,6 +171,10 @@ class Audio(_File):
     """A recording, kept encoded; read as samples of shape (time,) and their rate in Hz."""
 
     name: ClassVar[str] = "audio"
+
+    def parse(self, text: str) -> Cell:
+        open_audio(text)
+        return {"bytes": None, "path": text}
 
     def cast(self, rows: Dataset, role: str, *, decode: bool) -> Dataset:
         from datasets import Audio as AudioColumn

@@ -150,16 +150,6 @@ def unpadded_logits(model: Model, batch: ModelBatch, name: str) -> list[np.ndarr
     return [by_row[row] for row in range(len(lengths))]
 
 
-def parse(path: str) -> Row:
-    """A row out of the path of a recording.
-
-    Raises:
-        DataError: it cannot be read.
-    """
-    open_audio(path)
-    return {"audio": {"bytes": None, "path": path}}
-
-
 def render(cell: Any) -> dict[str, str]:
     """A spectrogram (`image`) and the first ten seconds of a recording (`audio`), as base64."""
     samples, rate = open_audio(location(cell))

@@ -246,10 +246,10 @@ class DisplayHooks(TaskState):
         """
         roles, texts = [role for role, feature in self.inputs.items() if not feature.optional], text.split("\t")
         if len(roles) == 1:
-            return {roles[0]: text}
+            return {roles[0]: self.inputs[roles[0]].parse(text)}
         if len(texts) != len(roles):
             raise DataError(f"'{text[:40]}': write {' and '.join(roles)} as one argument, a tab between them")
-        return dict(zip(roles, texts, strict=True))
+        return {role: self.inputs[role].parse(part) for role, part in zip(roles, texts, strict=True)}
 
     @property
     def pipeline_example(self) -> str:

@@ -9,8 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from hftransfer.core.features import Feature, Image
-from hftransfer.core.media import open_image
-from hftransfer.tasks import EncodedRow, Processor, Row, Task
+from hftransfer.tasks import EncodedRow, Processor, Task
 from hftransfer.tasks._images import new_processor, random_resized_crop, resized_nearest, resized_to
 
 if TYPE_CHECKING:
@@ -56,6 +55,3 @@ class ImageTask(Task):
         if self.flip and rng.random() < 0.5:
             arrays = {name: array[..., ::-1].copy() for name, array in arrays.items()}
         return row | arrays
-
-    def parse(self, text: str) -> Row:
-        return {"image": open_image(text)}

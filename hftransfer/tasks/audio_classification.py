@@ -86,8 +86,5 @@ class AudioClassification(Classification):
             return super().outputs(model, batch, side)
         return {"logits": np.stack(_audio.unpadded_logits(model, batch, name))}
 
-    def parse(self, text: str) -> Row:
-        return _audio.parse(text)
-
     def render(self, row: Row, prediction: Predictions, reference: Predictions) -> JsonObject:
         return {**_audio.render(row["audio"])}

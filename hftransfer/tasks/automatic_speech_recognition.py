@@ -169,9 +169,6 @@ class AutomaticSpeechRecognition(Task):
 
         return float(jiwer.wer(reference, prediction)) if reference else float(prediction != "")
 
-    def parse(self, text: str) -> Row:
-        return _audio.parse(text)
-
     def render(self, row: Row, prediction: str, reference: str) -> JsonObject:
         return {**_audio.render(row["audio"]), "changes": word_changes(reference, prediction)}
 

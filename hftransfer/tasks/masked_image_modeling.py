@@ -14,7 +14,7 @@ from pydantic import Field
 
 from hftransfer.core.errors import ModelError
 from hftransfer.core.features import Feature, Image
-from hftransfer.core.media import open_image, rgb
+from hftransfer.core.media import rgb
 from hftransfer.core.results import JsonObject
 from hftransfer.tasks import Encoded, ModelBatch, Outputs, Processor, Rows, Side
 from hftransfer.tasks._images import new_processor, thumbnail
@@ -110,9 +110,6 @@ class MaskedImageModeling(MaskedRows):
         patches = (count, height // size, size, width // size, size)
         errors = np.abs(reconstruction - pixels).mean(axis=1).reshape(patches).mean(axis=(2, 4)).reshape(count, -1)
         return {"losses": np.where(masks, errors, np.nan), "right": np.where(masks, 0, -1)}
-
-    def parse(self, text: str) -> Row:
-        return {"image": open_image(text)}
 
     def render(self, row: Row, prediction: np.ndarray, reference: np.ndarray) -> JsonObject:
         return thumbnail(row["image"])

@@ -18,7 +18,7 @@ from pydantic import Field
 from hftransfer.core.compat import model_classes
 from hftransfer.core.errors import DataError
 from hftransfer.core.features import Boxes, Feature, Image
-from hftransfer.core.media import open_image, rgb
+from hftransfer.core.media import rgb
 from hftransfer.tasks import (
     Encoded,
     EncodedRow,
@@ -239,9 +239,6 @@ class ObjectDetection(Task):
     def describe(self, value: Any) -> str:
         sure = self._above_threshold(value)
         return "; ".join(f"{label} {[round(side) for side in box]}" for label, _, box in sure) or "nothing"
-
-    def parse(self, text: str) -> Row:
-        return {"image": open_image(text)}
 
     def render(self, row: Row, prediction: Any, reference: Any) -> Rendered:
         layers = [(self._above_threshold(reference), "#12a05c"), (self._above_threshold(prediction), "#e5484d")]

@@ -185,9 +185,6 @@ class SpeechPretraining(MaskedRows):
             )
         return scores
 
-    def parse(self, text: str) -> Row:
-        return _audio.parse(text)
-
     def render(self, row: Row, prediction: np.ndarray, reference: np.ndarray) -> JsonObject:
         return {**_audio.render(row["audio"])}
 

@@ -186,9 +186,6 @@ class TokenClassification(Task):
             "print([names[str(tags[at])] for at in first])"
         )
 
-    def parse(self, text: str) -> Row:
-        return {"tokens": text.split()}
-
     def render(self, row: Row, prediction: Any, reference: Any) -> Rendered:
         changes: list[tuple[str, str]] = []
         padded_prediction = [*prediction, *[self.outside] * (len(reference) - len(prediction))]

@@ -22,9 +22,6 @@ class TokenRegression(Task):
     def config_fields(self):
         return {"num_labels": 1}
 
-    def parse(self, text):
-        return {"tokens": text.split()}
-
     def encode(self, rows):
         tokens = self.processor(rows["tokens"], is_split_into_words=True, truncation=True)
         words = [tokens.word_ids(row) for row in range(len(rows["tokens"]))]
