@@ -63,7 +63,7 @@ def card(result: RunResult, repo: str | None = None, *, adapter: bool = False) -
         rejected={name: cut_folders(reason) for name, reason in result.rejected().items()},
         weakest_classes=_weakest_classes(result),
         warnings=[cut_folders(line) for line in result.warnings],
-        adapter=adapter_usage(result) if adapter else None,
+        adapter=adapter_usage(result, task) if adapter else None,
         auto_model=(result.auto_model if adapter else "") or task.auto_model,
         repository=repository(result, repo),
         usage=usage,

@@ -20,7 +20,6 @@ _PROCESSOR_ARGUMENTS = {
     "AutoProcessor": ["tokenizer", "feature_extractor"],
 }
 # A pipeline would guess the activation from the config.
-_ACTIVATIONS = {"regression": "none", "multi_label_classification": "sigmoid"}
 # Suffixes that transformers.js looks for; of the int8 schemes one is exported at a time.
 _HUB_SUFFIXES = {"": "", "int8": "_quantized", "int4": "_q4"}
 
@@ -40,6 +39,14 @@ class CardTask(Protocol):
     @property
     def pipeline_example(self) -> str:
         """The pipeline's input, as Python; empty for an example of the input type."""
+
+    @property
+    def pipeline_activation(self) -> str:
+        """What the pipeline has to apply to the logits; empty for its default."""
+
+    @property
+    def model_outputs(self) -> int | None:
+        """How many logits the head has, where the labels do not say so."""
 
     @property
     def usage_snippet(self) -> tuple[str, str, str] | None:
@@ -125,8 +132,7 @@ def model_usage(result: RunResult, task: CardTask) -> ModelUsage | None:
         resampled = "soxr.resample(samples.astype('float32'), rate, pipe.feature_extractor.sampling_rate)"
         call = f'samples, rate = soundfile.read("{example}")\nanswer = pipe({resampled})'
         return ModelUsage(f"import soundfile\nimport soxr\n{imports}", load, call)
-    activation = _ACTIVATIONS.get(result.recipe["task"].get("problem_type") or "")
-    option = f', function_to_apply="{activation}"' if activation else ""
+    option = f', function_to_apply="{task.pipeline_activation}"' if task.pipeline_activation else ""
     argument = task.pipeline_example or f'"{example}"'
     return ModelUsage(imports, load, f"answer = pipe({argument}{option})")
 
@@ -180,11 +186,9 @@ def runtime_usage(result: RunResult, repo: str | None) -> RuntimeUsage | None:
     )
 
 
-def adapter_usage(result: RunResult) -> AdapterUsage:
+def adapter_usage(result: RunResult, task: CardTask) -> AdapterUsage:
     """Loading of a PEFT adapter onto its checkpoint."""
-    base, count = result.recipe["model"]["id"], len(result.data.labels)
-    if result.recipe["task"].get("problem_type") == "regression":
-        count = 1
+    base, count = result.recipe["model"]["id"], task.model_outputs or len(result.data.labels)
     options = f", num_labels={count}, ignore_mismatched_sizes=True" if count else ""
     return AdapterUsage(base, result.revisions[base], options)
 

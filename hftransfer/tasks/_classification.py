@@ -272,6 +272,14 @@ class Classification(Task):
         ranked = sorted(zip(self.labels, probabilities[0].tolist(), strict=True), key=lambda pair: -pair[1])
         return {"label": self.describe(self.postprocess(outputs, side)[0]), "scores": dict(ranked)}
 
+    @property
+    def pipeline_activation(self) -> str:
+        return {"regression": "none", "multi_label_classification": "sigmoid"}.get(self.problem_type or "", "")
+
+    @property
+    def model_outputs(self) -> int | None:
+        return 1 if self._regression else None
+
     def _snippet(self, inputs: str) -> str:
         """`runtime_snippet` out of the lines that make `inputs`."""
         names = 'names = json.loads((folder / "config.json").read_text())["id2label"]\n'

@@ -257,6 +257,16 @@ class DisplayHooks(TaskState):
         return ""
 
     @property
+    def pipeline_activation(self) -> str:
+        """What the pipeline has to apply to the logits (`function_to_apply`); empty for its default."""
+        return ""
+
+    @property
+    def model_outputs(self) -> int | None:
+        """How many logits the head has, where the class names do not say so; None: as many as there are names."""
+        return None
+
+    @property
     def usage_snippet(self) -> tuple[str, str, str] | None:
         """How the card imports, opens and asks the model `repo`, where Transformers has no pipeline for the task."""
         return None

@@ -24,7 +24,7 @@ def single(value: Cell) -> Cell:
     if not isinstance(value, list):
         return value
     if len(value) != 1:
-        raise DataError(f"a row has {len(value)} labels, {value!r:.60}, and task.problem_type says that each has one")
+        raise DataError(f"a row has {len(value)} labels, {value!r:.60}, and the task says that each has one")
     return value[0]
 
 
