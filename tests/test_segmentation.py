@@ -1,0 +1,107 @@
+"""Segmentation: masks of class numbers or palettes, ignored pixels, scores at the image's own size."""
+
+import numpy as np
+import pytest
+import tiny
+from PIL import Image
+
+from hftransfer.core.errors import DataError
+from hftransfer.core.features import Mask
+from hftransfer.data.augmentation import augmenter
+from hftransfer.metrics import load_metric
+from hftransfer.recipe.loader import parse_recipe
+from hftransfer.runner.plan import check
+from hftransfer.tasks import IGNORED, object_array
+from hftransfer.tasks._images import resized_nearest
+from hftransfer.tasks.image_segmentation import ImageSegmentation
+
+
+def _png(pixels, mode="L"):
+    image = Image.fromarray(np.asarray(pixels, np.uint8), mode)
+    if mode == "P":
+        image.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
+    return image
+
+
+@pytest.mark.parametrize("mode", ["L", "P"])
+def test_masks_are_class_numbers_or_places_in_a_palette(mode, tmp_path):
+    _png([[0, 1], [2, 2]], mode).save(tmp_path / "mask.png")
+    numbers, _ = Mask().read("mask", str(tmp_path / "mask.png"))
+    assert numbers.tolist() == [[0, 1], [2, 2]]
+
+
+def test_a_mask_of_colours_is_refused(tmp_path):
+    Image.new("RGB", (2, 2)).save(tmp_path / "mask.png")
+    with pytest.raises(DataError, match="no mask of class numbers .mode RGB.: save it with one channel"):
+        Mask().read("mask", str(tmp_path / "mask.png"))
+
+
+def test_masks_are_scored_at_the_size_of_the_image_and_ignored_pixels_are_not():
+    task = ImageSegmentation().with_labels(("0", "1"))
+    truth = np.array([[0, 0, 1, 1]] * 6)
+    truth[0] = 255
+    reference = task._numbered(_png(truth))
+    assert (reference[0] == IGNORED).all() and reference.shape == (6, 4)
+    logits = np.zeros((1, 2, 3, 2), np.float32)
+    logits[0, 1, :, 1] = 9.0
+    logits[0, 0, :, 0] = 9.0
+    (mask,) = task.postprocess({"logits": logits}, {"size": [np.array([6, 4])]})
+    assert mask.shape == (6, 4) and task.error(mask, reference) == 0
+    metric = load_metric("mean_iou", task.metric_options())
+    assert metric(object_array([mask]), object_array([reference])) == {
+        "mean_iou": 1.0,
+        "mean_iou.0": 1.0,
+        "mean_iou.1": 1.0,
+    }
+
+
+def test_mean_iou_is_that_of_whole_splits():
+    """Intersections and unions are summed over all images first, as PASCAL VOC does."""
+    predictions = [np.array([[0, 0, 1]]), np.array([[1, 1, 1]])]
+    references = [np.array([[0, 1, 1]]), np.array([[1, 1, 0]])]
+    values = load_metric("mean_iou", {"labels": ("a", "b", "c")})(object_array(predictions), object_array(references))
+    assert values["mean_iou.a"] == pytest.approx(1 / 3) and values["mean_iou.b"] == pytest.approx(3 / 5)
+    assert values["mean_iou"] == pytest.approx((1 / 3 + 3 / 5) / 2) and np.isnan(values["mean_iou.c"])
+
+
+@pytest.mark.parametrize("operation", ["shift", "rotate"])
+def test_a_mask_moves_with_its_image(operation):
+    task = ImageSegmentation().with_labels(("0", "1"))
+    square = np.zeros((40, 40), np.int64)
+    square[12:24, 14:28] = 1
+    row = {"pixel_values": np.stack([square] * 3).astype(np.float32), "labels": square}
+    change = augmenter(task, [operation])
+    moved = [change(row, np.random.default_rng(seed)) for seed in range(12)]
+    assert any(not np.array_equal(it["labels"], square) for it in moved)
+    for it in moved:
+        labelled = it["labels"] != IGNORED
+        agree = (it["pixel_values"][0] > 0.5) == (it["labels"] == 1)
+        assert agree[labelled].mean() > 0.97
+
+
+def test_a_crop_and_a_flip_take_the_mask_along():
+    task = ImageSegmentation(crop=0.3, flip=True).with_labels(("0", "1"))
+    square = np.zeros((40, 40), np.int64)
+    square[:, 20:] = 1
+    row = {"pixel_values": np.stack([square] * 3).astype(np.float32), "labels": square}
+    for seed in range(8):
+        changed = task.augment(row, np.random.default_rng(seed))
+        assert ((changed["pixel_values"][0] > 0.5) == (changed["labels"] == 1)).mean() > 0.95
+
+
+def test_resizing_by_the_nearest_pixel_keeps_class_numbers():
+    assert resized_nearest(np.array([[0, 7], [3, 255]]), (4, 4)).tolist() == [[0, 0, 7, 7]] * 2 + [[3, 3, 255, 255]] * 2
+
+
+@pytest.mark.parametrize(
+    ("more", "size", "message"),
+    [
+        ("", (8, 8), "the mask has 8 x 8 pixels, and the image 16 x 16"),
+        (", classes: [x]", (16, 16), "the mask has the class number 1, and task.classes names 1, from 0 on"),
+    ],
+)
+def test_masks_that_do_not_fit_are_refused(more, size, message, tmp_path):
+    text = tiny.recipe(ImageSegmentation(), tmp_path)
+    Image.new("L", size, 1).save(tmp_path / "rows" / "mask-3.png")
+    with pytest.raises(DataError, match=message):
+        check(parse_recipe(text.replace("name: image-segmentation", f"name: image-segmentation{more}")))
