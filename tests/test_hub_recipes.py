@@ -124,6 +124,36 @@ def _guarani():
     return features, splits, lambda i: {"audio": _wav(i, i % 3, 48000), "sentence": ["mba'éichapa", "iporã"][i % 2]}
 
 
+def _foodseg():
+    from datasets import Image, List, Value
+
+    number = Value("int64")
+    features = {"image": Image(), "label": Image(), "classes_on_image": List(number), "id": number}
+
+    def row(i):
+        buffer = io.BytesIO()
+        Pillow.fromarray(np.full((20, 24), i % 3, "uint8")).save(buffer, "PNG")
+        mask = {"bytes": buffer.getvalue(), "path": f"mask-{i}.png"}
+        return {"image": _png(i, i), "label": mask, "classes_on_image": [i % 3], "id": i}
+
+    return features, {"train": 40, "validation": 12}, row
+
+
+def _squad():
+    from datasets import List, Value
+
+    text = Value("string")
+    answers = {"text": List(text), "answer_start": List(Value("int32"))}
+    features = {"id": text, "title": text, "context": text, "question": text, "answers": answers}
+
+    def row(i):
+        word = ["good", "bad"][i % 2]
+        found = {"text": [word], "answer_start": [2]}
+        return {"id": str(i), "title": "a", "context": f"b {word} {i} " + "c " * 80, "question": "a", "answers": found}
+
+    return features, {"train": 120, "validation": 20}, row
+
+
 SPLITS = {"train": 48, "validation": 16, "test": 16}
 DATA = {
     "AI-Lab-Makerere/beans": lambda: _images(BEANS, "labels", SPLITS),
@@ -139,6 +169,8 @@ DATA = {
     "Helsinki-NLP/opus_books": _opus_books,
     "PolyAI/minds14": _minds14,
     "mfidabel/gn_common_voice_15": _guarani,
+    "EduardoPacheco/FoodSeg103": _foodseg,
+    "rajpurkar/squad": _squad,
 }
 
 
@@ -184,6 +216,14 @@ def _masked(folder, tokenizer, model_class, **sizes):
     tokenizer(str(folder / "vocab.txt"), model_max_length=64).save_pretrained(folder)
     config = model_class.config_class(vocab_size=len(tiny.WORDS), max_position_embeddings=64, **sizes)
     model_class(config).save_pretrained(folder)
+
+
+def _mit(folder):
+    """The encoder alone, as an image classifier."""
+    from transformers import SegformerForImageClassification, SegformerImageProcessor
+
+    SegformerForImageClassification(tiny.segformer_config()).save_pretrained(folder)
+    SegformerImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
 
 
 def _distilbert(folder):
@@ -262,6 +302,7 @@ MODELS = {
     "google-t5/t5-small": tiny._text2text,
     "facebook/wav2vec2-base-960h": _wav2vec2,
     "openai/whisper-tiny": _whisper,
+    "nvidia/mit-b0": _mit,
 }
 
 
@@ -269,9 +310,11 @@ MODELS = {
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_a_recipe_of_the_hub_runs_word_for_word(path, hub, tmp_path):
     recipe = load_recipe(path)
-    # Three steps and four tokens excepted, which show as much as an hour.
+    # Three steps, four tokens and small images excepted, which show as much as an hour.
     short = ["training.max_steps=3"]
-    short += ["task.max_target_length=4"] * ("max_target_length" in type(recipe.task).model_fields)
+    small = {"max_target_length": 4, "image_size": 32, "stride": 8}
+    small = {name: size for name, size in small.items() if getattr(recipe.task, name, None) is not None}
+    short += [f"task.{name}={size}" for name, size in small.items()]
     folder = tmp_path / "checkpoint"
     folder.mkdir()
     MODELS[recipe.model.id](folder)

@@ -123,14 +123,14 @@ def _writer(folder: Path) -> None:
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, eos_token="<end>", unk_token="<unk>", model_input_names=names, model_max_length=64
     ).save_pretrained(folder)
-    sizes = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 64, "vocab_size": len(words)}
+    sizes = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 320, "vocab_size": len(words)}
     GPT2LMHeadModel(GPT2Config(bos_token_id=0, eos_token_id=0, **sizes)).save_pretrained(folder)
 
 
-def _segformer(folder: Path) -> None:
-    from transformers import SegformerConfig, SegformerForSemanticSegmentation, SegformerImageProcessor
+def segformer_config() -> object:
+    from transformers import SegformerConfig
 
-    config = SegformerConfig(
+    return SegformerConfig(
         num_encoder_blocks=2,
         depths=[1, 1],
         sr_ratios=[2, 1],
@@ -142,7 +142,12 @@ def _segformer(folder: Path) -> None:
         decoder_hidden_size=16,
         num_labels=2,
     )
-    SegformerForSemanticSegmentation(config).save_pretrained(folder)
+
+
+def _segformer(folder: Path) -> None:
+    from transformers import SegformerForSemanticSegmentation, SegformerImageProcessor
+
+    SegformerForSemanticSegmentation(segformer_config()).save_pretrained(folder)
     SegformerImageProcessor(size={"height": 16, "width": 16}).save_pretrained(folder)
 
 
