@@ -149,7 +149,7 @@ def summary(kind: str, name: str) -> str:
 
 
 def nearest(word: object, allowed: Iterable[str]) -> str:
-    """What stands behind a wrong word in an error: the nearest right one, and all that are allowed."""
+    """The end of an error about a wrong name: the nearest right one, and all that are allowed."""
     choices = sorted(allowed)
     close = difflib.get_close_matches(str(word), choices, n=1, cutoff=0.5)
     hint = f"did you mean '{close[0]}'? " if close else ""

@@ -94,7 +94,7 @@ def name_classes(task: Task, rows: Dataset, names: Sequence[str]) -> Dataset:
 
 
 def _with_parts(rows: Dataset) -> Dataset:
-    """The rows, and beside a column of named parts each of the parts: `translation.fr`."""
+    """The rows with a column for each named part of a column: `translation.fr`."""
     from datasets import Translation, concatenate_datasets
 
     whole = [name for name, feature in rows.features.items() if isinstance(feature, dict | Translation)]

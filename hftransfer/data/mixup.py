@@ -1,6 +1,6 @@
 """Two training rows in one, and both their labels in the loss: mixup and cutmix, as hooks of the model that trains.
 
-What is drawn comes from torch's generator, which a resumed training takes up where it was.
+Random numbers come from torch's generator, whose state a resumed training restores.
 """
 
 from __future__ import annotations

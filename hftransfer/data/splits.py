@@ -46,7 +46,7 @@ class SplitOptions:
 
 
 def sample_rows(rows: Dataset, most: int | None, seed: int) -> Dataset:
-    """The rows, or as many of them as asked for, drawn by the seed, in their order."""
+    """The rows, or a sample of the given size by the seed, in their order."""
     if most is None or most >= len(rows):
         return rows
     return rows.select(np.sort(np.random.default_rng(seed).permutation(len(rows))[:most]))
@@ -114,7 +114,7 @@ def _take(pool: list[int], groups: list[Any] | None, count: int, name: str, seed
 
 
 def _take_groups(pool: list[int], rows: Dataset, count: int, name: str, seed: int) -> tuple[list[int], list[int]]:
-    """As `_take`, of whole groups, in an order drawn by the seed, until they are about as many rows."""
+    """As `_take`, of whole groups, in an order that the seed gives, until they are about as many rows."""
     if GROUP not in rows.column_names:
         raise DataError(
             "data.splits.by_group: the rows have no groups; data.columns.group says which column they are in"
@@ -174,7 +174,7 @@ def remove_duplicates(places: Places, hashes: Mapping[str, list[str]]) -> dict[s
 
 
 def draw_shots(task: Task, rows: Dataset, shots: int, seed: int) -> list[int]:
-    """The first `shots` rows of each class in an order drawn by the seed.
+    """The first `shots` rows of each class in an order that the seed gives.
 
     Raises:
         DataError: the rows have no single class each.

@@ -51,7 +51,7 @@ def check_metric(name: str, task: Task, splits: Mapping[str, Dataset]) -> None:
         if value is not None and np.isnan(value):
             raise RecipeError(
                 f"evaluation.metrics: '{name}' has no value on the {len(splits[split])} rows of split '{split}', which "
-                f"lack a class that is to be told from others: data.splits.{split} may be larger"
+                f"lack a class that the metric needs: data.splits.{split} may be larger"
             )
 
 

@@ -47,7 +47,7 @@ class Scorer:
     ) -> dict[str, np.ndarray]:
         """Metric -> its value on all rows, then on each resample of them.
 
-        Rows are drawn with replacement, the same draws for every variant; with `units`, one a row, whole units are.
+        Rows are sampled with replacement, the same samples for every variant; with `units`, one a row, whole units are.
         """
         values: dict[str, np.ndarray] = {}
         for metric in self.metrics:
@@ -72,7 +72,7 @@ class Scorer:
     def interval(self, values: np.ndarray, count: int) -> Score:
         """A score out of its values as `resample` gives them, or as the difference of two of them.
 
-        The draws being the same, the interval of a difference is that of a paired bootstrap (Efron and Tibshirani 1993,
+        The samples being the same, the interval of a difference is that of a paired bootstrap (Efron and Tibshirani 1993,
         ch. 8).
         """
         tail = 50 * (1 - self.confidence)

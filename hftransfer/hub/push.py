@@ -12,7 +12,7 @@ from hftransfer.hub.upload import upload
 from hftransfer.reporting import model_card, redaction, report
 from hftransfer.reporting.usage import hub_file_name
 
-# What Optimum reads from the folder of an exported model beside the graph.
+# What Optimum reads from the folder of an exported model besides the graph.
 _CONFIG_FILES = ("config.json", "generation_config.json")
 
 

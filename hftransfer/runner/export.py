@@ -38,7 +38,7 @@ def export_variants(context: RunContext) -> Exported:
     plan, run_folder = context.plan, context.run_folder
     model = context.tuned_model()
     if plan.recipe.export is not None:
-        # The exported variants answer on the CPU: so does the model beside which they are timed.
+        # The exported variants answer on the CPU: so does the model that they are compared with.
         model = model.cpu()
     pytorch = measure(context, "tuned", lambda: model, weights_size(run_folder.folder / "model"))
     if plan.recipe.export is None:
@@ -78,7 +78,7 @@ def export_variants(context: RunContext) -> Exported:
 def _schemes(
     context: RunContext, export: Export, search: export_search.Search
 ) -> tuple[list[str], dict[str, SearchTrial]]:
-    """The schemes that ship beside the plain export, and what was tried to find them."""
+    """The schemes that ship in addition to the plain export, and the trials of the search for them."""
     schemes = ["optimized"] if export.optimize else []
     if export.quantization == "auto":
         with context.run_folder.timed("search"):

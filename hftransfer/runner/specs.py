@@ -1,4 +1,4 @@
-"""What a recipe asks to be trained: the tuned model, the baselines beside it, the steps of `compress`."""
+"""What a recipe asks to be trained: the tuned model, its baselines, the steps of `compress`."""
 
 from __future__ import annotations
 

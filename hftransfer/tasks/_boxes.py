@@ -1,4 +1,4 @@
-"""Boxes: how data sets write them, checked and turned into corners; matched; drawn."""
+"""Boxes: how data sets write them, checked and turned into corners; matched; painted on an image."""
 
 from typing import Any
 
