@@ -72,8 +72,8 @@ class Scorer:
     def interval(self, values: np.ndarray, count: int) -> Score:
         """A score out of its values as `resample` gives them, or as the difference of two of them.
 
-        The samples being the same, the interval of a difference is that of a paired bootstrap (Efron and Tibshirani 1993,
-        ch. 8).
+        The samples being the same, the interval of a difference is that of a paired bootstrap (Efron and Tibshirani
+        1993, ch. 8).
         """
         tail = 50 * (1 - self.confidence)
         low, high = np.nanpercentile(values[1:], [tail, 100 - tail])
