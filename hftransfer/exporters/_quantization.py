@@ -139,6 +139,9 @@ def session_options(threads: int = 0) -> SessionOptions:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or torch.get_num_threads()
+    # Errors alone: Optimum declares the outputs of segmentation models in the size of its example, and the runtime
+    # would warn of every batch of another size.
+    options.log_severity_level = 3
     return options
 
 
