@@ -4,6 +4,9 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import _peft
 import numpy as np
@@ -523,3 +526,22 @@ def test_single_pruned_weights_stay_zero():
         weight.add_(1)
     callback.on_optimizer_step(None, None, None)
     assert (weight == 0).float().mean() == 0.5
+
+
+def test_an_adapter_is_written_alike_by_every_process(tmp_path):
+    """PEFT's sets have the order of their hashes, which every process salts anew."""
+    code = """
+import sys
+from pathlib import Path
+from _peft import model
+from hftransfer.core import plugins
+from hftransfer.models.weights import save_adapter
+
+lora = plugins.load("strategies", "lora")()
+save_adapter(lora.prepare(model("bert")), Path(sys.argv[1]))
+"""
+    for seed in "12":
+        environment = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).parent.parent / "scripts")}
+        subprocess.run([sys.executable, "-c", code, str(tmp_path / seed)], check=True, env=environment)
+    first, second = ((tmp_path / seed / "adapter_config.json").read_text() for seed in "12")
+    assert first == second and '"target_modules"' in first

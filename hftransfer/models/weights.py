@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import TYPE_CHECKING
 
 from hftransfer.core.errors import ModelError
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from peft import PeftModel
     from torch import Tensor
     from transformers import PreTrainedModel
 
@@ -78,6 +80,20 @@ def load_saved(task: Task, checkpoint: Checkpoint) -> PreTrainedModel:
     model = read_pretrained(auto, checkpoint, dtype=torch.float32, use_safetensors=True)
     average_loss_by_batch(model)
     return model
+
+
+def save_adapter(model: PeftModel, folder: Path) -> None:
+    """A PEFT adapter as `PeftModel.from_pretrained` reads it.
+
+    PEFT holds names of modules in sets, whose order differs from process to process; they are written sorted.
+    """
+    model.save_pretrained(folder)
+    file, config = folder / "adapter_config.json", next(iter(model.peft_config.values()))
+    fields = json.loads(file.read_text(encoding="utf-8"))
+    for name, value in fields.items():
+        if isinstance(getattr(config, name, None), set):
+            fields[name] = sorted(value)
+    file.write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def save_model(model: PreTrainedModel, processor: Processor, folder: Path) -> None:

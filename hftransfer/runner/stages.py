@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from hftransfer.evaluation.inference import predict
 from hftransfer.evaluation.latency import measure_latency
 from hftransfer.evaluation.scoring import answers
 from hftransfer.models.checkpoint import Checkpoint
-from hftransfer.models.weights import load_model, load_saved, save_model
+from hftransfer.models.weights import load_model, load_saved, save_adapter, save_model
 from hftransfer.runner.context import RunContext
 from hftransfer.runner.specs import TrainingSpec
 from hftransfer.strategies import Strategy, TrainingContext
@@ -111,7 +112,7 @@ def tune(context: RunContext, save_auxiliary: Callable[[dict[str, PreTrainedMode
         strategy, _ = spec.strategy.steps()[-1]
         save_auxiliary(strategy.auxiliary_models(model))
         if (adapter := strategy.adapter(model)) is not None:
-            run_folder.directory("adapter", adapter.save_pretrained)
+            run_folder.directory("adapter", partial(save_adapter, adapter))
         model = strategy.merge(model)
         run_folder.directory("model", lambda folder: save_model(model, plan.origin.processor, folder))
         return history
