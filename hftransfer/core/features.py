@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from hftransfer.core.errors import DataError
-from hftransfer.core.media import location, open_audio, open_image
+from hftransfer.core.media import location, open_audio, open_image, open_mask
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -160,8 +160,6 @@ class Mask(Image):
     name: ClassVar[str] = "mask"
 
     def _open(self, where: str | bytes) -> tuple[Cell, bytes]:
-        from hftransfer.core.media import open_mask
-
         numbers = open_mask(where)
         return numbers, f"{numbers.shape}".encode() + numbers.tobytes()
 

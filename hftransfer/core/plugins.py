@@ -34,6 +34,11 @@ _SHOWN = 30
 _HYPHENATED = {"tasks"}
 
 
+def _plugin_name(kind: str, stem: str) -> str:
+    """The name of the plug-in in a file of this name."""
+    return stem.replace("_", "-") if kind in _HYPHENATED else stem
+
+
 class Section(BaseModel):
     """A frozen group of recipe keys; a key that it does not know is an error."""
 
@@ -50,7 +55,7 @@ class Plugin(Section):
     def name(self) -> str:
         """The name that a recipe uses: the file's name."""
         kind, stem = type(self).__module__.split(".")[-2:]
-        return stem.replace("_", "-") if kind in _HYPHENATED else stem
+        return _plugin_name(kind, stem)
 
     def check_installed(self) -> None:
         """Refuse the plug-in while a package of its extra is missing.
@@ -125,7 +130,7 @@ def _files(kind: str) -> dict[str, _PluginFile]:
     files: dict[str, _PluginFile] = {}
     for root, package in _roots():
         for path in sorted((root / kind).glob("[!_]*.py")):
-            name = path.stem.replace("_", "-") if kind in _HYPHENATED else path.stem
+            name = _plugin_name(kind, path.stem)
             if name in files:
                 raise PluginError(f"two {kind} are named '{name}': {files[name].path} and {path}; rename one of them")
             files[name] = _PluginFile(path, package)
@@ -155,6 +160,18 @@ def nearest(word: object, allowed: Iterable[str]) -> str:
     hint = f"did you mean '{close[0]}'? " if close else ""
     shown = choices if len(choices) <= _SHOWN else [*choices[:_SHOWN], f"... ({len(choices)} in all)"]
     return f"{hint}Allowed: {', '.join(shown) or 'none'}"
+
+
+def one_of(word: str, allowed: Iterable[str], what: str) -> str:
+    """A word of a recipe, for a validator.
+
+    Raises:
+        ValueError: it is not among the allowed ones; `what` says what it should be.
+    """
+    choices = list(allowed)
+    if word not in choices:
+        raise ValueError(f"'{word}' is no {what}; {nearest(word, choices)}")
+    return word
 
 
 def natural(name: str) -> tuple[bool, int, str]:

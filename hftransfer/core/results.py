@@ -227,9 +227,9 @@ class RunResult(Section):
 
     def save(self, path: Path) -> None:
         """Write the record as JSON, atomically."""
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(json.dumps(self.model_dump(by_alias=True), indent=1) + "\n", encoding="utf-8")
-        partial.replace(path)
+        from hftransfer.core.run_folder import write_text
+
+        write_text(path, json.dumps(self.model_dump(by_alias=True), indent=1) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> "RunResult":

@@ -15,6 +15,7 @@ import numpy as np
 from hftransfer.core import media
 from hftransfer.core.errors import RecipeError
 from hftransfer.core.plugins import nearest
+from hftransfer.core.variants import corrupted_split
 from hftransfer.tasks import Task
 
 if TYPE_CHECKING:
@@ -153,4 +154,4 @@ def corrupted(task: Task, rows: Dataset, names: Iterable[str], seed: int) -> dic
 
         return rows.map(corrupt, with_indices=True, features=rows.features, load_from_cache_file=False, desc=name)
 
-    return {f"test-{name}": under(name) for name in names}
+    return {corrupted_split(name): under(name) for name in names}

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hftransfer.core.progress import Progress
 from hftransfer.data.encode import LENGTH, EncodedSplits, side_of
-from hftransfer.tasks import Outputs, Task, stack
+from hftransfer.tasks import Model, Outputs, Task, stack
 
 if TYPE_CHECKING:
     from datasets import Dataset
-
-Model = Callable[..., Any]
-"""A PyTorch model, or an exported one that is called in the same way."""
 
 
 def predict(task: Task, model: Model, encoded: EncodedSplits, split: str, batch_size: int, description: str) -> Outputs:

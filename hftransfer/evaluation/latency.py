@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from hftransfer.core.progress import Progress
 from hftransfer.core.results import RuntimeFacts
 from hftransfer.data.encode import EncodedSplits, side_of
-from hftransfer.tasks import ModelBatch, Side, Task
-
-if TYPE_CHECKING:
-    from hftransfer.evaluation.inference import Model
+from hftransfer.tasks import Model, ModelBatch, Side, Task
 
 # Timed calls by batch size, and seconds after which a slow model has been timed often enough.
 _TIMED = {1: 40, 8: 15}

@@ -2,11 +2,38 @@
 
 import re
 import string
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
+
+from hftransfer.metrics._additive import Additive, ratio
+
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
+
+
+class AnswerScore(Additive, ABC):
+    """Implement `score`. Predictions are texts, references lists of the correct answers, empty where there is none."""
+
+    @abstractmethod
+    def score(self, prediction: str, answers: Sequence[str]) -> float:
+        """How good an answer is, 0 to 1."""
+
+    def statistics(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, np.ndarray]:
+        """The score of each answer, and 1."""
+        pairs = zip(predictions, references, strict=True)
+        return {self.name: np.array([[self.score(as_text(text), answers), 1.0] for text, answers in pairs])}
+
+    def value(self, sums: np.ndarray) -> np.ndarray:
+        """The mean score."""
+        return ratio(sums)
+
+    @classmethod
+    def tiny(cls) -> tuple[list[object], list[object]]:
+        """Answers of one question, of two, and of none."""
+        return [["Rome"], ["the blue sea", "a lake"], [], ["two"]], ["rome", "lake", "", "one"]
 
 
 def words(text: str) -> list[str]:

@@ -7,13 +7,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from hftransfer.metrics._additive import Additive
-
-_IGNORED = -100
+from hftransfer.metrics._pixels import IGNORED, PixelSums
 
 
-class MeanIou(Additive):
-    """Predictions and references are arrays of class numbers, one a pixel, of one shape a row."""
+class MeanIou(PixelSums):
+    """Mean over the classes of intersection over union."""
 
     details_of_classes: ClassVar[bool] = True
 
@@ -36,15 +34,10 @@ class MeanIou(Additive):
         undefined = np.full(present.shape, np.nan)
         return np.asarray(np.divide(np.nansum(iou, axis=-1), present, out=undefined, where=present > 0))
 
-    @classmethod
-    def tiny(cls) -> tuple[list[object], list[object]]:
-        references: list[object] = [np.array([[0, 1], [1, 1]]), np.array([[0, 0], [1, _IGNORED]])]
-        return references, [np.array([[0, 0], [1, 1]]), np.array([[1, 0], [0, 1]])]
-
 
 def _counts(predicted: np.ndarray, actual: np.ndarray, size: int) -> np.ndarray:
     """Pixels in the intersection and in the union of each class, shape (2, classes)."""
-    labelled = actual != _IGNORED
+    labelled = actual != IGNORED
     predicted, actual = predicted[labelled], actual[labelled]
     shared = np.bincount(actual[predicted == actual], minlength=size)
     return np.stack([shared, np.bincount(predicted, minlength=size) + np.bincount(actual, minlength=size) - shared])

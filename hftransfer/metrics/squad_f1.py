@@ -3,23 +3,13 @@
 Rajpurkar et al. 2016, https://arxiv.org/abs/1606.05250, section 6.1.
 """
 
-import numpy as np
+from collections.abc import Sequence
 
-from hftransfer.metrics._additive import Additive, ratio
-from hftransfer.metrics._squad import answer_f1, as_text
+from hftransfer.metrics._squad import AnswerScore, answer_f1
 
 
-class SquadF1(Additive):
-    """Predictions are texts, references lists of the correct answers, empty where there is none."""
+class SquadF1(AnswerScore):
+    """Mean F1 of the answers."""
 
-    def statistics(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, np.ndarray]:
-        """The F1 of each answer, and 1."""
-        pairs = zip(predictions, references, strict=True)
-        return {self.name: np.array([[answer_f1(as_text(text), answers), 1.0] for text, answers in pairs])}
-
-    def value(self, sums: np.ndarray) -> np.ndarray:
-        return ratio(sums)
-
-    @classmethod
-    def tiny(cls) -> tuple[list[object], list[object]]:
-        return [["Rome"], ["the blue sea"], [], ["two"]], ["rome", "sea", "", "one"]
+    def score(self, prediction: str, answers: Sequence[str]) -> float:
+        return answer_f1(prediction, answers)

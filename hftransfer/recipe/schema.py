@@ -134,10 +134,7 @@ class Evaluation(Section):
     @classmethod
     def _are_strategies(cls, value: list[str]) -> list[str]:
         allowed = ["majority", *plugins.names("strategies")]
-        for name in value:
-            if name not in allowed:
-                raise ValueError(f"'{name}' is no baseline; {plugins.nearest(name, allowed)}")
-        return value
+        return [plugins.one_of(name, allowed, "baseline") for name in value]
 
 
 class Export(Section):
@@ -165,9 +162,7 @@ class Export(Section):
     @field_validator("format")
     @classmethod
     def _is_an_exporter(cls, value: str) -> str:
-        if value not in plugins.names("exporters"):
-            raise ValueError(f"'{value}' is no export format; {plugins.nearest(value, plugins.names('exporters'))}")
-        return value
+        return plugins.one_of(value, plugins.names("exporters"), "export format")
 
 
 class Hub(Section):

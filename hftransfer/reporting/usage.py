@@ -19,7 +19,6 @@ _PROCESSOR_ARGUMENTS = {
     "AutoFeatureExtractor": ["feature_extractor"],
     "AutoProcessor": ["tokenizer", "feature_extractor"],
 }
-# A pipeline would guess the activation from the config.
 # Suffixes that transformers.js looks for; of the int8 schemes one is exported at a time.
 _HUB_SUFFIXES = {"": "", "int8": "_quantized", "int4": "_q4"}
 

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from hftransfer.core.errors import RecipeError
 from hftransfer.core.progress import Progress
 from hftransfer.core.results import BenchmarkTiming, RunResult
 from hftransfer.core.run_folder import write_text
+from hftransfer.core.variants import Variant
 from hftransfer.data.encode import encode, side_of
 from hftransfer.evaluation.latency import time_calls
 from hftransfer.models.checkpoint import Checkpoint
@@ -27,10 +28,7 @@ from hftransfer.models.weights import load_saved
 from hftransfer.recipe.loader import from_record
 from hftransfer.reporting.tables import Table, amount
 from hftransfer.runner.plan import check
-from hftransfer.tasks import ModelBatch, Side, Task
-
-if TYPE_CHECKING:
-    from hftransfer.evaluation.inference import Model
+from hftransfer.tasks import Model, ModelBatch, Side, Task
 
 Inputs = dict[int, tuple[ModelBatch, Side]]
 """Batch size -> a batch, and what belongs to it that the model does not see."""
@@ -200,14 +198,15 @@ def _load(task: Task, variant: str, folder: Path, threads: int, inputs: Inputs) 
     """A variant's model, and the inputs in the precision that it takes."""
     import torch
 
-    if not variant.startswith("pytorch"):
-        exporter = plugins.load("exporters", variant.partition("-")[0])()
+    parsed = Variant.parse(variant)
+    if parsed.kind == "export":
+        exporter = plugins.load("exporters", parsed.runtime)()
         return exporter.load(task, folder / variant, threads), inputs
     model = load_saved(task, Checkpoint(str(folder / "model"))).eval()
-    if variant == "pytorch-bf16":
+    if parsed.scheme == "bf16":
         model = model.to(torch.bfloat16)
         inputs = {size: (_in_bf16(batch), side) for size, (batch, side) in inputs.items()}
-    if variant == "pytorch-compile":
+    if parsed.scheme == "compile":
         model.forward = torch.compile(model.forward)
     return model, inputs
 

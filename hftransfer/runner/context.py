@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hftransfer.core.run_folder import RunFolder, flatten_outputs, nest_outputs
+from hftransfer.core.variants import parse_split
 from hftransfer.data.encode import EncodedSplits
 from hftransfer.evaluation.inference import predict
 from hftransfer.evaluation.scoring import Answers, Scorer, answers
@@ -16,12 +17,10 @@ from hftransfer.metrics import load_metric
 from hftransfer.models.checkpoint import Checkpoint
 from hftransfer.models.weights import load_saved
 from hftransfer.runner.plan import Plan
-from hftransfer.tasks import Outputs, Predictions, Side, Task
+from hftransfer.tasks import Model, Outputs, Predictions, Side, Task
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-    from hftransfer.evaluation.inference import Model
 
 
 @dataclass(frozen=True)
@@ -72,14 +71,15 @@ class RunContext:
 
     def references(self, split: str) -> Predictions:
         """The references of a split, or of the test rows under a corruption (`test-noise`)."""
-        rows = split.partition("-")[0]
+        rows, _ = parse_split(split)
         if rows not in self._references:
             self._references[rows] = self.plan.task.references(self.plan.rows.splits[rows])
         return self._references[rows]
 
     def units(self, split: str) -> list[Any] | None:
         """The units that a bootstrap of a split resamples whole."""
-        return self.plan.task.units(self.plan.rows.splits[split.partition("-")[0]])
+        rows, _ = parse_split(split)
+        return self.plan.task.units(self.plan.rows.splits[rows])
 
     def side(self, split: str) -> Side:
         """What belongs to the model inputs of a split and no model sees."""

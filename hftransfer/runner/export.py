@@ -11,6 +11,7 @@ import numpy as np
 
 from hftransfer.core import plugins
 from hftransfer.core.results import ExportFacts, RuntimeFacts, SearchTrial
+from hftransfer.core.variants import Variant
 from hftransfer.evaluation.scoring import gate
 from hftransfer.exporters import SCHEMES, Exporter, ExportOptions, Inputs
 from hftransfer.recipe.schema import Export
@@ -64,10 +65,10 @@ def export_variants(context: RunContext) -> Exported:
         else:
             exporter.make_variant(scheme, folder, place, options, frozenset())
 
-    for scheme in schemes:
+    variants = [Variant.export(exporter.name, scheme).name for scheme in ["", *schemes]]
+    for scheme, variant in zip(schemes, variants[1:], strict=True):
         with run_folder.timed("quantize"):
-            run_folder.directory(f"{exporter.name}-{scheme}", partial(make, scheme))
-    variants = [exporter.name, *(f"{exporter.name}-{scheme}" for scheme in schemes)]
+            run_folder.directory(variant, partial(make, scheme))
     exports = {name: _compare(context, exporter, export, name) for name in variants}
     for name, facts in exports.items():
         if facts.rejected and run_folder.state.is_main_process:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hftransfer.core.errors import ExportError
 from hftransfer.core.results import Score, SearchTrial
@@ -22,9 +22,7 @@ from hftransfer.metrics import lower_is_better
 from hftransfer.runner.context import RunContext
 from hftransfer.runner.plan import Plan
 from hftransfer.runner.specs import gate_reference
-
-if TYPE_CHECKING:
-    from hftransfer.evaluation.inference import Model
+from hftransfer.tasks import Model
 
 Trials = dict[str, SearchTrial]
 

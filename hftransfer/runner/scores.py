@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -10,13 +11,13 @@ import numpy as np
 from hftransfer.core.features import class_names
 from hftransfer.core.progress import Progress
 from hftransfer.core.results import Score
+from hftransfer.core.variants import Variant
 from hftransfer.data.splits import GROUP
 from hftransfer.evaluation.calibration import calibration_error
 from hftransfer.metrics import lower_is_better
 from hftransfer.reporting.tables import interval
 from hftransfer.runner.context import RunContext
 from hftransfer.runner.plan import Plan
-from hftransfer.runner.specs import compression_variants
 
 # Groups that are scored apart, the largest ones.
 _GROUPS = 100
@@ -43,7 +44,7 @@ def score_variants(context: RunContext) -> dict[str, object]:
     sign = -1 if lower_is_better(headline) else 1
     gains = {
         name: scorer.interval(sign * (test_values["tuned"][headline] - test_values[name][headline]), count)
-        for name in _baselines(plan, test_values)
+        for name in _baselines(test_values)
     }
     return {
         "scores": scores,
@@ -53,15 +54,9 @@ def score_variants(context: RunContext) -> dict[str, object]:
     }
 
 
-def _baselines(plan: Plan, variants: dict[str, dict[str, np.ndarray]]) -> list[str]:
+def _baselines(variants: Iterable[str]) -> list[str]:
     """The variants that the tuned model is held against: what is not made from it."""
-    derived = {"tuned", *compression_variants(plan.recipe)}
-    return [name for name in variants if name not in derived and not is_export(plan, name)]
-
-
-def is_export(plan: Plan, variant: str) -> bool:
-    """Whether a variant is the exporter's, and not a baseline."""
-    return plan.recipe.export is not None and variant.partition("-")[0] == plan.recipe.export.format
+    return [name for name in variants if Variant.parse(name).kind in ("baseline", "pretrained")]
 
 
 def _calibration_errors(context: RunContext) -> dict[str, float]:

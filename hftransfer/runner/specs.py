@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from hftransfer.core import plugins
 from hftransfer.core.errors import RecipeError
+from hftransfer.core.variants import Variant
 from hftransfer.data.load import DataOptions
 from hftransfer.data.splits import SplitOptions
 from hftransfer.recipe.schema import Data, Recipe
@@ -69,7 +70,7 @@ def _with_default_fields(name: str) -> Strategy:
 def compression_variants(recipe: Recipe) -> list[str]:
     """The variants between the steps of `compress`: the tuned model, and each that follows but for the last."""
     names = [strategy.name for strategy in [recipe.strategy, *recipe.compress]][:-1]
-    return [f"{number}-{name}" for number, name in enumerate(names, 1)]
+    return [Variant.compression_step(number, name).name for number, name in enumerate(names, 1)]
 
 
 def gate_reference(recipe: Recipe) -> str:

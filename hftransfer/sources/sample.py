@@ -24,9 +24,7 @@ class SampleSource(Source):
     @field_validator("id")
     @classmethod
     def _is_a_sample(cls, value: str) -> str:
-        if value not in plugins.names("samples"):
-            raise ValueError(f"'{value}' is no sample; {plugins.nearest(value, plugins.names('samples'))}")
-        return value
+        return plugins.one_of(value, plugins.names("samples"), "sample")
 
     @model_validator(mode="after")
     def _options_are_fields(self) -> Self:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hftransfer.core.compat import image_processor_class
 from hftransfer.core.media import rgb
-from hftransfer.tasks import Processor
+from hftransfer.tasks import Processor, Rendered
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -40,13 +40,18 @@ def resized_to(processor: Processor, side: int | tuple[int, int]) -> Processor:
     return type(processor)(**fields | sizes)
 
 
-def thumbnail(image: Image) -> dict[str, Any]:
-    """A small copy for a report."""
-    picture = rgb(image)
-    picture.thumbnail((160, 160))
+def rendered(picture: Image) -> Rendered:
+    """What a report shows of a row: a picture, as a base64 PNG."""
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG")
     return {"image": base64.b64encode(buffer.getvalue()).decode("ascii")}
+
+
+def thumbnail(image: Image) -> Rendered:
+    """A small copy for a report."""
+    picture = rgb(image)
+    picture.thumbnail((160, 160))
+    return rendered(picture)
 
 
 def random_resized_crop(
@@ -88,7 +93,7 @@ def without_crop(processor: Processor) -> Processor:
     return processor
 
 
-def overlay(image: Image, masks: Sequence[np.ndarray], classes: int) -> dict[str, Any]:
+def overlay(image: Image, masks: Sequence[np.ndarray], classes: int) -> Rendered:
     """For a report: the image, then each mask in colours over it, side by side."""
     import matplotlib
     from PIL import Image as Pictures
@@ -100,9 +105,7 @@ def overlay(image: Image, masks: Sequence[np.ndarray], classes: int) -> dict[str
     strip = Pictures.new("RGB", (size[0] * (1 + len(masks)), size[1]))
     for place, layer in enumerate([picture, *(Pictures.blend(picture, layer, 0.6) for layer in layers)]):
         strip.paste(layer.resize(size), (place * size[0], 0))
-    buffer = io.BytesIO()
-    strip.save(buffer, format="PNG")
-    return {"image": base64.b64encode(buffer.getvalue()).decode("ascii")}
+    return rendered(strip)
 
 
 # Processors that do what `snippet_inputs` writes down, in this order: resize, crop, rescale, normalize.

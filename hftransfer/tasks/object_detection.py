@@ -5,9 +5,7 @@ https://huggingface.co/docs/transformers/tasks/object_detection
 
 from __future__ import annotations
 
-import base64
 import inspect
-import io
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -35,7 +33,7 @@ from hftransfer.tasks import (
     _boxes,
 )
 from hftransfer.tasks import object_array as objects
-from hftransfer.tasks._images import new_processor, random_resized_crop
+from hftransfer.tasks._images import new_processor, random_resized_crop, rendered
 
 if TYPE_CHECKING:
     import torch
@@ -242,9 +240,7 @@ class ObjectDetection(Task):
 
     def render(self, row: Row, prediction: Any, reference: Any) -> Rendered:
         layers = [(self._above_threshold(reference), "#12a05c"), (self._above_threshold(prediction), "#e5484d")]
-        buffer = io.BytesIO()
-        _boxes.draw(rgb(row["image"]), layers).save(buffer, format="PNG")
-        return {"image": base64.b64encode(buffer.getvalue()).decode("ascii")}
+        return rendered(_boxes.draw(rgb(row["image"]), layers))
 
     def respond(self, outputs: Outputs, side: Side) -> dict[str, Any]:
         names = ("xmin", "ymin", "xmax", "ymax")
