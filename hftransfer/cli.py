@@ -131,6 +131,10 @@ def _existing_run(command: argparse.ArgumentParser) -> None:
 
 
 def _hub_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    setup = commands.add_parser("setup-optimum", help="make the environment of Optimum, for models that generate")
+    setup.add_argument("--python", default=sys.executable, help="the Python that it is made of (default: this one)")
+    setup.set_defaults(command=_setup_optimum)
+
     push = commands.add_parser("push", help="upload a finished run to the Hub: model, card, exports, recipe")
     push.add_argument("run", type=Path, help="directory of a finished run")
     push.add_argument("--repo", help="user/name (default: hub.repo of the recipe)")
@@ -145,6 +149,14 @@ def _hub_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     reproduce.add_argument("--out", type=Path, help="directory of the run (default: runs/ and the repository's name)")
     _existing_run(reproduce)
     reproduce.set_defaults(command=_reproduce)
+
+
+def _setup_optimum(args: argparse.Namespace) -> int:
+    from hftransfer.exporters import _optimum
+
+    print(f"making {_optimum.environment()}, about 1 GB (a few minutes) ...", file=sys.stderr)
+    print(_optimum.setup(args.python))
+    return 0
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -120,7 +120,6 @@ def test_check_says_what_would_run(folder, task, capsys):
     assert "28 train" in said and "linear_probe, 34 parameters train" in said and "x, y" in said
 
 
-@pytest.mark.onnx
 def test_predict_answers_alike_in_pytorch_and_exported(finished, capsys):
     answers = []
     for variant in ("tuned", "onnx"):
@@ -132,7 +131,6 @@ def test_predict_answers_alike_in_pytorch_and_exported(finished, capsys):
     assert "did you mean 'onnx'" in capsys.readouterr().err
 
 
-@pytest.mark.onnx
 def test_export_replaces_the_exports_of_a_run(finished, capsys):
     before = json.loads((finished / "result.json").read_text())
     assert main(["export", str(finished), "--quantization", "none", "max_drop=1"]) == 0
@@ -145,7 +143,6 @@ def test_export_replaces_the_exports_of_a_run(finished, capsys):
     capsys.readouterr()
 
 
-@pytest.mark.onnx
 def test_a_rejected_export_has_an_exit_code(folder, task, tmp_path, capsys, monkeypatch):
     from hftransfer.runner import export
 
@@ -156,7 +153,6 @@ def test_a_rejected_export_has_an_exit_code(folder, task, tmp_path, capsys, monk
     assert "it loses too much" in capsys.readouterr().out
 
 
-@pytest.mark.onnx
 def test_an_export_is_not_held_to_scores_of_other_rows(task, tmp_path, capsys):
     (tmp_path / "first.yaml").write_text(tiny.recipe(task, tmp_path))
     assert main(["run", str(tmp_path / "first.yaml"), "--out", str(tmp_path / "run")]) == 0

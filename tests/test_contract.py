@@ -138,7 +138,6 @@ def _refused(text):
     return None
 
 
-@pytest.mark.onnx
 @pytest.mark.parametrize("name", _by_task(TASKS))
 def test_the_snippets_of_the_card_run_on_what_is_pushed(name, folder, full_run, tmp_path, capsys):
     """With Transformers and Optimum alone, on the files as they lie in a repository of the Hub."""
@@ -221,7 +220,6 @@ def test_a_run_can_be_the_checkpoint_of_another_and_its_head_is_kept_for_equal_l
     assert second.scores["test"]["pretrained"] == first.scores["test"]["tuned"]
 
 
-@pytest.mark.onnx
 def test_a_variant_over_max_drop_is_rejected_and_removed(folder, tmp_path, monkeypatch):
     from hftransfer.exporters.onnx import Onnx
 

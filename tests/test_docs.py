@@ -161,9 +161,7 @@ WITH_EXPORT = {"docs/how-to/export.md"}
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(
-    "page", [pytest.param(page, marks=[pytest.mark.onnx] if page in WITH_EXPORT else []) for page in _with("python")]
-)
+@pytest.mark.parametrize("page", _with("python"))
 def test_python_runs(page, hub, tmp_path, monkeypatch):
     """The blocks of a page, one after another, with the page's recipes and small data in the working directory."""
     monkeypatch.chdir(tmp_path)

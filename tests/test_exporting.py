@@ -17,8 +17,6 @@ from hftransfer.runner import export_search
 from hftransfer.runner.pipeline import run
 from hftransfer.runner.plan import check
 
-pytestmark = pytest.mark.onnx
-
 
 def _text(folder, task="text-classification", **export):
     fields = ", ".join(f"{key}: {value}" for key, value in ({"format": "onnx", "max_drop": 1.0} | export).items())

@@ -164,7 +164,6 @@ def test_transformers_loads_what_is_pushed(pushed, hub):
     assert [labels.index(label) for label in predicted] == outputs.argmax(axis=1).tolist()
 
 
-@pytest.mark.onnx
 @pytest.mark.parametrize(
     ("variant", "file", "near"), [("onnx", "model.onnx", 1e-4), ("onnx-int8", "model_quantized.onnx", 2e-2)]
 )

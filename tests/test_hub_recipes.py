@@ -306,7 +306,6 @@ MODELS = {
 }
 
 
-@pytest.mark.onnx
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_a_recipe_of_the_hub_runs_word_for_word(path, hub, tmp_path):
     recipe = load_recipe(path)

@@ -12,8 +12,6 @@ from hftransfer.recipe.loader import parse_recipe
 from hftransfer.runner.pipeline import run
 from hftransfer.runner.plan import check
 
-pytestmark = pytest.mark.onnx
-
 
 def _text(folder, task="text-classification", **export):
     fields = ", ".join(f"{key}: {value}" for key, value in ({"format": "openvino", "max_drop": 1.0} | export).items())

@@ -33,7 +33,6 @@ def _assert_same(first, second):
             np.testing.assert_array_equal(found[variant], expected[variant], err_msg=variant)
 
 
-@pytest.mark.onnx
 def test_three_kills_change_no_prediction(tmp_path):
     text = _recipe(tmp_path)
     (tmp_path / "recipe.yaml").write_text(text)

@@ -3,11 +3,31 @@
 Each function says which versions it was read in, and why there is no public way.
 """
 
+import json
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from transformers import BaseImageProcessor, FeatureExtractionMixin, PretrainedConfig, PreTrainedModel
+
+
+def save_processor(processor: Any, folder: Path) -> None:
+    """Write a processor so that Transformers 4.57 reads its tokenizer too.
+
+    Transformers 5 writes the class of a tokenizer that has none of its own as `TokenizersBackend`, and further special
+    tokens as a list. Both versions read the older names.
+    """
+    processor.save_pretrained(folder)
+    file = folder / "tokenizer_config.json"
+    if not file.is_file():
+        return
+    config = json.loads(file.read_text(encoding="utf-8"))
+    if config.get("tokenizer_class") == "TokenizersBackend":
+        config["tokenizer_class"] = "PreTrainedTokenizerFast"
+    if isinstance(config.get("extra_special_tokens"), list):
+        config["additional_special_tokens"] = config.pop("extra_special_tokens")
+    file.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def model_classes(auto_model: str, config: "PretrainedConfig") -> list[type["PreTrainedModel"]]:

@@ -17,13 +17,16 @@ _PACKAGES = (
     "evaluate",
     "accelerate",
     "peft",
-    "optimum",
-    "optimum-onnx",
+    "onnx",
+    "onnxscript",
     "onnxruntime",
-    "optimum-intel",
     "openvino",
     "nncf",
+    "optimum-onnx",
+    "optimum-intel",
 )
+BF16_FLAGS = ("avx512_bf16", "amx_bf16", " bf16")
+"""CPU flags of arithmetic in bf16, as /proc/cpuinfo lists them."""
 # Parameters of mallopt(3), from malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 

@@ -69,6 +69,8 @@ class ExportFacts(RuntimeFacts):
     """Share of rows with the same prediction; numbers agree within a hundredth of their standard deviation."""
     loader: str
     """The class of Optimum that loads it."""
+    made_by: dict[str, str] = {}
+    """Packages that exported and quantized it, with their versions."""
     files: list[str] = []
     """The model files in the variant's folder."""
     drop: Score | None = None

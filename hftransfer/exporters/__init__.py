@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
-import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +11,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from hftransfer.core import machine
+from hftransfer.core.compat import save_processor
 from hftransfer.core.errors import ExportError
 from hftransfer.core.plugins import Plugin
 from hftransfer.core.progress import Progress
-from hftransfer.tasks import Task
+from hftransfer.tasks import ModelBatch, Task
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
@@ -36,6 +36,22 @@ SCHEMES = {"dynamic-int8": "int8", "static-int8": "int8-static", "weight-int4": 
 SENSITIVITY_ROWS = 16
 """Rows on which the sensitivity of groups of nodes is measured."""
 
+_GENERATIVE = ("AutoModelForCausalLM", "AutoModelForSeq2SeqLM", "AutoModelForSpeechSeq2Seq")
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model to be exported."""
+
+    task: Task
+    model: PreTrainedModel
+    """On the CPU."""
+    processor: Processor
+    folder: Path
+    """Where it is saved, as safetensors."""
+    example: ModelBatch
+    """Two rows as the model takes them, without labels."""
+
 
 @dataclass(frozen=True)
 class ExportOptions:
@@ -54,32 +70,76 @@ class ExportOptions:
 class Exporter(Plugin, ABC):
     """Base of the exporters. The plain export is the variant `name`, the others are `name-scheme`.
 
-    Implement the five abstract methods: `export`, `schemes`, `make_variant`, `load` and `files`. Declare `module` and
-    `package`. Override `check` where the runtime does not take every model, and `sensitive_nodes` where `schemes` has
-    `int8-static`: the search for a variant then excludes nodes from quantization.
+    The graph is made by the exporters of Transformers, or by Optimum (`through`); every other step is the same for
+    both. Implement the abstract methods. Declare `module`, `package` and `loader_prefix`. Override `refuse_scheme`
+    where a scheme does not fit every model, and `sensitive_nodes` where `schemes` has `int8-static`: the search for a
+    variant then excludes nodes from quantization.
     """
 
     module: ClassVar[str]
     """Where Optimum's classes that load a variant are imported from."""
     package: ClassVar[str]
     """What pip installs to have them."""
+    loader_prefix: ClassVar[str]
+    """How the names of these classes begin, where those of Transformers begin with `Auto`."""
+    packages: ClassVar[tuple[str, ...]]
+    """Packages whose versions matter to a variant."""
     keys: ClassVar[frozenset[str]] = frozenset()
     """Those of the recipe's keys `export.optimize`, `export.operators` and `export.target` that have an effect here."""
 
-    def check(self, auto_model: str, config: PretrainedConfig, scheme: str | None) -> None:
-        """Refuse a model by its Auto class and config. Called for every scheme of a recipe, before any training.
+    def check(self, through: str, auto_model: str, config: PretrainedConfig) -> None:
+        """Refuse a model by its Auto class and config, before any training.
 
         Raises:
-            ExportError: the runtime cannot export such a model, or not by this scheme.
+            ExportError: it cannot be exported in this way.
+            MissingExtraError: Optimum is needed, and its environment is missing.
+        """
+        from hftransfer.exporters import _optimum, _transformers
+
+        if through == "optimum":
+            _optimum.check(self.name, auto_model, config)
+        else:
+            _transformers.check(self.name, config)
+
+    def needs_trial(self, through: str, config: PretrainedConfig) -> bool:
+        """Whether nobody has compared an export of the model type with PyTorch yet."""
+        from hftransfer.exporters import _transformers
+
+        return through == "transformers" and config.model_type not in _transformers.KNOWN
+
+    def refuse_scheme(self, auto_model: str, scheme: str) -> None:
+        """Refuse a scheme for models of an Auto class. Called for every scheme of a recipe, before any training.
+
+        Raises:
+            ExportError: the runtime cannot export such models by it.
         """
 
-    @abstractmethod
-    def export(self, task: Task, model: PreTrainedModel, processor: Processor, folder: Path) -> None:
+    def export(self, trained: TrainedModel, through: str, folder: Path) -> None:
         """Write the plain export in fp32, its config and its processor.
 
         Raises:
-            ExportError: the runtime cannot represent the model.
+            ExportError: the model cannot be exported, or only for the shapes of the example.
         """
+        from hftransfer.exporters import _optimum, _transformers
+
+        if through == "optimum":
+            _optimum.export(self.name, trained.folder, folder)
+        else:
+            _transformers.export(self.name, trained, folder)
+            self.simplify(folder)
+            _transformers.check_shapes(trained, self.load(trained.task, folder))
+        save_processor(trained.processor, folder)
+
+    def made_by(self, through: str) -> dict[str, str]:
+        """The packages that make an export, with their versions."""
+        from hftransfer.exporters import _optimum
+
+        installed = machine.versions()
+        own = {name: installed[name] for name in ("transformers", *self.packages) if name in installed}
+        return own | _optimum.versions() if through == "optimum" else own
+
+    def simplify(self, folder: Path) -> None:
+        """Make the graph in a folder compute the same with less work."""
 
     @abstractmethod
     def schemes(self, source: Path) -> list[str]:
@@ -99,17 +159,71 @@ class Exporter(Plugin, ABC):
         """Groups of nodes that may be excluded from static quantization, the most sensitive first."""
         return []
 
-    @abstractmethod
     def load(self, task: Task, folder: Path, threads: int = 0) -> ExportedModel:
-        """A variant in its runtime, on so many threads; 0: on as many as PyTorch.
+        """A variant in its runtime, on so many threads; 0: on as many as PyTorch. Optimum runs generative models.
+
+        Raises:
+            ExportError: the runtime cannot load it.
+            MissingExtraError: Optimum is needed, and its environment is missing.
+        """
+        from hftransfer.exporters import _optimum
+
+        if is_generative(folder):
+            return _optimum.load(self.name, folder, self.loader(task, folder), threads)
+        return self.open(folder, threads)
+
+    @abstractmethod
+    def open(self, folder: Path, threads: int) -> ExportedModel:
+        """A variant of one graph in its runtime.
 
         Raises:
             ExportError: the runtime cannot load it.
         """
 
+    def loader(self, task: Task, folder: Path) -> str:
+        """The class of Optimum that loads a variant."""
+        from transformers import AutoConfig
+
+        from hftransfer.exporters import _optimum
+
+        name = task.model_class(AutoConfig.from_pretrained(folder)).removeprefix("Auto")
+        return self.loader_prefix + (name if name in _optimum.RUNTIME_CLASSES else "ModelForCustomTasks")
+
     @abstractmethod
     def files(self, folder: Path) -> list[str]:
         """The names of the files in a variant's folder that hold graph and weights."""
+
+
+def resolve_through(wanted: str, auto_model: str, config: PretrainedConfig) -> str:
+    """`transformers` or `optimum`, what exports a model.
+
+    Optimum is taken for models that generate, which it exports as one decoder with a cache; for those of which
+    Transformers fixes the batch size; and under Transformers 4.
+
+    Raises:
+        ExportError: the exporters of Transformers are wanted, and cannot be had.
+    """
+    from hftransfer.exporters import _transformers
+
+    generates = auto_model in _GENERATIVE
+    if wanted == "transformers":
+        if generates:
+            raise ExportError("export.through: a model that generates is exported by optimum alone; leave it out")
+        _transformers.check_version()
+    if wanted == "auto":
+        by_optimum = generates or config.model_type in _transformers.FIXED_SHAPES or not _transformers.is_available()
+        return "optimum" if by_optimum else "transformers"
+    return wanted
+
+
+def refuse_generative(auto_model: str, why: str) -> None:
+    """Refuse an Auto class whose models generate, for a reason.
+
+    Raises:
+        ExportError: they do.
+    """
+    if auto_model in _GENERATIVE:
+        raise ExportError(f"export: {why}; use dynamic-int8 or weight-int4")
 
 
 def is_generative(source: Path) -> bool:
@@ -124,7 +238,7 @@ def is_generative(source: Path) -> bool:
 
 @contextmanager
 def as_export_error(failure: str, *runtime_errors: type[Exception]) -> Iterator[None]:
-    """Turn what Optimum raises, and a runtime's own exceptions, into an ExportError that begins with the failure.
+    """Turn what an exporter raises, and a runtime's own exceptions, into an ExportError that begins with the failure.
 
     Raises:
         ExportError: any of them.
@@ -136,44 +250,22 @@ def as_export_error(failure: str, *runtime_errors: type[Exception]) -> Iterator[
         raise ExportError(f"{failure}: {' '.join(str(error).split())[:300]}") from error
 
 
-def check_exportable(auto_model: str, config: PretrainedConfig, runtime: str) -> None:
-    """Make sure that Optimum can export the architecture for what models of the Auto class do.
-
-    Raises:
-        ExportError: it cannot.
-    """
-    import transformers
-    from optimum.exporters.tasks import TasksManager
-
-    wanted = TasksManager.infer_task_from_model(getattr(transformers, auto_model), library_name="transformers")
-    model_type = config.model_type
-    try:
-        tasks = TasksManager.get_supported_tasks_for_model_type(model_type, runtime, library_name="transformers")
-    except KeyError:
-        tasks = {}
-    if wanted not in tasks:
-        raise ExportError(f"export: Optimum has no {runtime} export of a {model_type} for '{wanted}'; leave it out")
-
-
-def optimum_task(model: PreTrainedModel) -> str:
-    """Optimum's name for what a model does; a generative model is exported with a cache of keys and values."""
-    from optimum.exporters.tasks import TasksManager
-
-    name: str = TasksManager.infer_task_from_model(type(model), library_name="transformers")
-    return f"{name}-with-past" if model.can_generate() else name
-
-
 def rank_by_sensitivity(
-    nodes: Iterable[str], expected: list[np.ndarray], quantize_alone: Callable[[list[str]], list[np.ndarray]]
+    nodes: Mapping[str, str], expected: list[np.ndarray], quantize_alone: Callable[[list[str]], list[np.ndarray]]
 ) -> list[list[str]]:
     """Group the nodes at the same place of every block, and sort the groups by their sensitivity, the largest first.
 
-    A group is for example all of `layer.#/attention/self/query/MatMul`. Its sensitivity is the mean absolute difference
-    to the expected outputs, those of the fp32 graph, when it is quantized alone.
+    A group's sensitivity is the mean absolute difference to the expected outputs, those of the fp32 graph, when it is
+    quantized alone.
+
+    Args:
+        nodes: Name -> place, the same for all nodes of a group.
+        expected: Outputs of the fp32 graph.
+        quantize_alone: Outputs of the graph with some nodes quantized.
     """
     groups: dict[str, list[str]] = {}
-    for node in nodes:
-        groups.setdefault(re.sub(r"\d+", "#", node), []).append(node)
+    for node, place in nodes.items():
+        groups.setdefault(place, []).append(node)
     sensitivity: dict[str, float] = {}
     for name, group in Progress(groups.items(), desc="measuring sensitivity", unit="group"):
         pairs = zip(quantize_alone(group), expected, strict=True)
@@ -182,27 +274,7 @@ def rank_by_sensitivity(
 
 
 def select_inputs(rows: list[Inputs], names: Collection[str]) -> list[Inputs]:
-    """The rows reduced to what a graph takes; `token_type_ids` that a graph needs and rows lack are zeros."""
-    if "token_type_ids" in names:
-        rows = [{"token_type_ids": np.zeros_like(row["input_ids"])} | row for row in rows]
-    return [{name: array for name, array in row.items() if name in names} for row in rows]
+    """The rows reduced to what a graph takes; a mask or `token_type_ids` that it needs and rows lack are filled in."""
+    from hftransfer.exporters._runtime import fill_inputs
 
-
-def fold_parametrizations(model: PreTrainedModel) -> PreTrainedModel:
-    """The model with plain weights in place of those computed from others (the weight norm of wav2vec2).
-
-    A copy where there are any, else the model itself.
-    """
-    import torch
-
-    parametrized = [
-        name for name, module in model.named_modules() if torch.nn.utils.parametrize.is_parametrized(module)
-    ]
-    if not parametrized:
-        return model
-    model = copy.deepcopy(model)
-    for name in parametrized:
-        module = model.get_submodule(name)
-        for weight in list(module.parametrizations):
-            torch.nn.utils.parametrize.remove_parametrizations(module, weight)
-    return model
+    return [fill_inputs(row, names) for row in rows]

@@ -1,13 +1,18 @@
-"""Quantized ONNX graphs, by Optimum and the quantizers of the ONNX runtime."""
+"""ONNX graphs made smaller or faster by the optimizer and the quantizers of the ONNX runtime.
+
+https://onnxruntime.ai/docs/performance/model-optimizations/
+"""
 
 from __future__ import annotations
 
-import tempfile
+import contextlib
+import io
+import logging
 from collections import Counter
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,21 +20,19 @@ from hftransfer.core import machine
 from hftransfer.exporters import ExportOptions, Inputs, as_export_error, select_inputs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from onnxruntime import InferenceSession, SessionOptions
-    from optimum.onnxruntime import ORTQuantizer, QuantizationConfig
 
-# Optimum would also quantize LayerNorm, Softmax and residual sums by default, at the cost of a transformer's accuracy.
+# By default LayerNorm, Softmax and residual sums would be quantized too, at the cost of a transformer's accuracy.
 LINEAR = ["MatMul", "Gemm", "Gather"]
 SUPPORTED = [*LINEAR, "Conv", "Clip", "Relu"]
-
-TensorRanges = dict[str, tuple[float, float]]
-"""Tensor of a graph -> its least and greatest value over the calibration rows."""
+# Operators with graphs of their own.
+_BRANCHES = {"If", "Loop", "Scan", "SequenceMap"}
 
 
 def as_onnx_error(failure: str) -> AbstractContextManager[None]:
-    """Turn exceptions of Optimum and of the ONNX runtime into a sentence."""
+    """Turn exceptions of the ONNX runtime into a sentence."""
     from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
     return as_export_error(
@@ -37,6 +40,7 @@ def as_onnx_error(failure: str) -> AbstractContextManager[None]:
         runtime.Fail,
         runtime.InvalidArgument,
         runtime.InvalidGraph,
+        runtime.NoSuchFile,
         runtime.NotImplemented,
         runtime.RuntimeException,
     )
@@ -48,60 +52,119 @@ class Int8Quantizer:
 
     source: Path
     options: ExportOptions
-    ranges: dict[tuple[str, ...], TensorRanges] = field(default_factory=dict)
-    """Filled by calibration: file and operators -> the ranges, which are computed once."""
+    calibration: Path
+    """A folder for the ranges of the tensors over the calibration rows, which are computed once."""
 
     def quantize_dynamic(self, folder: Path) -> None:
         """Write graphs whose activations are scaled as they come."""
+        from onnxruntime.quantization import quantize_dynamic
+
         operators = None if self.options.operators == "all" else _dynamic_operators(self.source)
-        self._quantize(folder, operators, is_static=False)
+        for file in sorted(self.source.glob("*.onnx")):
+            with as_onnx_error(f"{file.name} cannot be quantized"), _without_advice():
+                quantize_dynamic(
+                    file,
+                    folder / file.name,
+                    op_types_to_quantize=operators,
+                    # Tensors that an operator of the runtime's own computes have no inferred type.
+                    extra_options=self._extra_options(file) | {"DefaultTensorType": 1},
+                    **self._weight_options(),
+                )
 
     def quantize_static(self, folder: Path, excluded_nodes: Sequence[str]) -> None:
         """Write graphs whose activations have fixed scales, from the calibration rows."""
-        operators = None if self.options.operators == "all" else SUPPORTED
-        self._quantize(folder, operators, is_static=True, nodes_to_exclude=list(excluded_nodes))
+        self._quantize_static(folder, nodes_to_exclude=list(excluded_nodes))
 
     def quantize_nodes(self, folder: Path, nodes: list[str]) -> None:
         """Write graphs in which these nodes alone are quantized, statically."""
-        self._quantize(folder, SUPPORTED, is_static=True, nodes_to_quantize=nodes)
+        self._quantize_static(folder, nodes_to_quantize=nodes)
 
-    def _quantize(self, folder: Path, operators: list[str] | None, *, is_static: bool, **nodes: list[str]) -> None:
+    def _quantize_static(self, folder: Path, **nodes: list[str]) -> None:
+        from onnxruntime.quantization import QuantType, quantize_static
+
+        operators = None if self.options.operators == "all" else SUPPORTED
+        for file in sorted(self.source.glob("*.onnx")):
+            with as_onnx_error(f"{file.name} cannot be quantized"), _without_advice():
+                quantize_static(
+                    file,
+                    folder / file.name,
+                    _calibration_reader(file, self.options),
+                    op_types_to_quantize=operators,
+                    activation_type=QuantType.QUInt8,
+                    extra_options=self._extra_options(file),
+                    calibration_cache_path=self.calibration / f"{file.stem}-{self.options.operators}.json",
+                    **self._weight_options(),
+                    **nodes,
+                )
+
+    def _weight_options(self) -> dict[str, Any]:
+        """Signed weights of eight bits, by channel; of seven where there is no VNNI, since sums would overflow."""
         from onnxruntime.quantization import QuantType
-        from optimum.onnxruntime import ORTQuantizer
-        from optimum.onnxruntime.configuration import AutoQuantizationConfig
 
         target = self.options.target or machine.instructions()
-        config = getattr(AutoQuantizationConfig, target)(
-            is_static=is_static, per_channel=True, operators_to_quantize=operators, **nodes
+        return {"weight_type": QuantType.QInt8, "per_channel": True, "reduce_range": target in ("avx2", "avx512")}
+
+    def _extra_options(self, file: Path) -> dict[str, Any]:
+        import onnx
+
+        nodes = onnx.load(file, load_external_data=False).graph.node
+        return {"WeightSymmetric": True, "EnableSubgraph": any(node.op_type in _BRANCHES for node in nodes)}
+
+
+def _calibration_reader(file: Path, options: ExportOptions) -> Any:
+    """The calibration rows, one by one, read when the first is asked for."""
+    from onnxruntime.quantization import CalibrationDataReader
+
+    class Rows(CalibrationDataReader):
+        def __init__(self) -> None:
+            self._rows: Iterator[Inputs] | None = None
+
+        def get_next(self) -> Inputs | None:
+            if self._rows is None:
+                _, inputs = open_session(file, options.rows())
+                self._rows = iter(inputs)
+            return next(self._rows, None)
+
+    return Rows()
+
+
+@contextlib.contextmanager
+def _without_advice() -> Iterator[None]:
+    """Leave out the advice to simplify a graph first, which it is, and the tables of what was fused."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.disable(disabled)
+
+
+def optimize(source: Path, folder: Path, level: str) -> None:
+    """Write the graph fused for the ONNX runtime.
+
+    O1: the runtime's basic optimizations; O2: its extended ones, and fusions of transformers; O3: GELU is approximated
+    too; O4: and in float16, for GPUs. The levels are Optimum's.
+    https://huggingface.co/docs/optimum-onnx/onnxruntime/usage_guides/optimization
+    """
+    from onnxruntime.transformers.fusion_options import FusionOptions
+    from onnxruntime.transformers.optimizer import optimize_model
+
+    fusions = FusionOptions("bert")
+    fusions.enable_gelu_approximation = level in ("O3", "O4")
+    with as_onnx_error("the graph cannot be optimized"), _without_advice():
+        optimized = optimize_model(
+            str(source / "model.onnx"),
+            "bert",
+            opt_level=1 if level == "O1" else 2,
+            optimization_options=fusions,
+            only_onnxruntime=level == "O1",
+            use_gpu=False,
         )
-        if target in ("avx2", "avx512"):
-            # Signed weights are faster than unsigned ones; of eight bits they overflow where there is no VNNI.
-            # https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
-            config = replace(config, weights_dtype=QuantType.QInt8, reduce_range=True)
-        for file in sorted(self.source.glob("*.onnx")):
-            quantizer = ORTQuantizer.from_pretrained(self.source, file_name=file.name)
-            with as_onnx_error(f"{file.name} cannot be quantized"):
-                calibration = {"calibration_tensors_range": self._ranges(file, quantizer, config)} if is_static else {}
-                quantizer.quantize(save_dir=folder, quantization_config=config, file_suffix=None, **calibration)
-
-    def _ranges(self, file: Path, quantizer: ORTQuantizer, config: QuantizationConfig) -> TensorRanges:
-        from onnxruntime.quantization import CalibrationMethod
-        from optimum.onnxruntime.configuration import CalibrationConfig
-
-        key = (str(file), *(config.operators_to_quantize or ()))
-        if key not in self.ranges:
-            _, inputs = open_session(file, self.options.rows())
-            # Optimum makes batches of the rows itself.
-            rows = [{name: array[0] for name, array in row.items()} for row in inputs]
-            calibration = CalibrationConfig("training rows", "", "train", len(rows), CalibrationMethod.MinMax)
-            with tempfile.TemporaryDirectory() as place:
-                self.ranges[key] = quantizer.fit(
-                    rows,
-                    calibration,
-                    onnx_augmented_model_name=str(Path(place) / "augmented.onnx"),
-                    operators_to_quantize=config.operators_to_quantize,
-                )
-        return self.ranges[key]
+        if level == "O4":
+            optimized.convert_float_to_float16(keep_io_types=True)
+        large = (source / "model.onnx.data").is_file()
+        optimized.save_model_to_file(str(folder / "model.onnx"), use_external_data_format=large)
 
 
 def _dynamic_operators(source: Path) -> list[str]:
@@ -139,9 +202,9 @@ def session_options(threads: int = 0) -> SessionOptions:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or torch.get_num_threads()
-    # Errors alone: Optimum declares the outputs of segmentation models in the size of its example, and the runtime
-    # would warn of every batch of another size.
-    options.log_severity_level = 3
+    # Errors are raised too, as a sentence. And a graph of Optimum declares the outputs of segmentation models in the
+    # size of its example, so that the runtime would warn of every batch of another size.
+    options.log_severity_level = 4
     return options
 
 

@@ -31,7 +31,7 @@ def simplify(file: Path) -> None:
     import onnx
     import onnxruntime
 
-    if file.with_name(file.name + "_data").exists() or file.stat().st_size > _MAX_BYTES:
+    if file.with_name(file.name + ".data").exists() or file.stat().st_size > _MAX_BYTES:
         return
     partial = file.with_name(file.name + ".partial")
     options = onnxruntime.SessionOptions()

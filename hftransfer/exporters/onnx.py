@@ -1,108 +1,72 @@
-"""ONNX through Optimum and the ONNX runtime (https://huggingface.co/docs/optimum-onnx)."""
+"""ONNX and the ONNX runtime (https://onnxruntime.ai/docs)."""
 
 from __future__ import annotations
 
-import os
+import re
 import shutil
 import tempfile
-import warnings
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from pydantic import PrivateAttr
 
-from hftransfer.core.errors import ExportError, MissingExtraError
 from hftransfer.exporters import (
     SENSITIVITY_ROWS,
     Exporter,
     ExportOptions,
     Inputs,
-    check_exportable,
-    fold_parametrizations,
     is_generative,
-    optimum_task,
     rank_by_sensitivity,
+    refuse_generative,
 )
 from hftransfer.exporters._quantization import (
     Int8Quantizer,
-    TensorRanges,
     as_onnx_error,
     first_outputs,
+    optimize,
     quantize_weights_int4,
     session_options,
 )
+from hftransfer.exporters._runtime import RuntimeModel
 from hftransfer.exporters._simplification import simplify
-from hftransfer.tasks import Task
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedModel
-
     from hftransfer.exporters import ExportedModel
-    from hftransfer.tasks import Processor
 
-_GENERATIVE = ("AutoModelForCausalLM", "AutoModelForSeq2SeqLM", "AutoModelForSpeechSeq2Seq")
+# Types of a graph's inputs, as the runtime writes them.
+_NUMPY_TYPES = {
+    "tensor(bool)": np.dtype("bool"),
+    "tensor(float)": np.dtype("float32"),
+    "tensor(float16)": np.dtype("float16"),
+    "tensor(int32)": np.dtype("int32"),
+    "tensor(int64)": np.dtype("int64"),
+}
 
 
 class Onnx(Exporter):
     """`model.onnx` in fp32; optimized; in int8, its activations scaled dynamically or by calibration; in int4."""
 
-    requires: ClassVar[dict[str, str]] = {"onnxruntime": "onnx", "optimum": "onnx"}
+    requires: ClassVar[dict[str, str]] = {"onnxruntime": "onnx"}
     module: ClassVar[str] = "optimum.onnxruntime"
     package: ClassVar[str] = "optimum-onnx[onnxruntime]"
+    loader_prefix: ClassVar[str] = "ORT"
+    packages: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime")
     keys: ClassVar[frozenset[str]] = frozenset({"optimize", "operators", "target"})
 
-    _ranges: dict[Callable[[], list[Inputs]], dict[tuple[str, ...], TensorRanges]] = PrivateAttr(default_factory=dict)
-    """Calibration rows -> what was computed of them; a search quantizes the same graph many times."""
+    _calibrations: dict[Callable[[], list[Inputs]], tempfile.TemporaryDirectory[str]] = PrivateAttr(
+        default_factory=dict
+    )
+    """Calibration rows -> where their ranges lie; a search quantizes the same graph many times."""
 
-    def check_installed(self) -> None:
-        installed = version("transformers")
-        if int(installed.partition(".")[0]) >= 5:
-            raise MissingExtraError(
-                f"'onnx' works with transformers 4.57, and {installed} is installed: leave `export` out here, and "
-                "export a finished run (hftransfer export RUN) in an environment made with -c constraints/default.txt "
-                "by pip install 'hftransfer-recipes[onnx]'"
-            )
-        super().check_installed()
+    def refuse_scheme(self, auto_model: str, scheme: str) -> None:
+        if scheme in ("optimized", "int8-static"):
+            refuse_generative(auto_model, "the decoder of a generative model is neither optimized nor calibrated")
 
-    def check(self, auto_model: str, config: PretrainedConfig, scheme: str | None) -> None:
-        import optimum.exporters.onnx.model_configs  # noqa: F401 - registers the architectures with TasksManager
-
-        check_exportable(auto_model, config, "onnx")
-        if auto_model in _GENERATIVE and scheme in ("optimized", "int8-static"):
-            raise ExportError(
-                "export: Optimum neither optimizes nor calibrates a generative model (its decoder has subgraphs); "
-                "use dynamic-int8 or weight-int4"
-            )
-        if scheme == "optimized":
-            from optimum.onnxruntime.utils import ORTConfigManager
-
-            with as_onnx_error("export.optimize: Optimum cannot optimize it"):
-                ORTConfigManager.check_supported_model(config.model_type)
-
-    def export(self, task: Task, model: PreTrainedModel, processor: Processor, folder: Path) -> None:
-        from optimum.exporters.onnx import onnx_export_from_model
-
-        model = fold_parametrizations(model)
-        # Whisper takes recordings of one length alone; the exporter assumes that of the published checkpoints.
-        positions = getattr(model.config, "max_source_positions", None)
-        shapes = {"nb_max_frames": 2 * positions} if positions else {}
-        with as_onnx_error(f"Optimum cannot export {type(model).__name__} to ONNX"), warnings.catch_warnings():
-            # The tracer warns of every Python branch. Whether one matters shows on the test rows, all of which are
-            # compared afterwards; so the exporter's own validation on random inputs is left out too.
-            warnings.simplefilter("ignore")
-            onnx_export_from_model(model, folder, task=optimum_task(model), do_validation=False, **shapes)
-        if (folder / "decoder_model_merged.onnx").is_file():
-            # The merged decoder replaces these two.
-            for name in ("decoder_model.onnx", "decoder_with_past_model.onnx"):
-                (folder / name).unlink()
-        if not is_generative(folder):
-            for file in folder.glob("*.onnx"):
-                with as_onnx_error(f"{file.name} cannot be simplified"):
-                    simplify(file)
-        processor.save_pretrained(folder)
+    def simplify(self, folder: Path) -> None:
+        with as_onnx_error("model.onnx cannot be simplified"):
+            simplify(folder / "model.onnx")
 
     def schemes(self, source: Path) -> list[str]:
         return ["int8", "int4"] if is_generative(source) else ["optimized", "int8", "int8-static"]
@@ -111,10 +75,10 @@ class Onnx(Exporter):
         self, scheme: str, source: Path, folder: Path, options: ExportOptions, excluded_nodes: frozenset[str]
     ) -> None:
         for file in source.iterdir():
-            if file.is_file() and file.suffix != ".onnx" and not file.name.endswith(".onnx_data"):
+            if file.is_file() and ".onnx" not in file.name:
                 shutil.copy2(file, folder)
         if scheme == "optimized":
-            _optimize(source, folder, options.optimize)
+            optimize(source, folder, options.optimize)
         elif scheme == "int4":
             quantize_weights_int4(source, folder)
         elif scheme == "int8":
@@ -134,32 +98,45 @@ class Onnx(Exporter):
                 return first_outputs(Path(place) / "model.onnx", rows)
 
         graph = onnx.load(source / "model.onnx", load_external_data=False).graph
-        nodes = [node.name for node in graph.node if node.op_type in ("MatMul", "Gemm", "Conv")]
+        names = [node.name for node in graph.node if node.op_type in ("MatMul", "Gemm", "Conv")]
+        # The number in a name is that of the block.
+        nodes = {name: re.sub(r"\d+", "#", name) for name in names}
         return rank_by_sensitivity(nodes, first_outputs(source / "model.onnx", rows), quantize_alone)
 
-    def load(self, task: Task, folder: Path, threads: int = 0) -> ExportedModel:
-        import optimum.onnxruntime as runtimes
-        from transformers import AutoConfig
-
-        name = task.model_class(AutoConfig.from_pretrained(folder)).replace("Auto", "ORT", 1)
-        model_class = getattr(runtimes, name, runtimes.ORTModelForCustomTasks)
-        with as_onnx_error(f"the runtime cannot load '{folder.name}'"):
-            model: ExportedModel = model_class.from_pretrained(folder, session_options=session_options(threads))
-            return model
+    def open(self, folder: Path, threads: int) -> ExportedModel:
+        return OnnxModel(folder, threads)
 
     def files(self, folder: Path) -> list[str]:
         return sorted(file.name for file in folder.glob("*.onnx*"))
 
     def _quantizer(self, source: Path, options: ExportOptions) -> Int8Quantizer:
-        return Int8Quantizer(source, options, self._ranges.setdefault(options.rows, {}))
+        if options.rows not in self._calibrations:
+            self._calibrations[options.rows] = tempfile.TemporaryDirectory()
+        return Int8Quantizer(source, options, Path(self._calibrations[options.rows].name))
 
 
-def _optimize(source: Path, folder: Path, level: str) -> None:
-    from optimum.onnxruntime import AutoOptimizationConfig, ORTOptimizer
+class OnnxModel(RuntimeModel):
+    """`model.onnx` of a folder in the ONNX runtime."""
 
-    with as_onnx_error("Optimum cannot optimize the model"), tempfile.TemporaryDirectory(dir=folder.parent) as place:
-        # Optimum deletes the weights of a large model after it has read them: it gets a folder of hard links.
-        shutil.copytree(source, place, dirs_exist_ok=True, copy_function=os.link)
-        optimizer = ORTOptimizer.from_pretrained(place)
-        config = AutoOptimizationConfig.with_optimization_level(level)
-        optimizer.optimize(save_dir=folder, optimization_config=config, file_suffix="")
+    def __init__(self, folder: Path, threads: int = 0) -> None:
+        """Load it.
+
+        Args:
+            folder: with `model.onnx` and `config.json`.
+            threads: that compute; 0: as many as PyTorch uses.
+
+        Raises:
+            ExportError: the runtime cannot load it.
+        """
+        import onnxruntime
+
+        with as_onnx_error(f"the runtime cannot load '{folder.name}'"):
+            self._session = onnxruntime.InferenceSession(
+                str(folder / "model.onnx"), session_options(threads), providers=["CPUExecutionProvider"]
+            )
+        inputs = {value.name: _NUMPY_TYPES[value.type] for value in self._session.get_inputs()}
+        super().__init__(folder, inputs, [value.name for value in self._session.get_outputs()])
+
+    def _run(self, arrays: Inputs) -> list[np.ndarray]:
+        with as_onnx_error("the ONNX runtime fails"):
+            return [np.asarray(output) for output in self._session.run(None, arrays)]

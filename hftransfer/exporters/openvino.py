@@ -1,4 +1,4 @@
-"""OpenVINO through Optimum Intel and NNCF (https://huggingface.co/docs/optimum-intel/openvino/inference)."""
+"""OpenVINO and NNCF (https://docs.openvino.ai, https://github.com/openvinotoolkit/nncf)."""
 
 from __future__ import annotations
 
@@ -10,59 +10,48 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from hftransfer.core.errors import ExportError
+from hftransfer.core import machine
 from hftransfer.exporters import (
     SENSITIVITY_ROWS,
     Exporter,
     ExportOptions,
     Inputs,
     as_export_error,
-    check_exportable,
-    fold_parametrizations,
     is_generative,
-    optimum_task,
     rank_by_sensitivity,
+    refuse_generative,
     select_inputs,
 )
-from hftransfer.tasks import Task
+from hftransfer.exporters._runtime import RuntimeModel
 
 if TYPE_CHECKING:
-    from openvino import Model
-    from transformers import PretrainedConfig, PreTrainedModel
+    from openvino import Model, Node
 
     from hftransfer.exporters import ExportedModel
-    from hftransfer.tasks import Processor
 
 # The operators that NNCF quantizes, as OpenVINO calls them.
 _QUANTIZED = ("MatMul", "Convolution", "GroupConvolution")
+# Where a graph says in which precision it is computed; without it, OpenVINO would choose bf16 where it is faster.
+_PRECISION = ["runtime_options", "INFERENCE_PRECISION_HINT"]
 
 
 class OpenVino(Exporter):
-    """`openvino_model.xml` in fp32; weights in int8 or int4; weights and activations in int8 by calibration."""
+    """`openvino_model.xml` in fp32; computed in bf16; weights in int8 or int4; all in int8 by calibration."""
 
-    requires: ClassVar[dict[str, str]] = {"openvino": "openvino", "nncf": "openvino", "optimum": "openvino"}
+    requires: ClassVar[dict[str, str]] = {"openvino": "openvino", "nncf": "openvino"}
     module: ClassVar[str] = "optimum.intel"
     package: ClassVar[str] = "optimum-intel[openvino]"
+    loader_prefix: ClassVar[str] = "OV"
+    packages: ClassVar[tuple[str, ...]] = ("openvino", "nncf")
 
-    def check(self, auto_model: str, config: PretrainedConfig, scheme: str | None) -> None:
-        import optimum.exporters.openvino  # noqa: F401 - registers the architectures with TasksManager
-
-        check_exportable(auto_model, config, "openvino")
-        if scheme == "int8-static" and auto_model in ("AutoModelForSeq2SeqLM", "AutoModelForSpeechSeq2Seq"):
-            raise ExportError("export: a model of several graphs is not calibrated; use dynamic-int8 or weight-int4")
-        if scheme == "int8-static" and auto_model == "AutoModelForCausalLM":
-            raise ExportError("export: a model with a cache of keys and values is not calibrated; use weight-int4")
-
-    def export(self, task: Task, model: PreTrainedModel, processor: Processor, folder: Path) -> None:
-        from optimum.exporters.openvino import export_from_model
-
-        model = fold_parametrizations(model)
-        with _as_openvino_error(f"Optimum cannot export {type(model).__name__} to OpenVINO"):
-            export_from_model(model, folder, task=optimum_task(model))
-        processor.save_pretrained(folder)
+    def refuse_scheme(self, auto_model: str, scheme: str) -> None:
+        if scheme == "int8-static":
+            refuse_generative(auto_model, "a generative model is not calibrated")
 
     def schemes(self, source: Path) -> list[str]:
-        return ["int8", "int4"] if is_generative(source) else ["int8", "int8-static", "int4"]
+        if is_generative(source):
+            return ["int8", "int4"]
+        return [*(["bf16"] if machine.has_flag(*machine.BF16_FLAGS) else []), "int8", "int8-static", "int4"]
 
     def make_variant(
         self, scheme: str, source: Path, folder: Path, options: ExportOptions, excluded_nodes: frozenset[str]
@@ -75,43 +64,79 @@ class OpenVino(Exporter):
         for file in sorted(source.glob("*.xml")):
             with _as_openvino_error(f"{file.name} cannot be quantized"):
                 graph = openvino.Core().read_model(file)
-                if scheme == "int8-static":
-                    quantized = _quantize_static(graph, options, excluded_nodes)
+                if scheme == "bf16":
+                    graph.set_rt_info("bf16", _PRECISION)
+                elif scheme == "int8-static":
+                    graph = _quantize_static(graph, options, excluded_nodes)
                 else:
-                    quantized = _compress_weights(graph, scheme)
-                openvino.save_model(quantized, folder / file.name, compress_to_fp16=False)
+                    graph = _compress_weights(graph, scheme)
+                # Weights of 16 bits are enough for products of bf16.
+                openvino.save_model(graph, folder / file.name, compress_to_fp16=scheme == "bf16")
 
     def sensitive_nodes(self, source: Path, options: ExportOptions) -> list[list[str]]:
         import openvino
 
         file, rows = source / "openvino_model.xml", options.rows()[:SENSITIVITY_ROWS]
         graph = openvino.Core().read_model(file)
-        nodes = [node.get_friendly_name() for node in graph.get_ordered_ops() if node.get_type_name() in _QUANTIZED]
+        quantized = [node for node in graph.get_ordered_ops() if node.get_type_name() in _QUANTIZED]
+        nodes = {node.get_friendly_name(): _place(node) for node in quantized}
 
         def quantize_alone(group: list[str]) -> list[np.ndarray]:
-            others = frozenset(nodes) - frozenset(group)
+            others = frozenset(nodes.keys() - set(group))
             return _first_outputs(_quantize_static(openvino.Core().read_model(file), options, others), rows)
 
         return rank_by_sensitivity(nodes, _first_outputs(graph, rows), quantize_alone)
 
-    def load(self, task: Task, folder: Path, threads: int = 0) -> ExportedModel:
-        import optimum.intel as runtimes
-        import torch
-        from transformers import AutoConfig
-
-        name = task.model_class(AutoConfig.from_pretrained(folder)).replace("Auto", "OV", 1)
-        model_class = getattr(runtimes, name, runtimes.OVModelForCustomTasks)
-        settings = {"INFERENCE_NUM_THREADS": threads or torch.get_num_threads(), "INFERENCE_PRECISION_HINT": "f32"}
-        with _as_openvino_error(f"OpenVINO cannot load '{folder.name}'"):
-            model: ExportedModel = model_class.from_pretrained(folder, device="CPU", ov_config=settings)
-            return model
+    def open(self, folder: Path, threads: int) -> ExportedModel:
+        return OpenVinoModel(folder, threads)
 
     def files(self, folder: Path) -> list[str]:
         return sorted(file.name for file in folder.iterdir() if file.suffix in (".xml", ".bin"))
 
 
+class OpenVinoModel(RuntimeModel):
+    """`openvino_model.xml` of a folder in OpenVINO, on the CPU."""
+
+    def __init__(self, folder: Path, threads: int = 0) -> None:
+        """Load it.
+
+        Args:
+            folder: with `openvino_model.xml`, `openvino_model.bin` and `config.json`.
+            threads: that compute; 0: as many as PyTorch uses.
+
+        Raises:
+            ExportError: OpenVINO cannot load it.
+        """
+        import openvino
+        import torch
+
+        with _as_openvino_error(f"OpenVINO cannot load '{folder.name}'"):
+            graph = openvino.Core().read_model(folder / "openvino_model.xml")
+            precision = graph.get_rt_info(_PRECISION).astype(str) if graph.has_rt_info(_PRECISION) else "f32"
+            settings = {
+                "INFERENCE_NUM_THREADS": threads or torch.get_num_threads(),
+                "INFERENCE_PRECISION_HINT": precision,
+            }
+            self._compiled = openvino.compile_model(graph, "CPU", settings)
+        inputs = {port.get_any_name(): np.dtype(port.get_element_type().to_dtype()) for port in self._compiled.inputs}
+        super().__init__(folder, inputs, [port.get_any_name() for port in self._compiled.outputs])
+
+    def _run(self, arrays: Inputs) -> list[np.ndarray]:
+        with _as_openvino_error("OpenVINO fails"):
+            outputs = self._compiled(arrays)
+            # A copy: the next call writes its outputs to the same memory.
+            return [np.array(outputs[port]) for port in self._compiled.outputs]
+
+
+def _place(node: Node) -> str:
+    """The operator and what it reads, by which nodes at the same place of every block are alike."""
+    sources = [port.get_source_output() for port in node.inputs()]
+    read = [f"{source.get_node().get_type_name()} {source.get_partial_shape()}" for source in sources]
+    return f"{node.get_type_name()} of {', '.join(read)}"
+
+
 def _as_openvino_error(failure: str) -> AbstractContextManager[None]:
-    """Turn exceptions of Optimum and of NNCF into a sentence."""
+    """Turn exceptions of OpenVINO and of NNCF into a sentence."""
     import nncf
 
     return as_export_error(

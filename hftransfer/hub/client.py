@@ -47,7 +47,7 @@ def _commit_and_files(repo: str, revision: str | None, repo_type: str) -> tuple[
     if not constants.HF_HUB_OFFLINE:
         try:
             with hub_errors(repo_type, repo, revision):
-                info = HfApi().repo_info(repo, revision=revision, repo_type=repo_type, timeout=TIMEOUT)
+                info: Any = HfApi().repo_info(repo, revision=revision, repo_type=repo_type, timeout=TIMEOUT)
                 names = [file.rfilename for file in info.siblings or []]
                 if info.gated and names:
                     # A gated repository lists its files for everybody, and lets only some read them.
@@ -137,7 +137,7 @@ def hub_cards(revisions: Mapping[str, str]) -> dict[str, CardFacts]:
     for repo, revision in revisions.items():
         for repo_type in () if constants.HF_HUB_OFFLINE else ("model", "dataset"):
             try:
-                info = HfApi().repo_info(repo, revision=revision, repo_type=repo_type, timeout=TIMEOUT)
+                info: Any = HfApi().repo_info(repo, revision=revision, repo_type=repo_type, timeout=TIMEOUT)
             except unanswered:
                 continue
             card = vars(info.card_data) if info.card_data else {}

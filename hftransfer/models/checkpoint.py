@@ -13,6 +13,7 @@ from hftransfer.core import plugins
 from hftransfer.core.compat import model_classes
 from hftransfer.core.errors import HubError, ModelError
 from hftransfer.core.plugins import nearest
+from hftransfer.models.compat import tokenizer_loader
 from hftransfer.tasks import Task
 
 if TYPE_CHECKING:
@@ -201,8 +202,9 @@ def read_pretrained(cls: Any, checkpoint: Checkpoint, **kwargs: Any) -> Any:
         with warnings.catch_warnings():
             # Transformers itself imports the deprecated class.
             warnings.filterwarnings("ignore", "The class .*FeatureExtractor is deprecated")
-            return cls.from_pretrained(checkpoint.path, **checkpoint.hub_kwargs, **kwargs)
-    except (OSError, ValueError, ImportError, SafetensorError) as error:
+            reader, needed = tokenizer_loader(cls, checkpoint.path, **checkpoint.hub_kwargs)
+            return reader.from_pretrained(checkpoint.path, **checkpoint.hub_kwargs, **needed, **kwargs)
+    except (OSError, ValueError, ImportError, AttributeError, KeyError, TypeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"{cls.__name__} cannot read '{checkpoint.path}': {reason}") from None
 

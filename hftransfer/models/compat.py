@@ -14,6 +14,22 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
 
+def tokenizer_loader(cls: Any, path: str, **hub_kwargs: Any) -> tuple[Any, dict[str, Any]]:
+    """The class that reads a tokenizer for AutoTokenizer, and what `from_pretrained` needs besides; others as they are.
+
+    Transformers 5 writes a class that 4.57 does not know, and a list of extra tokens where that expects a mapping.
+    """
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast, __version__
+    from transformers.models.auto.tokenization_auto import get_tokenizer_config
+
+    if cls is not AutoTokenizer or int(__version__.partition(".")[0]) >= 5:
+        return cls, {}
+    config = get_tokenizer_config(path, **hub_kwargs)
+    extra = config.get("extra_special_tokens")
+    kwargs = {"extra_special_tokens": {}, "additional_special_tokens": extra} if isinstance(extra, list) else {}
+    return (PreTrainedTokenizerFast if config.get("tokenizer_class") == "TokenizersBackend" else cls), kwargs
+
+
 def build_model(model_class: type[PreTrainedModel], config: PretrainedConfig) -> PreTrainedModel:
     """A model with random weights.
 

@@ -6,6 +6,7 @@ import copy
 import json
 from typing import TYPE_CHECKING
 
+from hftransfer.core.compat import save_processor
 from hftransfer.core.errors import ModelError
 from hftransfer.models.checkpoint import Checkpoint, ResolvedCheckpoint, read_pretrained
 from hftransfer.models.compat import average_loss_by_batch, build_model, initialize_weights, mismatched_names
@@ -99,7 +100,7 @@ def save_adapter(model: PeftModel, folder: Path) -> None:
 def save_model(model: PreTrainedModel, processor: Processor, folder: Path) -> None:
     """Write a model and its processor as `load_saved` and Transformers read them, with `extra_state` of the model."""
     model.save_pretrained(folder, state_dict=getattr(model, "extra_state", {}) | model.state_dict())
-    processor.save_pretrained(folder)
+    save_processor(processor, folder)
 
 
 def new_model(model: PreTrainedModel) -> PreTrainedModel:

@@ -142,6 +142,9 @@ class Export(Section):
 
     format: str = "onnx"
     """The exporter."""
+    through: Literal["auto", "transformers", "optimum"] = "auto"
+    """What makes the graph: the exporters of `transformers` (from version 5 on), or `optimum`, in an environment of its
+    own (`hftransfer setup-optimum`). `auto`: Optimum for models that generate, and under Transformers 4."""
     quantization: Literal["auto", "none", "dynamic-int8", "static-int8", "weight-int4"] = "dynamic-int8"
     """Quantization of the exported model. `auto` tries the schemes that suit the model, and exports the best by the
     validation rows."""
@@ -153,7 +156,7 @@ class Export(Section):
     calibration: int = Field(default=128, ge=1)
     """Training rows that calibrate static-int8: the range of every tensor is measured on them."""
     optimize: Literal["O1", "O2", "O3", "O4"] | None = None
-    """Also export a variant with an optimized graph, at this level of Optimum; O4 is for GPUs. `auto` tries O2."""
+    """Also export a variant with an optimized graph, at this level; O4 is for GPUs. `auto` tries O2."""
     operators: Literal["supported", "all"] = "supported"
     """Which operators are quantized: matrix products, convolutions and embeddings, or all that the runtime can."""
     target: Literal["avx2", "avx512", "avx512_vnni", "arm64"] | None = None

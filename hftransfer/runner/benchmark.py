@@ -35,8 +35,6 @@ Inputs = dict[int, tuple[ModelBatch, Side]]
 
 # Calls before the first that counts, and calls in a turn.
 _WARM, _TURN = 3, 5
-# What /proc/cpuinfo says of a processor with bf16 arithmetic.
-_BF16 = ("avx512_bf16", "amx_bf16", " bf16")
 
 
 def benchmark(
@@ -66,7 +64,7 @@ def benchmark(
 
 def _variants(result: RunResult, without: Sequence[str]) -> list[str]:
     """The variants of a run that are timed."""
-    variants = ["pytorch", "pytorch-compile", *(["pytorch-bf16"] if machine.has_flag(*_BF16) else [])]
+    variants = ["pytorch", "pytorch-compile", *(["pytorch-bf16"] if machine.has_flag(*machine.BF16_FLAGS) else [])]
     variants += [name for name in result.exports if name not in result.rejected()]
     # A machine may lack bf16.
     known = {*variants, "pytorch-bf16"}

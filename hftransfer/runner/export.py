@@ -13,10 +13,11 @@ from hftransfer.core import plugins
 from hftransfer.core.results import ExportFacts, RuntimeFacts, SearchTrial
 from hftransfer.core.variants import Variant
 from hftransfer.evaluation.scoring import gate
-from hftransfer.exporters import SCHEMES, Exporter, ExportOptions, Inputs
+from hftransfer.exporters import SCHEMES, Exporter, ExportOptions, Inputs, TrainedModel, resolve_through
 from hftransfer.recipe.schema import Export
 from hftransfer.runner import export_search
 from hftransfer.runner.context import RunContext
+from hftransfer.runner.export_check import example_batch
 from hftransfer.runner.specs import gate_reference
 from hftransfer.runner.stages import measure, weights_size
 from hftransfer.tasks import Outputs
@@ -46,10 +47,12 @@ def export_variants(context: RunContext) -> Exported:
         return Exported(pytorch, {}, {})
     export = plan.recipe.export
     exporter = plugins.load("exporters", export.format)()
+    through = resolve_through(export.through, plan.task.model_class(plan.origin.config), plan.origin.config)
+    trained = TrainedModel(
+        plan.task, model, plan.origin.processor, run_folder.folder / "model", example_batch(plan.task, context.encoded)
+    )
     with run_folder.timed("export"):
-        folder = run_folder.directory(
-            exporter.name, lambda place: exporter.export(plan.task, model, plan.origin.processor, place)
-        )
+        folder = run_folder.directory(exporter.name, lambda place: exporter.export(trained, through, place))
     options = ExportOptions(
         optimize=export.optimize or "O2",
         target=export.target,
@@ -69,7 +72,8 @@ def export_variants(context: RunContext) -> Exported:
     for scheme, variant in zip(schemes, variants[1:], strict=True):
         with run_folder.timed("quantize"):
             run_folder.directory(variant, partial(make, scheme))
-    exports = {name: _compare(context, exporter, export, name) for name in variants}
+    made_by = exporter.made_by(through)
+    exports = {name: _compare(context, exporter, export, name, made_by) for name in variants}
     for name, facts in exports.items():
         if facts.rejected and run_folder.state.is_main_process:
             shutil.rmtree(run_folder.folder / name, ignore_errors=True)
@@ -96,7 +100,9 @@ def _calibration_rows(context: RunContext, count: int) -> list[Inputs]:
     return [{name: value.numpy() for name, value in batch.items() if hasattr(value, "numpy")} for batch in batches]
 
 
-def _compare(context: RunContext, exporter: Exporter, export: Export, variant: str) -> ExportFacts:
+def _compare(
+    context: RunContext, exporter: Exporter, export: Export, variant: str, made_by: dict[str, str]
+) -> ExportFacts:
     """Score and time an exported variant, and compare it with the tuned model."""
     plan, folder = context.plan, context.run_folder.folder / variant
     model, files = exporter.load(plan.task, folder), exporter.files(folder)
@@ -115,7 +121,8 @@ def _compare(context: RunContext, exporter: Exporter, export: Export, variant: s
         **measure(context, variant, lambda: model, size).model_dump(),
         max_abs_diff=float(differences.max()),
         agreement=_agreement(context, variant),
-        loader=type(model).__name__,
+        loader=exporter.loader(plan.task, folder),
+        made_by=made_by,
         files=files,
         drop=drop,
         largest_differences=[(row, float(differences[row])) for row in largest],

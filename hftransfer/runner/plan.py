@@ -14,7 +14,6 @@ from hftransfer.data.corruptions import check_corruptions
 from hftransfer.data.load import Rows, load_items, load_rows
 from hftransfer.data.mixup import mixup_operations
 from hftransfer.evaluation.metric import check_metric, check_metrics
-from hftransfer.exporters import SCHEMES
 from hftransfer.hub.upload import check_write_access
 from hftransfer.models.checkpoint import (
     Checkpoint,
@@ -24,16 +23,17 @@ from hftransfer.models.checkpoint import (
     resolve_checkpoint,
 )
 from hftransfer.models.layers import parameters
-from hftransfer.recipe.schema import Data, Export, Recipe
+from hftransfer.recipe.schema import Data, Recipe
 from hftransfer.runner.auxiliary import resolve_auxiliary
 from hftransfer.runner.data_warnings import data_warnings
+from hftransfer.runner.export_check import check_export
 from hftransfer.runner.forgetting import SourceTask, source_task
 from hftransfer.runner.specs import TrainingSpec, baseline_specs, data_options, tuned_spec
 from hftransfer.tasks import Task
 from hftransfer.training.arguments import training_arguments
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig
+    pass
 
 
 @dataclass(frozen=True, repr=False)
@@ -97,7 +97,7 @@ def check(recipe: Recipe) -> Plan:
     specs[-1] = _with_auxiliary(specs[-1], auxiliary)
     counts = [_count_parameters(rows.task, origin, spec) for spec in specs]
     if recipe.export is not None:
-        _check_export(rows.task, origin.config, recipe.export, metrics)
+        check_export(rows.task, origin, recipe.export, metrics, rows.splits["train"])
     source = None
     if recipe.evaluation.source_task is not None:
         source = source_task(_load(task, recipe.evaluation.source_task, _source_seed(recipe)), origin)
@@ -165,20 +165,6 @@ def _source_seed(recipe: Recipe) -> int:
     return RunResult.load(record).recipe["seed"] if record.is_file() else recipe.seed
 
 
-def _check_export(task: Task, config: PretrainedConfig, export: Export, metrics: list[str]) -> None:
-    if task.pretraining:
-        raise RecipeError(f"export: models of '{task.name}' are checkpoints for other tasks; leave it out here")
-    if export.metric not in ("headline", *metrics):
-        near = plugins.nearest(export.metric, ["headline", *metrics])
-        raise RecipeError(f"export.metric: the run is not scored by '{export.metric}'; {near}")
-    exporter = plugins.load("exporters", export.format)()
-    for key in sorted({"optimize", "operators", "target"} - exporter.keys):
-        if getattr(export, key) != type(export).model_fields[key].default:
-            raise RecipeError(f"export.{key}: '{export.format}' has no such option; leave it out")
-    for scheme in ("optimized" if export.optimize else None, SCHEMES.get(export.quantization)):
-        exporter.check(task.model_class(config), config, scheme)
-
-
 def _check_changes(task: Task, recipe: Recipe, specs: list[TrainingSpec]) -> None:
     """Refuse changes of rows that the task does not have, and losses that would undo each other."""
     check_corruptions(task, recipe.evaluation.corruptions)
@@ -242,7 +228,8 @@ def _count_parameters(task: Task, origin: ResolvedCheckpoint, spec: TrainingSpec
         if step.name in task.refuses:
             raise RecipeError(f"strategy {step.name} cannot train '{task.name}': {task.refuses[step.name]}")
     strategy.check(task, model)
-    if spec.training.get("gradient_checkpointing") and not model.supports_gradient_checkpointing:
+    wanted = spec.training.get("gradient_checkpointing") or spec.training.get("activation_checkpointing")
+    if wanted and not model.supports_gradient_checkpointing:
         raise RecipeError(f"training.gradient_checkpointing: a {type(model).__name__} has none; leave it out")
     sizes, trainable = [], []
     for step, _ in strategy.steps():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from hftransfer.core.errors import ModelError
@@ -34,7 +35,10 @@ class _AdapterStrategy(Strategy):
         check_modules(model, "modules_to_save", saved)
         config = {**fields, "modules_to_save": [*_head_layers(model), *saved] or None}
         try:
-            adapted = get_peft_model(model, config_class(**config))
+            with warnings.catch_warnings():
+                # PEFT reads it under the name that Transformers 5.24 gives up.
+                warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated")
+                adapted = get_peft_model(model, config_class(**config))
         except (TypeError, ValueError, AssertionError, AttributeError, RuntimeError) as error:
             raise self._refusal(model, error) from None
         # PEFT would look up the base model at every checkpoint, and save embeddings where its vocabulary has another

@@ -219,6 +219,10 @@ def _combined(main: PreTrainedModel, others: dict[str, PreTrainedModel], weighti
             """Trainer calls it on the model that it trains; the encoder is the main model's."""
             self.main.gradient_checkpointing_enable(**options)
 
+        def activation_checkpointing_enable(self, **options: Any) -> None:
+            """The same, as Transformers 5.24 calls it."""
+            self.main.activation_checkpointing_enable(**options)
+
         def forward(self, **batches: Any) -> ModelOutput:
             """The mean of the losses of the tasks that have rows in the batch."""
             losses = []

@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hftransfer.core.errors import RecipeError
-from hftransfer.training.compat import accelerate_environment, accelerate_variables, group_by_length, use_one_gpu
+from hftransfer.training.compat import (
+    accelerate_environment,
+    accelerate_variables,
+    checkpointing_names,
+    group_by_length,
+    use_one_gpu,
+)
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
@@ -64,7 +70,8 @@ def training_arguments(training: Mapping[str, Any], folder: Path, seed: int, by_
     whole_epochs = training.get("save_strategy", DEFAULTS["save_strategy"]) != "steps"
     grouped = group_by_length() if by_length and whole_epochs else {}
     with accelerate_environment({}), _as_recipe_error():
-        arguments = TrainingArguments(**(DEFAULTS | _GRADIENT_CHECKPOINTING | grouped | dict(training) | fixed))
+        chosen = DEFAULTS | _GRADIENT_CHECKPOINTING | grouped | dict(training) | fixed
+        arguments = TrainingArguments(**checkpointing_names(chosen))
         arguments.accelerate_variables = accelerate_variables()
     _check_values(arguments)
     if arguments.device.type == "cpu":

@@ -64,6 +64,20 @@ def group_by_length() -> dict[str, Any]:
     return {"train_sampling_strategy": "group_by_length"}
 
 
+def checkpointing_names(training: Mapping[str, Any]) -> dict[str, Any]:
+    """TrainingArguments under the names of the installed version for recomputing activations.
+
+    Transformers 5.24 calls `gradient_checkpointing` and its options `activation_checkpointing`; recipes may say either.
+    """
+    from transformers import TrainingArguments
+
+    old, new = "gradient_checkpointing", "activation_checkpointing"
+    known = {field.name for field in dataclasses.fields(TrainingArguments)}
+    wanted, other = (new, old) if new in known else (old, new)
+    renamed = {name.replace(other, wanted): value for name, value in training.items() if name.startswith(other)}
+    return {name: value for name, value in training.items() if not name.startswith(other)} | renamed
+
+
 def load_lengths(trainer: Trainer) -> None:
     """Have the sampler that groups rows by length hold all lengths in memory.
 
