@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from hftransfer.recipe.schema import Recipe
 
 __version__ = "0.1.0"
-__all__ = ["Recipe", "RunResult", "__version__", "check", "load_recipe", "predict", "run"]
+__all__ = ["Recipe", "RunResult", "__version__", "check", "load_exported", "load_recipe", "predict", "run"]
 
 _MODULES = {
     "Recipe": "hftransfer.recipe.schema",
     "RunResult": "hftransfer.core.results",
     "check": "hftransfer.api",
+    "load_exported": "hftransfer.api",
     "load_recipe": "hftransfer.recipe.loader",
     "predict": "hftransfer.api",
     "run": "hftransfer.api",

@@ -14,6 +14,7 @@ from hftransfer.core.results import JsonObject, RunResult
 from hftransfer.recipe.schema import Recipe
 
 if TYPE_CHECKING:
+    from hftransfer.exporters._runtime import RuntimeModel
     from hftransfer.runner.plan import Plan
 
 _HUB = "hub:"
@@ -82,6 +83,24 @@ def predict(run_folder: AnyPath, inputs: str | Sequence[AnyPath], variant: str =
     folder = Path(run_folder)
     texts = [inputs] if isinstance(inputs, str) else [fspath(value) for value in inputs]
     return list(predictions(folder, finished_run(folder), texts, variant))
+
+
+def load_exported(folder: AnyPath, threads: int = 0) -> "RuntimeModel":
+    """An exported variant in its runtime: called as the PyTorch model is, and a model for `transformers.pipeline`.
+
+    Args:
+        folder: of the variant, such as `runs/quickstart/onnx-int8`, or of `onnx/` in a copy of a pushed repository.
+        threads: that compute; 0: as many as PyTorch uses.
+
+    Raises:
+        HFTransferError: there is no exported model of one graph, or its runtime is not installed.
+    """
+    from hftransfer.exporters import format_of
+
+    exporter = plugins.load("exporters", format_of(Path(folder)))()
+    exporter.check_installed()
+    model: RuntimeModel = exporter.open(Path(folder), threads)
+    return model
 
 
 def read_recipe(recipe: Recipe | AnyPath, overrides: Sequence[str] = ()) -> Recipe:

@@ -385,12 +385,3 @@ def test_predict_refuses_what_is_no_image(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["label"] in ("x", "y")
     assert main(["predict", str(tmp_path / "run"), str(tmp_path / "none.png")]) == 2
     assert main(["predict", str(tmp_path / "run"), str(recipe)]) == 2
-
-
-def test_onnx_is_refused_with_transformers_5(folder, task, capsys, monkeypatch):
-    monkeypatch.setattr("hftransfer.exporters.onnx.version", lambda package: "5.23.0")
-    recipe = folder / "exported.yaml"
-    recipe.write_text(tiny.recipe(task, folder, more="export: {format: onnx}"))
-    assert main(["check", str(recipe)]) == 2
-    said = capsys.readouterr().err
-    assert "5.23.0 is installed" in said and "pip install 'hftransfer-recipes[onnx]'" in said

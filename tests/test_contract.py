@@ -4,6 +4,7 @@ import json
 import re
 
 import numpy as np
+import optimum_shell
 import pytest
 import tiny
 
@@ -48,6 +49,18 @@ MODEL_REFUSALS = {
 
 # Tasks whose models a card shows with numpy and the ONNX runtime alone.
 RUNTIME_SNIPPETS = {"fill-mask", "image-classification", "text-classification", "token-classification"}
+# Task -> the class of Optimum that loads its graph.
+SINGLE_GRAPHS = {
+    "text-classification": "ORTModelForSequenceClassification",
+    "token-classification": "ORTModelForTokenClassification",
+    "question-answering": "ORTModelForQuestionAnswering",
+    "fill-mask": "ORTModelForMaskedLM",
+    "image-classification": "ORTModelForImageClassification",
+    "image-segmentation": "ORTModelForSemanticSegmentation",
+    "object-detection": "ORTModelForCustomTasks",
+    "audio-classification": "ORTModelForAudioClassification",
+    "automatic-speech-recognition": "ORTModelForCTC",
+}
 
 
 def _by_task(values, more=()):
@@ -156,9 +169,12 @@ def test_the_snippets_of_the_card_run_on_what_is_pushed(name, folder, full_run, 
     assert bool(result.runtime_snippet) is (name in RUNTIME_SNIPPETS)
     assert len(snippets) == (1 if task.pretraining else 2 + bool(result.runtime_snippet))
     names = {}
-    for snippet in snippets:
+    for number, snippet in enumerate(snippets):
         capsys.readouterr()
-        exec(snippet, names)
+        if number == 1:
+            assert optimum_shell.run(*snippets[:2])
+        else:
+            exec(snippet, names)
     if len(task.inputs) > 1:
         given = "\t".join(str(row[role]) for role in task.inputs)
     if result.runtime_snippet:
@@ -166,6 +182,14 @@ def test_the_snippets_of_the_card_run_on_what_is_pushed(name, folder, full_run, 
         assert capsys.readouterr().out.strip() == str(said.get("label") or said.get("tags") or said["guesses"][0])
     (answer,) = predictions(out, result, [given])
     json.dumps(answer)
+
+
+@pytest.mark.parametrize("name", _by_task(SINGLE_GRAPHS))
+def test_optimum_loads_a_single_graph(name, full_run):
+    result, out = full_run(name)
+    loader = result.exports["onnx"].loader
+    assert loader == SINGLE_GRAPHS[name]
+    optimum_shell.assert_loads(plugins.load("exporters", "onnx")(), out / "onnx", loader)
 
 
 @pytest.mark.parametrize("task", ["summarization", "translation"])
@@ -229,7 +253,7 @@ def test_a_variant_over_max_drop_is_rejected_and_removed(folder, tmp_path, monke
 
     load = Onnx.load
     monkeypatch.setattr(
-        Onnx, "load", lambda self, t, f: tiny.Turned(load(self, t, f)) if f.name == "onnx-int8" else load(self, t, f)
+        Onnx, "load", lambda self, t, f: tiny.Turned(load(self, t, f)) if "onnx-int8" in f.name else load(self, t, f)
     )
     result = run(parse_recipe(text), tmp_path / "run")
     assert set(result.rejected()) == {"onnx-int8"} and "max_drop is 0.01" in result.rejected()["onnx-int8"]

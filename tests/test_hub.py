@@ -17,6 +17,7 @@ from hftransfer import api
 from hftransfer.cli import main
 from hftransfer.core import plugins
 from hftransfer.core.errors import HubError, ModelError
+from hftransfer.exporters import _optimum
 from hftransfer.hub import client, push
 from hftransfer.models.checkpoint import find_checkpoint
 from hftransfer.recipe.loader import load_recipe
@@ -71,8 +72,9 @@ def _elsewhere(code, *arguments):
     """What a Python program prints in a new process with an empty cache."""
     guard = "import sys; sys.modules['hftransfer'] = None\n"
     home = os.environ["HF_HOME"] + uuid.uuid4().hex
+    python = _optimum.python() if "optimum" in code else sys.executable
     process = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", guard + code, *arguments],
+        [python, "-W", "ignore", "-c", guard + code, *arguments],
         capture_output=True, text=True, check=False, env=os.environ | {"HF_HOME": home, "HF_DATASETS_CACHE": home},
     )  # fmt: skip
     assert process.returncode == 0, process.stderr[-2000:]
@@ -134,7 +136,7 @@ def test_a_run_is_pushed_in_one_commit(pushed, hub):
     pushed_repo = hub.repos["models", repo]
     assert len(pushed_repo.commits) == 2 and f"pushed: {hub.url}/{repo}/commit/" in printed
     wanted = {"README.md", "config.json", "model.safetensors"}
-    wanted |= {"onnx/model.onnx", "onnx/model_quantized.onnx"} if tiny.EXPORTS else set()
+    wanted |= {"onnx/model.onnx", "onnx/model_quantized.onnx"}
     assert wanted | {"recipe.yaml", "result.json", "report/scores.png", "tokenizer.json"} <= set(pushed_repo.files)
     revisions = json.loads(pushed_repo.files["result.json"])["revisions"]
     assert revisions == {i: hub.repos[kind, i].commits[-1].oid for kind, i in (("models", model), ("datasets", data))}

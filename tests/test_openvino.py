@@ -3,10 +3,11 @@
 import re
 
 import numpy as np
+import optimum_shell
 import pytest
 import tiny
 
-from hftransfer.core import plugins
+from hftransfer.core import machine, plugins
 from hftransfer.core.errors import ExportError, RecipeError
 from hftransfer.recipe.loader import parse_recipe
 from hftransfer.runner.pipeline import run
@@ -28,19 +29,16 @@ def test_an_export_agrees_with_pytorch(task, quantization, tmp_path):
     assert len(result.exports) == (1 if quantization == "none" else 2)
 
 
-def test_the_search_and_the_snippet_of_the_card(tmp_path, capsys):
+def test_the_search_and_the_snippet_of_the_card(tmp_path):
     result = run(parse_recipe(_text(tmp_path, quantization="auto", calibration=8)), tmp_path / "run")
-    assert list(result.search) == ["fp32", "int8", "int8-static", "int4"]
+    bf16 = ["bf16"] if machine.has_flag(*machine.BF16_FLAGS) else []
+    assert list(result.search) == ["fp32", *bf16, "int8", "int8-static", "int4"]
     assert all(it.drop == pytest.approx(0) for it in result.search.values())
     repo = tiny.pushed(tmp_path / "run", result, tmp_path / "repo")
     shipped = {file.name for file in (repo / "openvino").iterdir()}
     assert {"openvino_model.xml", "openvino_model.bin", "config.json"} <= shipped
     text = (repo / "README.md").read_text()
-    names = {}
-    capsys.readouterr()
-    for snippet in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
-        exec(snippet, names)
-    plain, exported = capsys.readouterr().out.strip().splitlines()
+    plain, exported = optimum_shell.run(*re.findall(r"```python\n(.*?)```", text, re.DOTALL)).strip().splitlines()
     # Of two texts a pipeline says one thing, not a list.
     mine, theirs = eval(plain), eval(exported)
     assert mine["label"] == theirs["label"] and mine["score"] == pytest.approx(theirs["score"], abs=1e-3)

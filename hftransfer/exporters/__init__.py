@@ -189,6 +189,10 @@ class Exporter(Plugin, ABC):
         name = task.model_class(AutoConfig.from_pretrained(folder)).removeprefix("Auto")
         return self.loader_prefix + (name if name in _optimum.RUNTIME_CLASSES else "ModelForCustomTasks")
 
+    def loader_options(self, scheme: str) -> str:
+        """Further arguments of `from_pretrained` of that class, as Python with a leading comma."""
+        return ""
+
     @abstractmethod
     def files(self, folder: Path) -> list[str]:
         """The names of the files in a variant's folder that hold graph and weights."""
@@ -224,6 +228,19 @@ def refuse_generative(auto_model: str, why: str) -> None:
     """
     if auto_model in _GENERATIVE:
         raise ExportError(f"export: {why}; use dynamic-int8 or weight-int4")
+
+
+def format_of(folder: Path) -> str:
+    """The exporter whose single graph is in a folder.
+
+    Raises:
+        ExportError: there is none.
+    """
+    names = {"onnx": "model.onnx", "openvino": "openvino_model.xml"}
+    for name, file in names.items():
+        if (folder / file).is_file() and not is_generative(folder):
+            return name
+    raise ExportError(f"'{folder}' holds no exported model of one graph ({' or '.join(names.values())})")
 
 
 def is_generative(source: Path) -> bool:

@@ -90,6 +90,9 @@ class OpenVino(Exporter):
     def open(self, folder: Path, threads: int) -> ExportedModel:
         return OpenVinoModel(folder, threads)
 
+    def loader_options(self, scheme: str) -> str:
+        return f', ov_config={{"INFERENCE_PRECISION_HINT": "{"bf16" if scheme == "bf16" else "f32"}"}}'
+
     def files(self, folder: Path) -> list[str]:
         return sorted(file.name for file in folder.iterdir() if file.suffix in (".xml", ".bin"))
 

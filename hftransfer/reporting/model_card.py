@@ -60,6 +60,7 @@ def card(result: RunResult, repo: str | None = None, *, adapter: bool = False) -
         data=tables.data_table(result),
         runtimes=tables.runtime_table(result),
         groups=tables.group_table(result),
+        made_by=_made_by(result),
         rejected={name: cut_folders(reason) for name, reason in result.rejected().items()},
         weakest_classes=_weakest_classes(result),
         warnings=[cut_folders(line) for line in result.warnings],
@@ -73,6 +74,12 @@ def card(result: RunResult, repo: str | None = None, *, adapter: bool = False) -
         minutes=sum(result.seconds.values()) / 60,
         energy=amount(sum(result.energy.values())) if result.energy else "",
     )
+
+
+def _made_by(result: RunResult) -> str:
+    """The packages that made the exports, with their versions."""
+    versions = {name: version for facts in result.exports.values() for name, version in facts.made_by.items()}
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
 def _metadata(result: RunResult, adapter: bool) -> ModelCardData:

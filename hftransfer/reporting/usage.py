@@ -63,7 +63,7 @@ class ModelUsage:
 
 @dataclass(frozen=True)
 class ExportUsage:
-    """How Optimum loads an exported variant from the Hub."""
+    """How Optimum loads an exported variant from the Hub, in an environment of its own."""
 
     variant: str
     package: str
@@ -157,7 +157,7 @@ def export_usage(result: RunResult, task: CardTask) -> ExportUsage | None:
         module=exporter.module,
         loader=facts.loader,
         subfolder=variant.runtime,
-        file_options="".join(f", {file}" for file in files),
+        file_options="".join(f", {file}" for file in files) + exporter().loader_options(variant.scheme),
         pipeline=pipeline,
     )
 

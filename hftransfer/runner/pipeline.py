@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hftransfer.core import machine
-from hftransfer.core.errors import DataError
+from hftransfer.core.errors import DataError, RecipeError
 from hftransfer.core.results import RunResult
 from hftransfer.core.run_folder import RunFolder, dump_yaml, nest_outputs
 from hftransfer.data.augmentation import augmenter
@@ -43,6 +43,7 @@ def run(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool = Fa
         return RunResult.load(finished)
     plan = check(recipe)
     with run_folder.open(dump_yaml(with_defaults(recipe)), overwrite=overwrite):
+        _refuse_other_transformers(run_folder)
         with run_folder.timed("encode"):
             test, evaluation = plan.rows.splits["test"], plan.recipe.evaluation
             corruptions = corrupted(plan.task, test, evaluation.corruptions, plan.recipe.seed)
@@ -68,6 +69,17 @@ def run(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool = Fa
         )
         write_results(result, context)
     return result
+
+
+def _refuse_other_transformers(run_folder: RunFolder) -> None:
+    """Raises a RecipeError where another major version began the run, whose checkpoints have other names."""
+    installed = machine.versions()["transformers"]
+    began = run_folder.record("versions", machine.versions)["transformers"]
+    if began.partition(".")[0] != installed.partition(".")[0]:
+        raise RecipeError(
+            f"the run in '{run_folder.out}' was begun with transformers {began}, and {installed} is installed: "
+            "continue it there, or --overwrite to start again"
+        )
 
 
 def export(folder: Path, settings: Export) -> RunResult:

@@ -114,7 +114,9 @@ _SNIPPETS = ("Beit", "Bit", "ConvNext", "DeiT", "MobileNetV1", "MobileNetV2", "V
 
 def has_snippet(processor: Processor) -> bool:
     """Whether `snippet_inputs` makes what an image processor makes."""
-    known = type(processor).__name__.removesuffix("Fast").removesuffix("ImageProcessor") in _SNIPPETS
+    # Transformers 4.57 has the suffix Fast for those with torchvision, 5 has Pil for those without.
+    name = type(processor).__name__.removesuffix("Fast").removesuffix("Pil")
+    known = name.removesuffix("ImageProcessor") in _SNIPPETS
     return known and processor.do_resize and processor.do_rescale and processor.do_normalize
 
 
