@@ -132,7 +132,7 @@ def _existing_run(command: argparse.ArgumentParser) -> None:
 
 def _hub_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     setup = commands.add_parser("setup-optimum", help="make the environment of Optimum, for models that generate")
-    setup.add_argument("--python", default=sys.executable, help="the Python that it is made of (default: this one)")
+    setup.add_argument("--python", help="the Python that it is made of (default: the one that runs this)")
     setup.set_defaults(command=_setup_optimum)
 
     push = commands.add_parser("push", help="upload a finished run to the Hub: model, card, exports, recipe")
@@ -155,7 +155,7 @@ def _setup_optimum(args: argparse.Namespace) -> int:
     from hftransfer.exporters import _optimum
 
     print(f"making {_optimum.environment()}, about 1 GB (a few minutes) ...", file=sys.stderr)
-    print(_optimum.setup(args.python))
+    print(_optimum.setup(args.python or sys.executable))
     return 0
 
 

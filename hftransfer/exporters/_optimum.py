@@ -70,7 +70,7 @@ def python() -> str:
     )
 
 
-def setup(python: str = sys.executable) -> Path:
+def setup(python: str) -> Path:
     """Make the environment with the tested versions, anew if it is there.
 
     Args:
