@@ -7,6 +7,7 @@ import io
 import json
 import string
 
+import _families
 import _recipes
 import numpy as np
 import pytest
@@ -292,7 +293,90 @@ def _whisper(folder):
     model.save_pretrained(folder)
 
 
+def _modernbert(folder):
+    from transformers import BertTokenizerFast, ModernBertForMaskedLM
+
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    tokens = {"pad_token_id": 0, "cls_token_id": 2, "sep_token_id": 3, "bos_token_id": 2, "eos_token_id": 3}
+    _masked(folder, BertTokenizerFast, ModernBertForMaskedLM, **sizes, **tokens)
+
+
+def _deberta(folder):
+    """A sentencepiece model and no tokenizer.json, as in the repository."""
+    import sentencepiece
+    from transformers import DebertaV2Config, DebertaV2ForMaskedLM
+
+    pieces = {"pad_piece": "[PAD]", "bos_piece": "[CLS]", "eos_piece": "[SEP]", "unk_piece": "[UNK]"}
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(f"good {i} bad {i} text" for i in range(200)),
+        model_prefix=str(folder / "spm"), vocab_size=40, pad_id=0, bos_id=1, eos_id=2, unk_id=3,
+        hard_vocab_limit=False, minloglevel=2, **pieces,
+    )  # fmt: skip
+    (folder / "spm.vocab").unlink()
+    (folder / "tokenizer_config.json").write_text('{"do_lower_case": false, "vocab_type": "spm"}')
+    config = DebertaV2Config(
+        vocab_size=64, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+        relative_attention=True, position_buckets=8, pos_att_type=["p2c", "c2p"], norm_rel_ebd="layer_norm",
+        share_att_key=True, max_position_embeddings=128,
+    )  # fmt: skip
+    DebertaV2ForMaskedLM(config).save_pretrained(folder)
+
+
+def _smollm(folder):
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tiny._writer(folder)
+    count = json.loads((folder / "config.json").read_text())["vocab_size"]
+    config = LlamaConfig(
+        vocab_size=count, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
+        intermediate_size=32, max_position_embeddings=320, bos_token_id=0, eos_token_id=0, tie_word_embeddings=True,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder)
+
+
+def _siglip(folder):
+    from transformers import SiglipConfig, SiglipImageProcessor, SiglipModel
+
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    text = sizes | {"vocab_size": 64, "max_position_embeddings": 16, "bos_token_id": 1, "eos_token_id": 2}
+    vision = sizes | {"image_size": 32, "patch_size": 8}
+    SiglipModel(SiglipConfig(text_config=text, vision_config=vision)).save_pretrained(folder)
+    SiglipImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
+
+
+def _convnextv2(folder):
+    from transformers import ConvNextImageProcessor, ConvNextV2Config, ConvNextV2ForImageClassification
+
+    config = ConvNextV2Config(hidden_sizes=[8, 16], depths=[1, 1], num_stages=2, image_size=32, num_labels=1000)
+    ConvNextV2ForImageClassification(config).save_pretrained(folder)
+    ConvNextImageProcessor(size={"shortest_edge": 32}, crop_pct=0.875).save_pretrained(folder)
+
+
+def _d_fine(folder):
+    from transformers import DFineForObjectDetection, RTDetrImageProcessor
+
+    config = _families._d_fine()
+    config.num_labels = 80
+    DFineForObjectDetection(config).save_pretrained(folder)
+    RTDetrImageProcessor(size={"height": 64, "width": 64}).save_pretrained(folder)
+
+
+def _quotes():
+    from datasets import List, Value
+
+    features = {"quote": Value("string"), "author": Value("string"), "tags": List(Value("string"))}
+    return features, {"train": 80}, lambda i: {"quote": f"good {i} bad", "author": "A", "tags": ["a"]}
+
+
+DATA["Abirate/english_quotes"] = _quotes
 MODELS = {
+    "answerdotai/ModernBERT-base": _modernbert,
+    "microsoft/deberta-v3-small": _deberta,
+    "HuggingFaceTB/SmolLM2-135M": _smollm,
+    "google/siglip2-base-patch16-224": _siglip,
+    "facebook/convnextv2-tiny-1k-224": _convnextv2,
+    "ustc-community/dfine-small-coco": _d_fine,
+    "openai/whisper-large-v3-turbo": _whisper,
     "google/vit-base-patch16-224-in21k": tiny._image,
     "facebook/dinov2-small": _dinov2,
     "microsoft/swin-tiny-patch4-window7-224": _swin,
@@ -317,7 +401,9 @@ def test_a_recipe_of_the_hub_runs_word_for_word(path, hub, tmp_path):
     folder = tmp_path / "checkpoint"
     folder.mkdir()
     MODELS[recipe.model.id](folder)
-    hub.add(recipe.model.id, {file.name: file.read_bytes() for file in folder.iterdir()})
+    repo = hub.add(recipe.model.id, {file.name: file.read_bytes() for file in folder.iterdir()})
+    if recipe.model.revision:
+        repo.refs[recipe.model.revision] = repo.refs["main"]
     _data(recipe.data.source.id, recipe.data.source.config)
     # Random weights may well lose a label in eight bits, and the variant is rejected: no result of anything.
     assert main(["run", str(path), *short, "--out", str(tmp_path / "run")]) in (0, 3)

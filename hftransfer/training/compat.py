@@ -102,7 +102,7 @@ def restore_weight_names(model: PreTrainedModel, file: Path) -> None:
     checkpoint without translating them, would resume from the weights before the training.
     """
     from safetensors import safe_open
-    from safetensors.torch import save_model
+    from safetensors.torch import save_file
 
     if not file.is_file():
         return
@@ -110,5 +110,7 @@ def restore_weight_names(model: PreTrainedModel, file: Path) -> None:
         renamed = set(tensors.keys()) - set(model.state_dict())
     if renamed:
         partial = file.with_name(file.name + ".partial")
-        save_model(model, str(partial), metadata={"format": "pt"})
+        # Copies: some weights are parts of one tensor (RF-DETR), and others shared.
+        weights = {name: tensor.detach().clone().contiguous() for name, tensor in model.state_dict().items()}
+        save_file(weights, str(partial), metadata={"format": "pt"})
         partial.replace(file)
