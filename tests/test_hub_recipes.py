@@ -361,6 +361,32 @@ def _d_fine(folder):
     RTDetrImageProcessor(size={"height": 64, "width": 64}).save_pretrained(folder)
 
 
+def _moonshine(folder):
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import (
+        MoonshineConfig,
+        MoonshineForConditionalGeneration,
+        PreTrainedTokenizerFast,
+        Wav2Vec2FeatureExtractor,
+        Wav2Vec2Processor,
+    )
+
+    special = ["<unk>", "<s>", "</s>"]
+    bpe = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>"))
+    bpe.pre_tokenizer, bpe.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    bpe.train_from_iterator(["pay a bill"], trainers.BpeTrainer(special_tokens=special, show_progress=False))
+    names = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>", "pad_token": "</s>"}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, **names)
+    Wav2Vec2Processor(Wav2Vec2FeatureExtractor(return_attention_mask=True), tokenizer).save_pretrained(folder)
+    parts = {"num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2}
+    sizes = {f"{part}_{name}": size for part in ("encoder", "decoder") for name, size in parts.items()}
+    ends = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2, "decoder_start_token_id": 1}
+    config = MoonshineConfig(
+        vocab_size=len(tokenizer), hidden_size=16, intermediate_size=32, max_position_embeddings=64, **sizes, **ends
+    )
+    MoonshineForConditionalGeneration(config).save_pretrained(folder)
+
+
 def _quotes():
     from datasets import List, Value
 
@@ -377,6 +403,7 @@ MODELS = {
     "facebook/convnextv2-tiny-1k-224": _convnextv2,
     "ustc-community/dfine-small-coco": _d_fine,
     "openai/whisper-large-v3-turbo": _whisper,
+    "UsefulSensors/moonshine-tiny": _moonshine,
     "google/vit-base-patch16-224-in21k": tiny._image,
     "facebook/dinov2-small": _dinov2,
     "microsoft/swin-tiny-patch4-window7-224": _swin,

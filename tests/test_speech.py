@@ -192,6 +192,8 @@ def test_a_recording_longer_than_the_model_reads_gives_a_warning(tmp_path):
 
 def test_a_text_longer_than_whisper_generates_gives_a_warning_or_is_refused():
     class Tokenizer:
+        unk_token_id = -1
+
         def __call__(self, text):
             return type("Encoding", (), {"input_ids": text.split()})
 

@@ -69,9 +69,16 @@ def set_language(processor: ProcessorMixin, language: str) -> None:
 
 
 def token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """A text as labels; the model itself puts the start token before them."""
+    """A text as labels, with the token of its end; the model itself puts the start token before them.
+
+    Tokenizers that are not Whisper's may begin a text with a token and leave out that of its end (Moonshine).
+    """
     ids: list[int] = tokenizer(text).input_ids
-    return ids[1:] if ids[0] == tokenizer.convert_tokens_to_ids(_START) else ids
+    start = tokenizer.convert_tokens_to_ids(_START)
+    if start != tokenizer.unk_token_id:
+        return ids[1:] if ids[0] == start else ids
+    begins, end = ids[:1] == [tokenizer.bos_token_id], tokenizer.eos_token_id
+    return [*ids[begins:], *([end] if ids[-1:] != [end] else [])]
 
 
 def decode(tokenizer: PreTrainedTokenizerBase, ids: np.ndarray) -> list[str]:
