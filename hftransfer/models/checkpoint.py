@@ -196,17 +196,16 @@ def read_pretrained(cls: Any, checkpoint: Checkpoint, **kwargs: Any) -> Any:
     Raises:
         ModelError: it fails, for a reason in the checkpoint.
     """
-    from safetensors import SafetensorError
-
     try:
         with warnings.catch_warnings():
             # Transformers itself imports the deprecated class.
             warnings.filterwarnings("ignore", "The class .*FeatureExtractor is deprecated")
             reader, needed = tokenizer_loader(cls, checkpoint.path, **checkpoint.hub_kwargs)
             return reader.from_pretrained(checkpoint.path, **checkpoint.hub_kwargs, **needed, **kwargs)
-    except (OSError, ValueError, ImportError, AttributeError, KeyError, TypeError, SafetensorError) as error:
+    except Exception as error:
+        # What is wrong in a file of others comes as any class, that of tokenizers as a bare Exception.
         reason = " ".join(str(error).split())[:300]
-        raise ModelError(f"{cls.__name__} cannot read '{checkpoint.path}': {reason}") from None
+        raise ModelError(f"{cls.__name__} cannot read '{checkpoint.path}': {reason}") from error
 
 
 def _new_config(fields: ConfigFields, task_fields: ConfigFields) -> PretrainedConfig:
