@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from _export import export
+from _export import export, families_alone
 from _questions import questions
 from _strategies import strategies
 
@@ -137,6 +137,7 @@ BENCHES = {
     "text": text,
     "strategies": strategies,
     "export": export,
+    "families": families_alone,
     "questions": questions,
 }
 

@@ -221,7 +221,7 @@ FAMILIES = {
     "EfficientNet": Family(
         "EfficientNetForImageClassification",
         _config(
-            "EfficientNetConfig", image_size=64, width_coefficient=0.25, depth_coefficient=0.25, hidden_dim=1280,
+            "EfficientNetConfig", image_size=64, width_coefficient=0.25, depth_coefficient=0.25, hidden_dim=320,
             **_LABELS,
         ),
         _images(64, 96),
