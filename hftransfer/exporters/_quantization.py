@@ -5,9 +5,6 @@ https://onnxruntime.ai/docs/performance/model-optimizations/
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
 from collections import Counter
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -18,6 +15,7 @@ import numpy as np
 
 from hftransfer.core import machine
 from hftransfer.exporters import ExportOptions, Inputs, as_export_error, select_inputs
+from hftransfer.exporters._logging import without_messages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -61,7 +59,7 @@ class Int8Quantizer:
 
         operators = None if self.options.operators == "all" else _dynamic_operators(self.source)
         for file in sorted(self.source.glob("*.onnx")):
-            with as_onnx_error(f"{file.name} cannot be quantized"), _without_advice():
+            with as_onnx_error(f"{file.name} cannot be quantized"), without_messages():
                 quantize_dynamic(
                     file,
                     folder / file.name,
@@ -84,7 +82,7 @@ class Int8Quantizer:
 
         operators = None if self.options.operators == "all" else SUPPORTED
         for file in sorted(self.source.glob("*.onnx")):
-            with as_onnx_error(f"{file.name} cannot be quantized"), _without_advice():
+            with as_onnx_error(f"{file.name} cannot be quantized"), without_messages():
                 quantize_static(
                     file,
                     folder / file.name,
@@ -128,18 +126,6 @@ def _calibration_reader(file: Path, options: ExportOptions) -> Any:
     return Rows()
 
 
-@contextlib.contextmanager
-def _without_advice() -> Iterator[None]:
-    """Leave out the advice to simplify a graph first, which it is, and the tables of what was fused."""
-    disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logging.disable(disabled)
-
-
 def optimize(source: Path, folder: Path, level: str) -> None:
     """Write the graph fused for the ONNX runtime.
 
@@ -152,7 +138,7 @@ def optimize(source: Path, folder: Path, level: str) -> None:
 
     fusions = FusionOptions("bert")
     fusions.enable_gelu_approximation = level in ("O3", "O4")
-    with as_onnx_error("the graph cannot be optimized"), _without_advice():
+    with as_onnx_error("the graph cannot be optimized"), without_messages():
         optimized = optimize_model(
             str(source / "model.onnx"),
             "bert",

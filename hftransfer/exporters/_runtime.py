@@ -23,7 +23,7 @@ _MAIN_INPUTS = ("input_ids", "input_values", "input_features", "pixel_values")
 class RuntimeModel(ABC):
     """One graph in its runtime, on the CPU. Tensors and arrays go in, tensors come out.
 
-    A pipeline runs it: `pipeline("text-classification", model=model, tokenizer=folder)`.
+    A pipeline runs it: `pipeline(task, model=model, tokenizer=folder)`.
     """
 
     def __init__(self, folder: Path, inputs: dict[str, np.dtype[Any]], outputs: Sequence[str]) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import contextlib
 import io
-import logging
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ import numpy as np
 
 from hftransfer.core.errors import ExportError, MissingExtraError
 from hftransfer.exporters import TrainedModel, as_export_error
+from hftransfer.exporters._logging import without_messages
 
 if TYPE_CHECKING:
     import onnx_ir
@@ -165,18 +165,9 @@ def _quiet() -> Iterator[None]:
 
     Whether a warning matters shows on other shapes, which are tried at once, and on the test rows.
     """
-    disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with (
-            warnings.catch_warnings(),
-            contextlib.redirect_stdout(io.StringIO()),
-            contextlib.redirect_stderr(io.StringIO()),
-        ):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(disabled)
+    with without_messages(), warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
 
 
 def check_shapes(trained: TrainedModel, exported: ExportedModel) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hftransfer.core import plugins
 from hftransfer.core.errors import RecipeError
@@ -31,9 +30,6 @@ from hftransfer.runner.forgetting import SourceTask, source_task
 from hftransfer.runner.specs import TrainingSpec, baseline_specs, data_options, tuned_spec
 from hftransfer.tasks import Task
 from hftransfer.training.arguments import training_arguments
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, repr=False)
