@@ -1,6 +1,8 @@
 """OpenVINO: exports agree with PyTorch, and are pushed as Optimum reads them."""
 
 import re
+import subprocess
+import sys
 
 import numpy as np
 import optimum_shell
@@ -27,6 +29,26 @@ def test_an_export_agrees_with_pytorch(task, quantization, tmp_path):
     result = run(parse_recipe(_text(tmp_path, task, quantization=quantization)), tmp_path / "run")
     assert result.exports["openvino"].agreement == 1 and result.exports["openvino"].max_abs_diff < 1e-3
     assert len(result.exports) == (1 if quantization == "none" else 2)
+
+
+_TWO_MODELS = """
+import gc, signal, subprocess, sys
+from pathlib import Path
+from hftransfer.exporters.openvino import OpenVinoModel
+signal.signal(signal.SIGCHLD, lambda *_: None)
+first, second = (OpenVinoModel(Path(sys.argv[1])) for _ in range(2))
+del first
+gc.collect()
+del second
+gc.collect()
+subprocess.run([sys.executable, "-c", ""], check=True)
+"""
+
+
+def test_a_signal_after_two_models_is_survived(tmp_path):
+    """As in a run with `dataloader_num_workers`: PyTorch handles the signals of processes that end."""
+    run(parse_recipe(_text(tmp_path, quantization="none")), tmp_path / "run")
+    subprocess.run([sys.executable, "-c", _TWO_MODELS, str(tmp_path / "run" / "openvino")], check=True)
 
 
 def test_the_search_and_the_snippet_of_the_card(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from contextlib import AbstractContextManager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -25,7 +26,7 @@ from hftransfer.exporters import (
 from hftransfer.exporters._runtime import RuntimeModel
 
 if TYPE_CHECKING:
-    from openvino import Model, Node
+    from openvino import Core, Model, Node
 
     from hftransfer.exporters import ExportedModel
 
@@ -63,7 +64,7 @@ class OpenVino(Exporter):
                 shutil.copy2(file, folder)
         for file in sorted(source.glob("*.xml")):
             with _as_openvino_error(f"{file.name} cannot be quantized"):
-                graph = openvino.Core().read_model(file)
+                graph = _core().read_model(file)
                 if scheme == "bf16":
                     graph.set_rt_info("bf16", _PRECISION)
                 elif scheme == "int8-static":
@@ -74,16 +75,15 @@ class OpenVino(Exporter):
                 openvino.save_model(graph, folder / file.name, compress_to_fp16=scheme == "bf16")
 
     def sensitive_nodes(self, source: Path, options: ExportOptions) -> list[list[str]]:
-        import openvino
 
         file, rows = source / "openvino_model.xml", options.rows()[:SENSITIVITY_ROWS]
-        graph = openvino.Core().read_model(file)
+        graph = _core().read_model(file)
         quantized = [node for node in graph.get_ordered_ops() if node.get_type_name() in _QUANTIZED]
         nodes = {node.get_friendly_name(): _place(node) for node in quantized}
 
         def quantize_alone(group: list[str]) -> list[np.ndarray]:
             others = frozenset(nodes.keys() - set(group))
-            return _first_outputs(_quantize_static(openvino.Core().read_model(file), options, others), rows)
+            return _first_outputs(_quantize_static(_core().read_model(file), options, others), rows)
 
         return rank_by_sensitivity(nodes, _first_outputs(graph, rows), quantize_alone)
 
@@ -110,17 +110,16 @@ class OpenVinoModel(RuntimeModel):
         Raises:
             ExportError: OpenVINO cannot load it.
         """
-        import openvino
         import torch
 
         with _as_openvino_error(f"OpenVINO cannot load '{folder.name}'"):
-            graph = openvino.Core().read_model(folder / "openvino_model.xml")
+            graph = _core().read_model(folder / "openvino_model.xml")
             precision = graph.get_rt_info(_PRECISION).astype(str) if graph.has_rt_info(_PRECISION) else "f32"
             settings = {
                 "INFERENCE_NUM_THREADS": threads or torch.get_num_threads(),
                 "INFERENCE_PRECISION_HINT": precision,
             }
-            self._compiled = openvino.compile_model(graph, "CPU", settings)
+            self._compiled = _core().compile_model(graph, "CPU", settings)
         inputs = {port.get_any_name(): np.dtype(port.get_element_type().to_dtype()) for port in self._compiled.inputs}
         super().__init__(folder, inputs, [port.get_any_name() for port in self._compiled.outputs])
 
@@ -129,6 +128,18 @@ class OpenVinoModel(RuntimeModel):
             outputs = self._compiled(arrays)
             # A copy: the next call writes its outputs to the same memory.
             return [np.array(outputs[port]) for port in self._compiled.outputs]
+
+
+@cache
+def _core() -> Core:
+    """OpenVINO's runtime, one for the process.
+
+    Where the processor has AMX, each `Core` has a stack for signals and puts the stack of the one before back when it
+    ends. When two overlap, that stack may be gone, and the next signal ends the process.
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 def _place(node: Node) -> str:
@@ -195,7 +206,6 @@ def _inputs_of(graph: Model, rows: list[Inputs]) -> list[Inputs]:
 
 def _first_outputs(graph: Model, rows: list[Inputs]) -> list[np.ndarray]:
     """The first output of a graph for each row."""
-    import openvino
 
-    compiled = openvino.compile_model(graph, "CPU")
+    compiled = _core().compile_model(graph, "CPU")
     return [np.asarray(compiled(row)[0]) for row in _inputs_of(graph, rows)]
