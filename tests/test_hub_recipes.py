@@ -387,6 +387,15 @@ def _moonshine(folder):
     MoonshineForConditionalGeneration(config).save_pretrained(folder)
 
 
+def _w2v_bert(folder):
+    """As in the repository: an encoder without letters, and the extractor of SeamlessM4T."""
+    from transformers import SeamlessM4TFeatureExtractor, Wav2Vec2BertConfig, Wav2Vec2BertModel
+
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    Wav2Vec2BertModel(Wav2Vec2BertConfig(**sizes, output_hidden_size=16)).save_pretrained(folder)
+    SeamlessM4TFeatureExtractor().save_pretrained(folder)
+
+
 def _quotes():
     from datasets import List, Value
 
@@ -412,6 +421,7 @@ MODELS = {
     "google-bert/bert-base-cased": _bert,
     "google-t5/t5-small": tiny._text2text,
     "facebook/wav2vec2-base-960h": _wav2vec2,
+    "facebook/w2v-bert-2.0": _w2v_bert,
     "openai/whisper-tiny": _whisper,
     "nvidia/mit-b0": _mit,
 }

@@ -132,12 +132,34 @@ def test_recordings_shorter_than_a_mask_are_padded_for_training():
     assert torch.isfinite(model(**batch).logits).all()
 
 
-def test_spectrograms_of_any_length_are_refused():
+def test_spectrograms_of_any_length_need_a_mask_that_the_model_reads():
     from transformers import SeamlessM4TFeatureExtractor, WhisperFeatureExtractor
 
-    _audio.check_extractor(WhisperFeatureExtractor())
+    _audio.check_extractor(WhisperFeatureExtractor(), pads=False)
+    _audio.check_extractor(SeamlessM4TFeatureExtractor())
     with pytest.raises(ModelError, match="SeamlessM4TFeatureExtractor makes spectrograms of any length"):
-        _audio.check_extractor(SeamlessM4TFeatureExtractor())
+        _audio.check_extractor(SeamlessM4TFeatureExtractor(), pads=False)
+
+
+def test_a_spectrogram_in_a_batch_is_answered_as_alone():
+    """w2v-BERT: padded frames are masked, and the frame that the extractor adds to an odd number is left out."""
+    import torch
+    from transformers import SeamlessM4TFeatureExtractor, Wav2Vec2BertConfig, Wav2Vec2BertForCTC
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    config = Wav2Vec2BertConfig(**sizes, output_hidden_size=16, vocab_size=8, apply_spec_augment=False)
+    model, extractor = Wav2Vec2BertForCTC(config).eval(), SeamlessM4TFeatureExtractor()
+    waves = [np.random.default_rng(i).normal(size=size).astype(np.float32) for i, size in enumerate((16160, 9000))]
+    arrays = [_audio._features(extractor, samples) for samples in waves]
+    assert [array.shape for array in arrays] == [(49, 160), (27, 160)] and _audio.input_rate(extractor) == 49.5
+    batch = _audio.pad_batch(extractor, config, [{"input_features": array} for array in arrays])
+    assert batch["input_features"].shape == (2, 49, 160) and batch["attention_mask"].sum(dim=1).tolist() == [49, 27]
+    with torch.inference_mode():
+        alone = _audio.unpadded_logits(model, batch, "input_features")
+        together = model(**batch).logits.numpy()
+    for row, logits in enumerate(alone):
+        np.testing.assert_allclose(together[row, : len(logits)], logits, atol=1e-5)
 
 
 def test_an_empty_text_and_a_silent_recording_are_named(tmp_path):

@@ -44,14 +44,14 @@ def model_classes(auto_model: str, config: "PretrainedConfig") -> list[type["Pre
     return list(found) if isinstance(found, tuple | list) else [found]
 
 
-def count_frames(config: "PretrainedConfig", samples: int) -> int:
-    """Output frames of a CTC model of this config for a recording of this many samples.
+def count_frames(config: "PretrainedConfig", length: int) -> int:
+    """Output frames of a CTC model of this config for an input of this many samples, or frames of a spectrogram.
 
     Transformers 4.57 and 5: the arithmetic of the convolutions is a private method of each model class. It reads
     nothing but `self.config`, so a stand-in serves, and no weights are needed.
     """
     model_class: Any = model_classes("AutoModelForCTC", config)[0]
-    return int(model_class._get_feat_extract_output_lengths(SimpleNamespace(config=config), samples))
+    return int(model_class._get_feat_extract_output_lengths(SimpleNamespace(config=config), length))
 
 
 def image_processor_class(config: "PretrainedConfig") -> type["BaseImageProcessor"] | None:

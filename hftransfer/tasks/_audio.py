@@ -62,28 +62,49 @@ def extract_features(
 
     The arrays are waveforms of shape (time,), or spectrograms of shape (time, bins) or (bins, time).
     """
-    name, rate = extractor.model_input_names[0], extractor.sampling_rate
+    rate = extractor.sampling_rate
     waves = [resample(*open_audio(location(cell)), rate) for cell in recordings]
     # One by one, since some extractors would pad them to the longest.
-    features = [extractor(samples, sampling_rate=rate, return_tensors="np")[name][0] for samples in waves]
-    arrays = [array.astype(np.float32) for array in features]
-    return name, arrays, [len(array) for array in arrays]
+    arrays = [_features(extractor, samples) for samples in waves]
+    return extractor.model_input_names[0], arrays, [len(array) for array in arrays]
 
 
-def check_extractor(extractor: FeatureExtractionMixin) -> None:
-    """Refuse an extractor whose spectrograms are as long as the recordings.
+def _features(extractor: FeatureExtractionMixin, samples: np.ndarray) -> np.ndarray:
+    """What the model reads of one waveform, without the padding that the extractor marks as such."""
+    made = extractor(samples, sampling_rate=extractor.sampling_rate, return_tensors="np")
+    array: np.ndarray = made[extractor.model_input_names[0]][0].astype(np.float32)
+    return array[made["attention_mask"][0] == 1] if "attention_mask" in made else array
+
+
+def check_extractor(extractor: FeatureExtractionMixin, *, pads: bool = True) -> None:
+    """Refuse an extractor whose spectrograms are as long as the recordings and cannot be padded.
+
+    `pads` says whether the model reads padded spectrograms with a mask, as w2v-BERT does.
 
     Raises:
         ModelError: spectrograms of different lengths could not be one batch.
     """
-    rate, name = extractor.sampling_rate, extractor.model_input_names[0]
-    noise = np.random.default_rng(0).normal(size=2 * rate).astype(np.float32)
-    short, long = (extractor(noise[:end], sampling_rate=rate, return_tensors="np")[name][0] for end in (rate, 2 * rate))
-    if short.ndim > 1 and short.shape != long.shape:
+    short, long = (_features(extractor, _noise(extractor, length)) for length in (1, 2))
+    if short.ndim > 1 and short.shape != long.shape and not (pads and _has_mask(extractor)):
         raise ModelError(
             f"{type(extractor).__name__} makes spectrograms of any length; take a checkpoint that reads waveforms, "
             "or Whisper"
         )
+
+
+def _noise(extractor: FeatureExtractionMixin, duration: int) -> np.ndarray:
+    """A waveform of so many seconds."""
+    return np.random.default_rng(0).normal(size=duration * extractor.sampling_rate).astype(np.float32)
+
+
+def _has_mask(extractor: FeatureExtractionMixin) -> bool:
+    names: list[str] = extractor.model_input_names
+    return "attention_mask" in names
+
+
+def input_rate(extractor: FeatureExtractionMixin) -> float:
+    """Samples, or frames of a spectrogram of any length, that the model reads a second."""
+    return len(_features(extractor, _noise(extractor, 2))) / 2
 
 
 def truncated(splits: Mapping[str, Dataset], extractor: FeatureExtractionMixin) -> list[str]:
@@ -103,7 +124,7 @@ def truncated(splits: Mapping[str, Dataset], extractor: FeatureExtractionMixin) 
 
 
 def random_crop(row: EncodedRow, name: str, duration: float, rate: int, rng: np.random.Generator) -> EncodedRow:
-    """The row with a random part of a waveform longer than `duration` seconds; spectrograms have one size and stay."""
+    """The row with a random part of a waveform longer than `duration` seconds; spectrograms stay whole."""
     samples, longest = np.asarray(row[name]), round(duration * rate)
     if samples.ndim != 1 or len(samples) <= longest:
         return row
@@ -112,24 +133,30 @@ def random_crop(row: EncodedRow, name: str, duration: float, rate: int, rng: np.
 
 
 def pad_batch(extractor: FeatureExtractionMixin, config: PretrainedConfig, encoded: list[EncodedRow]) -> ModelBatch:
-    """Waveforms padded to the longest, with a mask; spectrograms, which have one size, stacked."""
+    """Waveforms, and spectrograms of any length, padded to the longest, with a mask; those of one size, stacked."""
     import torch
 
     name = extractor.model_input_names[0]
     arrays = [np.asarray(row[name], dtype=np.float32) for row in encoded]
-    if arrays[0].ndim > 1:
+    if arrays[0].ndim > 1 and not _has_mask(extractor):
         return {name: torch.from_numpy(np.stack(arrays))}
-    length = max(_least_samples(config), *map(len, arrays))
-    padded = np.stack([np.pad(array, (0, length - len(array))) for array in arrays])
+    length = max(_least_length(config), *map(len, arrays))
+    padded = np.zeros((len(arrays), length, *arrays[0].shape[1:]), np.float32)
+    for row, array in zip(padded, arrays, strict=True):
+        row[: len(array)] = array
     mask = np.stack([np.arange(length) < len(array) for array in arrays]).astype(np.int64)
     return {name: torch.from_numpy(padded), "attention_mask": torch.from_numpy(mask)}
 
 
-def _least_samples(config: PretrainedConfig) -> int:
-    """Samples of a batch in which training can mask time: wav2vec2's masks are longer than its shortest inputs."""
-    if not getattr(config, "apply_spec_augment", False) or not hasattr(config, "conv_stride"):
+def _least_length(config: PretrainedConfig) -> int:
+    """Samples (or frames) of a batch in which training can mask time.
+
+    The masks of wav2vec2 are longer than its shortest inputs. A model without convolutions over time masks the frames
+    that it reads.
+    """
+    if not getattr(config, "apply_spec_augment", False):
         return 0
-    return int((config.mask_time_length + 2) * np.prod(config.conv_stride))
+    return int((config.mask_time_length + 2) * np.prod(getattr(config, "conv_stride", [1])))
 
 
 def unpadded_logits(model: Model, batch: ModelBatch, name: str) -> list[np.ndarray]:

@@ -18,28 +18,39 @@ import numpy as np
 from hftransfer.core.compat import count_frames
 from hftransfer.core.errors import DataError, ModelError
 from hftransfer.core.media import seconds
-from hftransfer.tasks import Outputs, stack
-from hftransfer.tasks._audio import row_list
+from hftransfer.tasks import Outputs, Processor, stack
+from hftransfer.tasks._audio import input_rate, row_list
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from transformers import FeatureExtractionMixin, PretrainedConfig, Wav2Vec2CTCTokenizer, Wav2Vec2Processor
+    from transformers import (
+        FeatureExtractionMixin,
+        PretrainedConfig,
+        Wav2Vec2BertProcessor,
+        Wav2Vec2CTCTokenizer,
+        Wav2Vec2Processor,
+    )
 
 _DELIMITER, _BLANK, _UNKNOWN = "|", "<pad>", "<unk>"
+# The processor of each extractor: of waveforms, and of the spectrograms that w2v-BERT reads.
+_PROCESSORS = {"Wav2Vec2FeatureExtractor": "Wav2Vec2Processor", "SeamlessM4TFeatureExtractor": "Wav2Vec2BertProcessor"}
 # Unknown characters that a warning names.
 _NAMED = 12
 
 
-def new_processor(extractor: FeatureExtractionMixin, rows: Dataset) -> Wav2Vec2Processor:
+def new_processor(extractor: FeatureExtractionMixin, rows: Dataset) -> Wav2Vec2Processor | Wav2Vec2BertProcessor:
     """A processor whose vocabulary is the characters of the training texts, the blank first.
 
     Raises:
-        ModelError: the extractor does not make waveforms.
+        ModelError: there is no processor for CTC with this extractor.
     """
-    from transformers import Wav2Vec2CTCTokenizer, Wav2Vec2FeatureExtractor, Wav2Vec2Processor
+    import transformers
+    from transformers import Wav2Vec2CTCTokenizer
 
-    if not isinstance(extractor, Wav2Vec2FeatureExtractor):
-        raise ModelError(f"CTC is for models that read waveforms, and {type(extractor).__name__} makes none")
+    made = {name: getattr(transformers, processor) for name, processor in _PROCESSORS.items()}
+    processor_class = made.get(type(extractor).__name__)
+    if processor_class is None:
+        raise ModelError(f"CTC needs an extractor that is {' or '.join(_PROCESSORS)}, not {type(extractor).__name__}")
     characters = sorted({c for text in rows["text"][:] for c in text.lower() if not c.isspace()} - {_DELIMITER})
     vocabulary = {c: i for i, c in enumerate([_BLANK, _UNKNOWN, _DELIMITER, *characters])}
     with tempfile.TemporaryDirectory() as folder:
@@ -49,7 +60,8 @@ def new_processor(extractor: FeatureExtractionMixin, rows: Dataset) -> Wav2Vec2P
             str(file), pad_token=_BLANK, unk_token=_UNKNOWN, bos_token=None, eos_token=None,
             word_delimiter_token=_DELIMITER,
         )  # fmt: skip
-    return Wav2Vec2Processor(feature_extractor=extractor, tokenizer=tokenizer)
+    processor: Wav2Vec2Processor | Wav2Vec2BertProcessor = processor_class(extractor, tokenizer)
+    return processor
 
 
 @lru_cache(maxsize=4)
@@ -105,7 +117,7 @@ def decode(tokenizer: Wav2Vec2CTCTokenizer, ids: np.ndarray) -> list[str]:
     return [tokenizer.decode(row[row >= 0].tolist()) for row in rows]
 
 
-def check(splits: Mapping[str, Dataset], processor: Wav2Vec2Processor, config: PretrainedConfig) -> list[str]:
+def check(splits: Mapping[str, Dataset], processor: Processor, config: PretrainedConfig) -> list[str]:
     """A warning of characters that the vocabulary lacks.
 
     Raises:
@@ -119,7 +131,7 @@ def check(splits: Mapping[str, Dataset], processor: Wav2Vec2Processor, config: P
             f"{len(empty)} of {len(train)} rows of 'train' have no character that the checkpoint writes: "
             f"task.vocabulary: new makes a vocabulary of the training text; or leave them out: {row_list(empty)}"
         )
-    rate = processor.feature_extractor.sampling_rate
+    rate = input_rate(processor.feature_extractor)
     too_long = [
         row
         for row, (cell, ids) in enumerate(zip(train["audio"], labels, strict=True))

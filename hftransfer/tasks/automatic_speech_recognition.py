@@ -1,4 +1,4 @@
-"""A recording to a transcript: by CTC (wav2vec2, HuBERT) or by generation (Whisper).
+"""A recording to a transcript: by CTC (wav2vec2, HuBERT, w2v-BERT) or by generation (Whisper).
 
 https://huggingface.co/docs/transformers/tasks/asr
 """
@@ -113,7 +113,7 @@ class AutomaticSpeechRecognition(Task):
 
     def check(self, splits: Mapping[str, Dataset], config: PretrainedConfig) -> list[str]:
         extractor, tokenizer = self.processor.feature_extractor, self.processor.tokenizer
-        _audio.check_extractor(extractor)
+        _audio.check_extractor(extractor, pads=not self._generates)
         if not self._generates:
             return _ctc.check(splits, self.processor, config) + _unspaced(splits)
         positions = _whisper.positions_for(self.max_target_length, config)
