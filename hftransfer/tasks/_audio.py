@@ -73,7 +73,9 @@ def _features(extractor: FeatureExtractionMixin, samples: np.ndarray) -> np.ndar
     """What the model reads of one waveform, without the padding that the extractor marks as such."""
     made = extractor(samples, sampling_rate=extractor.sampling_rate, return_tensors="np")
     array: np.ndarray = made[extractor.model_input_names[0]][0].astype(np.float32)
-    return array[made["attention_mask"][0] == 1] if "attention_mask" in made else array
+    if "attention_mask" in made:
+        array = array[made["attention_mask"][0] == 1]
+    return array
 
 
 def check_extractor(extractor: FeatureExtractionMixin, *, pads: bool = True) -> None:
@@ -94,12 +96,12 @@ def check_extractor(extractor: FeatureExtractionMixin, *, pads: bool = True) -> 
 
 def _noise(extractor: FeatureExtractionMixin, duration: int) -> np.ndarray:
     """A waveform of so many seconds."""
-    return np.random.default_rng(0).normal(size=duration * extractor.sampling_rate).astype(np.float32)
+    count: int = duration * extractor.sampling_rate
+    return np.random.default_rng(0).normal(size=count).astype(np.float32)
 
 
 def _has_mask(extractor: FeatureExtractionMixin) -> bool:
-    names: list[str] = extractor.model_input_names
-    return "attention_mask" in names
+    return "attention_mask" in extractor.model_input_names
 
 
 def input_rate(extractor: FeatureExtractionMixin) -> float:
