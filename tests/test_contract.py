@@ -101,7 +101,7 @@ def _check_files(out, result, more=()):
 def test_a_run_leaves_a_model_and_exports_that_answer_as_it_was_scored(name, full_run):
     result, out = full_run(name)
     exports = [] if TASKS[name].pretraining else tiny.EXPORTS
-    assert {"pretrained", "tuned", *exports} <= set(result.scores["test"]) and list(result.exports) == exports
+    assert {"tuned", *exports} <= set(result.scores["test"]) and list(result.exports) == exports
     _check_files(out, result)
     if exports:
         assert result.exports["onnx"].max_abs_diff < 1e-3 and result.exports["onnx"].agreement == 1
@@ -132,7 +132,7 @@ def test_a_strategy_trains_a_task_or_says_why_not(name, strategy, folder, full_r
     if strategy == "distill":
         full_run(name)
     result = run(parse_recipe(text, overrides=["training.num_train_epochs=1"]), tmp_path / "run")
-    assert {"pretrained", "tuned", *exports} <= set(result.scores["test"]) and list(result.exports) == exports
+    assert {"tuned", *exports} <= set(result.scores["test"]) and list(result.exports) == exports
     assert 0 < result.parameters["trainable"] <= 2 * result.parameters["all"]
     step, _ = parse_recipe(text).strategy.steps()[-1]
     adapter = {"adapter"} if type(step).adapter is not Strategy.adapter else set()
@@ -230,13 +230,13 @@ def test_other_kinds_of_labels(task, labels, metric, folder, tmp_path):
     exports = tiny.EXPORTS if task == "text-classification" else []
     more = tiny.EXPORT if exports else ""
     text = tiny.recipe(TASKS[task](), folder / "other" / task, labels=labels, more=more)
-    text = text.replace("evaluation: {", "evaluation: {baselines: [majority, linear_probe], ")
+    text = text.replace("evaluation: {", "evaluation: {baselines: [majority, probe, linear_probe], ")
     if refused := _refused(text):
         assert "learns one label a row alone" in refused
         return
     result = run(parse_recipe(text), tmp_path / "run")
     assert result.headline == metric
-    assert {"majority", "linear_probe", "tuned", *exports} <= set(result.scores["test"])
+    assert {"majority", "probe", "linear_probe", "tuned", *exports} <= set(result.scores["test"])
 
 
 @pytest.mark.xdist_group("image-classification")

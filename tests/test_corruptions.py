@@ -69,12 +69,12 @@ def test_a_corruption_of_another_input_is_refused():
 
 def test_every_variant_is_scored_under_the_corruptions(tmp_path):
     text = tiny.recipe(_task("image-classification"), tmp_path)
-    more = "baselines: [majority, linear_probe], corruptions: [noise, jpeg], "
+    more = "baselines: [majority, probe], corruptions: [noise, jpeg], "
     text = text.replace("evaluation: {", f"evaluation: {{{more}")
     result = run(parse_recipe(text), tmp_path / "run")
     for split in ("test-noise", "test-jpeg"):
-        assert set(result.scores[split]) == {"majority", "linear_probe", "tuned"}
+        assert set(result.scores[split]) == {"majority", "probe", "tuned"}
         assert result.scores[split]["tuned"]["accuracy"].count == 12
-    assert set(result.transfer_gain) == {"majority", "linear_probe", "pretrained"}
+    assert set(result.transfer_gain) == {"majority", "probe"}
     assert 0 <= result.calibration_error["tuned"] <= 1
     assert "under corruptions" in (tmp_path / "run" / "report.html").read_text()

@@ -9,6 +9,8 @@ from results_builder import recipe, regression, result, score
 
 from hftransfer.core.results import Example
 from hftransfer.reporting import report
+from hftransfer.reporting.model_card import card
+from hftransfer.reporting.verdict import verdict
 
 
 class _Page(HTMLParser):
@@ -30,8 +32,11 @@ class _Page(HTMLParser):
 
 
 def test_the_terminal_shows_every_variant_with_its_interval_and_aligns_the_columns():
-    lines = report.terminal(result()).splitlines()
-    assert lines[0].split("  ")[0] == "variant"
+    sentence, empty, *lines = report.terminal(result()).splitlines()
+    assert sentence.startswith(
+        "lora is significantly better than scratch, the strongest baseline (gain in accuracy 0.215"
+    )
+    assert not empty and lines[0].split("  ")[0] == "variant"
     rows = [line.split()[0] for line in lines[1:7]]
     assert rows == ["majority", "scratch", "pretrained", "tuned", "onnx", "onnx-int8"]
     assert "0.925 [0.905, 0.945]" in lines[4]
@@ -40,7 +45,29 @@ def test_the_terminal_shows_every_variant_with_its_interval_and_aligns_the_colum
 
 
 def test_the_headline_is_the_first_metric():
-    assert report.terminal(result()).splitlines()[0].split()[1] == "accuracy"
+    assert report.terminal(result()).splitlines()[2].split()[1] == "accuracy"
+
+
+@pytest.mark.parametrize(
+    ("gains", "says"),
+    [
+        ({}, ""),
+        ({"majority": (0.5, 0.1), "probe": (0.03, 0.01)}, "significantly better than probe, the strongest baseline"),
+        (
+            {"probe": (0.02, 0.04)},
+            "not significantly better than probe (gain in accuracy 0.020 [-0.020, 0.060], 95 %, 60 test rows). "
+            "About 240 test rows would tell a gain of this size; so may more labels. "
+            "Until then the cheaper probe serves as well.",
+        ),
+        ({"scratch": (-0.01, 0.04)}, "another strategy or checkpoint, may help."),
+        ({"full": (0.0001, 0.04)}, "too small to be told by test rows"),
+        ({"probe": (-0.2, 0.04)}, "significantly worse than probe (gain in accuracy -0.200"),
+    ],
+)
+def test_the_verdict_is_about_the_strongest_baseline(gains, says):
+    made = result(transfer_gain={name: score(*gain) for name, gain in gains.items()})
+    assert says in verdict(made) and bool(verdict(made)) == bool(gains)
+    assert verdict(made).split(" (")[0] in report.html([made]) and verdict(made).split(" (")[0] in card(made)
 
 
 def test_the_terminal_shows_the_warnings_and_the_rejected_variants():

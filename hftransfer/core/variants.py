@@ -12,7 +12,12 @@ Kind = Literal["baseline", "pretrained", "compression_step", "tuned", "export"]
 """In the order in which tables list them."""
 
 _KINDS: tuple[Kind, ...] = get_args(Kind)
-_BASELINES = ("majority", "scratch", "linear_probe")
+FrozenBaseline = Literal["knn", "probe"]
+FROZEN_BASELINES: tuple[FrozenBaseline, ...] = get_args(FrozenBaseline)
+"""Baselines on the features of the checkpoint as it is: the nearest neighbours, and a linear probe."""
+UNTRAINED_BASELINES = ("majority", *FROZEN_BASELINES)
+"""Baselines for which no network is trained; all others are strategies."""
+_BASELINES = (*UNTRAINED_BASELINES, "scratch", "linear_probe")
 _PYTORCH = "pytorch"
 
 
@@ -20,8 +25,8 @@ _PYTORCH = "pytorch"
 class Variant:
     """A model that a run scores, times or exports.
 
-    - baseline: `majority`, or a strategy (`scratch`, `linear_probe`)
-    - pretrained: the checkpoint before training
+    - baseline: `majority`, `knn`, `probe`, or a strategy (`scratch`)
+    - pretrained: the checkpoint before training, where its head knows the labels
     - compression_step: `1-full`, `2-distill`: the model after a step of `compress` that is not the last
     - tuned: the adapted model; `pytorch`, `pytorch-compile` and `pytorch-bf16` are ways of running it
     - export: `onnx`, `onnx-int8`: the runtime, and the scheme that the graph was optimized or quantized by

@@ -27,7 +27,7 @@ def predict(task: Task, model: Model, encoded: EncodedSplits, split: str, batch_
     from accelerate.utils import gather_object, send_to_device
 
     rows = encoded.splits[split]
-    order = _longest_first(rows)
+    order = longest_first(rows)
     state = PartialState()
     batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     share = batches[state.process_index :: state.num_processes]
@@ -51,7 +51,7 @@ def predict(task: Task, model: Model, encoded: EncodedSplits, split: str, batch_
     return stacked
 
 
-def _longest_first(rows: Dataset) -> list[int]:
+def longest_first(rows: Dataset) -> list[int]:
     """Row numbers, longest rows first, so that the progress bar errs on the safe side."""
     if LENGTH not in (rows.column_names or []):
         return [*range(len(rows))]

@@ -41,6 +41,7 @@ def load_model(task: Task, origin: ResolvedCheckpoint) -> PreTrainedModel:
     auto = getattr(transformers, task.model_class(config))
     if origin.weights is None:
         model = _initialize_zero_embeddings(auto.from_config(config))
+        model.new_weights = []
     else:
         # Half precision, in which some checkpoints are saved, would round away the small steps of a training.
         model, loading_info = read_pretrained(

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from hftransfer.core import plugins
 from hftransfer.core.plugins import Section
+from hftransfer.core.variants import UNTRAINED_BASELINES
 from hftransfer.recipe.plugin_fields import SourceField, StrategyField, TaskField, with_plugins
 from hftransfer.recipe.training_arguments import Fields, check_training
 
@@ -116,7 +117,8 @@ class Evaluation(Section):
     metrics: list[str] = []
     """Names in `hftransfer/metrics/` or ids of metrics on the Hub; the first is the headline. Default: the task's."""
     baselines: list[str] = []
-    """`majority` and names of strategies, scored on the same rows as the tuned model."""
+    """Scored on the same rows as the tuned model: `majority`; `probe` and `knn`, a linear model and the nearest
+    neighbours on the checkpoint's frozen features; and names of strategies."""
     corruptions: list[str] = []
     """Score the test rows also with corrupted inputs: noise, blur, contrast, jpeg (images), typos, casing (texts),
     noise, speed, reverb (recordings)."""
@@ -133,7 +135,7 @@ class Evaluation(Section):
     @field_validator("baselines")
     @classmethod
     def _are_strategies(cls, value: list[str]) -> list[str]:
-        allowed = ["majority", *plugins.names("strategies")]
+        allowed = [*UNTRAINED_BASELINES, *plugins.names("strategies")]
         return [plugins.one_of(name, allowed, "baseline") for name in value]
 
 

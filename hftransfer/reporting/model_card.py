@@ -24,6 +24,7 @@ from hftransfer.reporting.usage import (
     repository,
     runtime_usage,
 )
+from hftransfer.reporting.verdict import verdict
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelCardData
@@ -56,6 +57,7 @@ def card(result: RunResult, repo: str | None = None, *, adapter: bool = False) -
         confidence=tables.confidence(result),
         scores=tables.score_table(result),
         gains=tables.gain_table(result),
+        verdict=verdict(result),
         training=_training_table(result),
         data=tables.data_table(result),
         runtimes=tables.runtime_table(result),

@@ -10,6 +10,7 @@ from hftransfer.reporting.plots import Plot, comparison_plot, run_plots
 from hftransfer.reporting.redaction import checkpoint_name, recipe_yaml
 from hftransfer.reporting.tables import Table, amount, headline_scores, interval, metric_label, number
 from hftransfer.reporting.templates import render
+from hftransfer.reporting.verdict import verdict
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class _Section:
 
     result: RunResult
     summary: str
+    verdict: str
     warnings: list[str]
     scores: list[Table]
     plots: Iterable[Plot]
@@ -27,9 +29,10 @@ class _Section:
 
 def terminal(result: RunResult) -> str:
     """Scores, other tables and warnings of a run in plain text."""
+    first = [f"{sentence}\n"] if (sentence := verdict(result)) else []
     scores = tables.score_table(result, runtime=True).text()
     others = [f"\n{table.title}:\n{table.text()}" for table in _other_tables(result)]
-    return "\n".join([scores, *others, *(f"WARNING: {line}" for line in _warnings(result))])
+    return "\n".join([*first, scores, *others, *(f"WARNING: {line}" for line in _warnings(result))])
 
 
 def markdown(results: Sequence[RunResult]) -> str:
@@ -98,6 +101,7 @@ def _section(result: RunResult) -> _Section:
     return _Section(
         result=result,
         summary=f"{result.task} · {checkpoint_name(result)} · {strategy} · seed {seed}",
+        verdict=verdict(result),
         warnings=_warnings(result),
         scores=[*(tables.score_table(result, split) for split in splits), *_other_tables(result)],
         plots=run_plots(result).values(),

@@ -20,7 +20,7 @@ from hftransfer.data.corruptions import corrupted
 from hftransfer.data.encode import encode
 from hftransfer.recipe.loader import from_record
 from hftransfer.recipe.schema import Export, Recipe
-from hftransfer.runner import compression, stages, task_heads
+from hftransfer.runner import baselines, compression, stages, task_heads
 from hftransfer.runner.collect import collect, write_results
 from hftransfer.runner.context import RunContext
 from hftransfer.runner.export import export_variants
@@ -51,10 +51,10 @@ def run(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool = Fa
             encoded = encode(plan.task, plan.rows.labelled | corruptions, run_folder.work_folder / "encoded", augment)
         context = RunContext(plan, encoded, run_folder)
         if "majority" in evaluation.baselines:
-            stages.score_majority(context)
+            baselines.score_majority(context)
+        baselines.score_frozen(context)
         histories = {spec.variant: stages.train_baseline(context, spec) for spec in baseline_specs(plan.recipe)}
-        if plan.origin.weights is not None:
-            stages.score_pretrained(context)
+        baselines.score_pretrained(context)
         histories["tuned"] = stages.tune(context, partial(task_heads.save_heads, context))
         compression_steps = compression.score_steps(context)
         exported = export_variants(context)

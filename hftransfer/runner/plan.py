@@ -8,6 +8,7 @@ from pathlib import Path
 from hftransfer.core import plugins
 from hftransfer.core.errors import RecipeError
 from hftransfer.core.results import RunResult
+from hftransfer.core.variants import FROZEN_BASELINES
 from hftransfer.data.augmentation import operations
 from hftransfer.data.corruptions import check_corruptions
 from hftransfer.data.load import Rows, load_items, load_rows
@@ -86,6 +87,7 @@ def check(recipe: Recipe) -> Plan:
     recipe = _with_inferred(recipe, rows)
     origin = resolve_checkpoint(rows.task, rows.splits["train"], start, recipe.model.config, recipe.model.processor)
     rows = replace(rows, task=rows.task.with_processor(origin.processor, origin.config))
+    _check_baselines(rows, recipe.evaluation.baselines, origin)
     metrics = _check_evaluation(rows, recipe)
     _check_changes(rows.task, recipe, specs)
     warnings = data_warnings(rows, recipe.data.shots) + rows.task.check(rows.labelled, origin.config)
@@ -139,10 +141,19 @@ def _with_inferred(recipe: Recipe, rows: Rows) -> Recipe:
     return recipe.model_copy(update={"task": rows.task, "data": recipe.data.model_copy(update={"splits": splits})})
 
 
+def _check_baselines(rows: Rows, names: list[str], origin: ResolvedCheckpoint) -> None:
+    """Refuse baselines that the task or the checkpoint cannot have."""
+    if "majority" in names:
+        rows.task.baseline(rows.task.references(rows.splits["train"]))
+    for name in set(FROZEN_BASELINES) & set(names):
+        if rows.task.row_target is None:
+            raise RecipeError(f"evaluation.baselines: '{name}' is for tasks whose rows have classes or a number each")
+        if origin.weights is None:
+            raise RecipeError(f"evaluation.baselines: '{name}' reads a pretrained checkpoint, and the recipe has none")
+
+
 def _check_evaluation(rows: Rows, recipe: Recipe) -> list[str]:
     """The metrics of the run, each of which can score the validation and test rows."""
-    if "majority" in recipe.evaluation.baselines:
-        rows.task.baseline(rows.task.references(rows.splits["train"]))
     metrics = list(recipe.evaluation.metrics or rows.task.default_metrics())
     for name in metrics:
         check_metric(name, rows.task, {split: rows.splits[split] for split in ("validation", "test")})

@@ -22,7 +22,7 @@ from hftransfer.runner.plan import Plan
 # Groups that are scored apart, the largest ones.
 _GROUPS = 100
 # What no transfer, or the least one, gives.
-_WITHOUT_TRANSFER = {"majority", "scratch", "pretrained", "linear_probe"}
+_WITHOUT_TRANSFER = {"majority", "knn", "probe", "scratch", "pretrained", "linear_probe"}
 
 Scores = dict[str, Score]
 

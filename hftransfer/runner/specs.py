@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from hftransfer.core import plugins
 from hftransfer.core.errors import RecipeError
-from hftransfer.core.variants import Variant
+from hftransfer.core.variants import UNTRAINED_BASELINES, Variant
 from hftransfer.data.load import DataOptions
 from hftransfer.data.splits import SplitOptions
 from hftransfer.recipe.schema import Data, Recipe
@@ -41,7 +41,7 @@ def baseline_specs(recipe: Recipe) -> Iterator[TrainingSpec]:
     `max_steps` bounds them all alike.
     """
     for name in recipe.evaluation.baselines:
-        if name == "majority":
+        if name in UNTRAINED_BASELINES:
             continue
         strategy = _with_default_fields(name)
         shared = {key: value for key, value in recipe.training.items() if key != "learning_rate"}

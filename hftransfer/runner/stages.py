@@ -48,36 +48,6 @@ def weights_size(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
 
 
-def score_majority(context: RunContext) -> None:
-    """Outputs of the best model that reads no input."""
-    plan = context.plan
-    references = plan.task.references(plan.rows.splits["train"])
-    if plan.recipe.data.sampling == "balanced":
-        # As the rows are, not as they are repeated.
-        counts = plan.rows.facts.classes["train"]
-        references = np.repeat(np.arange(len(plan.task.labels)), [counts.get(name, 0) for name in plan.task.labels])
-    constant = plan.task.baseline(references)
-    for split in context.scored_splits:
-        count = len(context.encoded.splits[split])
-        repeated = {name: np.stack([row] * count) for name, row in constant.items()}
-        context.add_outputs("majority", flatten_outputs({split: repeated}))
-
-
-def score_pretrained(context: RunContext) -> None:
-    """Outputs of the checkpoint before any training, its head newly initialized unless it knows the labels."""
-    from transformers import set_seed
-
-    def make() -> dict[str, np.ndarray]:
-        set_seed(context.plan.recipe.seed)
-        model = load_model(context.plan.task, context.plan.origin).to(context.run_folder.state.device)
-        context.run_folder.record(NEW_WEIGHTS, lambda: model.new_weights)
-        context.plan.task.finalize(model)
-        return context.predict(model, context.encoded, "pretrained", ("test",))
-
-    with context.run_folder.timed("score pretrained"):
-        context.add_outputs("pretrained", context.run_folder.arrays("pretrained/outputs", make))
-
-
 def train_baseline(context: RunContext, spec: TrainingSpec) -> History:
     """Train and score a baseline; the model itself is not kept."""
     name, run_folder = spec.variant, context.run_folder
@@ -236,6 +206,7 @@ def _fit(context: RunContext, spec: TrainingSpec) -> tuple[Any, EncodedSplits, H
     *earlier_steps, (strategy, arguments) = spec.strategy.steps()
     set_seed(context.plan.recipe.seed)
     model = load_model(context.plan.task, context.plan.origin).to(run_folder.state.device)
+    run_folder.record(NEW_WEIGHTS, lambda: model.new_weights)
     earlier: History = []
     folder = None
     for number, (step, step_arguments) in enumerate(earlier_steps, 1):

@@ -11,7 +11,7 @@ from hftransfer.core.results import RunResult, TaskHead
 from hftransfer.core.run_folder import RunFolder, dump_yaml
 from hftransfer.data.encode import encode
 from hftransfer.models.weights import save_model
-from hftransfer.runner import stages
+from hftransfer.runner import baselines, stages
 from hftransfer.runner.collect import collect, write_results
 from hftransfer.runner.context import RunContext
 from hftransfer.runner.export import export_variants
@@ -54,7 +54,7 @@ def _write_run(context: RunContext, name: str, plan: Plan, out: Path, history: s
         with run_folder.timed("encode"):
             encoded = encode(plan.task, plan.rows.labelled, run_folder.work_folder / "encoded")
         head = RunContext(plan, encoded, run_folder)
-        stages.score_pretrained(head)
+        baselines.score_pretrained(head)
         stages.score_tuned(head)
         result = collect(head, with_defaults(recipe), {"tuned": history}, export_variants(head))
         write_results(result, head)

@@ -12,7 +12,7 @@ from pydantic import Field, StrictBool, StrictInt, StrictStr
 from hftransfer.core.errors import DataError, RecipeError
 from hftransfer.core.features import Feature, Label, class_names
 from hftransfer.core.plugins import nearest
-from hftransfer.tasks import Model, ModelBatch, Outputs, Predictions, Row, Side, Task, _labels
+from hftransfer.tasks import Model, ModelBatch, Outputs, Predictions, Row, RowTarget, Side, Task, _labels
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -249,6 +249,12 @@ class Classification(Task):
         predictions = self.postprocess(outputs, side)
         labels: list[Any] = (predictions if self.single_label else predictions.astype(float)).tolist()
         return labels
+
+    @property
+    def row_target(self) -> RowTarget:
+        if self._regression:
+            return "number"
+        return "class" if self.single_label else "classes"
 
     def baseline(self, references: Predictions) -> Outputs:
         if self._regression:

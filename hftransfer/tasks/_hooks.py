@@ -13,7 +13,7 @@ import numpy as np
 from hftransfer.core.errors import DataError, ModelError, RecipeError
 from hftransfer.core.plugins import natural
 from hftransfer.tasks._state import TaskState
-from hftransfer.tasks._types import EncodedRow, Outputs, Predictions, Processor, Rendered, Row, Side
+from hftransfer.tasks._types import EncodedRow, Outputs, Predictions, Processor, Rendered, Row, RowTarget, Side
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -213,6 +213,15 @@ class ScoringHooks(TaskState):
 
     def probabilities(self, outputs: Outputs, side: Side) -> np.ndarray | None:
         """Probabilities of shape (rows, classes); None where rows have no classes."""
+        return None
+
+    @property
+    def row_target(self) -> RowTarget | None:
+        """What one vector of features a row can be mapped to; None where a row has no label of its own.
+
+        The baselines `probe` and `knn` learn it of `references`, and their scores stand for the first of
+        `output_names`.
+        """
         return None
 
     def baseline(self, references: Predictions) -> Outputs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -32,6 +32,8 @@ Outputs = dict[str, np.ndarray]
 
 At least one of them holds floats, by which an exported model is compared with the trained one.
 """
+RowTarget = Literal["class", "classes", "number"]
+"""What a row's label is: a class number, flags of shape (classes,), or a number."""
 Predictions = np.ndarray
 """One entry a row: class numbers, numbers, or an object array of texts, lists, masks."""
 

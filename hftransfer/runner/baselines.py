@@ -1,0 +1,85 @@
+"""What a tuned model is compared with, and for which no network is trained."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from hftransfer.core.run_folder import flatten_outputs, nest_outputs
+from hftransfer.core.variants import FROZEN_BASELINES, FrozenBaseline
+from hftransfer.evaluation.frozen_features import Features, frozen_features
+from hftransfer.evaluation.probe import fit_and_score
+from hftransfer.models.weights import load_model
+from hftransfer.runner.context import RunContext
+
+
+def score_majority(context: RunContext) -> None:
+    """Outputs of the best model that reads no input."""
+    plan = context.plan
+    references = plan.task.references(plan.rows.splits["train"])
+    if plan.recipe.data.sampling == "balanced":
+        # As the rows are, not as they are repeated.
+        counts = plan.rows.facts.classes["train"]
+        references = np.repeat(np.arange(len(plan.task.labels)), [counts.get(name, 0) for name in plan.task.labels])
+    constant = plan.task.baseline(references)
+    for split in context.scored_splits:
+        count = len(context.encoded.splits[split])
+        repeated = {name: np.stack([row] * count) for name, row in constant.items()}
+        context.add_outputs("majority", flatten_outputs({split: repeated}))
+
+
+def score_frozen(context: RunContext) -> None:
+    """Outputs of the baselines on the features of the checkpoint, which reads each row once for all of them."""
+    names = [name for name in FROZEN_BASELINES if name in context.plan.recipe.evaluation.baselines]
+    for name in names:
+        with context.run_folder.timed(f"score {name}"):
+            outputs = context.run_folder.arrays(f"{name}/outputs", partial(_frozen_outputs, context, name))
+        context.add_outputs(name, outputs)
+
+
+def _frozen_outputs(context: RunContext, name: FrozenBaseline) -> dict[str, np.ndarray]:
+    """The flat outputs of one baseline on all splits that are scored."""
+    task, references = context.plan.task, context.references("train")
+    splits = _features(context)
+    train = splits.pop("train")
+    if context.plan.recipe.data.sampling == "balanced":
+        # Rows that are there several times would stand on both sides of a fold.
+        _, kept = np.unique(train["mean"], axis=0, return_index=True)
+        train, references = {pooling: array[kept] for pooling, array in train.items()}, references[kept]
+    assert task.row_target is not None
+    scores = fit_and_score(name, task.row_target, train, references, splits, context.plan.recipe.seed)
+    return flatten_outputs({split: {task.output_names[0]: array} for split, array in scores.items()})
+
+
+def _features(context: RunContext) -> dict[str, Features]:
+    """Split -> frozen features of its rows, computed once in the life of the run."""
+    plan = context.plan
+
+    def make() -> dict[str, np.ndarray]:
+        model = load_model(plan.task, plan.origin).to(context.run_folder.state.device)
+        size = plan.recipe.evaluation.batch_size
+        splits = ("train", *context.scored_splits)
+        return flatten_outputs(
+            {split: frozen_features(plan.task, model, context.encoded, split, size) for split in splits}
+        )
+
+    return nest_outputs(context.run_folder.arrays("frozen/features", make))
+
+
+def score_pretrained(context: RunContext) -> None:
+    """Outputs of the checkpoint before any training, where its head knows the labels."""
+    from transformers import set_seed
+
+    plan = context.plan
+    if plan.origin.weights is None or not plan.origin.reuses_head:
+        return
+
+    def make() -> dict[str, np.ndarray]:
+        set_seed(plan.recipe.seed)
+        model = load_model(plan.task, plan.origin).to(context.run_folder.state.device)
+        plan.task.finalize(model)
+        return context.predict(model, context.encoded, "pretrained", ("test",))
+
+    with context.run_folder.timed("score pretrained"):
+        context.add_outputs("pretrained", context.run_folder.arrays("pretrained/outputs", make))

@@ -1,0 +1,106 @@
+"""The baselines on frozen features: what they read, what they choose, and where they are refused."""
+
+import numpy as np
+import pytest
+import tiny
+import torch
+
+from hftransfer.core import plugins
+from hftransfer.core.errors import RecipeError
+from hftransfer.data.encode import EncodedSplits
+from hftransfer.evaluation.frozen_features import frozen_features
+from hftransfer.evaluation.probe import fit_and_score
+from hftransfer.recipe.loader import parse_recipe
+from hftransfer.runner.pipeline import run
+from hftransfer.runner.plan import check
+
+RNG = np.random.default_rng(0)
+
+
+def _planted(target, count=120, size=8):
+    """Features under the name `mean` of which the labels follow, and under `first` noise."""
+    signal = RNG.normal(size=(count, size)).astype(np.float32)
+    weights = RNG.normal(size=(size, 3))
+    labels = {
+        "class": (signal @ weights).argmax(axis=1),
+        "classes": (signal @ weights > 0).astype(int),
+        "number": signal @ weights[:, 0] + 5,
+    }[target]
+    return {"first": RNG.normal(size=(count, size)).astype(np.float32), "mean": signal}, labels
+
+
+@pytest.mark.parametrize("method", ["probe", "knn"])
+@pytest.mark.parametrize("target", ["class", "classes", "number"])
+def test_a_baseline_reads_the_pooling_that_tells_the_labels(method, target):
+    features, labels = _planted(target)
+    train = {name: array[:80] for name, array in features.items()}
+    test = {name: array[80:] for name, array in features.items()}
+    scores = fit_and_score(method, target, train, labels[:80], {"test": test}, 0)["test"]
+    right = labels[80:]
+    assert np.isfinite(scores).all() and scores.shape == (40, 1 if target == "number" else 3)
+    if target == "class":
+        np.testing.assert_allclose(np.exp(scores).sum(axis=1), 1, atol=1e-9)
+        assert (scores.argmax(axis=1) == right).mean() > (0.8 if method == "probe" else 0.6)
+    elif target == "classes":
+        assert ((scores > 0) == right).mean() > (0.85 if method == "probe" else 0.7)
+    else:
+        assert np.corrcoef(scores[:, 0], right)[0, 1] > (0.99 if method == "probe" else 0.7)
+
+
+@pytest.mark.parametrize("method", ["probe", "knn"])
+@pytest.mark.parametrize("labels", [[0, 1], [0, 0, 0, 0, 0, 1], [0, 1, 2, 3, 4, 5], [0, 0, 1, 1, 2, 2, 2]])
+def test_few_rows_are_enough(method, labels):
+    """Folds may lack a class, and there may be fewer rows than folds."""
+    labels = np.array(labels)
+    features = {"mean": np.eye(6, dtype=np.float32)[labels] + RNG.normal(size=(len(labels), 6)).astype("f") / 100}
+    scores = fit_and_score(method, "class", features, labels, {"test": features}, 0)["test"]
+    np.testing.assert_array_equal(scores.argmax(axis=1), labels)
+
+
+def test_padding_is_not_pooled(tmp_path):
+    from transformers import BertConfig, BertForSequenceClassification
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    model = BertForSequenceClassification(BertConfig(vocab_size=20, **sizes))
+    from datasets import Dataset
+
+    rows = [{"input_ids": [5, 6, 7], "length": 3}, {"input_ids": [8, 9, 10, 11, 12], "length": 5}]
+
+    def collate(examples):
+        ids = [torch.tensor(example["input_ids"]) for example in examples]
+        padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True)
+        mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(it) for it in ids], batch_first=True)
+        return {"input_ids": padded, "attention_mask": mask}
+
+    encoded = EncodedSplits({"train": Dataset.from_list(rows)}, collate)
+    task = plugins.load("tasks", "text-classification")(problem_type="single_label_classification")
+    together = frozen_features(task, model, encoded, "train", 2)
+    assert set(together) == {"mean", "first", "pooler"}
+    with torch.inference_mode():
+        for row, example in enumerate(rows):
+            output = model.bert(torch.tensor([example["input_ids"]]))
+            hidden = output.last_hidden_state[0].numpy()
+            np.testing.assert_allclose(together["mean"][row], hidden.mean(axis=0), atol=1e-5)
+            np.testing.assert_allclose(together["first"][row], hidden[0], atol=1e-5)
+            np.testing.assert_allclose(together["pooler"][row], output.pooler_output[0].numpy(), atol=1e-5)
+
+
+def _with_baselines(name, folder, baselines, **kwargs):
+    text = tiny.recipe(plugins.load("tasks", name)(), folder, **kwargs)
+    return parse_recipe(text.replace("evaluation: {", f"evaluation: {{baselines: [{baselines}], "))
+
+
+@pytest.mark.parametrize("name", ["text-classification", "image-classification", "audio-classification"])
+def test_a_run_has_them_beside_the_tuned_model(name, tmp_path):
+    result = run(_with_baselines(name, tmp_path, "majority, knn, probe"), tmp_path / "run")
+    # The head is new, and says nothing before it is trained.
+    assert list(result.scores["test"]) == ["majority", "knn", "probe", "tuned"]
+    assert set(result.transfer_gain) == {"majority", "knn", "probe"}
+    assert result.scores["test"]["probe"]["accuracy"].value == 1
+    assert {"score knn", "score probe"} <= set(result.seconds)
+
+
+def test_what_has_no_label_a_row_is_refused(tmp_path):
+    with pytest.raises(RecipeError, match="'probe' is for tasks whose rows have classes or a number each"):
+        check(_with_baselines("token-classification", tmp_path, "probe"))
