@@ -110,8 +110,30 @@ def test_a_kill_changes_no_random_crop(tmp_path):
 
 def test_a_kill_within_an_epoch_changes_nothing(tmp_path):
     text = tiny.recipe(plugins.load("tasks", "text-classification")(), tmp_path)
-    text = text.replace("use_cpu: true", "use_cpu: true, save_strategy: steps, save_steps: 3")
+    text = text.replace("save_strategy: epoch", "save_strategy: steps, save_steps: 3")
     _assert_a_kill_changes_nothing(text, tmp_path, "work/tuned/checkpoints/checkpoint-3/complete")
+
+
+def test_a_training_of_seconds_writes_no_checkpoint_unless_it_is_asked_to(tmp_path, monkeypatch):
+    text = tiny.recipe(plugins.load("tasks", "text-classification")(), tmp_path)
+    saved = []
+    monkeypatch.setattr("hftransfer.training.callbacks.MarkComplete.on_save", lambda *_args, **_kw: saved.append(1))
+    run(parse_recipe(text.replace(", save_strategy: epoch", "")), tmp_path / "seldom")
+    assert not saved
+    run(parse_recipe(text), tmp_path / "asked")
+    assert len(saved) == 2
+    _assert_same(tmp_path / "seldom", tmp_path / "asked")
+
+
+def test_the_checkpoints_of_a_recorded_training_are_removed(tmp_path, monkeypatch):
+    def fail(*_args):
+        raise ExportError("no such scheme")
+
+    monkeypatch.setattr("hftransfer.runner.pipeline.export_variants", fail)
+    text = tiny.recipe(plugins.load("tasks", "text-classification")(), tmp_path)
+    with pytest.raises(ExportError):
+        run(parse_recipe(text), tmp_path / "run")
+    assert not list((tmp_path / "run.partial").rglob("checkpoint-*"))
 
 
 def test_a_checkpoint_without_its_mark_is_ignored(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -62,6 +63,7 @@ def train_baseline(context: RunContext, spec: TrainingSpec) -> History:
         return history
 
     history: History = run_folder.record(f"{name}/history", make)
+    _remove_checkpoints(context, name)
     context.add_outputs(name, run_folder.arrays(f"{name}/outputs"))
     _recall_fitted(context, name)
     return history
@@ -88,6 +90,7 @@ def tune(context: RunContext, save_auxiliary: Callable[[dict[str, PreTrainedMode
         return history
 
     history: History = run_folder.record("tuned/history", make)
+    _remove_checkpoints(context, "tuned")
     score_tuned(context)
     return history
 
@@ -234,9 +237,16 @@ def _earlier_step(
         return log
 
     log: History = run_folder.record(f"{name}/history", make)
+    _remove_checkpoints(context, name)
     saved = load_saved(plan.task, Checkpoint(str(run_folder.work_folder / name / "model")))
     set_seed(plan.recipe.seed)
     return saved.to(run_folder.state.device), log
+
+
+def _remove_checkpoints(context: RunContext, name: str) -> None:
+    """Delete the checkpoints of a training whose result is recorded."""
+    if context.run_folder.state.is_main_process:
+        shutil.rmtree(context.run_folder.work_folder / name / "checkpoints", ignore_errors=True)
 
 
 def _train(

@@ -41,13 +41,17 @@ _GRADIENT_CHECKPOINTING = {
     "gradient_checkpointing_kwargs": {"use_reentrant": False},
     "ddp_find_unused_parameters": True,
 }
+# Seconds from a checkpoint to the next, where the recipe does not say when to save: what an interruption may cost.
+_SECONDS_BETWEEN_SAVES = 60.0
 _AT_LEAST_ONE = ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps")
 
 
 def training_arguments(training: Mapping[str, Any], folder: Path, seed: int, by_length: bool) -> TrainingArguments:
     """TrainingArguments of one training.
 
-    They get an attribute `accelerate_variables`: environment variables that the training needs.
+    They get two attributes: `accelerate_variables`, environment variables that the training needs, and
+    `seconds_between_saves`, for which no checkpoint follows another (0: each is written). Epochs of small data are over
+    sooner than their checkpoint is written.
 
     Args:
         training: Fields of TrainingArguments that differ from `DEFAULTS`.
@@ -73,6 +77,9 @@ def training_arguments(training: Mapping[str, Any], folder: Path, seed: int, by_
         chosen = DEFAULTS | _GRADIENT_CHECKPOINTING | grouped | dict(training) | fixed
         arguments = TrainingArguments(**checkpointing_names(chosen))
         arguments.accelerate_variables = accelerate_variables()
+    # Processes would not agree on the time.
+    exact = "save_strategy" in training or arguments.load_best_model_at_end or arguments.world_size > 1
+    arguments.seconds_between_saves = 0.0 if exact else _SECONDS_BETWEEN_SAVES
     _check_values(arguments)
     if arguments.device.type == "cpu":
         arguments.dataloader_pin_memory = False

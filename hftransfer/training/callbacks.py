@@ -1,7 +1,8 @@
-"""Callbacks of every training: augmentation that knows the epoch, a progress bar, marks on complete checkpoints."""
+"""Callbacks of every training: augmentation that knows the epoch, a progress bar, when checkpoints are written."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +79,26 @@ class ProgressBar(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_kwargs: Any
     ) -> None:
         self.bar.close()
+
+
+class SaveSeldom(TrainerCallback):
+    """Leaves out a checkpoint that follows another, or the start of the training, within some seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        """So many seconds."""
+        self.seconds = seconds
+        self.saved = time.monotonic()
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_kwargs: Any
+    ) -> None:
+        if time.monotonic() - self.saved < self.seconds:
+            control.should_save = False
+
+    on_step_end = on_epoch_end
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_kwargs: Any) -> None:
+        self.saved = time.monotonic()
 
 
 class MarkComplete(TrainerCallback):

@@ -41,7 +41,7 @@ def train(
     """
     from transformers import PrinterCallback, ProgressCallback, Trainer
 
-    from hftransfer.training.callbacks import AugmentingCollator, MarkComplete, ProgressBar
+    from hftransfer.training.callbacks import AugmentingCollator, MarkComplete, ProgressBar, SaveSeldom
 
     if arguments.device.type == "cpu":
         keep_freed_memory()
@@ -53,7 +53,13 @@ def train(
             train_dataset=encoded.splits["train"],
             eval_dataset=encoded.splits["validation"],
             data_collator=collator,
-            callbacks=[collator, *callbacks, ProgressBar(name), MarkComplete()],
+            callbacks=[
+                collator,
+                *callbacks,
+                ProgressBar(name),
+                SaveSeldom(arguments.seconds_between_saves),
+                MarkComplete(),
+            ],
         )
         for replaced in (ProgressCallback, PrinterCallback):
             trainer.remove_callback(replaced)
