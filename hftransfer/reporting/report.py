@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from hftransfer.core.results import RunResult
 from hftransfer.core.variants import Variant
 from hftransfer.reporting import tables
+from hftransfer.reporting.findings import findings
 from hftransfer.reporting.plots import Plot, comparison_plot, run_plots
 from hftransfer.reporting.redaction import checkpoint_name, recipe_yaml
 from hftransfer.reporting.tables import Table, amount, headline_scores, interval, metric_label, number
@@ -20,6 +21,7 @@ class _Section:
     result: RunResult
     summary: str
     verdict: str
+    findings: list[str]
     warnings: list[str]
     scores: list[Table]
     plots: Iterable[Plot]
@@ -32,7 +34,8 @@ def terminal(result: RunResult) -> str:
     first = [f"{sentence}\n"] if (sentence := verdict(result)) else []
     scores = tables.score_table(result, runtime=True).text()
     others = [f"\n{table.title}:\n{table.text()}" for table in _other_tables(result)]
-    return "\n".join([*first, scores, *others, *(f"WARNING: {line}" for line in _warnings(result))])
+    found = [f"FINDING: {line}" for line in findings(result)]
+    return "\n".join([*first, scores, *others, *found, *(f"WARNING: {line}" for line in _warnings(result))])
 
 
 def markdown(results: Sequence[RunResult]) -> str:
@@ -102,6 +105,7 @@ def _section(result: RunResult) -> _Section:
         result=result,
         summary=f"{result.task} · {checkpoint_name(result)} · {strategy} · seed {seed}",
         verdict=verdict(result),
+        findings=findings(result),
         warnings=_warnings(result),
         scores=[*(tables.score_table(result, split) for split in splits), *_other_tables(result)],
         plots=run_plots(result).values(),
