@@ -9,6 +9,8 @@ from hftransfer.evaluation.feature_similarity import alignment
 from hftransfer.recipe.loader import parse_recipe
 from hftransfer.runner.pipeline import run
 
+ASKED = ["evaluation.feature_similarity=true"]
+
 
 def test_a_rotation_and_a_scale_are_no_drift():
     generator = np.random.default_rng(0)
@@ -27,7 +29,9 @@ def test_features_that_have_nothing_in_common_are_near_0_though_there_are_more_o
 @pytest.mark.parametrize("task", plugins.names("tasks"))
 def test_a_run_tells_how_far_each_block_went(task, tmp_path):
     text = tiny.recipe(plugins.load("tasks", task)(), tmp_path)
-    frozen = run(parse_recipe(text, overrides=["strategy=bitfit", "training.learning_rate=1.0e-12"]), tmp_path / "run")
+    frozen = run(
+        parse_recipe(text, overrides=[*ASKED, "strategy=bitfit", "training.learning_rate=1.0e-12"]), tmp_path / "run"
+    )
     assert len(frozen.feature_similarity) >= 2 and frozen.feature_similarity == pytest.approx(
         [1.0] * len(frozen.feature_similarity), abs=1e-3
     )
@@ -36,7 +40,7 @@ def test_a_run_tells_how_far_each_block_went(task, tmp_path):
 def test_a_training_that_goes_far_is_seen(tmp_path):
     text = tiny.recipe(plugins.load("tasks", "text-classification")(), tmp_path)
     near, far = (
-        run(parse_recipe(text, overrides=[f"training.learning_rate={rate}"]), tmp_path / rate)
+        run(parse_recipe(text, overrides=[*ASKED, f"training.learning_rate={rate}"]), tmp_path / rate)
         for rate in ("0.0001", "0.05")
     )
     assert min(near.feature_similarity) > 0.999 > 0.98 > min(far.feature_similarity)

@@ -353,7 +353,8 @@ def test_the_precision_reaches_the_trainer_and_no_later_one(more, precision, tmp
     monkeypatch.setattr(Trainer, "train", watched)
     before = dict(os.environ)
     text = tiny.recipe(plugins.load("tasks", "text-classification")(), tmp_path)
-    result = run(parse_recipe(text.replace("training: {", f"training: {{{more}max_steps: 1, ")), tmp_path / "run")
+    text = text.replace("training: {", f"training: {{{more}max_steps: 1, ").replace(" use_cpu: true,", "")
+    result = run(parse_recipe(text), tmp_path / "run")
     assert seen == [precision] and result.recipe["training"].get("bf16", False) == bool(more)
     assert {name for name in os.environ if name.startswith("ACCELERATE_")} <= before.keys()
 

@@ -125,6 +125,8 @@ class Evaluation(Section):
     source_task: Data | None = None
     """Rows of the task that the checkpoint was trained for: its test split shows how much of it the model forgets
     (catastrophic forgetting)."""
+    feature_similarity: bool = False
+    """Compare the features of each block before and after the training (CKA), on a few test rows."""
     confidence: float = Field(default=0.95, gt=0, lt=1)
     """Confidence level of the bootstrap intervals."""
     resamples: int = Field(default=1000, ge=10)

@@ -59,12 +59,14 @@ def run(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool = Fa
         compression_steps = compression.score_steps(context)
         exported = export_variants(context)
         task_results = task_heads.write_heads(context, histories["tuned"])
+        similarity, source_scores = stages.compare_features(context), stages.score_source_task(context)
+        # After all other stages, since it reads how long each took.
         result = collect(context, with_defaults(plan.recipe), histories, exported).model_copy(
             update={
                 "task_heads": task_results,
                 "compression_steps": compression_steps,
-                "feature_similarity": stages.compare_features(context),
-                "source_task_scores": stages.score_source_task(context),
+                "feature_similarity": similarity,
+                "source_task_scores": source_scores,
             }
         )
         write_results(result, context)

@@ -153,11 +153,11 @@ def _check_finite(outputs: dict[str, np.ndarray], variant: str) -> dict[str, np.
 
 
 def compare_features(context: RunContext) -> list[float]:
-    """How similar the features of the tuned model's blocks still are to those of the checkpoint (CKA)."""
+    """How similar the features of the tuned model's blocks still are to those of the checkpoint (CKA), where asked."""
     from transformers import set_seed
 
     plan = context.plan
-    if plan.origin.weights is None:
+    if plan.origin.weights is None or not plan.recipe.evaluation.feature_similarity:
         return []
 
     def make() -> list[float]:

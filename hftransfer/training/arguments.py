@@ -62,9 +62,10 @@ def training_arguments(training: Mapping[str, Any], folder: Path, seed: int, by_
     Raises:
         RecipeError: values that TrainingArguments refuses, or that would silently have no effect.
     """
+    import torch
     from transformers import TrainingArguments
 
-    fixed = {
+    fixed: dict[str, Any] = {
         "output_dir": str(folder),
         "seed": seed,
         "data_seed": seed,
@@ -73,6 +74,9 @@ def training_arguments(training: Mapping[str, Any], folder: Path, seed: int, by_
     # A checkpoint within an epoch does not hold the order that grouping by length has given its rows.
     whole_epochs = training.get("save_strategy", DEFAULTS["save_strategy"]) != "steps"
     grouped = group_by_length() if by_length and whole_epochs else {}
+    if training.get("bf16") and not torch.accelerator.is_available():
+        # Without it, TrainingArguments asks for a GPU.
+        fixed["use_cpu"] = True
     with accelerate_environment({}), _as_recipe_error():
         chosen = DEFAULTS | _GRADIENT_CHECKPOINTING | grouped | dict(training) | fixed
         arguments = TrainingArguments(**checkpointing_names(chosen))
