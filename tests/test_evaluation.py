@@ -9,7 +9,7 @@ import tiny
 
 from hftransfer.core import plugins
 from hftransfer.core.results import Score
-from hftransfer.evaluation.calibration import calibration_error
+from hftransfer.evaluation.calibration import calibration_error, calibration_score, fit_temperature, reliability
 from hftransfer.evaluation.scoring import Answers, Scorer, confusion_matrix, gate
 from hftransfer.metrics import load_metric
 from hftransfer.recipe.loader import parse_recipe
@@ -93,6 +93,24 @@ def test_the_error_of_classes_lists_and_numbers():
 def test_confusion_is_only_of_classes():
     assert confusion_matrix(np.array([0, 1, 1]), np.array([0, 0, 1]), ("a", "b")) == [[1, 1], [0, 1]]
     assert confusion_matrix(np.array([0.5]), np.array([0.5]), ()) == []
+
+
+def test_the_temperature_that_logits_were_multiplied_by_is_found():
+    generator = np.random.default_rng(0)
+    logits = generator.normal(size=(4000, 4)) * 2
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    references = np.array([generator.choice(4, p=row) for row in probabilities])
+    assert fit_temperature(logits * 3, references) == pytest.approx(3, rel=0.1)
+    assert fit_temperature(logits / 5, references) == pytest.approx(1 / 5, rel=0.1)
+    score = calibration_score(probabilities, references, 0.95, 0)
+    assert score.value == calibration_error(probabilities, references) and score.low < 0.03 < 0.06 > score.high
+    curve = reliability(probabilities, references)
+    assert sum(rows for _, _, rows in curve) == 4000 and all(abs(x - y) < 0.1 for x, y, rows in curve if rows > 100)
+
+
+def test_a_few_rows_that_are_all_right_make_no_model_certain():
+    logits = np.eye(3)[[0, 1, 2, 0]]
+    assert 0.1 < fit_temperature(logits, np.array([0, 1, 2, 0])) < 1
 
 
 def test_the_calibration_error_is_the_gap_between_confidence_and_accuracy():

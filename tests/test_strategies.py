@@ -340,6 +340,21 @@ def test_learning_rates_fall_by_depth():
     assert rates["bert.embeddings.word_embeddings.weight"] == 0.125
 
 
+@pytest.mark.parametrize("strategy", ["full", "lora", "linear_probe"])
+def test_a_temperature_divides_the_logits_and_changes_no_class(strategy, tmp_path):
+    text = tiny.recipe(plugins.load("tasks", "text-classification")(), tmp_path, strategy=strategy)
+    plain, divided = (
+        run(parse_recipe(text, overrides=[f"calibrate={flag}"]), tmp_path / flag) for flag in ("false", "true")
+    )
+    assert plain.calibration is None and divided.calibration is not None
+    outputs = [np.load(tmp_path / name / "predictions" / "test.npz")["tuned.logits"] for name in ("false", "true")]
+    np.testing.assert_allclose(outputs[0], outputs[1] * divided.calibration.temperature, atol=1e-4)
+    assert plain.scores["test"]["tuned"] == divided.scores["test"]["tuned"]
+    assert divided.calibration.after.value == pytest.approx(divided.calibration_error["tuned"])
+    assert divided.calibration.before.value == pytest.approx(plain.calibration_error["tuned"], abs=1e-5)
+    assert "Reliability" in (tmp_path / "true" / "report.html").read_text()
+
+
 @pytest.mark.parametrize(("more", "precision"), [("bf16: true, ", "bf16"), ("", "no")], ids=["bf16", "fp32"])
 def test_the_precision_reaches_the_trainer_and_no_later_one(more, precision, tmp_path, monkeypatch):
     from transformers import Trainer

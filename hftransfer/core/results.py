@@ -132,6 +132,21 @@ class Example(Section):
     """The row as `Task.render` returns it."""
 
 
+class Calibration(Section):
+    """How far the probabilities of the tuned model are from how often it is right, on the test rows."""
+
+    temperature: float
+    """The logits were divided by it; fitted to validation rows, and part of the last layer."""
+    before: Score
+    """The expected calibration error (ECE) of the undivided logits."""
+    after: Score
+    """That of the model as it ships."""
+    curve_before: list[tuple[float, float, int]]
+    """Mean confidence, accuracy and rows of each bin of confidence, for the undivided logits."""
+    curve: list[tuple[float, float, int]]
+    """The same for the model as it ships."""
+
+
 class TaskHead(Section):
     """An additional head of a multi-task run; its own record is `heads/NAME/result.json`."""
 
@@ -162,6 +177,8 @@ class RunResult(Section):
     """Group of the test rows (role `group`) -> variant -> headline score on the rows of the group."""
     calibration_error: dict[str, float] = {}
     """Variant -> expected calibration error (ECE) on test; only for tasks with one class a row."""
+    calibration: Calibration | None = None
+    """Of the tuned model; None where a row has no single class, or the logits have no last layer of their own."""
     feature_similarity: list[float] = []
     """CKA similarity of each block's features in the checkpoint and in the tuned model, from the input on."""
     compression_steps: dict[str, RuntimeFacts] = {}

@@ -205,6 +205,9 @@ class Recipe(Section):
     """Hyper-parameters: fields of `transformers.TrainingArguments`. Those left out have the strategy's defaults."""
     evaluation: Evaluation = Evaluation()
     """Metrics and baselines."""
+    calibrate: bool = True
+    """Divide the logits of a classifier by a temperature fitted to validation rows, in its last layer, so that its
+    probabilities are right as often as they say. Predicted classes stay the same."""
     export: Export | None = None
     """Export to another runtime; left out, there is only the PyTorch model."""
     hub: Hub | None = None

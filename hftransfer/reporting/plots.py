@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hftransfer.core.results import BenchmarkTiming, RunResult, Score, SearchTrial
+from hftransfer.core.results import BenchmarkTiming, Calibration, RunResult, Score, SearchTrial
 from hftransfer.reporting.tables import amount, headline_scores, interval, metric_label, number, variant_label
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ def run_plots(result: RunResult) -> dict[str, Plot]:
         plots["learning-curves"] = _learning_curves(logs)
     if result.confusion:
         plots["confusion"] = _confusion(result.confusion, result.data.labels)
+    if result.calibration:
+        plots["reliability"] = _reliability(result.calibration)
     if result.feature_similarity:
         plots["feature-similarity"] = _feature_similarity(result.feature_similarity)
     if trials := {name: trial for name, trial in result.search.items() if trial.score is not None}:
@@ -175,6 +177,21 @@ def _confusion(matrix: list[list[int]], labels: list[str]) -> Plot:
     correct, rows = sum(matrix[i][i] for i in range(count)), sum(map(sum, matrix))
     title = "Confusion matrix on the test split, shaded by the share of the reference class"
     return Plot(title, f"Confusion matrix of {count} classes: {correct} of {rows} rows are correct", figure)
+
+
+def _reliability(calibration: Calibration) -> Plot:
+    figure, (axes,) = _axes(5.2, 4.2)
+    axes.plot([0, 1], [0, 1], "--", color=_OTHER, linewidth=1)
+    drawn = (
+        ("as trained", calibration.curve_before, calibration.before, _OTHER),
+        (f"divided by {number(calibration.temperature)}", calibration.curve, calibration.after, _TUNED),
+    )
+    for label, curve, _, color in drawn:
+        axes.plot([it[0] for it in curve], [it[1] for it in curve], "o-", color=color, label=label, markersize=5)
+    axes.set(xlabel="mean probability of the predicted class", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
+    axes.legend(frameon=False)
+    summary = "; ".join(f"{label}: calibration error {interval(score)}" for label, _, score, _ in drawn)
+    return Plot("Reliability: how often the model is right at each confidence", f"Reliability. {summary}", figure)
 
 
 def _feature_similarity(similarity: list[float]) -> Plot:

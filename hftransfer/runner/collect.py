@@ -19,6 +19,7 @@ from hftransfer.hub.client import hub_cards
 from hftransfer.hub.upload import run_id_of
 from hftransfer.models.checkpoint import find_checkpoint
 from hftransfer.reporting import model_card, report
+from hftransfer.runner.calibration import calibration
 from hftransfer.runner.context import RunContext
 from hftransfer.runner.scores import score_variants, score_warnings
 from hftransfer.runner.stages import NEW_WEIGHTS, History
@@ -50,6 +51,7 @@ def collect(
         headline=plan.metrics[0],
         recipe=recipe,
         **scores,
+        calibration=calibration(context),
         fitted=context.fitted.get("tuned", {}),
         auto_model=plan.task.model_class(plan.origin.config),
         parameters=plan.parameters,

@@ -21,6 +21,7 @@ from hftransfer.evaluation.latency import measure_latency
 from hftransfer.evaluation.scoring import answers
 from hftransfer.models.checkpoint import Checkpoint
 from hftransfer.models.weights import load_model, load_saved, save_adapter, save_model
+from hftransfer.runner.calibration import calibrate
 from hftransfer.runner.context import RunContext
 from hftransfer.runner.specs import TrainingSpec
 from hftransfer.strategies import Strategy, TrainingContext
@@ -79,10 +80,14 @@ def tune(context: RunContext, save_auxiliary: Callable[[dict[str, PreTrainedMode
 
     def make() -> History:
         with run_folder.timed("train tuned"):
-            model, _, history = _fit(context, spec)
+            model, encoded, history = _fit(context, spec)
             plan.task.finalize(model)
         strategy, _ = spec.strategy.steps()[-1]
-        save_auxiliary(strategy.auxiliary_models(model))
+        auxiliary = strategy.auxiliary_models(model)
+        save_auxiliary(auxiliary)
+        if plan.recipe.calibrate and plan.task.single_label and not auxiliary:
+            with run_folder.timed("calibrate"):
+                calibrate(context, model, encoded)
         if (adapter := strategy.adapter(model)) is not None:
             run_folder.directory("adapter", partial(save_adapter, adapter))
         model = strategy.merge(model)

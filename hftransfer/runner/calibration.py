@@ -1,0 +1,69 @@
+"""The temperature of a classifier: fitted after the training, folded into the model, and what it has changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hftransfer.core.results import Calibration
+from hftransfer.data.encode import EncodedSplits
+from hftransfer.evaluation.calibration import calibration_score, fit_temperature, reliability
+from hftransfer.runner.context import RunContext
+
+_TEMPERATURE = "tuned/temperature"
+# Validation rows by which the layer that makes the logits is recognized.
+_ROWS = 4
+
+
+def calibrate(context: RunContext, model: Any, encoded: EncodedSplits) -> None:
+    """Divide the logits of a trained classifier by a temperature fitted to validation rows, in their own layer.
+
+    `encoded` are the rows that it was trained on. Which layer it is, the outputs show; where none is, the model stays
+    as it is.
+    """
+    import torch
+
+    task, rows = context.plan.task, encoded.splits["validation"]
+    name = task.output_names[0]
+    logits = context.predict_for_training(task, model, encoded, "validation")[name]
+    if not np.isfinite(logits).all():
+        return
+    temperature = fit_temperature(logits, context.references("validation"))
+    few = EncodedSplits({"validation": rows.select(range(min(_ROWS, len(rows))))}, encoded.collate)
+    layers = [it for it in model.modules() if isinstance(it, torch.nn.Linear) and it.out_features == logits.shape[1]]
+    for layer in reversed(layers):
+        undivided = [tensor.detach().clone() for tensor in _tensors(layer)]
+        with torch.no_grad():
+            for tensor in _tensors(layer):
+                tensor.div_(temperature)
+        divided = context.predict_for_training(task, model, few, "validation")[name]
+        if np.allclose(divided * temperature, logits[: len(divided)], rtol=1e-3, atol=1e-3):
+            context.run_folder.record(_TEMPERATURE, lambda: temperature)
+            return
+        with torch.no_grad():
+            for tensor, before in zip(_tensors(layer), undivided, strict=True):
+                tensor.copy_(before)
+
+
+def _tensors(layer: Any) -> list[Any]:
+    return [layer.weight] if layer.bias is None else [layer.weight, layer.bias]
+
+
+def calibration(context: RunContext) -> Calibration | None:
+    """How calibrated the tuned model is on the test rows, with and without its temperature; None where it has none."""
+    temperature = context.run_folder.record(_TEMPERATURE, lambda: None)
+    if temperature is None:
+        return None
+    task, outputs, references = context.plan.task, context.outputs["test"]["tuned"], context.references("test")
+    undivided = {name: array * temperature for name, array in outputs.items()}
+    before, after = (task.probabilities(it, context.side("test")) for it in (undivided, outputs))
+    assert before is not None and after is not None
+    confidence, seed = context.plan.recipe.evaluation.confidence, context.plan.recipe.seed
+    return Calibration(
+        temperature=temperature,
+        before=calibration_score(before, references, confidence, seed),
+        after=calibration_score(after, references, confidence, seed),
+        curve_before=reliability(before, references),
+        curve=reliability(after, references),
+    )
