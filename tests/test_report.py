@@ -98,7 +98,7 @@ def test_nothing_is_found_in_a_good_run():
             "Until then the cheaper probe serves as well.",
         ),
         ({"scratch": (-0.01, 0.04)}, "another strategy or checkpoint, may help."),
-        ({"full": (0.0001, 0.04)}, "too small to be told by test rows"),
+        ({"full": (0.0001, 0.04)}, "too small to be shown by test rows"),
         ({"probe": (-0.2, 0.04)}, "significantly worse than probe (gain in accuracy -0.200"),
     ],
 )

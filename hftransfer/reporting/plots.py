@@ -182,15 +182,15 @@ def _confusion(matrix: list[list[int]], labels: list[str]) -> Plot:
 def _reliability(calibration: Calibration) -> Plot:
     figure, (axes,) = _axes(5.2, 4.2)
     axes.plot([0, 1], [0, 1], "--", color=_OTHER, linewidth=1)
-    drawn = (
+    lines = (
         ("as trained", calibration.curve_before, calibration.before, _OTHER),
         (f"divided by {number(calibration.temperature)}", calibration.curve, calibration.after, _TUNED),
     )
-    for label, curve, _, color in drawn:
+    for label, curve, _, color in lines:
         axes.plot([it[0] for it in curve], [it[1] for it in curve], "o-", color=color, label=label, markersize=5)
     axes.set(xlabel="mean probability of the predicted class", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
     axes.legend(frameon=False)
-    summary = "; ".join(f"{label}: calibration error {interval(score)}" for label, _, score, _ in drawn)
+    summary = "; ".join(f"{label}: calibration error {interval(score)}" for label, _, score, _ in lines)
     return Plot("Reliability: how often the model is right at each confidence", f"Reliability. {summary}", figure)
 
 

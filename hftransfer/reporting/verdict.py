@@ -14,15 +14,15 @@ def verdict(result: RunResult) -> str:
         return ""
     baseline = min(result.transfer_gain, key=lambda name: result.transfer_gain[name].value)
     gain, strategy = result.transfer_gain[baseline], result.recipe["strategy"]["name"]
-    told = f"gain in {result.headline} {interval(gain)}, {confidence(result)}, {gain.count:,} test rows"
+    gained = f"gain in {result.headline} {interval(gain)}, {confidence(result)}, {gain.count:,} test rows"
     strongest = baseline if len(result.transfer_gain) == 1 else f"{baseline}, the strongest baseline"
     if gain.low > 0:
-        return f"{strategy} is significantly better than {strongest} ({told})."
+        return f"{strategy} is significantly better than {strongest} ({gained})."
     remedy = "another learning rate, more epochs, another strategy or checkpoint, or more labels"
     if gain.high < 0:
-        return f"{strategy} is significantly worse than {strongest} ({told}). Try {remedy}."
+        return f"{strategy} is significantly worse than {strongest} ({gained}). Try {remedy}."
     cheap = f"Until then the cheaper {baseline} serves as well." if baseline in UNTRAINED_BASELINES else ""
-    return f"{strategy} is not significantly better than {strongest} ({told}). {_more_rows(gain)} {cheap}".rstrip()
+    return f"{strategy} is not significantly better than {strongest} ({gained}). {_more_rows(gain)} {cheap}".rstrip()
 
 
 def _more_rows(gain: Score) -> str:
@@ -31,6 +31,6 @@ def _more_rows(gain: Score) -> str:
         return "More labels, or another strategy or checkpoint, may help."
     needed = gain.count * ((gain.value - gain.low) / gain.value) ** 2
     if needed > _MOST_ROWS:
-        return "The gain is too small to be told by test rows; more labels may help."
+        return "The gain is too small to be shown by test rows; more labels may help."
     digits = 10 ** max(0, len(str(int(needed))) - 2)
     return f"About {-int(-needed // digits) * digits:,} test rows would tell a gain of this size; so may more labels."
