@@ -16,20 +16,20 @@ _TEMPERATURE = "tuned/temperature"
 _ROWS = 4
 
 
-def calibrate(context: RunContext, model: Any, encoded: EncodedSplits) -> None:
+def calibrate(context: RunContext, model: Any) -> None:
     """Divide the logits of a trained classifier by a temperature fitted to validation rows, in their own layer.
 
-    `encoded` are the rows that it was trained on. Which layer it is, the outputs show; where none is, the model stays
-    as it is.
+    Which layer it is, the outputs show; where none is, the model stays as it is.
     """
     import torch
 
-    task, rows = context.plan.task, encoded.splits["validation"]
+    task, encoded = context.plan.task, context.encoded
     name = task.output_names[0]
     logits = context.predict_for_training(task, model, encoded, "validation")[name]
     if not np.isfinite(logits).all():
         return
     temperature = fit_temperature(logits, context.references("validation"))
+    rows = encoded.splits["validation"]
     few = EncodedSplits({"validation": rows.select(range(min(_ROWS, len(rows))))}, encoded.collate)
     layers = [it for it in model.modules() if isinstance(it, torch.nn.Linear) and it.out_features == logits.shape[1]]
     for layer in reversed(layers):

@@ -80,17 +80,20 @@ def tune(context: RunContext, save_auxiliary: Callable[[dict[str, PreTrainedMode
 
     def make() -> History:
         with run_folder.timed("train tuned"):
-            model, encoded, history = _fit(context, spec)
+            model, _, history = _fit(context, spec)
             plan.task.finalize(model)
         strategy, _ = spec.strategy.steps()[-1]
         auxiliary = strategy.auxiliary_models(model)
         save_auxiliary(auxiliary)
+        adapter = strategy.adapter(model)
+        if adapter is None:
+            model = strategy.merge(model)
         if plan.recipe.calibrate and plan.task.single_label and not auxiliary:
             with run_folder.timed("calibrate"):
-                calibrate(context, model, encoded)
-        if (adapter := strategy.adapter(model)) is not None:
+                calibrate(context, model)
+        if adapter is not None:
             run_folder.directory("adapter", partial(save_adapter, adapter))
-        model = strategy.merge(model)
+            model = strategy.merge(model)
         run_folder.directory("model", lambda folder: save_model(model, plan.origin.processor, folder))
         return history
 
