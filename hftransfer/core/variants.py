@@ -17,7 +17,8 @@ FROZEN_BASELINES: tuple[FrozenBaseline, ...] = get_args(FrozenBaseline)
 """Baselines on the features of the checkpoint as it is: the nearest neighbours, and a linear probe."""
 UNTRAINED_BASELINES = ("majority", *FROZEN_BASELINES)
 """Baselines for which no network is trained; all others are strategies."""
-_BASELINES = (*UNTRAINED_BASELINES, "scratch", "linear_probe")
+CHEAP_BASELINES = (*UNTRAINED_BASELINES, "scratch", "linear_probe")
+"""What no transfer, or the least one, gives; from the cheapest on."""
 _PYTORCH = "pytorch"
 
 
@@ -78,7 +79,7 @@ class Variant:
         """Sort key: by kind, baselines from the cheapest on, steps by number, the unoptimized export first."""
         position = self.step or int(bool(self.scheme))
         if self.kind == "baseline":
-            position = _BASELINES.index(self.name) if self.name in _BASELINES else len(_BASELINES)
+            position = CHEAP_BASELINES.index(self.name) if self.name in CHEAP_BASELINES else len(CHEAP_BASELINES)
         return _KINDS.index(self.kind), position
 
 

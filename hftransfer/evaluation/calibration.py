@@ -21,33 +21,36 @@ def calibration_error(probabilities: np.ndarray, references: np.ndarray, bins: i
     Guo et al. 2017, https://arxiv.org/abs/1706.04599, equation 3, with their 15 bins, each weighted by its rows.
     `probabilities` has the shape (rows, classes) and sums to 1 by row; `references` are class numbers.
     """
-    gap, place = _gaps(probabilities, references, bins)
-    return float(abs(np.bincount(place, gap)).sum() / len(references))
+    confidence, right, place = _binned(probabilities, references, bins)
+    return _error(right - confidence, place)
 
 
 def calibration_score(probabilities: np.ndarray, references: np.ndarray, confidence: float, seed: int) -> Score:
     """The calibration error with its bootstrap interval."""
-    gap, place = _gaps(probabilities, references, BINS)
-    rng, count = np.random.default_rng(seed), len(references)
+    predicted, right, place = _binned(probabilities, references, BINS)
+    gap, rng, count = right - predicted, np.random.default_rng(seed), len(references)
     draws = (rng.integers(0, count, count) for _ in range(_RESAMPLES))
-    errors = [abs(np.bincount(place[draw], gap[draw])).sum() / count for draw in draws]
+    errors = [_error(gap[draw], place[draw]) for draw in draws]
     low, high = np.percentile(errors, [50 * (1 - confidence), 50 * (1 + confidence)])
-    value = float(abs(np.bincount(place, gap)).sum() / count)
-    return Score(value=value, low=float(low), high=float(high), count=count)
+    return Score(value=_error(gap, place), low=float(low), high=float(high), count=count)
 
 
 def reliability(probabilities: np.ndarray, references: np.ndarray) -> Curve:
     """The reliability curve (Niculescu-Mizil and Caruana 2005, https://doi.org/10.1145/1102351.1102430)."""
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == references
-    _, place = _gaps(probabilities, references, BINS)
+    confidence, right, place = _binned(probabilities, references, BINS)
     members = [place == number for number in range(BINS)]
     return [(float(confidence[it].mean()), float(right[it].mean()), int(it.sum())) for it in members if it.any()]
 
 
-def _gaps(probabilities: np.ndarray, references: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray]:
-    """Correctness less confidence of each row, and the bin of each row."""
+def _binned(probabilities: np.ndarray, references: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The confidence of each row, whether it is right, and its bin of confidence."""
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == references
-    return right - confidence, np.minimum((confidence * bins).astype(int), bins - 1)
+    return confidence, right, np.minimum((confidence * bins).astype(int), bins - 1)
+
+
+def _error(gap: np.ndarray, place: np.ndarray) -> float:
+    """The calibration error of rows with these gaps of correctness to confidence, in these bins."""
+    return float(abs(np.bincount(place, gap)).sum() / len(gap))
 
 
 def fit_temperature(logits: np.ndarray, references: np.ndarray) -> float:

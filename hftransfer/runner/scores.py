@@ -11,7 +11,7 @@ import numpy as np
 from hftransfer.core.features import class_names
 from hftransfer.core.progress import Progress
 from hftransfer.core.results import Score
-from hftransfer.core.variants import Variant
+from hftransfer.core.variants import CHEAP_BASELINES, Variant
 from hftransfer.data.splits import GROUP
 from hftransfer.evaluation.calibration import calibration_error
 from hftransfer.metrics import lower_is_better
@@ -21,8 +21,6 @@ from hftransfer.runner.plan import Plan
 
 # Groups that are scored apart, the largest ones.
 _GROUPS = 100
-# What no transfer, or the least one, gives.
-_WITHOUT_TRANSFER = {"majority", "knn", "probe", "scratch", "pretrained", "linear_probe"}
 
 Scores = dict[str, Score]
 
@@ -111,7 +109,7 @@ def _better_baselines(headline: str, test: dict[str, Scores], gains: Scores) -> 
     return [
         f"tuned is worse than {variant} on test: {headline} {test['tuned'][headline].value:.4f} against "
         f"{test[variant][headline].value:.4f} (paired difference {interval(gain)}); "
-        f"{without if variant in _WITHOUT_TRANSFER else f'strategy {variant} suits these rows better'}"
+        f"{without if variant in (*CHEAP_BASELINES, 'pretrained') else f'strategy {variant} suits these rows better'}"
         for variant, gain in gains.items()
         if gain.value < 0
     ]

@@ -47,9 +47,8 @@ def new_processor(extractor: FeatureExtractionMixin, rows: Dataset) -> Wav2Vec2P
     import transformers
     from transformers import Wav2Vec2CTCTokenizer
 
-    made = {name: getattr(transformers, processor) for name, processor in _PROCESSORS.items()}
-    processor_class = made.get(type(extractor).__name__)
-    if processor_class is None:
+    name = _PROCESSORS.get(type(extractor).__name__)
+    if name is None:
         raise ModelError(f"CTC needs an extractor that is {' or '.join(_PROCESSORS)}, not {type(extractor).__name__}")
     characters = sorted({c for text in rows["text"][:] for c in text.lower() if not c.isspace()} - {_DELIMITER})
     vocabulary = {c: i for i, c in enumerate([_BLANK, _UNKNOWN, _DELIMITER, *characters])}
@@ -60,7 +59,7 @@ def new_processor(extractor: FeatureExtractionMixin, rows: Dataset) -> Wav2Vec2P
             str(file), pad_token=_BLANK, unk_token=_UNKNOWN, bos_token=None, eos_token=None,
             word_delimiter_token=_DELIMITER,
         )  # fmt: skip
-    processor: Wav2Vec2Processor | Wav2Vec2BertProcessor = processor_class(extractor, tokenizer)
+    processor: Wav2Vec2Processor | Wav2Vec2BertProcessor = getattr(transformers, name)(extractor, tokenizer)
     return processor
 
 
