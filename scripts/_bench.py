@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from _export import export, families_alone
+from _peers import peers
 from _questions import questions
 from _strategies import strategies
 
@@ -38,7 +39,9 @@ def probe() -> bool:
     shared = ["training.num_train_epochs=20", "data.splits.test=100", "data.splits.validation=60", "export=null"]
     results = {}
     for name, keep in (("kept features", "true"), ("frozen model", "false")):
-        results[name] = run(recipe, [*shared, f"strategy.cache_features={keep}", "evaluation.baselines=[]"])
+        results[name] = run(
+            recipe, [*shared, "strategy.solver=trainer", f"strategy.cache_features={keep}", "evaluation.baselines=[]"]
+        )
         print(f"{name:<20} {results[name]['seconds']['train tuned']:7.1f} s, {accuracy(results[name])}")
     slow, fast = (results[name]["seconds"]["train tuned"] for name in ("frozen model", "kept features"))
     return claim("frozen model / kept features", slow / fast, 10)
@@ -139,6 +142,7 @@ BENCHES = {
     "export": export,
     "families": families_alone,
     "questions": questions,
+    "peers": peers,
 }
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ FIELDS = {
     "prune": "width: 0.5, layers: 1",
     "peft": "method: ia3",
     "lp_ft": "probe_epochs: 2",
-    "few_shot": "head_epochs: 2",
+    "few_shot": "temperature: 0.2",
     "distill": "teacher: {teacher}, layers: 1",
     "multi_task": "others: {{second: {other}}}",
 }
@@ -230,7 +230,7 @@ def test_other_kinds_of_labels(task, labels, metric, folder, tmp_path):
     exports = tiny.EXPORTS if task == "text-classification" else []
     more = tiny.EXPORT if exports else ""
     text = tiny.recipe(TASKS[task](), folder / "other" / task, labels=labels, more=more)
-    text = text.replace("evaluation: {", "evaluation: {baselines: [majority, probe, linear_probe], ")
+    text = text.replace("baselines: []", "baselines: [majority, probe, linear_probe]")
     if refused := _refused(text):
         assert "learns one label a row alone" in refused
         return

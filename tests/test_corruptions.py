@@ -69,8 +69,7 @@ def test_a_corruption_of_another_input_is_refused():
 
 def test_every_variant_is_scored_under_the_corruptions(tmp_path):
     text = tiny.recipe(_task("image-classification"), tmp_path)
-    more = "baselines: [majority, probe], corruptions: [noise, jpeg], "
-    text = text.replace("evaluation: {", f"evaluation: {{{more}")
+    text = text.replace("baselines: []", "baselines: [majority, probe], corruptions: [noise, jpeg]")
     result = run(parse_recipe(text), tmp_path / "run")
     for split in ("test-noise", "test-jpeg"):
         assert set(result.scores[split]) == {"majority", "probe", "tuned"}

@@ -1,15 +1,21 @@
 """The baselines on frozen features: what they read, what they choose, and where they are refused."""
 
+import copy
+
+import _peft
 import numpy as np
 import pytest
 import tiny
 import torch
+import transformers
+from datasets import Dataset
 
 from hftransfer.core import plugins
 from hftransfer.core.errors import RecipeError
 from hftransfer.data.encode import EncodedSplits
-from hftransfer.evaluation.frozen_features import frozen_features
-from hftransfer.evaluation.probe import fit_and_score
+from hftransfer.models.frozen_features import frozen_features
+from hftransfer.models.pooling import hold_pooling
+from hftransfer.models.probe import fit_and_score, fit_linear
 from hftransfer.recipe.loader import parse_recipe
 from hftransfer.runner.pipeline import run
 from hftransfer.runner.plan import check
@@ -63,8 +69,6 @@ def test_padding_is_not_pooled(tmp_path):
     torch.manual_seed(0)
     sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
     model = BertForSequenceClassification(BertConfig(vocab_size=20, **sizes))
-    from datasets import Dataset
-
     rows = [{"input_ids": [5, 6, 7], "length": 3}, {"input_ids": [8, 9, 10, 11, 12], "length": 5}]
 
     def collate(examples):
@@ -76,7 +80,7 @@ def test_padding_is_not_pooled(tmp_path):
     encoded = EncodedSplits({"train": Dataset.from_list(rows)}, collate)
     task = plugins.load("tasks", "text-classification")(problem_type="single_label_classification")
     together = frozen_features(task, model, encoded, "train", 2)
-    assert set(together) == {"mean", "first", "pooler"}
+    assert set(together) == {"mean", "first", "pooler", "head"}
     with torch.inference_mode():
         for row, example in enumerate(rows):
             output = model.bert(torch.tensor([example["input_ids"]]))
@@ -88,7 +92,7 @@ def test_padding_is_not_pooled(tmp_path):
 
 def _with_baselines(name, folder, baselines, **kwargs):
     text = tiny.recipe(plugins.load("tasks", name)(), folder, **kwargs)
-    return parse_recipe(text.replace("evaluation: {", f"evaluation: {{baselines: [{baselines}], "))
+    return parse_recipe(text.replace("baselines: []", f"baselines: [{baselines}]"))
 
 
 @pytest.mark.parametrize("name", ["text-classification", "image-classification", "audio-classification"])
@@ -104,3 +108,94 @@ def test_a_run_has_them_beside_the_tuned_model(name, tmp_path):
 def test_what_has_no_label_a_row_is_refused(tmp_path):
     with pytest.raises(RecipeError, match="'probe' is for tasks whose rows have classes or a number each"):
         check(_with_baselines("token-classification", tmp_path, "probe"))
+
+
+@pytest.mark.parametrize(("target", "classes"), [("class", 3), ("class", 2), ("classes", 3), ("number", 1)])
+def test_a_fitted_layer_gives_the_scores_of_the_probe(target, classes):
+    features, labels = _planted(target)
+    if classes == 2:
+        labels = np.minimum(labels, 1)
+    weight, bias = fit_linear(target, features["mean"], labels, 0)
+    assert weight.shape == (classes, 8)
+    logits = features["mean"] @ weight.T + bias
+    scores = fit_and_score("probe", target, {"mean": features["mean"]}, labels, {"": features}, 0)[""]
+    if target == "class":
+        logits -= np.logaddexp.reduce(logits, axis=1, keepdims=True)
+    # Probabilities of a baseline are kept from 0 and 1.
+    finite = np.abs(scores) < 10
+    assert finite.sum() > 60
+    np.testing.assert_allclose(logits[finite], scores[finite], rtol=1e-3, atol=1e-2)
+
+
+# Family -> the poolings of its encoder that its classifier can be made to read.
+HELD = {
+    "bert": {"mean", "first", "pooler"},
+    "roberta": {"mean", "first"},
+    "electra": {"mean", "first"},
+    "distilbert": {"mean", "first"},
+    "vit": {"mean", "first"},
+    "swin": {"mean", "pooler"},
+    "resnet": {"mean", "pooler"},
+}
+
+
+@pytest.mark.parametrize("family", HELD)
+def test_a_classifier_is_made_to_read_another_pooling(family):
+    """Or it stays as it was; what it reads is what is promised, padding or not."""
+    task = plugins.load("tasks", "text-classification")()
+
+    def encoded(model):
+        rows = {name: tensor.clone() for name, tensor in _peft.batch(family, model).items()}
+        if "attention_mask" in rows:
+            rows["attention_mask"][3:, 5:] = 0
+        return EncodedSplits(
+            {"train": Dataset.from_dict(rows).with_format("numpy")}, transformers.default_data_collator
+        )
+
+    features = frozen_features(task, _peft.model(family), encoded(_peft.model(family)), "train", 6)
+    held = set()
+    for pooling in sorted(features.keys() - {"head"}):
+        model = _peft.model(family)
+        before, rows = copy.deepcopy(model.state_dict()), encoded(model)
+
+        def read(model=model, rows=rows):
+            return frozen_features(task, model, rows, "train", 6)["head"][:4]
+
+        transform = hold_pooling(model, pooling, features[pooling], read)
+        if transform is None:
+            assert model.state_dict().keys() == before.keys()
+            assert all(tensor.equal(before[name]) for name, tensor in model.state_dict().items())
+            continue
+        held.add(pooling)
+        expected = transform(features[pooling])
+        seen = frozen_features(task, model, rows, "train", 6)["head"]
+        np.testing.assert_allclose(seen, expected, atol=0.02 * expected.std())
+        assert np.ptp(expected, axis=0).max() > 0.01
+    assert held == HELD[family]
+
+
+def test_a_shipped_probe_reads_the_mean_and_answers_without_this_package(tmp_path):
+    """It scores as the baseline of the same name, which reads the same features."""
+    task = plugins.load("tasks", "text-classification")()
+    text = tiny.recipe(task, tmp_path, strategy="linear_probe").replace("baselines: []", "baselines: [probe]")
+    result = run(parse_recipe(text), tmp_path / "run")
+    assert "block of uniform attention" in result.strategy_note and not result.history["tuned"]
+    assert result.strategy_note in (tmp_path / "run/model/README.md").read_text()
+    assert result.recipe["training"] == {}
+    tuned, probe = (result.scores["test"][name]["accuracy"].value for name in ("tuned", "probe"))
+    assert abs(tuned - probe) < 0.15
+
+
+@pytest.mark.parametrize(
+    ("task", "strategy", "expected"),
+    [
+        ("text-classification", "full", "majority, probe"),
+        ("text-classification", "linear_probe", "majority"),
+        ("text-classification", "scratch", "majority, probe"),
+        ("token-classification", "full", "none"),
+        ("translation", "full", "none"),
+    ],
+)
+def test_the_default_baselines(task, strategy, expected, tmp_path):
+    text = tiny.recipe(plugins.load("tasks", task)(), tmp_path, strategy=strategy).replace("baselines: [], ", "")
+    assert f"baselines   {expected}\n" in str(check(parse_recipe(text)))

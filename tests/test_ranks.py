@@ -15,7 +15,7 @@ from hftransfer.recipe.loader import parse_recipe
 from hftransfer.runner.pipeline import run
 
 STRATEGIES = plugins.names("strategies")
-FIELDS = {"prune": "layers: 1", "peft": "method: ia3", "lp_ft": "probe_epochs: 2", "few_shot": "head_epochs: 2"}
+FIELDS = {"prune": "layers: 1", "peft": "method: ia3", "lp_ft": "probe_epochs: 2", "few_shot": "temperature: 0.2"}
 
 
 def _launched(*command: str) -> str:

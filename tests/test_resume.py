@@ -20,9 +20,8 @@ from hftransfer.training.trainer import last_complete
 def _recipe(folder):
     task = plugins.load("tasks", "text-classification")()
     text = tiny.recipe(task, folder, strategy="lora", more=tiny.EXPORT)
-    return text.replace("num_train_epochs: 2", "num_train_epochs: 3").replace(
-        "evaluation: {", "evaluation: {baselines: [linear_probe, scratch], "
-    )
+    text = text.replace("baselines: []", "baselines: [linear_probe, scratch]")
+    return text.replace("num_train_epochs: 2", "num_train_epochs: 3")
 
 
 def _assert_same(first, second):
@@ -40,7 +39,7 @@ def test_three_kills_change_no_prediction(tmp_path):
     command = ["run", str(tmp_path / "recipe.yaml"), "--out", str(tmp_path / "killed"), "--resume"]
     partial = tmp_path / "killed.partial"
     for pattern in (
-        "work/linear_probe/cached/*.arrow",
+        "work/frozen/features-train.npz",
         "work/tuned/checkpoints/checkpoint-8/trainer_state.json",
         "onnx.partial",
     ):
@@ -167,7 +166,7 @@ def test_two_runs_into_one_directory(tmp_path):
         ("layer_decay", "work/tuned/checkpoints/checkpoint-4/complete"),
         ("{name: l2_sp, alpha: 1000}", "work/tuned/checkpoints/checkpoint-4/complete"),
         ("{name: prune, width: 0.5, weights: 0.3}", "work/tuned/checkpoints/checkpoint-4/complete"),
-        ("{name: few_shot, head_epochs: 3}", "work/tuned-1/history.json"),
+        ("{name: few_shot, temperature: 0.2}", "work/tuned-1/history.json"),
         ("{name: multi_task, others: {second: OTHER}}", "work/tuned/checkpoints/checkpoint-7/complete"),
     ],
     ids=lambda value: value.partition(",")[0].removeprefix("{name: ").partition("/")[0],

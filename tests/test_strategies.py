@@ -37,6 +37,10 @@ def _rows(family, model):
     return Dataset.from_dict(columns).with_format("numpy")
 
 
+def _context(task, encoded, folder):
+    return TrainingContext(task, {}, encoded, folder, predict=None, features=None, seed=0)
+
+
 @pytest.mark.parametrize("family", _peft.FAMILIES)
 def test_a_probe_on_cached_features_answers_as_the_whole_model(family, tmp_path):
     model = _peft.model(family)
@@ -47,7 +51,7 @@ def test_a_probe_on_cached_features_answers_as_the_whole_model(family, tmp_path)
         before = model(**batch)
     probe = plugins.load("strategies", "linear_probe")()
     task = plugins.load("tasks", "text-classification")()
-    context = TrainingContext(task, {}, EncodedSplits({"train": rows}, collate), tmp_path, None)
+    context = _context(task, EncodedSplits({"train": rows}, collate), tmp_path)
     cached = probe.training_rows(probe.prepare(model), context)
     names = set(cached.splits["train"].column_names)
     assert names - {"labels"} and all(name.startswith("feature_") for name in names - {"labels"})
@@ -84,7 +88,7 @@ def test_a_probe_on_spans_has_the_tasks_names_and_carries_the_side_columns(lengt
     with torch.no_grad():
         before = model(**batch)
     probe = plugins.load("strategies", "linear_probe")()
-    context = TrainingContext(task, {}, encoded, tmp_path, None)
+    context = _context(task, encoded, tmp_path)
     features = probe.training_rows(probe.prepare(model), context)
     assert (features is not encoded) is cached and features.side("train") == encoded.side("train")
     with torch.no_grad():
@@ -103,7 +107,7 @@ def test_a_head_that_reads_more_than_features_is_not_cached(tmp_path):
     rows = Dataset.from_dict(columns)
     encoded = EncodedSplits({"train": rows}, transformers.default_data_collator)
     probe = plugins.load("strategies", "linear_probe")()
-    context = TrainingContext(plugins.load("tasks", "text-classification")(), {}, encoded, tmp_path, None)
+    context = _context(plugins.load("tasks", "text-classification")(), encoded, tmp_path)
     assert probe.training_rows(probe.prepare(model), context) is encoded
     assert not hasattr(model.base_model, "replaced")
 

@@ -133,7 +133,7 @@ def test_blocks_of_a_packed_text_hold_all_of_it_but_a_lone_end():
 @pytest.mark.parametrize("name", ["distill", "prune"])
 def test_a_strategy_that_needs_fields_is_no_baseline(name, tmp_path):
     text = tiny.recipe(plugins.load("tasks", "text-classification")(), tmp_path)
-    text = text.replace("evaluation: {", f"evaluation: {{baselines: [{name}], ")
+    text = text.replace("baselines: []", f"baselines: [{name}]")
     with pytest.raises(RecipeError, match=f"strategy '{name}' needs fields of its own"):
         check(parse_recipe(text))
 

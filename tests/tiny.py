@@ -261,7 +261,7 @@ data:
   splits: {{validation: 8, test: 12}}
 strategy: {strategy}
 training: {{num_train_epochs: 2, per_device_train_batch_size: 8, use_cpu: true, save_strategy: epoch}}
-evaluation: {{resamples: 20}}
+evaluation: {{baselines: [], resamples: 20}}
 {more}
 """
 

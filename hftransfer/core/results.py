@@ -209,6 +209,8 @@ class RunResult(Section):
     versions: dict[str, str]
     """Package -> version."""
     hardware: str
+    strategy_note: str = ""
+    """What the strategy says of the model that it has made, in a sentence."""
     history: dict[str, list[dict[str, float]]]
     """Variant -> the Trainer's log: step, epoch, loss, learning_rate, eval_loss."""
     confusion: list[list[int]]

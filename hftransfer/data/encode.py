@@ -166,3 +166,11 @@ def _array_features(batch: dict[str, list[Any]]) -> Features | None:
         else:
             features[name] = List(Value(dtype)) if value.ndim == 1 else Value(dtype)
     return Features(features)
+
+
+def longest_first(rows: Dataset) -> list[int]:
+    """Row numbers, longest rows first, so that the progress bar errs on the safe side."""
+    if LENGTH not in (rows.column_names or []):
+        return [*range(len(rows))]
+    order: list[int] = np.argsort(-np.asarray(rows[LENGTH][:]), kind="stable").tolist()
+    return order

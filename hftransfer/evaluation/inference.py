@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hftransfer.core.progress import Progress
-from hftransfer.data.encode import LENGTH, EncodedSplits, side_of
+from hftransfer.data.encode import EncodedSplits, longest_first, side_of
 from hftransfer.tasks import Model, Outputs, Task, stack
 
 if TYPE_CHECKING:
-    from datasets import Dataset
+    pass
 
 
 def predict(task: Task, model: Model, encoded: EncodedSplits, split: str, batch_size: int, description: str) -> Outputs:
@@ -49,11 +49,3 @@ def predict(task: Task, model: Model, encoded: EncodedSplits, split: str, batch_
     if not any(array.dtype.kind == "f" for array in stacked.values()):
         raise TypeError(f"task '{task.name}': `outputs` gives no array of floats, only {', '.join(stacked)}")
     return stacked
-
-
-def longest_first(rows: Dataset) -> list[int]:
-    """Row numbers, longest rows first, so that the progress bar errs on the safe side."""
-    if LENGTH not in (rows.column_names or []):
-        return [*range(len(rows))]
-    order: list[int] = np.argsort(-np.asarray(rows[LENGTH][:]), kind="stable").tolist()
-    return order

@@ -50,6 +50,15 @@ def logits_layer(model: PreTrainedModel) -> nn.Linear:
     return fitting[-1]
 
 
+def has_logits_layer(model: PreTrainedModel) -> bool:
+    """Whether `logits_layer` finds one."""
+    try:
+        logits_layer(model)
+    except ModelError:
+        return False
+    return True
+
+
 def parameters(model: PreTrainedModel) -> tuple[int, int]:
     """The number of all parameters, and of the trainable ones."""
     counted = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
@@ -80,10 +89,10 @@ def blocks(model: PreTrainedModel) -> list[str]:
 
     They are the members of the outermost ModuleLists of the base model that have weights.
     """
-    return [f"{name}.{number}" for name, length in _block_lists(model).items() for number in range(length)]
+    return [f"{name}.{number}" for name, length in block_lists(model).items() for number in range(length)]
 
 
-def _block_lists(model: PreTrainedModel) -> dict[str, int]:
+def block_lists(model: PreTrainedModel) -> dict[str, int]:
     """Full name of each list of blocks -> its length."""
     import torch
 
@@ -136,7 +145,7 @@ def _block_depths(model: PreTrainedModel) -> dict[str, int]:
     Lists of one length under the same parent are parts of the same blocks (SegFormer's embeddings, blocks and norms).
     """
     parallel: dict[tuple[str, int], list[str]] = {}
-    for name, length in _block_lists(model).items():
+    for name, length in block_lists(model).items():
         parallel.setdefault((name.rpartition(".")[0], length), []).append(name)
     depth_by_name: dict[str, int] = {}
     passed = 0

@@ -116,9 +116,10 @@ class Evaluation(Section):
 
     metrics: list[str] = []
     """Names in `hftransfer/metrics/` or ids of metrics on the Hub; the first is the headline. Default: the task's."""
-    baselines: list[str] = []
+    baselines: list[str] | None = None
     """Scored on the same rows as the tuned model: `majority`; `probe` and `knn`, a linear model and the nearest
-    neighbours on the checkpoint's frozen features; and names of strategies."""
+    neighbours on the checkpoint's frozen features; and names of strategies. Left out: `majority` where the task has it,
+    and `probe` where rows have classes or a number and the recipe has a checkpoint and is no `linear_probe` itself."""
     corruptions: list[str] = []
     """Score the test rows also with corrupted inputs: noise, blur, contrast, jpeg (images), typos, casing (texts),
     noise, speed, reverb (recordings)."""
@@ -136,9 +137,9 @@ class Evaluation(Section):
 
     @field_validator("baselines")
     @classmethod
-    def _are_strategies(cls, value: list[str]) -> list[str]:
+    def _are_strategies(cls, value: list[str] | None) -> list[str] | None:
         allowed = [*UNTRAINED_BASELINES, *plugins.names("strategies")]
-        return [plugins.one_of(name, allowed, "baseline") for name in value]
+        return None if value is None else [plugins.one_of(name, allowed, "baseline") for name in value]
 
 
 class Export(Section):

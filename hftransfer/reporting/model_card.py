@@ -148,8 +148,12 @@ def _training_table(result: RunResult) -> Table:
     rows = [("strategy", strategy["name"])]
     rows += [(f"strategy.{key}", str(value)) for key, value in strategy.items() if key != "name"]
     rows += [(f"training.{key}", str(value)) for key, value in arguments.items()]
-    rows += [("epochs trained", f"{epochs:g}"), ("parameters", f"{result.parameters['all']:,}")]
-    rows += [("trained parameters", f"{result.parameters['trainable']:,}")]
+    rows += [("epochs trained", f"{epochs:g}")] if epochs else []
+    rows += [("made by", result.strategy_note)] if result.strategy_note else []
+    rows += [
+        ("parameters", f"{result.parameters['all']:,}"),
+        ("trained parameters", f"{result.parameters['trainable']:,}"),
+    ]
     return Table("Training", ("setting", "value"), rows)
 
 

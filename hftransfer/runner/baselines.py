@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hftransfer.core.run_folder import flatten_outputs, nest_outputs
+from hftransfer.core.run_folder import flatten_outputs
 from hftransfer.core.variants import FROZEN_BASELINES, FrozenBaseline
-from hftransfer.evaluation.frozen_features import Features, frozen_features
-from hftransfer.evaluation.probe import fit_and_score
+from hftransfer.models.frozen_features import Features
+from hftransfer.models.probe import fit_and_score
 from hftransfer.models.weights import load_model
 from hftransfer.runner.context import RunContext
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 
 def score_majority(context: RunContext) -> None:
-    """Outputs of the best model that reads no input."""
+    """Outputs of the best model that reads no input, where the recipe asks for it."""
     plan = context.plan
+    if "majority" not in plan.baselines:
+        return
     references = plan.task.references(plan.rows.splits["train"])
     if plan.recipe.data.sampling == "balanced":
         # As the rows are, not as they are repeated.
@@ -31,7 +37,7 @@ def score_majority(context: RunContext) -> None:
 
 def score_frozen(context: RunContext) -> None:
     """Outputs of the baselines on the features of the checkpoint, which reads each row once for all of them."""
-    names = [name for name in FROZEN_BASELINES if name in context.plan.recipe.evaluation.baselines]
+    names = [name for name in FROZEN_BASELINES if name in context.plan.baselines]
     for name in names:
         with context.run_folder.timed(f"score {name}"):
             outputs = context.run_folder.arrays(f"{name}/outputs", partial(_frozen_outputs, context, name))
@@ -53,18 +59,17 @@ def _frozen_outputs(context: RunContext, name: FrozenBaseline) -> dict[str, np.n
 
 
 def _features(context: RunContext) -> dict[str, Features]:
-    """Split -> frozen features of its rows, computed once in the life of the run."""
-    plan = context.plan
+    """Split -> frozen features of its rows by the checkpoint, without what a new head would make of them."""
+    from transformers import set_seed
 
-    def make() -> dict[str, np.ndarray]:
-        model = load_model(plan.task, plan.origin).to(context.run_folder.state.device)
-        size = plan.recipe.evaluation.batch_size
-        splits = ("train", *context.scored_splits)
-        return flatten_outputs(
-            {split: frozen_features(plan.task, model, context.encoded, split, size) for split in splits}
-        )
+    @cache
+    def load() -> PreTrainedModel:
+        set_seed(context.plan.recipe.seed)
+        return load_model(context.plan.task, context.plan.origin).to(context.run_folder.state.device)
 
-    return nest_outputs(context.run_folder.arrays("frozen/features", make))
+    splits = ("train", *context.scored_splits)
+    features = {split: context.frozen_features("frozen", load, split) for split in splits}
+    return {split: {name: it for name, it in found.items() if name != "head"} for split, found in features.items()}
 
 
 def score_pretrained(context: RunContext) -> None:

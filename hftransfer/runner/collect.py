@@ -22,7 +22,7 @@ from hftransfer.reporting import model_card, report
 from hftransfer.runner.calibration import calibration
 from hftransfer.runner.context import RunContext
 from hftransfer.runner.scores import score_variants, score_warnings
-from hftransfer.runner.stages import NEW_WEIGHTS, History
+from hftransfer.runner.stages import NEW_WEIGHTS, NOTE, History
 
 if TYPE_CHECKING:
     from hftransfer.runner.export import Exported
@@ -65,6 +65,7 @@ def collect(
         revisions=revisions,
         versions=machine.versions(),
         hardware=machine.hardware(),
+        strategy_note=_note(context),
         history=histories,
         confusion=confusion_matrix(answers.predictions, references, plan.task.labels),
         worst=_worst_errors(context, answers, references),
@@ -77,6 +78,13 @@ def collect(
             *score_warnings(context, scores["scores"]["test"], scores["transfer_gain"], scores["groups"]),
         ],
     )
+
+
+def _note(context: RunContext) -> str:
+    """What the steps of the strategy say of the tuned model."""
+    steps = len(context.plan.tuned.strategy.steps())
+    names = [*(f"tuned-{number}" for number in range(1, steps)), "tuned"]
+    return " ".join(filter(None, (context.run_folder.record(f"{name}/{NOTE}", str) for name in names)))
 
 
 def _revisions(recipe: dict[str, Any]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from hftransfer.evaluation.inference import predict
 from hftransfer.evaluation.scoring import Answers, Scorer, answers
 from hftransfer.metrics import load_metric
 from hftransfer.models.checkpoint import Checkpoint
+from hftransfer.models.frozen_features import Features, frozen_features
 from hftransfer.models.weights import load_saved
 from hftransfer.runner.plan import Plan
 from hftransfer.tasks import Model, Outputs, Predictions, Side, Task
@@ -58,6 +59,14 @@ class RunContext:
     def predict_for_training(self, task: Task, model: Model, encoded: EncodedSplits, split: str) -> Outputs:
         """The outputs of any model of any task for a split."""
         return predict(task, model, encoded, split, self.plan.recipe.evaluation.batch_size, f"reading {split}")
+
+    def frozen_features(self, name: str, load: Callable[[], Any], split: str) -> Features:
+        """The frozen features of a model for a split, computed once in the life of the run."""
+        size = self.plan.recipe.evaluation.batch_size
+        return self.run_folder.arrays(
+            f"{name}/features-{split}",
+            lambda: frozen_features(self.plan.task, load(), self.encoded, split, size),
+        )
 
     def add_outputs(self, variant: str, flat: dict[str, np.ndarray]) -> None:
         """Take over the flat outputs of a variant."""

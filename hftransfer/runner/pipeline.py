@@ -50,8 +50,7 @@ def run(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool = Fa
             augment = augmenter(plan.task, plan.recipe.data.augment)
             encoded = encode(plan.task, plan.rows.labelled | corruptions, run_folder.work_folder / "encoded", augment)
         context = RunContext(plan, encoded, run_folder)
-        if "majority" in evaluation.baselines:
-            baselines.score_majority(context)
+        baselines.score_majority(context)
         baselines.score_frozen(context)
         histories = {spec.variant: stages.train_baseline(context, spec) for spec in baseline_specs(plan.recipe)}
         baselines.score_pretrained(context)

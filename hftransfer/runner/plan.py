@@ -60,6 +60,11 @@ class Plan:
         return self.rows.task
 
     @property
+    def baselines(self) -> list[str]:
+        """Names of what the tuned model is compared with."""
+        return self.recipe.evaluation.baselines or []
+
+    @property
     def tuned(self) -> TrainingSpec:
         """The recipe's own training, with the plans of its auxiliary tasks."""
         return _with_auxiliary(tuned_spec(self.recipe), self.auxiliary)
@@ -87,7 +92,7 @@ def check(recipe: Recipe) -> Plan:
     recipe = _with_inferred(recipe, rows)
     origin = resolve_checkpoint(rows.task, rows.splits["train"], start, recipe.model.config, recipe.model.processor)
     rows = replace(rows, task=rows.task.with_processor(origin.processor, origin.config))
-    _check_baselines(rows, recipe.evaluation.baselines, origin)
+    recipe = _with_baselines(recipe, rows, origin)
     metrics = _check_evaluation(rows, recipe)
     _check_changes(rows.task, recipe, specs)
     warnings = data_warnings(rows, recipe.data.shots) + rows.task.check(rows.labelled, origin.config)
@@ -141,8 +146,14 @@ def _with_inferred(recipe: Recipe, rows: Rows) -> Recipe:
     return recipe.model_copy(update={"task": rows.task, "data": recipe.data.model_copy(update={"splits": splits})})
 
 
-def _check_baselines(rows: Rows, names: list[str], origin: ResolvedCheckpoint) -> None:
-    """Refuse baselines that the task or the checkpoint cannot have."""
+def _with_baselines(recipe: Recipe, rows: Rows, origin: ResolvedCheckpoint) -> Recipe:
+    """The recipe with its baselines, none of which the task or the checkpoint cannot have."""
+    names = recipe.evaluation.baselines
+    if names is None:
+        probes = rows.task.row_target is not None and origin.weights is not None
+        majority = type(rows.task).baseline is not Task.baseline
+        names = ["majority"] * majority + ["probe"] * (probes and recipe.strategy.name != "linear_probe")
+        return recipe.model_copy(update={"evaluation": recipe.evaluation.model_copy(update={"baselines": names})})
     if "majority" in names:
         rows.task.baseline(rows.task.references(rows.splits["train"]))
     for name in set(FROZEN_BASELINES) & set(names):
@@ -150,6 +161,7 @@ def _check_baselines(rows: Rows, names: list[str], origin: ResolvedCheckpoint) -
             raise RecipeError(f"evaluation.baselines: '{name}' is for tasks whose rows have classes or a number each")
         if origin.weights is None:
             raise RecipeError(f"evaluation.baselines: '{name}' reads a pretrained checkpoint, and the recipe has none")
+    return recipe
 
 
 def _check_evaluation(rows: Rows, recipe: Recipe) -> list[str]:
@@ -273,7 +285,7 @@ def describe(plan: Plan) -> str:
             f"labels      {shown}",
             f"checkpoint  {origin}, {plan.parameters['all']:,} parameters",
             f"strategy    {recipe.strategy.name}, {plan.parameters['trainable']:,} parameters train",
-            f"baselines   {', '.join(recipe.evaluation.baselines) or 'none'}",
+            f"baselines   {', '.join(plan.baselines) or 'none'}",
             f"exports     {_exports(recipe)}",
             *([f"pushed to   {recipe.hub.repo}"] if recipe.hub else []),
             *(f"warning     {line}" for line in plan.warnings),

@@ -38,14 +38,15 @@ def tuned_spec(recipe: Recipe) -> TrainingSpec:
 def baseline_specs(recipe: Recipe) -> Iterator[TrainingSpec]:
     """The trained baselines, each with its strategy's own learning rate and at least as many epochs as the recipe.
 
-    `max_steps` bounds them all alike.
+    `max_steps` bounds them all alike. They are evaluated at their end alone, unless the recipe says how often.
     """
-    for name in recipe.evaluation.baselines:
+    evaluation = {} if {"eval_strategy", "load_best_model_at_end"} & recipe.training.keys() else {"eval_strategy": "no"}
+    for name in recipe.evaluation.baselines or []:
         if name in UNTRAINED_BASELINES:
             continue
         strategy = _with_default_fields(name)
         shared = {key: value for key, value in recipe.training.items() if key != "learning_rate"}
-        training = strategy.training | shared
+        training = strategy.training | evaluation | shared
         if "num_train_epochs" in shared:
             epochs = max(shared["num_train_epochs"], strategy.training.get("num_train_epochs", 0))
             training["num_train_epochs"] = epochs
@@ -80,7 +81,8 @@ def gate_reference(recipe: Recipe) -> str:
 
 def with_defaults(recipe: Recipe) -> dict[str, Any]:
     """The recipe with every default written out, those of the training included."""
-    return recipe.model_dump() | {"training": DEFAULTS | tuned_spec(recipe).training}
+    steps = [strategy for strategy in [recipe.strategy, *recipe.compress] if strategy.uses_trainer(recipe.task)]
+    return recipe.model_dump() | {"training": DEFAULTS | tuned_spec(recipe).training if steps else {}}
 
 
 def data_options(data: Data) -> DataOptions:

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 History = list[dict[str, float]]
 NEW_WEIGHTS = "new_weights"
 """The record of the weights outside the head that the checkpoint lacks."""
+NOTE = "note"
+"""The record of what the strategy says of a training."""
+_FROZEN = "frozen"
 
 
 def measure(context: RunContext, variant: str, load: Callable[[], Any], size: int) -> RuntimeFacts:
@@ -221,17 +224,18 @@ def _fit(context: RunContext, spec: TrainingSpec) -> tuple[Any, EncodedSplits, H
     earlier: History = []
     folder = None
     for number, (step, step_arguments) in enumerate(earlier_steps, 1):
-        step = step.after_checkpoint(str(folder)) if folder else step
-        model, log = _earlier_step(context, step, model, spec.training | step_arguments, f"{name}-{number}")
+        step, features = (step.after_checkpoint(str(folder)), f"{name}-{number}") if folder else (step, _FROZEN)
+        training = spec.training | step_arguments
+        model, log = _earlier_step(context, step, model, training, f"{name}-{number}", features)
         earlier = _concatenated(earlier, log)
         folder = run_folder.work_folder / f"{name}-{number}" / "model"
-    strategy = strategy.after_checkpoint(str(folder)) if folder else strategy
-    model, encoded, log = _train(context, strategy, model, spec.training | arguments, name)
+    strategy, features = (strategy.after_checkpoint(str(folder)), name) if folder else (strategy, _FROZEN)
+    model, encoded, log = _train(context, strategy, model, spec.training | arguments, name, features)
     return model, encoded, _concatenated(earlier, log)
 
 
 def _earlier_step(
-    context: RunContext, step: Strategy, model: Any, training: dict[str, Any], name: str
+    context: RunContext, step: Strategy, model: Any, training: dict[str, Any], name: str, features: str
 ) -> tuple[Any, History]:
     """A training that another follows: its model as it is read back, so that a resumed run goes on from the same."""
     from transformers import set_seed
@@ -239,7 +243,7 @@ def _earlier_step(
     run_folder, plan = context.run_folder, context.plan
 
     def make() -> History:
-        trained, _, log = _train(context, step, model, training, name)
+        trained, _, log = _train(context, step, model, training, name, features)
         merged = step.merge(trained)
         run_folder.directory(f"work/{name}/model", lambda folder: save_model(merged, plan.origin.processor, folder))
         return log
@@ -258,17 +262,26 @@ def _remove_checkpoints(context: RunContext, name: str) -> None:
 
 
 def _train(
-    context: RunContext, strategy: Strategy, model: Any, training: dict[str, Any], name: str
+    context: RunContext, strategy: Strategy, model: Any, training: dict[str, Any], name: str, features: str
 ) -> tuple[Any, EncodedSplits, History]:
-    """One training: the model, the rows that it saw, and the log."""
+    """One training: the model, the rows that it saw, and the log; `features` names the frozen features of the model."""
     plan, folder = context.plan, context.run_folder.work_folder / name
     model = strategy.prepare(model)
     if plan.task.replaces_loss:
         plan.task.install_loss(model, plan.task.references(plan.rows.splits["train"]))
     install_mixup(plan.task, model, plan.recipe.data.augment)
     training_context = TrainingContext(
-        plan.task, plan.rows.splits, context.encoded, folder / "cached", context.predict_for_training
+        task=plan.task,
+        rows=plan.rows.splits,
+        encoded=context.encoded,
+        folder=folder / "cached",
+        predict=context.predict_for_training,
+        features=lambda model: context.frozen_features(features, lambda: model, "train"),
+        seed=plan.recipe.seed,
     )
+    if fitted := strategy.fit(model, training_context):
+        context.run_folder.record(f"{name}/{NOTE}", lambda: fitted.note)
+        return model, context.encoded, fitted.log
     encoded = strategy.training_rows(model, training_context)
     by_length = LENGTH in (encoded.splits["train"].column_names or [])
     arguments = training_arguments(training, folder / "checkpoints", plan.recipe.seed, by_length)

@@ -11,6 +11,7 @@ from hftransfer.core.errors import RecipeError
 from hftransfer.core.plugins import Plugin
 from hftransfer.data.encode import EncodedSplits, encode
 from hftransfer.models.checkpoint import ResolvedCheckpoint
+from hftransfer.models.frozen_features import Features
 from hftransfer.models.layers import logits_layer
 from hftransfer.tasks import Outputs, Task
 
@@ -38,6 +39,19 @@ class TrainingContext:
     """Where a strategy may cache what it computes from the rows, for as long as the run lasts."""
     predict: Callable[[Task, PreTrainedModel, EncodedSplits, str], Outputs]
     """Outputs of any model for the split of the last argument."""
+    features: Callable[[nn.Module], Features]
+    """Frozen features of the training rows by the model that is trained, before its training; computed once."""
+    seed: int
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What `Strategy.fit` has done."""
+
+    log: list[dict[str, float]]
+    """As the Trainer's: one entry a logging."""
+    note: str
+    """What a reader of the model card has to know of it, in a sentence."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +77,8 @@ class Strategy(Plugin):
 
     - before any weights are read: `auxiliary_recipes`, `with_auxiliary` and `steps`, then `check` of the strategy and
       `prepare` of every step, on a model without memory for its weights (torch's meta device);
-    - in each training, one for every step: `after_checkpoint` (from the second on), `prepare`, `training_rows`,
-      `callbacks`, `learning_rate_factors`, then the Trainer's loop, then `merge`;
+    - in each training, one for every step: `after_checkpoint` (from the second on), `prepare`, `fit`, and unless that
+      has trained the model `training_rows`, `callbacks`, `learning_rate_factors` and the Trainer's loop; then `merge`;
     - after the last one, before its `merge`: `auxiliary_models` and `adapter`.
 
     A strategy is frozen: what changes during a training belongs to the model, to a callback or to `context.folder`.
@@ -102,6 +116,14 @@ class Strategy(Plugin):
         Called on a model without weights as well, so that its parameters can be counted.
         """
         return model
+
+    def uses_trainer(self, task: Task) -> bool:
+        """Whether a model of the task is trained by the Trainer, with the arguments in `training` of the recipe."""
+        return True
+
+    def fit(self, model: PreTrainedModel, context: TrainingContext) -> Fitted | None:
+        """Train the prepared model in place by another algorithm than the Trainer's; None where the Trainer does."""
+        return None
 
     def training_rows(self, model: nn.Module, context: TrainingContext) -> EncodedSplits:
         """The rows to train and to validate on.

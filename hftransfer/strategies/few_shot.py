@@ -15,6 +15,7 @@ from hftransfer.core.errors import ModelError
 from hftransfer.data.encode import EncodedSplits
 from hftransfer.models.layers import logits_layer
 from hftransfer.strategies import Strategy, TrainingContext, TrainingFields, check_single_label, remove_hooks
+from hftransfer.strategies._pooling import hold_best_pooling
 from hftransfer.strategies.linear_probe import LinearProbe
 from hftransfer.tasks import ModelBatch, Task
 
@@ -32,7 +33,8 @@ class _Contrastive(Strategy):
     temperature: float
 
     def training_rows(self, model: nn.Module, context: TrainingContext) -> EncodedSplits:
-        """The encoded rows; the loss is installed by hooks of the model."""
+        """The encoded rows; the loss is installed by hooks of the model, on the pooling that suits the rows best."""
+        hold_best_pooling(model, "class", context)
         recorded: list[Tensor] = []
         label_name = context.task.label_names[0]
 
@@ -72,14 +74,9 @@ class FewShot(Strategy):
 
     temperature: float = Field(default=0.1, gt=0)
     """Temperature of the contrastive loss."""
-    head_learning_rate: float = Field(default=LinearProbe.training["learning_rate"], gt=0)
-    """Learning rate of the head."""
-    head_epochs: float = Field(default=LinearProbe.training["num_train_epochs"], gt=0)
-    """Epochs of the head."""
 
     def steps(self) -> list[tuple[Strategy, TrainingFields]]:
-        head = {"learning_rate": self.head_learning_rate, "num_train_epochs": self.head_epochs, "max_steps": -1}
-        return [(_Contrastive(temperature=self.temperature), {}), (LinearProbe(), head)]
+        return [(_Contrastive(temperature=self.temperature), {}), (LinearProbe(), LinearProbe.training)]
 
     def check(self, task: Task, model: PreTrainedModel) -> None:
         check_single_label(self, task, model)

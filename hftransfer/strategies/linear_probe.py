@@ -1,17 +1,25 @@
 """A linear probe: the head alone is trained, on the frozen features of the checkpoint.
 
-Alain and Bengio 2016, https://arxiv.org/abs/1610.01644. The backbone reads each row once, the features that the head
-reads are cached, and the head is trained on them.
+Alain and Bengio 2016, https://arxiv.org/abs/1610.01644. The backbone reads each row once. Where a row has a class,
+several or a number, the head is a logistic or ridge regression on the pooling that cross-validation prefers among those
+that the model can hold; else it is trained on cached features by the Trainer.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from hftransfer.core.errors import ModelError
 from hftransfer.data.encode import EncodedSplits, cache_rows
-from hftransfer.models.layers import encoder, freeze_norm_statistics, head_names, unfreeze_norm_statistics
-from hftransfer.strategies import Strategy, TrainingContext, TrainingFields
+from hftransfer.models.layers import (
+    encoder,
+    freeze_norm_statistics,
+    head_names,
+    logits_layer,
+    unfreeze_norm_statistics,
+)
+from hftransfer.models.probe import fit_linear
+from hftransfer.strategies import Fitted, Strategy, TrainingContext, TrainingFields
 from hftransfer.strategies._features import (
     Columns,
     can_be_cached,
@@ -22,6 +30,7 @@ from hftransfer.strategies._features import (
     restore_backbone,
     with_side,
 )
+from hftransfer.strategies._pooling import hold_best_pooling
 from hftransfer.tasks import Task
 
 if TYPE_CHECKING:
@@ -34,12 +43,18 @@ class LinearProbe(Strategy):
 
     training: ClassVar[TrainingFields] = {"learning_rate": 3.0e-2, "num_train_epochs": 100}
 
+    solver: Literal["lbfgs", "trainer"] = "lbfgs"
+    """`lbfgs` fits a regression, its penalty and pooling by cross-validation on the training rows, and uses no
+    `training`. `trainer` takes gradient steps, as tasks without a class or a number a row always do."""
     cache_features: bool = True
     """Compute the features of each row once; `false` computes them in every epoch, dropout included."""
 
     def check(self, task: Task, model: PreTrainedModel) -> None:
         if task.pretraining:
             raise ModelError(f"strategy linear_probe: a '{task.name}' model has no head of its own; use 'full'")
+
+    def uses_trainer(self, task: Task) -> bool:
+        return self.solver == "trainer" or not self.cache_features or task.row_target is None or task.replaces_loss
 
     def prepare(self, model: PreTrainedModel) -> nn.Module:
         """The model with its encoder frozen.
@@ -54,6 +69,24 @@ class LinearProbe(Strategy):
         encoder(model).requires_grad_(False)
         freeze_norm_statistics(model)
         return model
+
+    def fit(self, model: PreTrainedModel, context: TrainingContext) -> Fitted | None:
+        """Fit the layer that makes the logits to what it reads of the training rows."""
+        import torch
+
+        target = context.task.row_target
+        if self.uses_trainer(context.task) or target is None:
+            return None
+        held = hold_best_pooling(model, target, context)
+        if held is None:
+            return None
+        weight, bias = fit_linear(target, held.features, held.references, context.seed)
+        layer = logits_layer(model)
+        with torch.no_grad():
+            layer.weight.copy_(torch.from_numpy(weight))
+            if layer.bias is not None:
+                layer.bias.copy_(torch.from_numpy(bias))
+        return Fitted([], held.note)
 
     def training_rows(self, model: nn.Module, context: TrainingContext) -> EncodedSplits:
         """Rows of cached features; a module that returns them takes the place of the model's backbone.

@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hftransfer.core.progress import Progress
-from hftransfer.data.encode import EncodedSplits, side_of
-from hftransfer.evaluation.inference import longest_first
-from hftransfer.models.layers import encoder
+from hftransfer.data.encode import EncodedSplits, longest_first, side_of
+from hftransfer.models.layers import encoder, has_logits_layer, logits_layer
 from hftransfer.tasks import Task
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Features = dict[str, np.ndarray]
-"""Pooling (`mean`, `first`, `pooler`) -> float32 features of shape (rows, size)."""
+"""Pooling (`mean`, `first`, `pooler`, `head`) -> float32 features of shape (rows, size)."""
 
 
 def frozen_features(task: Task, model: Any, encoded: EncodedSplits, split: str, batch_size: int) -> Features:
@@ -25,23 +24,20 @@ def frozen_features(task: Task, model: Any, encoded: EncodedSplits, split: str, 
     - `mean`: the mean over tokens, patches, frames or places, without padding
     - `first`: the first token, which is the class token of BERT and ViT
     - `pooler`: what the checkpoint's own pooler makes of them, where it has one
+    - `head`: what the layer that makes the logits reads, where it reads one vector a row
     """
-    rows = encoded.splits[split]
-    order = longest_first(rows)
+    order = longest_first(encoded.splits[split])
     found: list[Features] = []
-    read: list[int] = []
-    with Progress(total=len(rows), desc=f"frozen features of {split}", unit="row") as bar:
+    with Progress(total=len(order), desc=f"frozen features of {split}", unit="row") as bar:
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
-            found += _batch_features(task, model, encoded, split, batch)
-            read += batch
+            found.append(features_of(task, model, encoded, split, batch))
             bar.update(len(batch))
-    stacked = {name: np.concatenate([features[name] for features in found]) for name in found[0]}
-    return {name: array[np.argsort(read)] for name, array in stacked.items()}
+    return {name: array[np.argsort(order)] for name, array in _concatenated(found).items()}
 
 
-def _batch_features(task: Task, model: Any, encoded: EncodedSplits, split: str, batch: list[int]) -> list[Features]:
-    """The features of some rows, in one piece or in one for each row.
+def features_of(task: Task, model: Any, encoded: EncodedSplits, split: str, batch: list[int]) -> Features:
+    """The features of some rows of a split, in one batch.
 
     Tasks call a model of sound once for each length in a batch. Such rows are read one by one.
     """
@@ -49,16 +45,27 @@ def _batch_features(task: Task, model: Any, encoded: EncodedSplits, split: str, 
     from accelerate.utils import send_to_device
 
     seen: list[Any] = []
-    hook = encoder(model).register_forward_hook(lambda _module, _args, output: seen.append(output))
+    read: list[Tensor] = []
+    hooks = [encoder(model).register_forward_hook(lambda _module, _args, output: seen.append(output))]
+    if has_logits_layer(model):
+        hooks.append(logits_layer(model).register_forward_pre_hook(lambda _module, args: read.append(args[0])))
     model.eval()
     examples = encoded.splits[split].__getitems__(batch)
     inputs = send_to_device(encoded.collate(examples), model.device)
     with torch.inference_mode():
         task.outputs(model, inputs, side_of(examples))
-    hook.remove()
-    if len(seen) == 1:
-        return [_pooled(seen[0], inputs.get("attention_mask"))]
-    return [piece for row in batch for piece in _batch_features(task, model, encoded, split, [row])]
+    for hook in hooks:
+        hook.remove()
+    if len(seen) > 1:
+        return _concatenated([features_of(task, model, encoded, split, [row]) for row in batch])
+    features = _pooled(seen[0], inputs.get("attention_mask"))
+    if len(read) == 1 and read[0].ndim == 2:
+        features["head"] = read[0].float().cpu().numpy()
+    return features
+
+
+def _concatenated(pieces: list[Features]) -> Features:
+    return {name: np.concatenate([features[name] for features in pieces]) for name in pieces[0]}
 
 
 def _pooled(output: Any, mask: Tensor | None) -> Features:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from hftransfer.core.variants import FrozenBaseline
-from hftransfer.evaluation.frozen_features import Features
+from hftransfer.models.frozen_features import Features
 from hftransfer.tasks import RowTarget
 
 _FOLDS = 5
@@ -48,22 +48,74 @@ def fit_and_score(
         Name of the split -> scores: logarithms of probabilities, shape (rows, classes); logits of several classes; or
         numbers, shape (rows, 1).
     """
-    parameters = _C if method == "probe" else tuple(k for k in _NEIGHBOURS if k < 0.8 * len(references)) or (1,)
+    pooling = rank_poolings(method, target, train, references, seed)[0]
+    fitted = _fit_best(method, target, train[pooling], references, seed)
+    return {name: _scores(fitted, target, x[pooling]) for name, x in splits.items()}
 
-    def make(parameter: float) -> Any:
-        return _estimator(method, target, parameter)
 
-    middle = parameters[min(_MIDDLE, len(parameters) - 1)]
+def rank_poolings(
+    method: FrozenBaseline, target: RowTarget, train: Features, references: np.ndarray, seed: int
+) -> list[str]:
+    """The poolings of the training rows, that of the least cross-validated loss first."""
+    parameters = _parameters(method, references)
+    estimator = _estimator(method, target, parameters[min(_MIDDLE, len(parameters) - 1)])
     folds = _folds(target, references, seed)
+    losses = {name: _loss(estimator, target, x, references, folds) for name, x in train.items()}
+    return sorted(losses, key=lambda name: losses[name])
+
+
+def fit_linear(
+    target: RowTarget, features: np.ndarray, references: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The linear layer whose outputs for features of shape (rows, size) are the logits of a probe.
+
+    Args:
+        target: what `references` are.
+        features: what the layer reads of the training rows.
+        references: as in `fit_and_score`; the classes are numbered from 0, and each is there.
+        seed: of the folds.
+
+    Returns:
+        Weight, shape (outputs, size), and bias, shape (outputs,); one output for numbers, else one for each class.
+    """
+    pipeline = _fit_best("probe", target, features, references, seed)
+    scaler, predictor = pipeline[0], pipeline[-1]
+    if target == "classes":
+        layers = [_coefficients(it, features.shape[1]) for it in predictor.estimators_]
+        weight, bias = np.concatenate([it for it, _ in layers]), np.concatenate([it for _, it in layers])
+    else:
+        weight, bias = _coefficients(predictor, features.shape[1])
+    if target == "class" and len(weight) == 1:
+        # Of two classes scikit-learn keeps the difference of the logits.
+        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    weight = weight / (scaler.scale_ * features.shape[1] ** 0.5)
+    return weight, bias - weight @ scaler.mean_
+
+
+def _coefficients(predictor: Any, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Weight and bias of a fitted model of scikit-learn; a label that all rows have, or none, has a bias alone."""
+    if not hasattr(predictor, "coef_"):
+        constant = np.clip(predictor.predict(np.zeros((1, size))), _LEAST, 1 - _LEAST)
+        return np.zeros((1, size)), np.log(constant / (1 - constant)).reshape(1)
+    return np.atleast_2d(predictor.coef_), np.atleast_1d(predictor.intercept_)
+
+
+def _parameters(method: FrozenBaseline, references: np.ndarray) -> tuple[float, ...]:
+    """The settings among which cross-validation chooses, from the simplest on."""
+    return _C if method == "probe" else tuple(k for k in _NEIGHBOURS if k < 0.8 * len(references)) or (1,)
+
+
+def _fit_best(
+    method: FrozenBaseline, target: RowTarget, features: np.ndarray, references: np.ndarray, seed: int
+) -> Any:
+    """The pipeline of scikit-learn with the best of its settings, fitted to all rows."""
+    folds = _folds(target, references, seed)
+    estimators = [_estimator(method, target, parameter) for parameter in _parameters(method, references)]
+    best = min(estimators, key=lambda it: _loss(it, target, features, references, folds))
     with warnings.catch_warnings():
-        # Of penalties so weak that the optimum is far away, and of classes that a fold lacks.
+        # Of penalties so weak that the optimum is far away.
         warnings.simplefilter("ignore")
-        losses = {name: _loss(make(middle), target, x, references, folds) for name, x in train.items()}
-        pooling = min(losses, key=lambda name: losses[name])
-        features = train[pooling]
-        best = min(parameters, key=lambda it: _loss(make(it), target, features, references, folds))
-        fitted = make(best).fit(features, references)
-        return {name: _scores(fitted, target, x[pooling]) for name, x in splits.items()}
+        return best.fit(features, references)
 
 
 def _estimator(method: FrozenBaseline, target: RowTarget, parameter: float) -> Any:
@@ -110,7 +162,10 @@ def _loss(estimator: Any, target: RowTarget, features: np.ndarray, references: n
     """The mean loss on held-out rows: cross-entropy, of numbers the squared error."""
     losses = []
     for train, held_out in folds:
-        fitted = estimator.fit(features[train], references[train])
+        with warnings.catch_warnings():
+            # Of penalties so weak that the optimum is far away, and of classes that a fold lacks.
+            warnings.simplefilter("ignore")
+            fitted = estimator.fit(features[train], references[train])
         scores, right = _scores(fitted, target, features[held_out], references), references[held_out]
         if target == "class":
             losses.append(-scores[np.arange(len(right)), right])

@@ -1,0 +1,64 @@
+"""The pooling that suits the training rows best, among those that the model can hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hftransfer.models.frozen_features import features_of
+from hftransfer.models.layers import blocks, has_logits_layer
+from hftransfer.models.pooling import hold_pooling
+from hftransfer.models.probe import rank_poolings
+from hftransfer.strategies import TrainingContext
+from hftransfer.tasks import RowTarget
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+_NAMES = {
+    "mean": "the mean of all tokens",
+    "first": "the first token",
+    "pooler": "the checkpoint's pooler",
+    "head": "what the head made of the checkpoint",
+}
+# Training rows by which it is seen what the head reads.
+_ROWS = 4
+
+
+@dataclass(frozen=True)
+class HeldPooling:
+    """A model whose layer that makes the logits reads a pooling."""
+
+    features: np.ndarray
+    """What the layer reads of the training rows: shape (rows, size)."""
+    references: np.ndarray
+    """Of the training rows, as the model's loss takes them."""
+    note: str
+    """What was done, in a sentence."""
+
+
+def hold_best_pooling(model: PreTrainedModel, target: RowTarget, context: TrainingContext) -> HeldPooling | None:
+    """Change a model in place so that its head reads the best pooling; None where it can hold none."""
+    if not has_logits_layer(model):
+        return None
+    references = context.task.references(context.rows["train"])
+    if target == "number":
+        references = context.task.training_logits(references)
+    features, depth = context.features(model), len(blocks(model))
+    for pooling in rank_poolings("probe", target, features, references, context.seed):
+        transform = hold_pooling(model, pooling, features[pooling], partial(_read, model, context))
+        if transform is not None:
+            additional = " by an additional block of uniform attention" if len(blocks(model)) > depth else ""
+            note = f"The head reads {_NAMES[pooling]}{additional}, which cross-validation on the training rows chose."
+            return HeldPooling(transform(features[pooling]), references, note)
+    return None
+
+
+def _read(model: PreTrainedModel, context: TrainingContext) -> np.ndarray:
+    """What the layer that makes the logits reads of the first training rows, each read alone."""
+    rows = range(min(_ROWS, len(context.encoded.splits["train"])))
+    pieces = [features_of(context.task, model, context.encoded, "train", [row]) for row in rows]
+    return np.concatenate([features["head"] for features in pieces if "head" in features] or [np.empty((0, 0))])
