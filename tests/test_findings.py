@@ -112,6 +112,10 @@ PLANTED = {
         {"data": _data(inputs=_inputs(label_lost=[0] * 7 + [1] * 3))},
         "(30 % of train, 30 % of test), so that they count as errors: raise what limits it (task.max_length: 256)",
     ),
+    "transcripts longer than their frames": (
+        {"data": _data(inputs=_inputs(label_lost=[0] * 7 + [1] * 3)), "auto_model": "AutoModelForCTC"},
+        "more characters than their recordings have frames (30 % of train, 30 % of test)",
+    ),
     "other sampling rates": (
         {"data": _data(inputs=_inputs(rate=[1.0]) | {"test": {"rate": _spread(0.5)}})},
         "0 % of the training recordings and 100 % of the test recordings have a lower sampling rate",

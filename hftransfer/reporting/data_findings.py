@@ -80,14 +80,17 @@ def lost_labels(result: RunResult) -> str:
     if not lost:
         return ""
     named = ", ".join(f"{100 * share:.3g} % of {split}" for split, share in lost.items())
+    if result.auto_model == "AutoModelForCTC":
+        return (
+            f"The transcripts of many rows have more characters than their recordings have frames ({named}), and CTC "
+            "writes one a frame: correct texts or sampling rates in data.source, or take a model.id of more frames a "
+            "second."
+        )
     keys = ("max_length", "max_target_length", "max_answer_length", "stride")
     limits = [f"task.{key}: {result.recipe['task'][key]}" for key in keys if key in result.recipe["task"]]
-    if "vocabulary" in result.recipe["task"]:
-        # By CTC; a model that generates is limited by task.max_target_length.
-        limits.append("CTC needs a frame for each character, so a model.id of more frames a second, or shorter texts")
     return (
         f"The labels of many rows lie beyond what the model reads or can write ({named}), so that they count as "
-        f"errors: raise what limits it ({'; '.join(limits)})."
+        f"errors: raise what limits it ({', '.join(limits)})."
     )
 
 
