@@ -6,7 +6,8 @@ from typing import Any
 
 from PIL import Image
 
-from hftransfer.core.results import DataFacts, Example, ExportFacts, RunResult, RuntimeFacts, Score
+from hftransfer.core.data_facts import DataFacts
+from hftransfer.core.results import Example, ExportFacts, RunResult, RuntimeFacts, Score
 
 COMMIT = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
 LABELS = ["business", "sport", "tech"]

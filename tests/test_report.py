@@ -9,7 +9,6 @@ from results_builder import recipe, regression, result, score
 
 from hftransfer.core.results import Example
 from hftransfer.reporting import report
-from hftransfer.reporting.findings import findings
 from hftransfer.reporting.model_card import card
 from hftransfer.reporting.verdict import verdict
 
@@ -47,43 +46,6 @@ def test_the_terminal_shows_every_variant_with_its_interval_and_aligns_the_colum
 
 def test_the_headline_is_the_first_metric():
     assert report.terminal(result()).splitlines()[2].split()[1] == "accuracy"
-
-
-def _log(losses, validation=()):
-    entries = [{"loss": loss, "epoch": i + 1, "step": 50 * (i + 1)} for i, loss in enumerate(losses)]
-    return {"tuned": entries + [{"eval_loss": loss, "epoch": i + 1, "step": 1} for i, loss in enumerate(validation)]}
-
-
-GOOD_LOG = _log([1.0, 0.4, 0.3], [0.9, 0.5, 0.48])
-
-
-@pytest.mark.parametrize(
-    ("planted", "says"),
-    [
-        ({"confusion": [[20, 0, 0], [20, 0, 0], [20, 0, 0]]}, "predicts 'business' for every test row"),
-        ({"confusion": [[20, 0, 0], [0, 20, 0], [9, 11, 0]]}, "never predicts 'tech' (20 test rows)"),
-        ({"history": _log([1.12, 1.1, 1.09])}, "guessing among 3 classes gives 1.099"),
-        ({"history": _log([1.0, 0.4, 0.9])}, "The training loss was 0.400 and ends at 0.900"),
-        ({"history": _log([1.0, 0.4, 0.1], [0.9, 0.5, 0.8])}, "lowest at evaluation 2 of 3 (0.500) and ends at 0.800"),
-        ({"history": _log([1.0, 0.8, 0.6], [0.9, 0.7, 0.5])}, "still falls at the end (0.700 to 0.500"),
-        (
-            {"worst": [Example(row=i, reference="a", prediction=" ", error=1.0, rendered={}) for i in range(6)]},
-            "writes nothing for its 6 worst test rows",
-        ),
-    ],
-)
-def test_a_planted_fault_is_found_and_nothing_else(planted, says):
-    made = result(**{"history": GOOD_LOG} | planted)
-    (finding,) = findings(made)
-    assert says in finding
-    assert f"FINDING: {finding}" in report.terminal(made)
-    assert "<strong>Findings</strong>" in report.html([made])
-
-
-def test_nothing_is_found_in_a_good_run():
-    assert findings(result(history=GOOD_LOG)) == []
-    few = result().data.model_copy(update={"rows": {"train": 9, "validation": 8, "test": 60}})
-    assert "Validation has 8 rows" in findings(result(data=few, history=GOOD_LOG))[0]
 
 
 @pytest.mark.parametrize(

@@ -108,12 +108,18 @@ def open_audio(where: str | bytes) -> tuple[np.ndarray, int]:
     return samples.mean(axis=1), rate
 
 
-def seconds(cell: Any) -> float:
-    """How long a recording lasts, by its head alone."""
+def audio_head(cell: Any) -> tuple[float, int]:
+    """How many seconds a recording lasts and its rate in Hz, by its head alone."""
     import soundfile
 
     where = location(cell)
-    return float(soundfile.info(io.BytesIO(where) if isinstance(where, bytes) else where).duration)
+    head = soundfile.info(io.BytesIO(where) if isinstance(where, bytes) else where)
+    return float(head.duration), int(head.samplerate)
+
+
+def seconds(cell: Any) -> float:
+    """How long a recording lasts, by its head alone."""
+    return audio_head(cell)[0]
 
 
 def resample(samples: np.ndarray, rate: int, target: int) -> np.ndarray:

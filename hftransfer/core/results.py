@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
+from hftransfer.core.data_facts import DataFacts
 from hftransfer.core.plugins import Section
 
 SCHEMA = 1
@@ -26,23 +27,6 @@ class Score(Section):
     """Upper end of the interval."""
     count: int
     """Rows."""
-
-
-class DataFacts(Section):
-    """Counts, classes and fingerprint of the rows."""
-
-    fingerprint: str
-    """SHA-256 over the content and the labels of all splits."""
-    rows: dict[str, int]
-    """Split -> rows used."""
-    duplicates_removed: dict[str, int]
-    """Split -> rows removed because a split closer to the test split contains the same content."""
-    skipped: dict[str, int]
-    """Split -> unreadable rows that were skipped (`data.on_error: skip`)."""
-    labels: list[str]
-    """Class names in the order of the model's outputs."""
-    classes: dict[str, dict[str, int]]
-    """Split -> class -> rows."""
 
 
 class RuntimeFacts(Section):
@@ -191,6 +175,8 @@ class RunResult(Section):
     """Fields of the task that were fitted to the tuned model's own outputs, such as a threshold."""
     parameters: dict[str, int]
     """`all` and `trainable`."""
+    new_weights: list[str] = []
+    """Weights outside of the head that the checkpoint lacks, and that began at random."""
     seconds: dict[str, float]
     """Stage -> seconds."""
     energy: dict[str, float] = {}

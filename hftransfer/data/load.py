@@ -8,12 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from hftransfer.core.data_facts import DataFacts
 from hftransfer.core.errors import DataError
 from hftransfer.core.features import Feature, Text, class_names, unnamed_class
 from hftransfer.core.plugins import nearest
 from hftransfer.core.progress import Progress
-from hftransfer.core.results import DataFacts
 from hftransfer.data.columns import Columns, all_features, check_columns, feature_of, name_classes, to_roles
+from hftransfer.data.contradictions import count_repeated, find_contradictions
 from hftransfer.data.splits import (
     GROUP,
     Places,
@@ -96,6 +97,8 @@ def load_rows(task: Task, source: Mapping[str, Dataset], options: DataOptions, s
     task = task.fit(splits["train"])
     task = task.with_labels(task.find_labels(splits))
     classes = {name: _count_classes(task, rows) for name, rows in splits.items()}
+    origin, numbers = places["train"]
+    contradictions = find_contradictions(task, splits["train"], raw.hashes[origin], numbers, origin)
     if options.sampling == "balanced":
         splits["train"] = balanced(task, splits["train"])
     facts = DataFacts(
@@ -105,6 +108,8 @@ def load_rows(task: Task, source: Mapping[str, Dataset], options: DataOptions, s
         skipped=raw.skipped,
         labels=list(task.labels),
         classes=classes,
+        repeated=count_repeated(numbers, raw.hashes[origin]),
+        contradictions=contradictions,
     )
     indexed = {name: task.index_labels(rows) for name, rows in splits.items()}
     return Rows(task, indexed | unlabelled, facts, options.splits.sizes(source))

@@ -1,18 +1,15 @@
 """Findings: what in the record of a run says why a model is not better, each with the recipe's key that helps."""
 
-import math
 from collections.abc import Callable
 
 from hftransfer.core.results import RunResult
-from hftransfer.reporting.tables import number
+from hftransfer.core.variants import CHEAP_BASELINES
+from hftransfer.reporting import data_findings, training_findings
+from hftransfer.reporting.tables import confidence, interval
 
 # A class with fewer test rows may be missed by chance.
 _ROWS_OF_A_CLASS = 5
-# Fewer validation rows tell no two settings apart.
-_VALIDATION_ROWS = 20
-# Of so few updates nothing follows.
-_STEPS = 20
-# Words of a message that name classes.
+# Words of a message that name classes, or weights.
 _NAMED = 5
 
 
@@ -53,51 +50,6 @@ def _predicted_counts(result: RunResult) -> list[int]:
     return [sum(column) for column in zip(*result.confusion, strict=True)]
 
 
-def _flat_loss(result: RunResult) -> str:
-    losses, classes = _losses(result, "loss"), len(result.confusion)
-    guessing = math.log(classes) if classes > 1 else 0.0
-    if not losses or not guessing or _steps(result) < _STEPS or losses[-1] < 0.95 * guessing:
-        return ""
-    return (
-        f"The training loss ends at {number(losses[-1])}; guessing among {classes} classes gives {number(guessing)}: "
-        "the model has learnt nothing. Change training.learning_rate by a factor of 3 to 10, or train more layers "
-        "(strategy)."
-    )
-
-
-def _rising_loss(result: RunResult) -> str:
-    losses = _losses(result, "loss")
-    if len(losses) < 3 or losses[-1] < 1.5 * min(losses) or losses[-1] < 0.5 * losses[0]:
-        return ""
-    return (
-        f"The training loss was {number(min(losses))} and ends at {number(losses[-1])}: training.learning_rate is too "
-        "high, or training.warmup_steps too few."
-    )
-
-
-def _overfitting(result: RunResult) -> str:
-    validation, training = _losses(result, "eval_loss"), _losses(result, "loss")
-    best = min(validation, default=0.0)
-    if len(validation) < 3 or validation[-1] < 1.1 * best + 0.02 or not training or training[-1] > training[0]:
-        return ""
-    place = validation.index(best) + 1
-    return (
-        f"The validation loss is lowest at evaluation {place} of {len(validation)} ({number(best)}) and ends at "
-        f"{number(validation[-1])}, while the training loss falls: training.load_best_model_at_end: true, fewer "
-        "training.num_train_epochs, data.augment, or more training.weight_decay."
-    )
-
-
-def _unfinished(result: RunResult) -> str:
-    losses = _losses(result, "eval_loss")
-    if len(losses) < 2 or losses[-1] > min(losses) or losses[-1] > 0.93 * losses[-2]:
-        return ""
-    return (
-        f"The validation loss still falls at the end ({number(losses[-2])} to {number(losses[-1])} in the last step "
-        "of the curve): more training.num_train_epochs, or a higher training.learning_rate."
-    )
-
-
 def _silent(result: RunResult) -> str:
     texts = [example.prediction for example in result.worst]
     if len(texts) < _ROWS_OF_A_CLASS or any(text.strip() for text in texts):
@@ -108,29 +60,57 @@ def _silent(result: RunResult) -> str:
     )
 
 
-def _small_validation(result: RunResult) -> str:
-    rows = result.data.rows.get("validation", _VALIDATION_ROWS)
-    if rows >= _VALIDATION_ROWS:
+def _below_cheap_baseline(result: RunResult) -> str:
+    gains = {name: gain for name, gain in result.transfer_gain.items() if name in CHEAP_BASELINES}
+    worse = {name: gain for name, gain in gains.items() if gain.high < 0}
+    if not worse:
         return ""
-    return f"Validation has {rows} rows, too few to choose settings by: raise data.splits.validation."
+    name = min(worse, key=lambda it: worse[it].value)
+    remedies = {
+        "majority": "the model does worse than the most frequent answer; change training.learning_rate",
+        "probe": "what the checkpoint knows is lost in training; lower training.learning_rate, or strategy: lp_ft",
+        "knn": "what the checkpoint knows is lost in training; lower training.learning_rate, or strategy: lp_ft",
+        "linear_probe": "strategy: linear_probe or lp_ft, or a lower training.learning_rate",
+        "scratch": "the checkpoint does not help here; another model.id, or more training.num_train_epochs",
+    }
+    return (
+        f"The cheap baseline {name} is significantly better than the tuned model (gain in {result.headline} "
+        f"{interval(worse[name])}, {confidence(result)}): {remedies[name]}."
+    )
 
 
-def _losses(result: RunResult, name: str) -> list[float]:
-    """The tuned model's losses of one kind, in the order of the training."""
-    return [entry[name] for entry in result.history.get("tuned", []) if name in entry]
-
-
-def _steps(result: RunResult) -> float:
-    return max((entry.get("step", 0) for entry in result.history.get("tuned", [])), default=0)
+def _frozen_new_weights(result: RunResult) -> str:
+    new, counts = result.new_weights, result.parameters
+    gains = list(result.transfer_gain.values())
+    if not new or counts["trainable"] >= counts["all"] or not gains or min(gain.low for gain in gains) > 0:
+        return ""
+    named = f"{', '.join(new[:_NAMED])}{' and others' if new[_NAMED:] else ''}"
+    strategy = result.recipe["strategy"]["name"]
+    return (
+        f"The checkpoint has no weights for {named}, which began at random, and strategy {strategy} may have frozen "
+        "them: strategy: full, strategy.config.modules_to_save, or another model.id."
+    )
 
 
 _RULES: tuple[Callable[[RunResult], str], ...] = (
     _one_class,
-    _flat_loss,
-    _rising_loss,
+    training_findings.flat_loss,
+    training_findings.rising_loss,
+    training_findings.slow_loss,
     _silent,
+    _below_cheap_baseline,
+    _frozen_new_weights,
+    data_findings.contradictions,
+    data_findings.truncation,
+    data_findings.lost_labels,
+    data_findings.sampling_rate,
+    data_findings.pace,
+    data_findings.resolution,
+    data_findings.repeated_rows,
     _classes_never_predicted,
-    _overfitting,
-    _unfinished,
-    _small_validation,
+    data_findings.dominant_class,
+    training_findings.overfitting,
+    training_findings.unfinished,
+    data_findings.small_validation,
+    data_findings.classes_without_validation_rows,
 )

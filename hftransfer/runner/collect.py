@@ -21,6 +21,7 @@ from hftransfer.models.checkpoint import find_checkpoint
 from hftransfer.reporting import model_card, report
 from hftransfer.runner.calibration import calibration
 from hftransfer.runner.context import RunContext
+from hftransfer.runner.data_facts import data_facts
 from hftransfer.runner.scores import score_variants, score_warnings
 from hftransfer.runner.stages import NEW_WEIGHTS, NOTE, History
 
@@ -61,7 +62,8 @@ def collect(
         exports=exported.exports,
         search=exported.search,
         pytorch=exported.pytorch,
-        data=plan.rows.facts,
+        data=data_facts(context),
+        new_weights=run_folder.record(NEW_WEIGHTS, list),
         revisions=revisions,
         versions=machine.versions(),
         hardware=machine.hardware(),

@@ -9,19 +9,20 @@ import base64
 import inspect
 import io
 import wave
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hftransfer.core.compat import feature_extractor_class
 from hftransfer.core.errors import ModelError
-from hftransfer.core.media import location, open_audio, resample, seconds
+from hftransfer.core.media import audio_head, location, open_audio, resample, seconds
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import FeatureExtractionMixin, PretrainedConfig
 
+    from hftransfer.core.data_facts import InputFact
     from hftransfer.tasks import ModelBatch
     from hftransfer.tasks._types import EncodedRow, Model, Row
 
@@ -109,13 +110,27 @@ def input_rate(extractor: FeatureExtractionMixin) -> float:
     return len(_features(extractor, _noise(extractor, 2))) / 2
 
 
-def truncated(splits: Mapping[str, Dataset], extractor: FeatureExtractionMixin) -> list[str]:
-    """A warning for each split with recordings longer than the model reads (Whisper: 30 s, AST: 10.24 s)."""
-    window = getattr(extractor, "n_samples", 0) / extractor.sampling_rate
+def _window(extractor: FeatureExtractionMixin) -> float:
+    """Seconds of a recording that the model reads (Whisper: 30, AST: 10.24); 0 where it reads all."""
+    window: float = getattr(extractor, "n_samples", 0) / extractor.sampling_rate
     if not window and hasattr(extractor, "num_mel_bins"):
         # Frames of 10 ms.
         window = getattr(extractor, "max_length", 0) / 100
-    warnings = []
+    return window
+
+
+def input_facts(recordings: Iterable[Any], extractor: FeatureExtractionMixin) -> dict[InputFact, np.ndarray]:
+    """`rate` and, of models that read so many seconds, `truncated`, by the heads of the files."""
+    sizes, window = [audio_head(cell) for cell in recordings], _window(extractor)
+    facts: dict[InputFact, np.ndarray] = {"rate": np.array([rate for _, rate in sizes]) / extractor.sampling_rate}
+    if window:
+        facts["truncated"] = np.array([1 - min(1, (window + _SLACK) / duration) for duration, _ in sizes])
+    return facts
+
+
+def truncated(splits: Mapping[str, Dataset], extractor: FeatureExtractionMixin) -> list[str]:
+    """A warning for each split with recordings longer than the model reads."""
+    window, warnings = _window(extractor), []
     for split, rows in splits.items() if window else ():
         long = sum(seconds(cell) > window + _SLACK for cell in rows["audio"])
         if long:

@@ -92,6 +92,11 @@ def corners(boxes: list[list[float]], size: tuple[int, int], box_format: str) ->
     return _raw_corners(np.array(boxes, dtype=float).reshape(-1, 4), size, box_format)
 
 
+def median_side(boxes: np.ndarray) -> float:
+    """The median, over corners of shape (boxes, 4), of the shorter side in pixels; NaN without boxes."""
+    return float(np.median((boxes[:, 2:] - boxes[:, :2]).min(axis=1))) if len(boxes) else np.nan
+
+
 def shares(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Corners, cut at the edge, as (middle x, middle y, width, height) in shares of the image."""
     cut = (boxes / [*size, *size]).clip(0, 1)

@@ -130,18 +130,26 @@ def check(splits: Mapping[str, Dataset], processor: Processor, config: Pretraine
             f"{len(empty)} of {len(train)} rows of 'train' have no character that the checkpoint writes: "
             f"task.vocabulary: new makes a vocabulary of the training text; or leave them out: {row_list(empty)}"
         )
-    rate = input_rate(processor.feature_extractor)
-    too_long = [
-        row
-        for row, (cell, ids) in enumerate(zip(train["audio"], labels, strict=True))
-        if _frames_needed(ids) > count_frames(config, round(seconds(cell) * rate))
-    ]
+    durations = [seconds(cell) for cell in train["audio"]]
+    longer = more_than_frames(labels, durations, processor.feature_extractor, config)
+    too_long = [row for row, is_longer in enumerate(longer) if is_longer]
     if too_long:
         raise DataError(
             f"{len(too_long)} of {len(train)} rows of 'train' have more characters than frames to write them in, and "
             f"CTC needs a frame for each; leave them out: {row_list(too_long)}"
         )
     return _unknown_characters(splits, tokenizer)
+
+
+def more_than_frames(
+    labels: list[list[int]], durations: list[float], extractor: FeatureExtractionMixin, config: PretrainedConfig
+) -> list[bool]:
+    """Whether a text, as character ids, has more characters than its recording of so many seconds has frames."""
+    rate = input_rate(extractor)
+    return [
+        _frames_needed(ids) > count_frames(config, round(duration * rate))
+        for ids, duration in zip(labels, durations, strict=True)
+    ]
 
 
 def _frames_needed(ids: list[int]) -> int:

@@ -16,13 +16,15 @@ from pydantic import Field
 from hftransfer.core.features import Feature, Text
 from hftransfer.core.results import JsonObject
 from hftransfer.tasks import IGNORED, Encoded, ModelBatch, Outputs, Predictions, Rows, Side, Task, object_array
-from hftransfer.tasks._text import refuse_longer, truncated
+from hftransfer.tasks._text import refuse_longer, truncated, truncated_shares
 from hftransfer.tasks._types import EncodedRow, Model, Row
 
 if TYPE_CHECKING:
     import torch
     from datasets import Dataset
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
+
+    from hftransfer.core.data_facts import InputFact
 
 # The error of a text that differs from its reference in spaces and line breaks alone.
 _SPACING_ERROR = 0.01
@@ -87,6 +89,11 @@ class Generation(Task):
     def _target_ids(self, rows: Rows) -> list[list[int]]:
         ids: list[list[int]] = self.processor(text_target=rows["target"], verbose=False)["input_ids"]
         return ids
+
+    def input_facts(self, rows: Dataset) -> dict[InputFact, np.ndarray]:
+        lost = [len(ids) > self.max_target_length for ids in self._target_ids(rows[:])]
+        shares = truncated_shares(self._source_ids(rows[:]), self.max_source_length)
+        return {"truncated": shares, "label_lost": np.array(lost)}
 
     def encode(self, rows: Rows) -> Encoded:
         inputs = dict(self.processor(self._sources(rows), truncation=True, max_length=self.max_source_length))

@@ -9,12 +9,14 @@ import numpy as np
 from pydantic import Field
 
 from hftransfer.core.features import Feature, Image
-from hftransfer.tasks import EncodedRow, Processor, Task
-from hftransfer.tasks._images import new_processor, random_resized_crop, resized_nearest, resized_to
+from hftransfer.tasks import EncodedRow, Processor, Rows, Task
+from hftransfer.tasks._images import input_facts, new_processor, random_resized_crop, resized_nearest, resized_to
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PretrainedConfig
+
+    from hftransfer.core.data_facts import InputFact
 
 
 class ImageTask(Task):
@@ -41,6 +43,13 @@ class ImageTask(Task):
 
     def new_processor(self, config: PretrainedConfig, rows: Dataset) -> Processor:
         return new_processor(config, self.image_size) or super().new_processor(config, rows)
+
+    def input_facts(self, rows: Dataset) -> dict[InputFact, np.ndarray]:
+        def size_of(batch: Rows) -> tuple[int, int]:
+            height, width = np.shape(self.encode(batch).inputs["pixel_values"][0])[1:]
+            return height, width
+
+        return input_facts(rows, size_of)
 
     @property
     def augments(self) -> bool:

@@ -4,18 +4,40 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hftransfer.core.compat import image_processor_class
 from hftransfer.core.media import rgb
-from hftransfer.tasks import Processor, Rendered
+from hftransfer.tasks import Processor, Rendered, Rows
 
 if TYPE_CHECKING:
+    from datasets import Dataset
     from PIL.Image import Image
     from transformers import PretrainedConfig
+
+    from hftransfer.core.data_facts import InputFact
+
+
+# Images of a split that are encoded to see what becomes of their sizes.
+_ENCODED = 32
+
+
+def input_facts(rows: Dataset, size_of: Callable[[Rows], tuple[int, int]]) -> dict[InputFact, np.ndarray]:
+    """`scale`, `squeeze` and `side` of the first rows, NaN for the others.
+
+    `size_of` gives height and width of the model's input for a batch of one row.
+    """
+    values = np.full((3, len(rows)), np.nan)
+    for row in range(min(_ENCODED, len(rows))):
+        batch = rows[row : row + 1]
+        (width, height), (new_height, new_width) = batch["image"][0].size, size_of(batch)
+        low, high = sorted((new_width / width, new_height / height))
+        values[:, row] = low, high / low, min(new_width, new_height)
+    names: tuple[InputFact, ...] = ("scale", "squeeze", "side")
+    return dict(zip(names, values, strict=True))
 
 
 def new_processor(config: PretrainedConfig, side: int | None = None) -> Processor:

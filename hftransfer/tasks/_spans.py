@@ -9,7 +9,7 @@ import numpy as np
 
 from hftransfer.core.errors import DataError
 from hftransfer.metrics._squad import is_exact
-from hftransfer.tasks import Outputs, Predictions, Rows, Side
+from hftransfer.tasks import Encoded, Outputs, Predictions, Rows, Side
 from hftransfer.tasks._text import tokens_kept
 
 if TYPE_CHECKING:
@@ -103,6 +103,15 @@ def tokens_of(answers: Any, spans: Sequence[Span]) -> tuple[int, int]:
     inside = [i for i, (first, last) in enumerate(spans) if first >= 0 and first < end and last > start]
     whole = inside and spans[inside[0]][0] <= start and spans[inside[-1]][1] >= end
     return (inside[0], inside[-1]) if whole else (0, 0)
+
+
+def out_of_reach(encoded: Encoded, answered: np.ndarray, longest: int) -> np.ndarray:
+    """Whether a row has an answer that no window holds whole, or one of more than `longest` tokens, shape (rows,)."""
+    held = np.zeros(len(answered), dtype=bool)
+    starts, ends = (encoded.inputs[name] for name in ("start_positions", "end_positions"))
+    for row, first, last in zip(encoded.row or [], starts, ends, strict=True):
+        held[row] |= 0 < first <= last < first + longest
+    return answered & ~held
 
 
 def best_answers(outputs: Outputs, side: Side, longest: int) -> tuple[list[str], np.ndarray]:

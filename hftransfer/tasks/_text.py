@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from hftransfer.core.errors import ModelError
 
 if TYPE_CHECKING:
@@ -87,6 +89,11 @@ def truncated(
         if long := sum(count > length for count in counts):
             shares.append(f"{100 * long / len(counts):.3g} % of {split}")
     return [f"task.{key}: texts of more than {length} tokens are truncated: {', '.join(shares)}"] if shares else []
+
+
+def truncated_shares(tokens: list[list[int]], length: int) -> np.ndarray:
+    """The share of each text's tokens beyond the first `length`, shape (texts,)."""
+    return np.array([1 - min(1, length / max(len(ids), 1)) for ids in tokens])
 
 
 def snippet_inputs(max_length: int, tokenizer: PreTrainedTokenizerBase, encode: str) -> str:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PretrainedConfig
 
+    from hftransfer.core.data_facts import InputFact
+
 
 class AudioClassification(Classification):
     """Recordings, of any rate, to labels. Inputs: `input_values` of shape (batch, time) at the checkpoint's rate."""
@@ -55,6 +57,9 @@ class AudioClassification(Classification):
                 "take a checkpoint of another kind, such as audio-spectrogram-transformer"
             )
         return _audio.truncated(splits, self.processor)
+
+    def input_facts(self, rows: Dataset) -> dict[InputFact, np.ndarray]:
+        return _audio.input_facts(rows["audio"], self.processor)
 
     def encode(self, rows: Rows) -> Encoded:
         name, arrays, lengths = _audio.extract_features(rows["audio"], self.processor)

@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from hftransfer.core.features import Audio, Feature, Text
+from hftransfer.core.media import seconds
 from hftransfer.core.results import JsonObject
 from hftransfer.metrics._scripts import uses_spaces
 from hftransfer.tasks import (
@@ -35,6 +36,8 @@ from hftransfer.tasks._types import EncodedRow, Model, Row
 if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PretrainedConfig, PreTrainedModel
+
+    from hftransfer.core.data_facts import InputFact
 
 
 class AutomaticSpeechRecognition(Task):
@@ -125,6 +128,16 @@ class AutomaticSpeechRecognition(Task):
                 "task.language is left out: training names no language, and scoring lets the model detect it"
             )
         return warnings
+
+    def input_facts(self, rows: Dataset) -> dict[InputFact, np.ndarray]:
+        ids, durations = [self._ids(text) for text in rows["text"][:]], [seconds(cell) for cell in rows["audio"]]
+        if self._generates:
+            lost = [len(tokens) > self.max_target_length for tokens in ids]
+        else:
+            lost = _ctc.more_than_frames(ids, durations, self.processor.feature_extractor, self.architecture)
+        pace = np.array([len(text) for text in rows["text"][:]]) / durations
+        facts = _audio.input_facts(rows["audio"], self.processor.feature_extractor)
+        return facts | {"label_lost": np.array(lost), "pace": pace}
 
     def encode(self, rows: Rows) -> Encoded:
         name, arrays, lengths = _audio.extract_features(rows["audio"], self.processor.feature_extractor)

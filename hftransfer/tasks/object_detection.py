@@ -33,12 +33,14 @@ from hftransfer.tasks import (
     _boxes,
 )
 from hftransfer.tasks import object_array as objects
-from hftransfer.tasks._images import new_processor, random_resized_crop, rendered
+from hftransfer.tasks._images import input_facts, new_processor, random_resized_crop, rendered
 
 if TYPE_CHECKING:
     import torch
     from datasets import Dataset
     from transformers import PretrainedConfig
+
+    from hftransfer.core.data_facts import InputFact
 
 # Boxes of an image that the mean average precision looks at, as COCO does.
 _MOST = 100
@@ -151,6 +153,11 @@ class ObjectDetection(Task):
             },
             length=[int(shape[1] * shape[2]) for shape in inputs["shape"]],
         )
+
+    def input_facts(self, rows: Dataset) -> dict[InputFact, np.ndarray]:
+        facts = input_facts(rows, lambda batch: tuple(self.encode(batch).side["size"][0]))
+        sides = [_boxes.median_side(_corners(cell)) for cell in rows["objects"][:]]
+        return facts | {"object_side": np.array(sides) * facts["scale"]}
 
     @property
     def augments(self) -> bool:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PretrainedConfig
 
+    from hftransfer.core.data_facts import InputFact
+
 
 class QuestionAnswering(Task):
     """Questions and contexts, read in overlapping windows, to answers in the context's own spelling.
@@ -71,6 +73,10 @@ class QuestionAnswering(Task):
     def check(self, splits: Mapping[str, Dataset], config: PretrainedConfig) -> list[str]:
         check_positions(self.max_length, self.processor, config)
         return _spans.check(splits["train"], self.processor, self.max_length, self.stride)
+
+    def input_facts(self, rows: Dataset) -> dict[InputFact, np.ndarray]:
+        encoded, answered = self.encode(rows[:]), np.array([bool(_spans.texts(cell)) for cell in rows["answers"]])
+        return {"label_lost": _spans.out_of_reach(encoded, answered, self.max_answer_length)}
 
     def encode(self, rows: Rows) -> Encoded:
         windows, row, spans = _spans.windows(self.processor, rows, self.max_length, self.stride)

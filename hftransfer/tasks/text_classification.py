@@ -15,11 +15,22 @@ from hftransfer.core.errors import DataError, ModelError
 from hftransfer.core.features import Feature, Text
 from hftransfer.tasks import Encoded, EncodedRow, ModelBatch, Processor, Rendered, Row, Rows
 from hftransfer.tasks._classification import Classification
-from hftransfer.tasks._text import check_positions, pad_batch, padded, snippet_inputs, tokens_kept, truncated
+from hftransfer.tasks._text import (
+    check_positions,
+    pad_batch,
+    padded,
+    snippet_inputs,
+    tokens_kept,
+    truncated,
+    truncated_shares,
+)
 
 if TYPE_CHECKING:
+    import numpy as np
     from datasets import Dataset
     from transformers import PretrainedConfig
+
+    from hftransfer.core.data_facts import InputFact
 
 
 class TextClassification(Classification):
@@ -85,6 +96,12 @@ class TextClassification(Classification):
     def _tokens(self, rows: Rows) -> list[list[int]]:
         ids: list[list[int]] = self.processor(rows["text"], rows.get("text_pair"), verbose=False)["input_ids"]
         return ids
+
+    def token_counts(self, rows: Dataset) -> tuple[list[list[int]], int]:
+        return self._tokens(rows[:]), tokens_kept(self.max_length, self.processor)
+
+    def input_facts(self, rows: Dataset) -> dict[InputFact, np.ndarray]:
+        return {"truncated": truncated_shares(*self.token_counts(rows))}
 
     def encode(self, rows: Rows) -> Encoded:
         length = tokens_kept(self.max_length, self.processor)

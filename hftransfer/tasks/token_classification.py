@@ -30,11 +30,13 @@ from hftransfer.tasks import (
     Task,
 )
 from hftransfer.tasks import object_array as objects
-from hftransfer.tasks._text import check_positions, padded, snippet_inputs, tokens_kept, truncated
+from hftransfer.tasks._text import check_positions, padded, snippet_inputs, tokens_kept, truncated, truncated_shares
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import BatchEncoding, PretrainedConfig
+
+    from hftransfer.core.data_facts import InputFact
 
 
 class TokenClassification(Task):
@@ -120,6 +122,13 @@ class TokenClassification(Task):
     def _tokens(self, rows: Rows) -> list[list[int]]:
         ids: list[list[int]] = self.processor(rows["tokens"], is_split_into_words=True, verbose=False)["input_ids"]
         return ids
+
+    def input_facts(self, rows: Dataset) -> dict[InputFact, np.ndarray]:
+        tokenized, outside = self._tokenize(rows["tokens"][:]), [self.outside]
+        read = [len(_first_tokens(tokenized.word_ids(row))) for row in range(len(rows))]
+        lost = [set(self._tags(tags[count:])) - set(outside) for tags, count in zip(rows["tags"][:], read, strict=True)]
+        shares = truncated_shares(self._tokens(rows[:]), tokens_kept(self.max_length, self.processor))
+        return {"truncated": shares, "label_lost": np.array(lost, dtype=bool)}
 
     def encode(self, rows: Rows) -> Encoded:
         tokenized = self._tokenize(rows["tokens"])

@@ -1,0 +1,85 @@
+"""Training rows of equal content: how many repeat others, and how many of them contradict each other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from hftransfer.core.data_facts import Contradictions
+from hftransfer.core.features import Boxes, Label, Text, Words
+from hftransfer.tasks import Task
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+# Rows whose texts are compared, from the first on.
+_COMPARED = 50_000
+# Characters of a label that the record shows.
+_SHOWN = 60
+_NO_WORD = re.compile(r"[\W_]+")
+
+
+def count_repeated(numbers: Sequence[int], hashes: Sequence[str]) -> int:
+    """How many rows, given by number, have the content of an earlier one."""
+    return len(numbers) - len({hashes[number] for number in numbers})
+
+
+def find_contradictions(
+    task: Task, rows: Dataset, hashes: Sequence[str], numbers: Sequence[int], split: str
+) -> Contradictions | None:
+    """Training rows of equal content and different labels, among the first 50,000.
+
+    Texts are equal where they have the same letters and digits in the same order of words, in whatever case; images
+    and recordings where they are the same bytes once decoded.
+
+    Args:
+        task: The task with its labels.
+        rows: Training rows, their labels as they were read.
+        hashes: The hash of the content of each row of the source's split.
+        numbers: The row in the source's split that each of `rows` is.
+        split: The source's split.
+    """
+    if task.target is None or not isinstance(task.target[1], Label | Boxes):
+        return None
+    if task.row_labels(rows.select(range(1))) is None:
+        # Numbers, of which two for one content are noise.
+        return None
+    groups: dict[str, list[int]] = {}
+    for row, content in enumerate(_contents(task, rows, [hashes[number] for number in numbers])):
+        groups.setdefault(content, []).append(row)
+    copies = {content: places for content, places in groups.items() if len(places) > 1}
+    chosen = [place for places in copies.values() for place in places]
+    if not chosen:
+        return None
+    role = task.target[0]
+    indexed = task.index_labels(rows.select(chosen))
+    labels = dict(zip(chosen, map(repr, indexed[role][:]), strict=True))
+    opposed = [places for places in copies.values() if len({labels[place] for place in places}) > 1]
+    if not opposed:
+        return None
+    first = opposed[0][0]
+    second = next(place for place in opposed[0] if labels[place] != labels[first])
+    shown = task.references(indexed.select([chosen.index(first), chosen.index(second)]))
+    return Contradictions(
+        rows=sum(map(len, opposed)),
+        split=split,
+        example=(numbers[first], numbers[second]),
+        labels=(task.describe(shown[0])[:_SHOWN], task.describe(shown[1])[:_SHOWN]),
+    )
+
+
+def _contents(task: Task, rows: Dataset, hashes: Sequence[str]) -> list[str]:
+    """What is equal for rows of equal content."""
+    roles = [role for role in task.inputs if role in rows.column_names]
+    if not all(isinstance(task.inputs[role], Text | Words) for role in roles):
+        return list(hashes[:_COMPARED])
+    head = rows.select(range(min(_COMPARED, len(rows))))
+    columns = [[_normalized(cell) for cell in head[role]] for role in roles]
+    # A text of signs alone is itself.
+    return ["\0".join(texts) or content for texts, content in zip(zip(*columns, strict=True), hashes, strict=False)]
+
+
+def _normalized(cell: Any) -> str:
+    text = " ".join(cell) if isinstance(cell, list) else str(cell or "")
+    return _NO_WORD.sub(" ", text.casefold()).strip()
