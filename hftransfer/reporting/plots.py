@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _INK, _GRID, _TUNED, _OTHER, _EXPORT, _REJECTED = "#1f2933", "#e4e7eb", "#1d5fbf", "#7b8794", "#0e7c66", "#b42318"
 # Beyond this number of classes, neither their names nor the counts can be read.
 _LABELLED_CLASSES = 30
+# What the axes of a reliability plot are.
+_OF_ONE_CLASS = ("mean probability of the predicted class", "accuracy")
 
 
 @dataclass(frozen=True)
@@ -182,13 +184,17 @@ def _confusion(matrix: list[list[int]], labels: list[str]) -> Plot:
 def _reliability(calibration: Calibration) -> Plot:
     figure, (axes,) = _axes(5.2, 4.2)
     axes.plot([0, 1], [0, 1], "--", color=_OTHER, linewidth=1)
+    temperature = calibration.temperature
+    several = isinstance(temperature, dict)
+    divisor = "a number for each label" if isinstance(temperature, dict) else number(temperature)
     lines = (
         ("as trained", calibration.curve_before, calibration.before, _OTHER),
-        (f"divided by {number(calibration.temperature)}", calibration.curve, calibration.after, _TUNED),
+        (f"divided by {divisor}", calibration.curve, calibration.after, _TUNED),
     )
     for label, curve, _, color in lines:
         axes.plot([it[0] for it in curve], [it[1] for it in curve], "o-", color=color, label=label, markersize=5)
-    axes.set(xlabel="mean probability of the predicted class", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
+    names = ("mean probability of a label", "share of rows with it") if several else _OF_ONE_CLASS
+    axes.set(xlabel=names[0], ylabel=names[1], xlim=(0, 1), ylim=(0, 1.02))
     axes.legend(frameon=False)
     summary = "; ".join(f"{label}: calibration error {interval(score)}" for label, _, score, _ in lines)
     return Plot("Reliability: how often the model is right at each confidence", f"Reliability. {summary}", figure)

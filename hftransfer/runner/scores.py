@@ -58,8 +58,8 @@ def _baselines(variants: Iterable[str]) -> list[str]:
 
 
 def _calibration_errors(context: RunContext) -> dict[str, float]:
-    """Variant -> calibration error on test, where each row has one class."""
-    if not context.plan.task.single_label:
+    """Variant -> calibration error on test, where rows have classes."""
+    if context.plan.task.row_target not in ("class", "classes"):
         return {}
     references = context.references("test")
     probabilities = {
