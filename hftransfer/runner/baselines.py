@@ -89,5 +89,5 @@ def score_pretrained(context: RunContext) -> None:
     with context.run_folder.timed("score pretrained"):
         outputs = context.run_folder.arrays("pretrained/outputs", make)
         fit_outputs(context, "pretrained", outputs)
-    context.add_outputs("pretrained", {name: it for name, it in outputs.items() if name.startswith("test.")})
+    context.add_outputs("pretrained", {name: it for name, it in outputs.items() if not name.startswith("train.")})
     recall_fitted(context, "pretrained")

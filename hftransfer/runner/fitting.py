@@ -53,6 +53,18 @@ def recall_fitted(context: RunContext, variant: str) -> None:
         context.fitted[variant] = context.run_folder.record(f"{variant}/fitted", dict)
 
 
+def refit_baselines(context: RunContext) -> None:
+    """Fit again what is needed to score the baselines of a finished run; of the tuned model, its record has it."""
+    splits = context.plan.task.fit_splits
+    for variant in context.outputs["test"].keys() - {"tuned"} if splits else ():
+        outputs = {split: context.outputs.get(split, {}).get(variant) for split in splits}
+        present = {split: it for split, it in outputs.items() if it is not None}
+        if variant == "majority" or len(present) < len(splits):
+            context.fitted[variant] = {}
+        else:
+            context.fitted[variant] = context.plan.task.fit_outputs(*_inputs(context, present, context.encoded))
+
+
 def _inputs(context: RunContext, outputs: dict[str, Outputs], encoded: EncodedSplits) -> _Fit:
     """What `Task.fit_outputs` takes."""
     splits = context.plan.task.fit_splits

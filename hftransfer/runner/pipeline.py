@@ -24,6 +24,7 @@ from hftransfer.runner import baselines, compression, stages, task_heads
 from hftransfer.runner.collect import collect, write_results
 from hftransfer.runner.context import RunContext
 from hftransfer.runner.export import export_variants
+from hftransfer.runner.fitting import refit_baselines
 from hftransfer.runner.plan import check
 from hftransfer.runner.scores import score_variants
 from hftransfer.runner.specs import baseline_specs, with_defaults
@@ -99,6 +100,7 @@ def export(folder: Path, settings: Export) -> RunResult:
         _link_files(folder, run_folder, before)
         encoded = encode(plan.task, plan.rows.labelled, run_folder.work_folder / "encoded")
         context = RunContext(plan, encoded, run_folder, _scored_outputs(folder, before), {"tuned": before.fitted})
+        refit_baselines(context)
         exported = export_variants(context)
         result = before.model_copy(
             update={
@@ -106,7 +108,7 @@ def export(folder: Path, settings: Export) -> RunResult:
                 "pytorch": exported.pytorch,
                 "exports": exported.exports,
                 "search": exported.search,
-                "runtime_snippet": plan.task.runtime_snippet(),
+                "runtime_snippet": context.task_of("tuned").runtime_snippet(),
                 "hardware": _exported_on(before.hardware),
                 "versions": machine.versions() | before.versions,
                 **score_variants(context),
