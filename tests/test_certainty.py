@@ -9,8 +9,9 @@ import tiny
 import hftransfer
 from hftransfer.cli import main
 from hftransfer.core import plugins
-from hftransfer.core.errors import RecipeError
+from hftransfer.core.errors import DataError, RecipeError
 from hftransfer.evaluation.calibration import calibration_error, fit_temperatures, reliability
+from hftransfer.evaluation.out_of_domain import neighbour_distances, share_nearer
 from hftransfer.evaluation.selective import accuracy_at, area_under_risk_coverage, risk_coverage
 from hftransfer.recipe.loader import parse_recipe
 from hftransfer.runner.pipeline import run
@@ -184,3 +185,46 @@ def test_a_run_without_probabilities_does_not_abstain(tmp_path):
     assert result.risk_coverage is None and result.calibration is None
     with pytest.raises(RecipeError, match="have no probabilities here"):
         hftransfer.predict(tmp_path / "run", "good\t3", abstain=0.9)
+
+
+def test_rows_far_from_the_training_rows_have_a_high_share_of_nearer_ones():
+    generator = np.random.default_rng(0)
+    near, far = (generator.normal(size=(40, 8)) * 0.1 + np.eye(8)[place] for place in (0, 3))
+    train = generator.normal(size=(40, 8)) * 0.1 + np.eye(8)[0]
+    distances = neighbour_distances(train, near)
+    cosines = train @ near[0] / np.linalg.norm(train, axis=1) / np.linalg.norm(near[0])
+    assert distances[0] == pytest.approx(1 - np.sort(cosines)[-10], abs=1e-5)
+    assert neighbour_distances(train[:3], near)[0] == pytest.approx(1 - min(cosines[:3]), abs=1e-5)
+    assert (share_nearer(neighbour_distances(train, far), distances) == 1).all()
+    assert share_nearer(distances, distances).mean() == pytest.approx(0.5, abs=0.02)
+
+
+def _three_classes(folder, more: str) -> str:
+    """A recipe of rows of the classes x, y and z."""
+    task = plugins.load("tasks", TASK)()
+    text = tiny.recipe(task, folder, more=more)
+    rows = [tiny.row(task, i, folder) | {"label": "xyz"[i % 3], "text": f"{'abc'[i % 3]} {i}"} for i in range(60)]
+    (folder / "rows" / "classes.json").write_text("\n".join(map(json.dumps, rows)))
+    return text.replace("resamples: 20", "resamples: 20, out_of_domain: [z]")
+
+
+def test_a_class_that_is_left_out_is_recognized_by_its_distance(tmp_path):
+    result = run(parse_recipe(_three_classes(tmp_path, "")), tmp_path / "run")
+    found = result.out_of_domain
+    assert result.data.labels == ["x", "y"] and found.classes == ["z"]
+    assert found.rows == result.data.rows["out_of_domain"] > 0 and 0 <= found.auroc.low <= found.auroc.high <= 1
+    assert sum(result.data.rows.values()) - found.rows <= 40
+    with np.load(tmp_path / "run" / "features.npz") as arrays:
+        assert arrays["train"].dtype == np.float16 and arrays["train"].shape[1] == 16
+    (answer,) = hftransfer.predict(tmp_path / "run", "c\t3")
+    assert 0 <= answer["out_of_domain"] <= 1
+    assert "Out-of-domain score" in (tmp_path / "run" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("value", "message"), [("[w]", "no class is 'w'; .*x, y, z"), ("[y, z]", "only one class|two are needed")]
+)
+def test_classes_that_cannot_be_left_out_get_a_sentence(value, message, tmp_path):
+    text = _three_classes(tmp_path, "").replace("out_of_domain: [z]", f"out_of_domain: {value}")
+    with pytest.raises(DataError, match=message):
+        check(parse_recipe(text))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hftransfer.core.progress import Progress
-from hftransfer.data.encode import EncodedSplits, side_of
+from hftransfer.data.encode import EncodedSplits, Example, side_of
 from hftransfer.evaluation.inference import longest_first
 from hftransfer.models.layers import encoder
-from hftransfer.tasks import Task
+from hftransfer.tasks import ModelBatch, Task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,14 +34,24 @@ def frozen_features(task: Task, model: Any, encoded: EncodedSplits, split: str, 
     with Progress(total=len(rows), desc=f"frozen features of {split}", unit="row") as bar:
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
-            found += _batch_features(task, model, encoded, split, batch)
+            found += _batch_features(task, model, rows.__getitems__(batch), encoded.collate)
             read += batch
             bar.update(len(batch))
     stacked = {name: np.concatenate([features[name] for features in found]) for name in found[0]}
     return {name: array[np.argsort(read)] for name, array in stacked.items()}
 
 
-def _batch_features(task: Task, model: Any, encoded: EncodedSplits, split: str, batch: list[int]) -> list[Features]:
+def example_features(
+    task: Task, model: Any, examples: list[Example], collate: Callable[[list[Example]], ModelBatch]
+) -> Features:
+    """The features of some encoded rows, in their order."""
+    found = _batch_features(task, model, examples, collate)
+    return {name: np.concatenate([features[name] for features in found]) for name in found[0]}
+
+
+def _batch_features(
+    task: Task, model: Any, examples: list[Example], collate: Callable[[list[Example]], ModelBatch]
+) -> list[Features]:
     """The features of some rows, in one piece or in one for each row.
 
     Tasks call a model of sound once for each length in a batch. Such rows are read one by one.
@@ -51,14 +62,13 @@ def _batch_features(task: Task, model: Any, encoded: EncodedSplits, split: str, 
     seen: list[Any] = []
     hook = encoder(model).register_forward_hook(lambda _module, _args, output: seen.append(output))
     model.eval()
-    examples = encoded.splits[split].__getitems__(batch)
-    inputs = send_to_device(encoded.collate(examples), model.device)
+    inputs = send_to_device(collate(examples), model.device)
     with torch.inference_mode():
         task.outputs(model, inputs, side_of(examples))
     hook.remove()
     if len(seen) == 1:
         return [_pooled(seen[0], inputs.get("attention_mask"))]
-    return [piece for row in batch for piece in _batch_features(task, model, encoded, split, [row])]
+    return [piece for example in examples for piece in _batch_features(task, model, [example], collate)]
 
 
 def _pooled(output: Any, mask: Tensor | None) -> Features:

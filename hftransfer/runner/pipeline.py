@@ -25,6 +25,7 @@ from hftransfer.runner.collect import collect, write_results
 from hftransfer.runner.context import RunContext
 from hftransfer.runner.export import export_variants
 from hftransfer.runner.fitting import refit_baselines
+from hftransfer.runner.out_of_domain import score_out_of_domain
 from hftransfer.runner.plan import check
 from hftransfer.runner.scores import score_variants
 from hftransfer.runner.specs import baseline_specs, with_defaults
@@ -61,6 +62,7 @@ def run(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool = Fa
         exported = export_variants(context)
         task_results = task_heads.write_heads(context, histories["tuned"])
         similarity, source_scores = stages.compare_features(context), stages.score_source_task(context)
+        out_of_domain = score_out_of_domain(context)
         # After all other stages, since it reads how long each took.
         result = collect(context, with_defaults(plan.recipe), histories, exported).model_copy(
             update={
@@ -68,6 +70,7 @@ def run(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool = Fa
                 "compression_steps": compression_steps,
                 "feature_similarity": similarity,
                 "source_task_scores": source_scores,
+                "out_of_domain": out_of_domain,
             }
         )
         write_results(result, context)

@@ -13,6 +13,7 @@ from hftransfer.data.encode import encode_one, side_of, without_side
 from hftransfer.models.checkpoint import Checkpoint
 from hftransfer.models.weights import load_saved
 from hftransfer.recipe.loader import from_record
+from hftransfer.runner.out_of_domain import out_of_domain_scorer
 from hftransfer.tasks import Processor, Task
 
 
@@ -22,7 +23,8 @@ def predictions(
     """One answer for each input.
 
     With `abstain`, an answer has the entries `confidence`, the probability that it is right, and `abstained`, and its
-    `label` is None where the confidence is lower than `abstain`.
+    `label` is None where the confidence is lower than `abstain`. Answers of the tuned model have `out_of_domain`, the
+    share of validation rows that are nearer to the training rows, where the run has kept the features of these.
 
     Raises:
         RecipeError: the run has no such variant, or its answers no probabilities by which to abstain.
@@ -52,6 +54,7 @@ def predictions(
         return getattr(transformers, name).from_pretrained(place, **options)
 
     task = task.with_processor(task.open_processor(read, model.config, None), model.config)
+    score = out_of_domain_scorer(folder, task, model) if variant == "tuned" else lambda _examples: {}
     for row in rows:
         examples = encode_one(task, row)
         side = side_of(examples)
@@ -60,7 +63,7 @@ def predictions(
         answer = task.respond(outputs, side)
         if abstain is not None and (confidence := task.confidence(outputs, side)) is not None:
             answer |= _abstained(float(confidence[0]), abstain)
-        yield answer
+        yield answer | score(examples)
 
 
 def _abstained(confidence: float, lowest: float) -> dict[str, Any]:
