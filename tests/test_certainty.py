@@ -10,7 +10,13 @@ import hftransfer
 from hftransfer.cli import main
 from hftransfer.core import plugins
 from hftransfer.core.errors import DataError, RecipeError
-from hftransfer.evaluation.calibration import calibration_error, fit_temperatures, reliability
+from hftransfer.evaluation.calibration import (
+    calibration_error,
+    error_if_calibrated,
+    fit_temperature,
+    fit_temperatures,
+    reliability,
+)
 from hftransfer.evaluation.out_of_domain import neighbour_distances, share_nearer
 from hftransfer.evaluation.selective import accuracy_at, area_under_risk_coverage, risk_coverage
 from hftransfer.recipe.loader import parse_recipe
@@ -34,6 +40,21 @@ def test_the_temperature_of_each_label_is_found():
     np.testing.assert_allclose(fit_temperatures(logits * planted, flags), planted, rtol=0.15)
     flags[:, 0] = 0
     assert fit_temperatures(logits, flags)[0] == 1
+
+
+def test_sixty_calibrated_rows_leave_a_good_model_as_confident_as_it_is():
+    temperatures, errors = [], []
+    for seed in range(20):
+        generator = np.random.default_rng(seed)
+        logits = generator.normal(size=(60, 5)) * 8
+        probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
+        references = np.array([generator.choice(5, p=row) for row in probabilities])
+        temperatures.append(fit_temperature(logits, references))
+        errors.append(calibration_error(probabilities, references))
+    # A whole wrong row in place of half of one would make it 1.9.
+    assert 0.8 < np.exp(np.mean(np.log(temperatures))) < 1.6
+    assert error_if_calibrated(probabilities, references, 0) == pytest.approx(np.mean(errors), rel=0.3)
 
 
 def test_the_calibration_error_of_labels_is_the_mean_of_each():
@@ -136,20 +157,12 @@ def test_abstaining_raises_the_accuracy_of_a_model_that_knows_what_it_does_not_k
     assert area_under_risk_coverage(confidence, np.ones(2000)) == 0
 
 
-@pytest.fixture(scope="module")
-def several(tmp_path_factory):
-    """A run of several labels with thresholds, and its folder."""
-    folder = tmp_path_factory.mktemp("several")
-    task = plugins.load("tasks", TASK)()
-    text = tiny.recipe(task, folder, labels="lists", more=tiny.EXPORT).replace(
-        f"name: {TASK}", f"name: {TASK}, threshold: f1"
-    )
+def test_thresholds_of_several_labels_are_kept_with_the_model_and_applied(tmp_path, capsys):
+    task, folder = plugins.load("tasks", TASK)(), tmp_path / "run"
+    text = tiny.recipe(task, tmp_path, labels="lists", more=tiny.EXPORT)
+    text = text.replace(f"name: {TASK}", f"name: {TASK}, threshold: f1")
     overrides = ["data.splits.validation=16", "evaluation.baselines=[majority,probe]", "export.quantization=none"]
-    return run(parse_recipe(text, overrides=overrides), folder / "run"), folder / "run"
-
-
-def test_thresholds_of_several_labels_are_kept_with_the_model_and_its_exports(several):
-    result, folder = several
+    result = run(parse_recipe(text, overrides=overrides), folder)
     assert set(result.fitted["thresholds"]) == {"x", "y", "z"} == set(result.calibration.temperature)
     # Every row has it.
     assert result.fitted["thresholds"]["z"] == 0.5 and result.calibration.temperature["z"] == 1
@@ -165,10 +178,6 @@ def test_thresholds_of_several_labels_are_kept_with_the_model_and_its_exports(se
     gain = changed.after["f1"].value - changed.before["f1"].value
     assert changed.gain["f1"].value == pytest.approx(gain)
     assert changed.after["f1"].value == pytest.approx(result.scores["test"]["tuned"]["f1"].value)
-
-
-def test_predict_applies_thresholds_and_abstains(several, capsys):
-    result, folder = several
     for variant in ("tuned", "onnx"):
         answer, certain = (hftransfer.predict(folder, "good\t3", variant, abstain=it)[0] for it in (0.0, 1.0))
         expected = [it for it in result.data.labels if answer["scores"][it] > result.fitted["thresholds"][it]]

@@ -28,6 +28,8 @@ class Calibration(Section):
     """The expected calibration error (ECE) of the undivided logits; of several labels, its mean over the labels."""
     after: Score
     """That of the model as it ships."""
+    if_calibrated: float | None = None
+    """What it would be on average, on as many rows, if its probabilities were exactly right."""
     curve_before: list[tuple[float, float, int]]
     """Mean confidence, accuracy and rows of each bin of confidence, for the undivided logits. Of several labels: mean
     probability of a label, the share that has it, and decisions."""

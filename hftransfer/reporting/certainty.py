@@ -11,7 +11,7 @@ _NAMED = 12
 
 def certainty(result: RunResult) -> list[str]:
     """The sentences that the record has numbers for."""
-    return [line for line in (_thresholds(result), _abstaining(result), _out_of_domain(result)) if line]
+    return [line for rule in _RULES if (line := rule(result))]
 
 
 def threshold_values(result: RunResult) -> str:
@@ -19,6 +19,16 @@ def threshold_values(result: RunResult) -> str:
     values = dict(result.fitted.get("thresholds") or result.recipe["task"].get("thresholds") or {})
     named = [f"{label} {number(value)}" for label, value in list(values.items())[:_NAMED]]
     return ", ".join([*named, *(["..."] if len(values) > _NAMED else [])])
+
+
+def _calibration(result: RunResult) -> str:
+    found = result.calibration
+    if found is None or found.if_calibrated is None:
+        return ""
+    return (
+        f"Calibration error (ECE) on test: {interval(found.before)} -> {interval(found.after)} by the temperature; "
+        f"with perfect probabilities it would be about {number(found.if_calibrated)} on as many rows."
+    )
 
 
 def _thresholds(result: RunResult) -> str:
@@ -54,3 +64,6 @@ def _out_of_domain(result: RunResult) -> str:
         f"Out-of-domain score: {found.rows:,} rows of the classes left out ({', '.join(found.classes)}) are told from "
         f"test rows with AUROC {interval(found.auroc)}."
     )
+
+
+_RULES = (_calibration, _thresholds, _abstaining, _out_of_domain)

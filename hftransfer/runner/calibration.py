@@ -8,7 +8,13 @@ import numpy as np
 
 from hftransfer.core.results import Calibration
 from hftransfer.data.encode import EncodedSplits
-from hftransfer.evaluation.calibration import calibration_score, fit_temperature, fit_temperatures, reliability
+from hftransfer.evaluation.calibration import (
+    calibration_score,
+    error_if_calibrated,
+    fit_temperature,
+    fit_temperatures,
+    reliability,
+)
 from hftransfer.runner.context import RunContext
 
 _TEMPERATURE = "tuned/temperature"
@@ -68,6 +74,7 @@ def calibration(context: RunContext) -> Calibration | None:
         temperature=temperatures[0] if task.single_label else dict(zip(task.labels, temperatures, strict=True)),
         before=calibration_score(before, references, confidence, seed),
         after=calibration_score(after, references, confidence, seed),
+        if_calibrated=error_if_calibrated(after, references, seed),
         curve_before=reliability(before, references),
         curve=reliability(after, references),
     )
