@@ -67,22 +67,26 @@ def check(recipe: Recipe | AnyPath, overrides: Sequence[str] = ()) -> "Plan":
     return plan.check(read_recipe(recipe, overrides))
 
 
-def predict(run_folder: AnyPath, inputs: str | Sequence[AnyPath], variant: str = "tuned") -> list[JsonObject]:
+def predict(
+    run_folder: AnyPath, inputs: str | Sequence[AnyPath], variant: str = "tuned", *, abstain: float | None = None
+) -> list[JsonObject]:
     """Answers of a finished run, one for each input.
 
     Args:
         run_folder: directory of the run.
         inputs: texts, or paths of images or recordings; the two texts of a pair have a tab between them.
         variant: `tuned`, or an exported variant such as `onnx-int8`.
+        abstain: answer only where the probability that the answer is right is at least this; else `label` is None.
+            With it, each answer has the entries `confidence` and `abstained`.
 
     Raises:
-        HFTransferError: there is no such run or variant, or an input cannot be read.
+        HFTransferError: there is no such run or variant, an input cannot be read, or the answers have no probabilities.
     """
     from hftransfer.runner.predict import predictions
 
     folder = Path(run_folder)
     texts = [inputs] if isinstance(inputs, str) else [fspath(value) for value in inputs]
-    return list(predictions(folder, finished_run(folder), texts, variant))
+    return list(predictions(folder, finished_run(folder), texts, variant, abstain))
 
 
 def load_exported(folder: AnyPath, threads: int = 0) -> "RuntimeModel":

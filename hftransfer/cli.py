@@ -107,6 +107,12 @@ def _run_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     predict.add_argument("run", type=Path, help="directory of a finished run")
     predict.add_argument("input", nargs="+", help="a text (of a pair: both, separated by a tab), or a file's path")
     predict.add_argument("--variant", default="tuned", help="tuned, or an exported variant such as onnx-int8")
+    predict.add_argument(
+        "--abstain",
+        type=float,
+        metavar="P",
+        help="give no label where the probability that it is right is lower than this, such as 0.95",
+    )
     predict.set_defaults(command=_predict)
 
     bench = commands.add_parser("bench", help="measure the latency of a finished run in PyTorch and exported")
@@ -222,7 +228,7 @@ def _predict(args: argparse.Namespace) -> int:
     from hftransfer.api import finished_run
     from hftransfer.runner.predict import predictions
 
-    for answer in predictions(args.run, finished_run(args.run), args.input, args.variant):
+    for answer in predictions(args.run, finished_run(args.run), args.input, args.variant, args.abstain):
         print(json.dumps(answer, ensure_ascii=False))
     return 0
 

@@ -49,7 +49,7 @@ def test_a_task_reads_a_second_table_fits_a_threshold_and_keeps_it_with_the_mode
     items = f"items: {{source: {{name: json, train: {tmp_path / 'items.json'}}}, columns: {{id: code}}}}"
     text = _recipe(tmp_path, items)
     result = run(parse_recipe(text), tmp_path / "run")
-    threshold = result.fitted["threshold"]
+    threshold = result.fitted["cutoff"]
     assert 0 < threshold < 1 and threshold != 0.5
     assert json.loads((tmp_path / "run" / "model" / "task.json").read_text()) == result.fitted
     assert RunResult.load(tmp_path / "run" / "result.json").fitted == result.fitted

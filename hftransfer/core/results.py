@@ -9,24 +9,29 @@ from pydantic import Field
 
 from hftransfer.core.data_facts import DataFacts
 from hftransfer.core.plugins import Section
+from hftransfer.core.scores import Calibration, OutOfDomain, RiskCoverage, Score, Thresholds
+
+__all__ = [
+    "BenchmarkTiming",
+    "Calibration",
+    "DataFacts",
+    "Example",
+    "ExportFacts",
+    "JsonObject",
+    "OutOfDomain",
+    "RiskCoverage",
+    "RunResult",
+    "RuntimeFacts",
+    "Score",
+    "SearchTrial",
+    "TaskHead",
+    "Thresholds",
+]
 
 SCHEMA = 1
 
 JsonObject = dict[str, Any]
 """A JSON object whose keys depend on the recipe: name -> value."""
-
-
-class Score(Section):
-    """A metric, or a difference of two, on some rows, with its bootstrap interval."""
-
-    value: float
-    """On all rows."""
-    low: float
-    """Lower end of the interval, at the confidence `evaluation.confidence` of the recipe."""
-    high: float
-    """Upper end of the interval."""
-    count: int
-    """Rows."""
 
 
 class RuntimeFacts(Section):
@@ -116,21 +121,6 @@ class Example(Section):
     """The row as `Task.render` returns it."""
 
 
-class Calibration(Section):
-    """How far the probabilities of the tuned model are from how often it is right, on the test rows."""
-
-    temperature: float
-    """The logits were divided by it; fitted to validation rows, and part of the last layer."""
-    before: Score
-    """The expected calibration error (ECE) of the undivided logits."""
-    after: Score
-    """That of the model as it ships."""
-    curve_before: list[tuple[float, float, int]]
-    """Mean confidence, accuracy and rows of each bin of confidence, for the undivided logits."""
-    curve: list[tuple[float, float, int]]
-    """The same for the model as it ships."""
-
-
 class TaskHead(Section):
     """An additional head of a multi-task run; its own record is `heads/NAME/result.json`."""
 
@@ -160,9 +150,15 @@ class RunResult(Section):
     groups: dict[str, dict[str, Score]] = {}
     """Group of the test rows (role `group`) -> variant -> headline score on the rows of the group."""
     calibration_error: dict[str, float] = {}
-    """Variant -> expected calibration error (ECE) on test; only for tasks with one class a row."""
+    """Variant -> expected calibration error (ECE) on test; only for tasks with classes, of several the mean of each."""
     calibration: Calibration | None = None
-    """Of the tuned model; None where a row has no single class, or the logits have no last layer of their own."""
+    """Of the tuned model; None where a row has no classes, or the logits have no last layer of their own."""
+    thresholds: Thresholds | None = None
+    """What the thresholds that were chosen on validation rows change on the test rows (`task.threshold`)."""
+    risk_coverage: RiskCoverage | None = None
+    """Accuracy of the tuned model where it abstains on its least certain test rows; only for tasks with classes."""
+    out_of_domain: OutOfDomain | None = None
+    """How well rows of other classes are recognized (`evaluation.out_of_domain`)."""
     feature_similarity: list[float] = []
     """CKA similarity of each block's features in the checkpoint and in the tuned model, from the input on."""
     compression_steps: dict[str, RuntimeFacts] = {}

@@ -15,6 +15,7 @@ from hftransfer.core.plugins import nearest
 from hftransfer.core.progress import Progress
 from hftransfer.data.columns import Columns, all_features, check_columns, feature_of, name_classes, to_roles
 from hftransfer.data.contradictions import count_repeated, find_contradictions
+from hftransfer.data.left_out import leave_out
 from hftransfer.data.splits import (
     GROUP,
     Places,
@@ -45,6 +46,8 @@ class DataOptions:
     unlabelled: str | None = None
     sampling: Literal["natural", "balanced"] = "natural"
     on_error: Literal["raise", "skip"] = "raise"
+    leave_out: Sequence[str] = ()
+    """Classes whose rows are in no split."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,8 @@ class Rows:
     facts: DataFacts
     sizes: dict[str, str | int | float]
     """What `test` and `validation` are: splits of the source, or sizes of parts of its training rows."""
+    left_out: Dataset | None = None
+    """The test rows of the classes that are in no split, without labels."""
 
     @property
     def labelled(self) -> dict[str, Dataset]:
@@ -88,6 +93,7 @@ def load_rows(task: Task, source: Mapping[str, Dataset], options: DataOptions, s
     if without_labels:
         places["unlabelled"] = (without_labels, list(range(len(raw.rows[without_labels]))))
     removed = remove_duplicates(places, raw.hashes)
+    left_out = leave_out(task, raw.rows, places, options.leave_out) if options.leave_out else None
     splits = {name: raw.rows[origin].select(rows) for name, (origin, rows) in places.items() if name != "unlabelled"}
     _refuse_empty(splits, removed)
     if options.shots is not None:
@@ -103,7 +109,8 @@ def load_rows(task: Task, source: Mapping[str, Dataset], options: DataOptions, s
         splits["train"] = balanced(task, splits["train"])
     facts = DataFacts(
         fingerprint=_fingerprint(task, places, raw.hashes, splits),
-        rows={name: len(rows) for name, rows in (splits | unlabelled).items()},
+        rows={name: len(rows) for name, rows in (splits | unlabelled).items()}
+        | ({"out_of_domain": len(left_out)} if left_out else {}),
         duplicates_removed=removed,
         skipped=raw.skipped,
         labels=list(task.labels),
@@ -112,7 +119,7 @@ def load_rows(task: Task, source: Mapping[str, Dataset], options: DataOptions, s
         contradictions=contradictions,
     )
     indexed = {name: task.index_labels(rows) for name, rows in splits.items()}
-    return Rows(task, indexed | unlabelled, facts, options.splits.sizes(source))
+    return Rows(task, indexed | unlabelled, facts, options.splits.sizes(source), left_out)
 
 
 def load_items(task: Task, source: Mapping[str, Dataset], columns: Columns) -> tuple[Task, str]:

@@ -1,5 +1,7 @@
 """Whether a model is right as often as its probabilities say, and the temperature that makes it so."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from hftransfer.core.results import Score
@@ -11,6 +13,8 @@ Curve = list[tuple[float, float, int]]
 
 # The logarithm of a temperature is sought between these.
 _RANGE = (-3.0, 3.0)
+# Rows that are wrong and rows that are right, added to smooth targets.
+_PSEUDO_ROWS = 0.5
 # Resamples of an interval.
 _RESAMPLES = 200
 
@@ -20,6 +24,10 @@ def calibration_error(probabilities: np.ndarray, references: np.ndarray, bins: i
 
     Guo et al. 2017, https://arxiv.org/abs/1706.04599, equation 3, with their 15 bins, each weighted by its rows.
     `probabilities` has the shape (rows, classes) and sums to 1 by row; `references` are class numbers.
+
+    Where rows have several labels, `references` are 0 or 1, shape (rows, labels), and the error is the mean over the
+    labels of the distance of a label's probability from the share of rows that have it, over bins of this probability
+    (the classwise ECE of Kull et al. 2019, https://arxiv.org/abs/1910.12656, section 2).
     """
     confidence, right, place = _binned(probabilities, references, bins)
     return _error(right - confidence, place)
@@ -35,39 +43,95 @@ def calibration_score(probabilities: np.ndarray, references: np.ndarray, confide
     return Score(value=_error(gap, place), low=float(low), high=float(high), count=count)
 
 
+def error_if_calibrated(probabilities: np.ndarray, references: np.ndarray, seed: int) -> float:
+    """The calibration error of a perfectly calibrated model with these probabilities, on as many rows: chance alone.
+
+    The mean over answers that are right with just these probabilities (consistency resampling, Bröcker and Smith 2007,
+    https://doi.org/10.1175/WAF993.1).
+    """
+    confidence, _, place = _binned(probabilities, references, BINS)
+    rng = np.random.default_rng(seed)
+    sampled = ((rng.random(confidence.shape) < confidence) - confidence for _ in range(_RESAMPLES))
+    return float(np.mean([_error(gap, place) for gap in sampled]))
+
+
 def reliability(probabilities: np.ndarray, references: np.ndarray) -> Curve:
-    """The reliability curve (Niculescu-Mizil and Caruana 2005, https://doi.org/10.1145/1102351.1102430)."""
+    """The reliability curve (Niculescu-Mizil and Caruana 2005, https://doi.org/10.1145/1102351.1102430).
+
+    Where rows have several labels, that of all labels together, by the probability of each.
+    """
     confidence, right, place = _binned(probabilities, references, BINS)
     members = [place == number for number in range(BINS)]
     return [(float(confidence[it].mean()), float(right[it].mean()), int(it.sum())) for it in members if it.any()]
 
 
 def _binned(probabilities: np.ndarray, references: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The confidence of each row, whether it is right, and its bin of confidence."""
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == references
+    """Of each row its confidence, whether it is right, and its bin of confidence, shape (rows, 1).
+
+    Of several labels the probability of each, whether the row has it, and its bin, shape (rows, labels).
+    """
+    confidence, right = probabilities, references
+    if references.ndim == 1:
+        confidence = probabilities.max(axis=1, keepdims=True)
+        right = probabilities.argmax(axis=1, keepdims=True) == references[:, None]
     return confidence, right, np.minimum((confidence * bins).astype(int), bins - 1)
 
 
 def _error(gap: np.ndarray, place: np.ndarray) -> float:
     """The calibration error of rows with these gaps of correctness to confidence, in these bins."""
-    return float(abs(np.bincount(place, gap)).sum() / len(gap))
+    sums = [abs(np.bincount(bins, gaps)).sum() for bins, gaps in zip(place.T, gap.T, strict=True)]
+    return float(np.mean(sums) / len(gap))
 
 
 def fit_temperature(logits: np.ndarray, references: np.ndarray) -> float:
     """The number by which logits of shape (rows, classes) are divided so that their softmax is calibrated.
 
-    It minimizes the cross-entropy of the rows (Guo et al. 2017, section 4.2). The targets are smoothed by the number of
-    rows, as Platt 1999 does, since a few rows that are all right would ask for certainty.
+    It minimizes the cross-entropy of the rows (Guo et al. 2017, section 4.2). The targets are smoothed as Platt 1999
+    does, since a few rows that are all right would ask for certainty, but by half a wrong row (Krichevsky and Trofimov
+    1981, https://doi.org/10.1109/TIT.1981.1056331). His whole one makes a model under-confident that is wrong in one of
+    ten rows: fitted to 60 rows of calibrated logits, 5 classes, the error on new rows is then 0.05 and not 0.03.
     """
-    from scipy.optimize import minimize_scalar
     from scipy.special import log_softmax
 
     count, classes = logits.shape
-    missed = 1 / (count + 2)
+    missed = _missed(count)
     targets = np.full(logits.shape, missed / (classes - 1))
     targets[np.arange(count), references] = 1 - missed
+    return _least(lambda temperature: float(-(targets * log_softmax(logits.astype(float) / temperature, axis=1)).sum()))
 
-    def loss(logarithm: float) -> float:
-        return float(-(targets * log_softmax(logits.astype(float) / np.exp(logarithm), axis=1)).sum())
 
-    return float(np.exp(minimize_scalar(loss, bounds=_RANGE, method="bounded").x))
+def fit_temperatures(logits: np.ndarray, references: np.ndarray) -> np.ndarray:
+    """The numbers, shape (labels,), by which logits of shape (rows, labels) are divided for a calibrated sigmoid.
+
+    Each minimizes the cross-entropy of its label: Platt 1999 without the offset, so that what is predicted at 0.5 stays
+    the same, and with targets smoothed as for classes. A label that all rows have, or none, says nothing of its
+    temperature, which is 1.
+    """
+    columns = zip(logits.T.astype(float), references.T, strict=True)
+    return np.array([_label_temperature(*column) for column in columns])
+
+
+def _label_temperature(logits: np.ndarray, flags: np.ndarray) -> float:
+    present, absent = int(flags.sum()), int((flags == 0).sum())
+    if not present or not absent:
+        return 1.0
+    targets = np.where(flags == 1, 1 - _missed(present), _missed(absent))
+
+    def loss(temperature: float) -> float:
+        divided = logits / temperature
+        return float((np.logaddexp(0, divided) - targets * divided).sum())
+
+    return _least(loss)
+
+
+def _missed(count: int) -> float:
+    """The share of so many rows, all right, that another sample of them might have wrong."""
+    return _PSEUDO_ROWS / (count + 2 * _PSEUDO_ROWS)
+
+
+def _least(loss: Callable[[float], float]) -> float:
+    """The temperature of the least loss."""
+    from scipy.optimize import minimize_scalar
+
+    found = minimize_scalar(lambda logarithm: loss(np.exp(logarithm)), bounds=_RANGE, method="bounded")
+    return float(np.exp(found.x))

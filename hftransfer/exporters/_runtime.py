@@ -36,6 +36,11 @@ class RuntimeModel(ABC):
         self.main_input_name = next((name for name in _MAIN_INPUTS if name in inputs), next(iter(inputs)))
         self.device, self.dtype = torch.device("cpu"), torch.float32
 
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """Label -> the probability above which it is predicted, as chosen on validation rows; empty without any."""
+        return dict(getattr(self.config, "thresholds", None) or {})
+
     @abstractmethod
     def _run(self, arrays: Inputs) -> list[np.ndarray]:
         """The graph's outputs, in their order."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hftransfer.core.progress import Progress
-from hftransfer.data.encode import EncodedSplits, longest_first, side_of
+from hftransfer.data.encode import EncodedSplits, Example, longest_first, side_of
 from hftransfer.models.layers import encoder, has_logits_layer, logits_layer
-from hftransfer.tasks import Task
+from hftransfer.tasks import ModelBatch, Task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,18 +27,21 @@ def frozen_features(task: Task, model: Any, encoded: EncodedSplits, split: str, 
     - `pooler`: what the checkpoint's own pooler makes of them, where it has one
     - `head`: what the layer that makes the logits reads, where it reads one vector a row
     """
-    order = longest_first(encoded.splits[split])
+    rows = encoded.splits[split]
+    order = longest_first(rows)
     found: list[Features] = []
     with Progress(total=len(order), desc=f"frozen features of {split}", unit="row") as bar:
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
-            found.append(features_of(task, model, encoded, split, batch))
+            found.append(features_of(task, model, rows.__getitems__(batch), encoded.collate))
             bar.update(len(batch))
     return {name: array[np.argsort(order)] for name, array in _concatenated(found).items()}
 
 
-def features_of(task: Task, model: Any, encoded: EncodedSplits, split: str, batch: list[int]) -> Features:
-    """The features of some rows of a split, in one batch.
+def features_of(
+    task: Task, model: Any, examples: list[Example], collate: Callable[[list[Example]], ModelBatch]
+) -> Features:
+    """The features of some encoded rows, in one batch.
 
     Tasks call a model of sound once for each length in a batch. Such rows are read one by one.
     """
@@ -50,14 +54,13 @@ def features_of(task: Task, model: Any, encoded: EncodedSplits, split: str, batc
     if has_logits_layer(model):
         hooks.append(logits_layer(model).register_forward_pre_hook(lambda _module, args: read.append(args[0])))
     model.eval()
-    examples = encoded.splits[split].__getitems__(batch)
-    inputs = send_to_device(encoded.collate(examples), model.device)
+    inputs = send_to_device(collate(examples), model.device)
     with torch.inference_mode():
         task.outputs(model, inputs, side_of(examples))
     for hook in hooks:
         hook.remove()
     if len(seen) > 1:
-        return _concatenated([features_of(task, model, encoded, split, [row]) for row in batch])
+        return _concatenated([features_of(task, model, [example], collate) for example in examples])
     features = _pooled(seen[0], inputs.get("attention_mask"))
     if len(read) == 1 and read[0].ndim == 2:
         features["head"] = read[0].float().cpu().numpy()

@@ -5,7 +5,7 @@ A class is a section; the string under a field is its documentation, in docs/rec
 
 from typing import Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, StrictBool, field_validator, model_validator
 
 from hftransfer.core import plugins
 from hftransfer.core.plugins import Section
@@ -128,6 +128,9 @@ class Evaluation(Section):
     (catastrophic forgetting)."""
     feature_similarity: bool = False
     """Compare the features of each block before and after the training (CKA), on a few test rows."""
+    out_of_domain: StrictBool | list[str] = False
+    """`true`: keep features of the training rows, so that `predict` reports how far a row is from them. A list of
+    classes: also leave these out of all splits, and report how well their test rows are recognized by this distance."""
     confidence: float = Field(default=0.95, gt=0, lt=1)
     """Confidence level of the bootstrap intervals."""
     resamples: int = Field(default=1000, ge=10)

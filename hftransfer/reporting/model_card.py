@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from hftransfer.core.results import RunResult
 from hftransfer.reporting import tables
+from hftransfer.reporting.certainty import certainty, threshold_values
 from hftransfer.reporting.redaction import (
     checkpoint_name,
     cut_folders,
@@ -58,6 +59,8 @@ def card(result: RunResult, repo: str | None = None, *, adapter: bool = False) -
         scores=tables.score_table(result),
         gains=tables.gain_table(result),
         verdict=verdict(result),
+        certainty=certainty(result),
+        thresholds=threshold_values(result),
         training=_training_table(result),
         data=tables.data_table(result),
         runtimes=tables.runtime_table(result),

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hftransfer.core.results import BenchmarkTiming, Calibration, RunResult, Score, SearchTrial
+from hftransfer.core.results import BenchmarkTiming, Calibration, RiskCoverage, RunResult, Score, SearchTrial
 from hftransfer.reporting.tables import amount, headline_scores, interval, metric_label, number, variant_label
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _INK, _GRID, _TUNED, _OTHER, _EXPORT, _REJECTED = "#1f2933", "#e4e7eb", "#1d5fbf", "#7b8794", "#0e7c66", "#b42318"
 # Beyond this number of classes, neither their names nor the counts can be read.
 _LABELLED_CLASSES = 30
+# What the axes of a reliability plot are.
+_OF_ONE_CLASS = ("mean probability of the predicted class", "accuracy")
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,8 @@ def run_plots(result: RunResult) -> dict[str, Plot]:
         plots["confusion"] = _confusion(result.confusion, result.data.labels)
     if result.calibration:
         plots["reliability"] = _reliability(result.calibration)
+    if result.risk_coverage:
+        plots["risk-coverage"] = _risk_coverage(result.risk_coverage)
     if result.feature_similarity:
         plots["feature-similarity"] = _feature_similarity(result.feature_similarity)
     if trials := {name: trial for name, trial in result.search.items() if trial.score is not None}:
@@ -182,16 +186,32 @@ def _confusion(matrix: list[list[int]], labels: list[str]) -> Plot:
 def _reliability(calibration: Calibration) -> Plot:
     figure, (axes,) = _axes(5.2, 4.2)
     axes.plot([0, 1], [0, 1], "--", color=_OTHER, linewidth=1)
+    temperature = calibration.temperature
+    several = isinstance(temperature, dict)
+    divisor = "a number for each label" if isinstance(temperature, dict) else number(temperature)
     lines = (
         ("as trained", calibration.curve_before, calibration.before, _OTHER),
-        (f"divided by {number(calibration.temperature)}", calibration.curve, calibration.after, _TUNED),
+        (f"divided by {divisor}", calibration.curve, calibration.after, _TUNED),
     )
     for label, curve, _, color in lines:
         axes.plot([it[0] for it in curve], [it[1] for it in curve], "o-", color=color, label=label, markersize=5)
-    axes.set(xlabel="mean probability of the predicted class", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
+    names = ("mean probability of a label", "share of rows with it") if several else _OF_ONE_CLASS
+    axes.set(xlabel=names[0], ylabel=names[1], xlim=(0, 1), ylim=(0, 1.02))
     axes.legend(frameon=False)
     summary = "; ".join(f"{label}: calibration error {interval(score)}" for label, _, score, _ in lines)
     return Plot("Reliability: how often the model is right at each confidence", f"Reliability. {summary}", figure)
+
+
+def _risk_coverage(found: RiskCoverage) -> Plot:
+    figure, (axes,) = _axes(5.2, 3.6)
+    axes.plot([it[0] for it in found.curve], [it[1] for it in found.curve], "-", color=_TUNED)
+    axes.axhline(found.accuracy.value, linestyle="--", color=_OTHER, linewidth=1)
+    lowest = min(accuracy for _, accuracy, _ in found.curve)
+    axes.set(xlabel="share of rows answered, the most certain first", ylabel="accuracy on them", xlim=(0, 1.02))
+    axes.set_ylim(max(0.0, lowest - 0.1), 1.02)
+    summary = f"accuracy {interval(found.accuracy)} on all rows, {interval(found.accuracy_of_90)} on 90 %"
+    title = "Risk and coverage: accuracy where the model abstains on its least certain rows"
+    return Plot(title, f"{title}: {summary}; area under the error curve {interval(found.aurc)}", figure)
 
 
 def _feature_similarity(similarity: list[float]) -> Plot:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from hftransfer.core.results import RunResult
 from hftransfer.core.variants import Variant
 from hftransfer.reporting import tables
+from hftransfer.reporting.certainty import certainty
 from hftransfer.reporting.findings import findings
 from hftransfer.reporting.plots import Plot, comparison_plot, run_plots
 from hftransfer.reporting.redaction import checkpoint_name, recipe_yaml
@@ -23,6 +24,7 @@ class _Section:
     verdict: str
     findings: list[str]
     warnings: list[str]
+    certainty: list[str]
     scores: list[Table]
     plots: Iterable[Plot]
     facts: list[Table]
@@ -34,6 +36,7 @@ def terminal(result: RunResult) -> str:
     first = [f"{sentence}\n"] if (sentence := verdict(result)) else []
     scores = tables.score_table(result, runtime=True).text()
     others = [f"\n{table.title}:\n{table.text()}" for table in _other_tables(result)]
+    others += [f"\n{line}" for line in certainty(result)]
     found = [f"FINDING: {line}" for line in findings(result)]
     return "\n".join([*first, scores, *others, *found, *(f"WARNING: {line}" for line in _warnings(result))])
 
@@ -107,6 +110,7 @@ def _section(result: RunResult) -> _Section:
         verdict=verdict(result),
         findings=findings(result),
         warnings=_warnings(result),
+        certainty=certainty(result),
         scores=[*(tables.score_table(result, split) for split in splits), *_other_tables(result)],
         plots=run_plots(result).values(),
         facts=[tables.runtime_table(result), tables.data_table(result), tables.cost_table(result), *_facts(result)],

@@ -105,7 +105,7 @@ def gain_table(result: RunResult) -> Table:
     rows = []
     for variant in sort_variants(result.transfer_gain):
         gain = result.transfer_gain[variant]
-        rows.append((variant, interval(gain), _significance(gain, result)))
+        rows.append((variant, interval(gain), significance(gain, result)))
     title = (
         f"Gain of the tuned model in {result.headline} on test (positive is better), with {confidence(result)} "
         "intervals of a paired bootstrap"
@@ -113,7 +113,8 @@ def gain_table(result: RunResult) -> Table:
     return Table(title, ("compared with", "gain", "significance"), rows)
 
 
-def _significance(gain: Score, result: RunResult) -> str:
+def significance(gain: Score, result: RunResult) -> str:
+    """Whether the interval of a gain is on one side of 0."""
     if gain.low > 0:
         return f"significant ({confidence(result)})"
     return f"significantly worse ({confidence(result)})" if gain.high < 0 else "not significant"

@@ -13,6 +13,7 @@ from hftransfer.models.frozen_features import Features
 from hftransfer.models.probe import fit_and_score
 from hftransfer.models.weights import load_model
 from hftransfer.runner.context import RunContext
+from hftransfer.runner.fitting import fit_outputs, recall_fitted
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -33,6 +34,8 @@ def score_majority(context: RunContext) -> None:
         count = len(context.encoded.splits[split])
         repeated = {name: np.stack([row] * count) for name, row in constant.items()}
         context.add_outputs("majority", flatten_outputs({split: repeated}))
+    # Its probabilities are those of no model; no threshold is of them.
+    context.fitted["majority"] = {}
 
 
 def score_frozen(context: RunContext) -> None:
@@ -41,7 +44,9 @@ def score_frozen(context: RunContext) -> None:
     for name in names:
         with context.run_folder.timed(f"score {name}"):
             outputs = context.run_folder.arrays(f"{name}/outputs", partial(_frozen_outputs, context, name))
+            fit_outputs(context, name, outputs)
         context.add_outputs(name, outputs)
+        recall_fitted(context, name)
 
 
 def _frozen_outputs(context: RunContext, name: FrozenBaseline) -> dict[str, np.ndarray]:
@@ -84,7 +89,10 @@ def score_pretrained(context: RunContext) -> None:
         set_seed(plan.recipe.seed)
         model = load_model(plan.task, plan.origin).to(context.run_folder.state.device)
         plan.task.finalize(model)
-        return context.predict(model, context.encoded, "pretrained", ("test",))
+        return context.predict(model, context.encoded, "pretrained", (*plan.task.fit_splits, "test"))
 
     with context.run_folder.timed("score pretrained"):
-        context.add_outputs("pretrained", context.run_folder.arrays("pretrained/outputs", make))
+        outputs = context.run_folder.arrays("pretrained/outputs", make)
+        fit_outputs(context, "pretrained", outputs)
+    context.add_outputs("pretrained", {name: it for name, it in outputs.items() if not name.startswith("train.")})
+    recall_fitted(context, "pretrained")

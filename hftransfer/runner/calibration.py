@@ -8,7 +8,13 @@ import numpy as np
 
 from hftransfer.core.results import Calibration
 from hftransfer.data.encode import EncodedSplits
-from hftransfer.evaluation.calibration import calibration_score, fit_temperature, reliability
+from hftransfer.evaluation.calibration import (
+    calibration_score,
+    error_if_calibrated,
+    fit_temperature,
+    fit_temperatures,
+    reliability,
+)
 from hftransfer.runner.context import RunContext
 
 _TEMPERATURE = "tuned/temperature"
@@ -19,7 +25,8 @@ _ROWS = 4
 def calibrate(context: RunContext, model: Any) -> None:
     """Divide the logits of a trained classifier by a temperature fitted to validation rows, in their own layer.
 
-    Which layer it is, the outputs show; where none is, the model stays as it is.
+    Each of several labels has a temperature of its own. Which layer it is, the outputs show; where none is, the model
+    stays as it is.
     """
     import torch
 
@@ -28,7 +35,9 @@ def calibrate(context: RunContext, model: Any) -> None:
     logits = context.predict_for_training(task, model, encoded, "validation")[name]
     if not np.isfinite(logits).all():
         return
-    temperature = fit_temperature(logits, context.references("validation"))
+    references = context.references("validation")
+    fit = fit_temperature if task.single_label else fit_temperatures
+    temperature = np.atleast_1d(fit(logits, references))
     rows = encoded.splits["validation"]
     few = EncodedSplits({"validation": rows.select(range(min(_ROWS, len(rows))))}, encoded.collate)
     layers = [it for it in model.modules() if isinstance(it, torch.nn.Linear) and it.out_features == logits.shape[1]]
@@ -36,10 +45,11 @@ def calibrate(context: RunContext, model: Any) -> None:
         undivided = [tensor.detach().clone() for tensor in _tensors(layer)]
         with torch.no_grad():
             for tensor in _tensors(layer):
-                tensor.div_(temperature)
+                divisor = torch.from_numpy(temperature).to(tensor)
+                tensor.div_(divisor if tensor.ndim == 1 else divisor[:, None])
         divided = context.predict_for_training(task, model, few, "validation")[name]
         if np.allclose(divided * temperature, logits[: len(divided)], rtol=1e-3, atol=1e-3):
-            context.run_folder.record(_TEMPERATURE, lambda: temperature)
+            context.run_folder.record(_TEMPERATURE, temperature.tolist)
             return
         with torch.no_grad():
             for tensor, before in zip(_tensors(layer), undivided, strict=True):
@@ -52,18 +62,19 @@ def _tensors(layer: Any) -> list[Any]:
 
 def calibration(context: RunContext) -> Calibration | None:
     """How calibrated the tuned model is on the test rows, with and without its temperature; None where it has none."""
-    temperature = context.run_folder.record(_TEMPERATURE, lambda: None)
-    if temperature is None:
+    temperatures = context.run_folder.record(_TEMPERATURE, lambda: None)
+    if temperatures is None:
         return None
     task, outputs, references = context.plan.task, context.outputs["test"]["tuned"], context.references("test")
-    undivided = {name: array * temperature for name, array in outputs.items()}
+    undivided = {name: array * np.array(temperatures) for name, array in outputs.items()}
     before, after = (task.probabilities(it, context.side("test")) for it in (undivided, outputs))
     assert before is not None and after is not None
     confidence, seed = context.plan.recipe.evaluation.confidence, context.plan.recipe.seed
     return Calibration(
-        temperature=temperature,
+        temperature=temperatures[0] if task.single_label else dict(zip(task.labels, temperatures, strict=True)),
         before=calibration_score(before, references, confidence, seed),
         after=calibration_score(after, references, confidence, seed),
+        if_calibrated=error_if_calibrated(after, references, seed),
         curve_before=reliability(before, references),
         curve=reliability(after, references),
     )

@@ -22,7 +22,8 @@ from hftransfer.reporting import model_card, report
 from hftransfer.runner.calibration import calibration
 from hftransfer.runner.context import RunContext
 from hftransfer.runner.data_facts import data_facts
-from hftransfer.runner.scores import score_variants, score_warnings
+from hftransfer.runner.fitting import fit_warnings, score_thresholds
+from hftransfer.runner.scores import score_abstaining, score_variants, score_warnings
 from hftransfer.runner.stages import NEW_WEIGHTS, NOTE, History
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 _WORST = 12
 FITTED = "task.json"
 """The file, in the folder of the model, of what the task has fitted to the model's outputs."""
+THRESHOLDS = "thresholds"
+"""The field of a model's config that holds its thresholds, label -> probability above which it is predicted."""
 
 
 def collect(
@@ -53,6 +56,8 @@ def collect(
         recipe=recipe,
         **scores,
         calibration=calibration(context),
+        thresholds=score_thresholds(context),
+        risk_coverage=score_abstaining(context),
         fitted=context.fitted.get("tuned", {}),
         auto_model=plan.task.model_class(plan.origin.config),
         parameters=plan.parameters,
@@ -71,12 +76,13 @@ def collect(
         history=histories,
         confusion=confusion_matrix(answers.predictions, references, plan.task.labels),
         worst=_worst_errors(context, answers, references),
-        runtime_snippet=plan.task.runtime_snippet() if plan.recipe.export else "",
+        runtime_snippet=context.task_of("tuned").runtime_snippet() if plan.recipe.export else "",
         examples=_examples(context),
         hub_cards=hub_cards(revisions),
         warnings=[
             *plan.warnings,
             *_frozen_new_weights(context),
+            *fit_warnings(context),
             *score_warnings(context, scores["scores"]["test"], scores["transfer_gain"], scores["groups"]),
         ],
     )
@@ -163,11 +169,20 @@ def write_results(result: RunResult, context: RunContext) -> None:
     write_text(folder / "recipe.yaml", dump_yaml(result.recipe))
     if result.fitted:
         write_text(folder / "model" / FITTED, json.dumps(result.fitted, indent=1) + "\n")
+    _write_thresholds(result, folder, context.task_of("tuned").config_fields().get(THRESHOLDS))
     write_text(folder / "model" / "README.md", model_card.card(result))
     write_text(folder / "report.html", report.html([result]))
     result.save(folder / "result.json")
     run_folder.complete()
     run_folder.state.wait_for_everyone()
+
+
+def _write_thresholds(result: RunResult, folder: Path, thresholds: dict[str, float] | None) -> None:
+    """Add the thresholds to the config of the model and of its exports, where there are some."""
+    accepted = [name for name in result.exports if name not in result.rejected()]
+    for file in [folder / name / "config.json" for name in ("model", *accepted)] if thresholds else []:
+        config = json.loads(file.read_text(encoding="utf-8"))
+        write_text(file, json.dumps(config | {THRESHOLDS: thresholds}, indent=2, sort_keys=True) + "\n")
 
 
 def _prediction_table(context: RunContext, split: str) -> str:

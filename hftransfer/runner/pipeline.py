@@ -24,6 +24,8 @@ from hftransfer.runner import baselines, compression, stages, task_heads
 from hftransfer.runner.collect import collect, write_results
 from hftransfer.runner.context import RunContext
 from hftransfer.runner.export import export_variants
+from hftransfer.runner.fitting import refit_baselines
+from hftransfer.runner.out_of_domain import score_out_of_domain
 from hftransfer.runner.plan import check
 from hftransfer.runner.scores import score_variants
 from hftransfer.runner.specs import baseline_specs, with_defaults
@@ -59,6 +61,7 @@ def run(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool = Fa
         exported = export_variants(context)
         task_results = task_heads.write_heads(context, histories["tuned"])
         similarity, source_scores = stages.compare_features(context), stages.score_source_task(context)
+        out_of_domain = score_out_of_domain(context)
         # After all other stages, since it reads how long each took.
         result = collect(context, with_defaults(plan.recipe), histories, exported).model_copy(
             update={
@@ -66,6 +69,7 @@ def run(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool = Fa
                 "compression_steps": compression_steps,
                 "feature_similarity": similarity,
                 "source_task_scores": source_scores,
+                "out_of_domain": out_of_domain,
             }
         )
         write_results(result, context)
@@ -98,6 +102,7 @@ def export(folder: Path, settings: Export) -> RunResult:
         _link_files(folder, run_folder, before)
         encoded = encode(plan.task, plan.rows.labelled, run_folder.work_folder / "encoded")
         context = RunContext(plan, encoded, run_folder, _scored_outputs(folder, before), {"tuned": before.fitted})
+        refit_baselines(context)
         exported = export_variants(context)
         result = before.model_copy(
             update={
@@ -105,7 +110,7 @@ def export(folder: Path, settings: Export) -> RunResult:
                 "pytorch": exported.pytorch,
                 "exports": exported.exports,
                 "search": exported.search,
-                "runtime_snippet": plan.task.runtime_snippet(),
+                "runtime_snippet": context.task_of("tuned").runtime_snippet(),
                 "hardware": _exported_on(before.hardware),
                 "versions": machine.versions() | before.versions,
                 **score_variants(context),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -88,12 +89,15 @@ def check(recipe: Recipe) -> Plan:
     recipe, start = _pin_revisions(recipe)
     check_metrics(recipe.evaluation.metrics)
     _check_training(specs, recipe.seed)
-    rows = _load(task, recipe.data, recipe.seed)
+    out_of_domain = recipe.evaluation.out_of_domain
+    rows = _load(task, recipe.data, recipe.seed, [] if isinstance(out_of_domain, bool) else out_of_domain)
     recipe = _with_inferred(recipe, rows)
     origin = resolve_checkpoint(rows.task, rows.splits["train"], start, recipe.model.config, recipe.model.processor)
     rows = replace(rows, task=rows.task.with_processor(origin.processor, origin.config))
     recipe = _with_baselines(recipe, rows, origin)
     metrics = _check_evaluation(rows, recipe)
+    if out_of_domain and rows.task.row_target is None:
+        raise RecipeError("evaluation.out_of_domain: it is for tasks whose rows have classes or a number each")
     _check_changes(rows.task, recipe, specs)
     warnings = data_warnings(rows, recipe.data.shots) + rows.task.check(rows.labelled, origin.config)
     auxiliary = resolve_auxiliary(recipe.strategy, check)
@@ -123,7 +127,7 @@ def _check_training(specs: list[TrainingSpec], seed: int) -> None:
         training_arguments(spec.training, Path("unused"), seed, by_length=False)
 
 
-def _load(task: Task, data: Data, seed: int) -> Rows:
+def _load(task: Task, data: Data, seed: int, leave_out: Sequence[str] = ()) -> Rows:
     """The rows of a section `data`, and those of its second table."""
     if task.items and data.items is None:
         raise RecipeError(f"data.items: task '{task.name}' needs a second table, of {', '.join(task.items)}")
@@ -132,7 +136,7 @@ def _load(task: Task, data: Data, seed: int) -> Rows:
         if not task.items:
             raise RecipeError(f"data.items: task '{task.name}' has no second table; leave it out")
         task, fingerprint = load_items(task, data.items.source.load(), data.items.columns)
-    rows = load_rows(task, data.source.load(), data_options(data), seed)
+    rows = load_rows(task, data.source.load(), replace(data_options(data), leave_out=leave_out), seed)
     if fingerprint:
         rows = replace(
             rows, facts=rows.facts.model_copy(update={"fingerprint": f"{rows.facts.fingerprint}-{fingerprint}"})

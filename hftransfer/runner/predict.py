@@ -13,23 +13,32 @@ from hftransfer.data.encode import encode_one, side_of, without_side
 from hftransfer.models.checkpoint import Checkpoint
 from hftransfer.models.weights import load_saved
 from hftransfer.recipe.loader import from_record
+from hftransfer.runner.out_of_domain import out_of_domain_scorer
 from hftransfer.tasks import Processor, Task
 
 
 def predictions(
-    folder: Path, result: RunResult, inputs: Sequence[str], variant: str = "tuned"
+    folder: Path, result: RunResult, inputs: Sequence[str], variant: str = "tuned", abstain: float | None = None
 ) -> Iterator[dict[str, Any]]:
     """One answer for each input.
 
+    With `abstain`, an answer has the entries `confidence`, the probability that it is right, and `abstained`, and its
+    `label` is None where the confidence is lower than `abstain`. Answers of the tuned model have `out_of_domain`, the
+    share of validation rows that are nearer to the training rows, where the run has kept the features of these.
+
     Raises:
-        RecipeError: the run has no such variant.
+        RecipeError: the run has no such variant, or its answers no probabilities by which to abstain.
         DataError: an input cannot be read.
     """
+    if abstain is not None and not 0 <= abstain <= 1:
+        raise RecipeError(f"abstain: a probability lies between 0 and 1, got {abstain}")
     recipe = from_record(result.recipe)
     variants = ["tuned", *(name for name, facts in result.exports.items() if not facts.rejected)]
     if variant not in variants:
         raise RecipeError(f"the run has no variant '{variant}'; {plugins.nearest(variant, variants)}")
     exporters = [plugins.load("exporters", recipe.export.format)()] if recipe.export and variant != "tuned" else []
+    if abstain is not None and result.risk_coverage is None:
+        raise RecipeError(f"abstain: the answers of '{result.task}' have no probabilities here; leave it out")
     for plugin in (recipe.task, *exporters):
         plugin.check_installed()
     task: Task = recipe.task.with_labels(tuple(result.data.labels)).model_copy(update=result.fitted)
@@ -45,9 +54,19 @@ def predictions(
         return getattr(transformers, name).from_pretrained(place, **options)
 
     task = task.with_processor(task.open_processor(read, model.config, None), model.config)
+    score = out_of_domain_scorer(folder, task, model) if variant == "tuned" else lambda _examples: {}
     for row in rows:
         examples = encode_one(task, row)
         side = side_of(examples)
         with torch.inference_mode():
             outputs = task.outputs(model, task.collate(without_side(examples)), side)
-        yield task.respond(outputs, side)
+        answer = task.respond(outputs, side)
+        if abstain is not None and (confidence := task.confidence(outputs, side)) is not None:
+            answer |= _abstained(float(confidence[0]), abstain)
+        yield answer | score(examples)
+
+
+def _abstained(confidence: float, lowest: float) -> dict[str, Any]:
+    """What abstaining adds to an answer, or takes from it."""
+    kept: dict[str, Any] = {"confidence": confidence, "abstained": confidence < lowest}
+    return kept | {"label": None} if kept["abstained"] else kept

@@ -10,10 +10,11 @@ import numpy as np
 
 from hftransfer.core.features import class_names
 from hftransfer.core.progress import Progress
-from hftransfer.core.results import Score
+from hftransfer.core.results import RiskCoverage, Score
 from hftransfer.core.variants import CHEAP_BASELINES, Variant
 from hftransfer.data.splits import GROUP
 from hftransfer.evaluation.calibration import calibration_error
+from hftransfer.evaluation.selective import risk_coverage
 from hftransfer.metrics import lower_is_better
 from hftransfer.reporting.tables import interval
 from hftransfer.runner.context import RunContext
@@ -58,14 +59,25 @@ def _baselines(variants: Iterable[str]) -> list[str]:
 
 
 def _calibration_errors(context: RunContext) -> dict[str, float]:
-    """Variant -> calibration error on test, where each row has one class."""
-    if not context.plan.task.single_label:
+    """Variant -> calibration error on test, where rows have classes."""
+    if context.plan.task.row_target not in ("class", "classes"):
         return {}
     references = context.references("test")
     probabilities = {
         name: context.answers("test", name).probabilities for name in context.outputs["test"] if name != "majority"
     }
     return {name: calibration_error(it, references) for name, it in probabilities.items() if it is not None}
+
+
+def score_abstaining(context: RunContext) -> RiskCoverage | None:
+    """What the tuned model gains on test by abstaining where it is uncertain; None without probabilities."""
+    task, references = context.task_of("tuned"), context.references("test")
+    confidence = task.confidence(context.outputs["test"]["tuned"], context.side("test"))
+    if confidence is None:
+        return None
+    pairs = zip(context.answers("test", "tuned").predictions, references, strict=True)
+    right = np.array([task.error(prediction, reference) == 0 for prediction, reference in pairs])
+    return risk_coverage(confidence, right, context.plan.recipe.evaluation.confidence, context.plan.recipe.seed)
 
 
 def _scores_by_group(context: RunContext) -> dict[str, Scores]:

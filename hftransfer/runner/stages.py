@@ -23,6 +23,7 @@ from hftransfer.models.checkpoint import Checkpoint
 from hftransfer.models.weights import load_model, load_saved, save_adapter, save_model
 from hftransfer.runner.calibration import calibrate
 from hftransfer.runner.context import RunContext
+from hftransfer.runner.fitting import fit_outputs, recall_fitted
 from hftransfer.runner.specs import TrainingSpec
 from hftransfer.strategies import Strategy, TrainingContext
 from hftransfer.training.arguments import training_arguments
@@ -63,13 +64,13 @@ def train_baseline(context: RunContext, spec: TrainingSpec) -> History:
             context.plan.task.finalize(model)
         with run_folder.timed(f"score {name}"):
             run_folder.arrays(f"{name}/outputs", lambda: _score(context, model, encoded, name))
-            _fit_outputs(context, name, lambda: model, encoded, run_folder.arrays(f"{name}/outputs"))
+            fit_outputs(context, name, run_folder.arrays(f"{name}/outputs"), lambda: model, encoded)
         return history
 
     history: History = run_folder.record(f"{name}/history", make)
     _remove_checkpoints(context, name)
     context.add_outputs(name, run_folder.arrays(f"{name}/outputs"))
-    _recall_fitted(context, name)
+    recall_fitted(context, name)
     return history
 
 
@@ -91,7 +92,7 @@ def tune(context: RunContext, save_auxiliary: Callable[[dict[str, PreTrainedMode
         adapter = strategy.adapter(model)
         if adapter is None:
             model = strategy.merge(model)
-        if plan.recipe.calibrate and plan.task.single_label and not auxiliary:
+        if plan.recipe.calibrate and plan.task.row_target in ("class", "classes") and not auxiliary:
             with run_folder.timed("calibrate"):
                 calibrate(context, model)
         if adapter is not None:
@@ -113,39 +114,14 @@ def score_tuned(context: RunContext) -> None:
         outputs = run_folder.arrays(
             "tuned/outputs", lambda: _score(context, context.tuned_model(), context.encoded, "tuned")
         )
-        _fit_outputs(context, "tuned", context.tuned_model, context.encoded, outputs)
+        fit_outputs(context, "tuned", outputs, context.tuned_model)
     context.add_outputs("tuned", outputs)
-    _recall_fitted(context, "tuned")
+    recall_fitted(context, "tuned")
 
 
 def _score(context: RunContext, model: Any, encoded: EncodedSplits, variant: str) -> dict[str, np.ndarray]:
     """The outputs of a trained model for all splits that are scored."""
     return _check_finite(context.predict(model, encoded, variant, context.scored_splits), variant)
-
-
-def _fit_outputs(
-    context: RunContext, variant: str, load: Callable[[], Any], encoded: EncodedSplits, flat: dict[str, np.ndarray]
-) -> None:
-    """Let the task fit what it needs to the outputs of a trained model, once in the life of the run."""
-    task, splits = context.plan.task, context.plan.task.fit_splits
-    if not splits:
-        return
-
-    def make() -> dict[str, Any]:
-        outputs = nest_outputs(flat)
-        for split in (name for name in splits if name not in outputs):
-            outputs[split] = context.predict_for_training(task, load(), encoded, split)
-        sides = {split: encoded.side(split) for split in splits}
-        references = {split: context.references(split) for split in splits}
-        return task.fit_outputs({split: outputs[split] for split in splits}, sides, references)
-
-    context.run_folder.record(f"{variant}/fitted", make)
-
-
-def _recall_fitted(context: RunContext, variant: str) -> None:
-    """Put what was fitted to a variant's outputs into the context."""
-    if context.plan.task.fit_splits:
-        context.fitted[variant] = context.run_folder.record(f"{variant}/fitted", dict)
 
 
 def _check_finite(outputs: dict[str, np.ndarray], variant: str) -> dict[str, np.ndarray]:

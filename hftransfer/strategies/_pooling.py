@@ -59,6 +59,7 @@ def hold_best_pooling(model: PreTrainedModel, target: RowTarget, context: Traini
 
 def _read(model: PreTrainedModel, context: TrainingContext) -> np.ndarray:
     """What the layer that makes the logits reads of the first training rows, each read alone."""
-    rows = range(min(_ROWS, len(context.encoded.splits["train"])))
-    pieces = [features_of(context.task, model, context.encoded, "train", [row]) for row in rows]
+    rows, collate = context.encoded.splits["train"], context.encoded.collate
+    examples = [rows[row] for row in range(min(_ROWS, len(rows)))]
+    pieces = [features_of(context.task, model, [example], collate) for example in examples]
     return np.concatenate([features["head"] for features in pieces if "head" in features] or [np.empty((0, 0))])

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field, StrictBool, StrictInt, StrictStr
+from pydantic import Field
 
 from hftransfer.core.errors import DataError, RecipeError
 from hftransfer.core.features import Feature, Label, class_names
-from hftransfer.core.plugins import nearest
-from hftransfer.tasks import Model, ModelBatch, Outputs, Predictions, Row, RowTarget, Side, Task, _labels
+from hftransfer.tasks import Model, ModelBatch, Outputs, Predictions, Row, RowTarget, Side, _labels
+from hftransfer.tasks._decisions import Decisions
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 _TOLERANCE = 0.01
 
 
-class Classification(Task):
-    """Adds labels, probabilities, class weights and regression.
+class Classification(Decisions):
+    """Adds labels, class weights and regression.
 
     Outputs: `logits` of shape (rows, labels); for numbers (rows, 1).
 
@@ -34,12 +34,6 @@ class Classification(Task):
     target: ClassVar[tuple[str, Feature] | None] = ("label", Label())
     metrics: ClassVar[list[str]] = ["accuracy", "f1"]
 
-    problem_type: Literal["single_label_classification", "multi_label_classification", "regression"] | None = None
-    """As in a Transformers config; left out, it is inferred from the labels: decimals, lists, or classes."""
-    separator: str = ","
-    """Between the labels of a multi-label cell that is written as one string."""
-    positive: StrictStr | StrictBool | StrictInt | None = None
-    """The class to be found: f1, precision, recall, roc_auc and average_precision are of it alone."""
     class_weights: Literal["balanced"] | None = None
     """`balanced`: the loss of a row is weighted by the rarity of its class (rows / classes / rows of the class)."""
     focal_gamma: float = Field(default=0.0, ge=0)
@@ -51,14 +45,6 @@ class Classification(Task):
     """Of the numbers of a regression, which are learnt as (number - mean) / std; left out, of the training labels."""
     std: float | None = Field(default=None, gt=0)
     """Standard deviation of the numbers of a regression; left out, of the training labels."""
-
-    @property
-    def single_label(self) -> bool:
-        return self.problem_type == "single_label_classification"
-
-    @property
-    def _regression(self) -> bool:
-        return self.problem_type == "regression"
 
     @property
     def may_be_empty(self) -> frozenset[str]:
@@ -133,9 +119,14 @@ class Classification(Task):
         flags = [[float(i in row) for i in range(len(self.labels))] for row in numbered]
         return bare.add_column("label", flags, feature=List(Value("float32")))
 
+    def check(self, splits: Mapping[str, Dataset], config: PretrainedConfig) -> list[str]:
+        self.check_thresholds()
+        return []
+
     def config_fields(self) -> dict[str, Any]:
         fields = {"num_labels": 1} if self._regression else super().config_fields()
-        return {"problem_type": self.problem_type, **fields}
+        thresholds = {"thresholds": self.thresholds} if self.thresholds else {}
+        return {"problem_type": self.problem_type, **fields, **thresholds}
 
     def head_fits(self, config: PretrainedConfig) -> bool:
         """Most checkpoints leave the problem type to the labels that they are given; numbers have no names."""
@@ -190,12 +181,6 @@ class Classification(Task):
         inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
         return {"logits": model(**inputs).logits.float().cpu().numpy()}
 
-    def postprocess(self, outputs: Outputs, side: Side) -> Predictions:
-        logits = outputs["logits"]
-        if self._regression:
-            return np.asarray(logits[:, 0])
-        return np.asarray(logits.argmax(axis=1) if self.single_label else (logits > 0).astype(int))
-
     def references(self, rows: Dataset) -> Predictions:
         values = np.asarray(rows["label"][:])
         return values if self._regression else values.astype(int)
@@ -213,21 +198,6 @@ class Classification(Task):
         if self.positive is not None:
             return ["f1", "precision", "recall", "accuracy"]
         return self.metrics if self.single_label else ["f1", "accuracy"]
-
-    def metric_options(self) -> dict[str, Any]:
-        if self.positive is not None:
-            if (name := str(self.positive).strip()) not in self.labels:
-                raise RecipeError(f"task.positive: no class is '{name}'; {nearest(name, self.labels)}")
-            return {"positive": self.labels.index(name)}
-        return {"multilabel": self.problem_type == "multi_label_classification"}
-
-    def probabilities(self, outputs: Outputs, side: Side) -> np.ndarray | None:
-        # In 64 bits, to tell probabilities near 1 apart.
-        logits = outputs["logits"].astype(float)
-        if not self.single_label:
-            return None if self._regression else np.asarray(np.exp(-np.logaddexp(0, -logits)))
-        exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return np.asarray(exponents / exponents.sum(axis=1, keepdims=True))
 
     def training_logits(self, logits: np.ndarray) -> np.ndarray:
         return np.asarray(self._targets(list(logits))) if self._regression else logits
@@ -264,20 +234,6 @@ class Classification(Task):
             return {"logits": np.eye(int(references.max()) + 1)[most_common]}
         return {"logits": np.where(references.mean(axis=0) > 0.5, 1.0, -1.0)}
 
-    def describe(self, value: Any) -> str:
-        if self._regression:
-            return f"{float(value):.4g}"
-        if self.single_label:
-            return self.labels[int(value)]
-        return ", ".join(name for name, flag in zip(self.labels, value, strict=True) if flag) or "none"
-
-    def respond(self, outputs: Outputs, side: Side) -> dict[str, Any]:
-        probabilities = self.probabilities(outputs, side)
-        if probabilities is None:
-            return {"value": float(outputs["logits"][0, 0])}
-        ranked = sorted(zip(self.labels, probabilities[0].tolist(), strict=True), key=lambda pair: -pair[1])
-        return {"label": self.describe(self.postprocess(outputs, side)[0]), "scores": dict(ranked)}
-
     @property
     def pipeline_activation(self) -> str:
         return {"regression": "none", "multi_label_classification": "sigmoid"}.get(self.problem_type or "", "")
@@ -285,13 +241,3 @@ class Classification(Task):
     @property
     def model_outputs(self) -> int | None:
         return 1 if self._regression else None
-
-    def _snippet(self, inputs: str) -> str:
-        """`runtime_snippet` out of the lines that make `inputs`."""
-        names = 'names = json.loads((folder / "config.json").read_text())["id2label"]\n'
-        answers = {
-            "regression": "print(logits[0])",
-            "multi_label_classification": f"{names}print([names[str(i)] for i in np.flatnonzero(logits > 0)])",
-        }
-        answer = answers.get(self.problem_type or "", f"{names}print(names[str(logits.argmax())])")
-        return f"{inputs}logits = session.run(None, inputs)[0][0]\n{answer}"

@@ -1,6 +1,6 @@
 """The hooks of a task, each with a default. Override one only where a task differs.
 
-Each says when it is called, how often, and with what shapes.
+Each says when it is called, how often, and with what shapes. Those about scores are in `_scoring_hooks.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from hftransfer.core.errors import DataError, ModelError, RecipeError
 from hftransfer.core.plugins import natural
 from hftransfer.tasks._state import TaskState
-from hftransfer.tasks._types import EncodedRow, Outputs, Predictions, Processor, Rendered, Row, RowTarget, Side
+from hftransfer.tasks._types import EncodedRow, Outputs, Predictions, Processor, Rendered, Row, Side
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -189,48 +189,6 @@ class TrainingHooks(TaskState):
 
         predicted, target = (functional.log_softmax(logits / temperature, dim=-1) for logits in (student, teacher))
         return temperature**2 * functional.kl_div(predicted, target, reduction="batchmean", log_target=True)
-
-
-class ScoringHooks(TaskState):
-    """What differs in the scores."""
-
-    def default_metrics(self) -> list[str]:
-        """Metrics of a recipe that names none, the headline first."""
-        return self.metrics
-
-    def metric_options(self) -> dict[str, Any]:
-        """Values for the fields that metrics of `hftransfer/metrics/` may have; each metric takes those it has."""
-        return {}
-
-    def fit_outputs(
-        self, outputs: Mapping[str, Outputs], side: Mapping[str, Side], references: Mapping[str, Predictions]
-    ) -> dict[str, Any]:
-        """Fields of the task fitted to the trained model's own outputs on the splits in `fit_splits`: a threshold.
-
-        Called once a trained model, before any test row is scored. The fields are saved with the model (`task.json`).
-        """
-        return {}
-
-    def probabilities(self, outputs: Outputs, side: Side) -> np.ndarray | None:
-        """Probabilities of shape (rows, classes); None where rows have no classes."""
-        return None
-
-    @property
-    def row_target(self) -> RowTarget | None:
-        """What one vector of features a row can be mapped to; None where a row has no label of its own.
-
-        The baselines `probe` and `knn` learn it of `references`, and their scores stand for the first of
-        `output_names`.
-        """
-        return None
-
-    def baseline(self, references: Predictions) -> Outputs:
-        """The output, the same for every row, of the best model that reads no input, fitted to training references.
-
-        Raises:
-            RecipeError: the task has no such model.
-        """
-        raise RecipeError(f"task '{self.name}' has no baseline 'majority'")
 
 
 class DisplayHooks(TaskState):

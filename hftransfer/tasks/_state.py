@@ -43,8 +43,6 @@ class TaskState(Plugin):
     """
     open_set: ClassVar[bool] = False
     """Whether validation and test rows may have labels that no training row has (faces, speakers)."""
-    fit_splits: ClassVar[tuple[str, ...]] = ()
-    """Splits whose model outputs `fit_outputs` looks at after the training; empty: there is nothing to fit."""
     augmentations: ClassVar[tuple[str, ...]] = ()
     """Operations of `data.augment` that leave the labels right, or move them along (`moves_with_image`)."""
     mixes: ClassVar[tuple[str, ...]] = ()

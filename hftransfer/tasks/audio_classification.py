@@ -48,6 +48,7 @@ class AudioClassification(Classification):
         return _audio.new_extractor(config) or super().new_processor(config, rows)
 
     def check(self, splits: Mapping[str, Dataset], config: PretrainedConfig) -> list[str]:
+        super().check(splits, config)
         _audio.check_extractor(self.processor)
         model_class = model_classes(self.auto_model, config)[0]
         forward = inspect.getsource(model_class.forward)

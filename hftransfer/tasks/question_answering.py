@@ -46,7 +46,6 @@ class QuestionAnswering(Task):
     metrics: ClassVar[list[str]] = ["exact_match", "squad_f1"]
     output_names: ClassVar[tuple[str, ...]] = ("start_logits", "end_logits")
     label_names: ClassVar[tuple[str, ...]] = ("start_positions", "end_positions")
-    fit_splits: ClassVar[tuple[str, ...]] = ("validation",)
     refuses: ClassVar[dict[str, str]] = {
         "few_shot": "it compares rows of one class each, and these have answers",
         "distill": "the spans of a teacher are no labels for another model",
@@ -102,6 +101,10 @@ class QuestionAnswering(Task):
 
     def error(self, prediction: str, reference: str | list[str]) -> float:
         return 1 - answer_f1(prediction, [reference] if isinstance(reference, str) else reference)
+
+    @property
+    def fit_splits(self) -> tuple[str, ...]:
+        return ("validation",)
 
     def fit_outputs(
         self, outputs: Mapping[str, Outputs], side: Mapping[str, Side], references: Mapping[str, Predictions]

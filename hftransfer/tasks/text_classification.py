@@ -69,6 +69,7 @@ class TextClassification(Classification):
         return super().config_fields() | ({} if known else {"pad_token_id": self.processor.pad_token_id})
 
     def check(self, splits: Mapping[str, Dataset], config: PretrainedConfig) -> list[str]:
+        super().check(splits, config)
         check_positions(self.max_length, self.processor, config)
         if self._regression and self.mean:
             self._check_bias(config)

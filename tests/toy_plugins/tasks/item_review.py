@@ -10,13 +10,13 @@ from hftransfer.tasks.text_classification import TextClassification
 
 
 class ItemReview(TextClassification):
-    """Two classes, the second where its probability exceeds `threshold`; users are resampled whole."""
+    """Two classes, the second where its probability exceeds `cutoff`; users are resampled whole."""
 
     inputs: ClassVar = {"user": Text(), "item": Text()}
     items: ClassVar = {"title": Text()}
     fit_splits: ClassVar = ("train", "validation")
 
-    threshold: float = 0.5
+    cutoff: float = 0.5
 
     def encode(self, rows):
         titles = dict(zip(self.items_table["id"], self.items_table["title"], strict=True))
@@ -32,7 +32,7 @@ class ItemReview(TextClassification):
 
     def fit_outputs(self, outputs, side, references):
         scores = [self.probabilities(outputs[split], side[split])[:, 1] for split in self.fit_splits]
-        return {"threshold": float(np.median(np.concatenate(scores)))}
+        return {"cutoff": float(np.median(np.concatenate(scores)))}
 
     def postprocess(self, outputs, side):
-        return (self.probabilities(outputs, side)[:, 1] > self.threshold).astype(int)
+        return (self.probabilities(outputs, side)[:, 1] > self.cutoff).astype(int)

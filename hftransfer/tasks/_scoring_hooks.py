@@ -1,0 +1,72 @@
+"""The hooks of a task about its scores, each with a default; the others are in `_hooks.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from hftransfer.core.errors import RecipeError
+from hftransfer.tasks._state import TaskState
+from hftransfer.tasks._types import Outputs, Predictions, RowTarget, Side
+
+
+class ScoringHooks(TaskState):
+    """What differs in the scores."""
+
+    def default_metrics(self) -> list[str]:
+        """Metrics of a recipe that names none, the headline first."""
+        return self.metrics
+
+    def metric_options(self) -> dict[str, Any]:
+        """Values for the fields that metrics of `hftransfer/metrics/` may have; each metric takes those it has."""
+        return {}
+
+    @property
+    def fit_splits(self) -> tuple[str, ...]:
+        """Splits whose model outputs `fit_outputs` looks at after the training; empty: there is nothing to fit."""
+        return ()
+
+    def fit_outputs(
+        self, outputs: Mapping[str, Outputs], side: Mapping[str, Side], references: Mapping[str, Predictions]
+    ) -> dict[str, Any]:
+        """Fields of the task fitted to the trained model's own outputs on the splits in `fit_splits`: a threshold.
+
+        Called once a trained model, before any test row is scored. The fields are saved with the model (`task.json`).
+        """
+        return {}
+
+    def fit_warnings(
+        self, outputs: Mapping[str, Outputs], side: Mapping[str, Side], references: Mapping[str, Predictions]
+    ) -> list[str]:
+        """What `fit_outputs` could not fit, and why. Called once a run, with what `fit_outputs` was given."""
+        return []
+
+    def probabilities(self, outputs: Outputs, side: Side) -> np.ndarray | None:
+        """Probabilities of shape (rows, classes); None where rows have no classes."""
+        return None
+
+    def confidence(self, outputs: Outputs, side: Side) -> np.ndarray | None:
+        """The probability that each row's prediction is right, shape (rows,); None where the task has none.
+
+        Where it has one, `respond` has the key `label`, and `predict` may abstain.
+        """
+        return None
+
+    @property
+    def row_target(self) -> RowTarget | None:
+        """What one vector of features a row can be mapped to; None where a row has no label of its own.
+
+        The baselines `probe` and `knn` learn it of `references`, and their scores stand for the first of
+        `output_names`.
+        """
+        return None
+
+    def baseline(self, references: Predictions) -> Outputs:
+        """The output, the same for every row, of the best model that reads no input, fitted to training references.
+
+        Raises:
+            RecipeError: the task has no such model.
+        """
+        raise RecipeError(f"task '{self.name}' has no baseline 'majority'")
