@@ -11,6 +11,7 @@ from pydantic import Field
 from hftransfer.core.features import Feature, Image
 from hftransfer.tasks import EncodedRow, Processor, Task
 from hftransfer.tasks._images import new_processor, random_resized_crop, resized_nearest, resized_to
+from hftransfer.tasks._pixels import normalized
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -41,6 +42,9 @@ class ImageTask(Task):
 
     def new_processor(self, config: PretrainedConfig, rows: Dataset) -> Processor:
         return new_processor(config, self.image_size) or super().new_processor(config, rows)
+
+    def normalize(self, row: EncodedRow) -> EncodedRow:
+        return row | {"pixel_values": normalized(self.processor, row["pixel_values"])}
 
     @property
     def augments(self) -> bool:
