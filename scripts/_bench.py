@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from _export import export, families_alone
+from _images import images
 from _questions import questions
 from _strategies import strategies
 
@@ -139,6 +140,7 @@ BENCHES = {
     "export": export,
     "families": families_alone,
     "questions": questions,
+    "images": lambda: images(claim),
 }
 
 if __name__ == "__main__":

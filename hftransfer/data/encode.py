@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hftransfer.data.processes import BATCH, decode_images, processes, use_one_thread
+from hftransfer.data.processes import batch_size, decode_images, processes, use_one_thread
 from hftransfer.tasks import Encoded, ModelBatch, Side, Task
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def cache_rows(
         mapped = rows.map(
             function,
             batched=True,
-            batch_size=BATCH,
+            batch_size=batch_size(rows),
             remove_columns=rows.column_names,
             features=features,
             cache_file_name=str(file),
