@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from _export import export, families_alone
+from _images import images
 from _peers import peers
 from _questions import questions
 from _strategies import strategies
@@ -143,6 +144,7 @@ BENCHES = {
     "families": families_alone,
     "questions": questions,
     "peers": peers,
+    "images": lambda: images(claim),
 }
 
 if __name__ == "__main__":

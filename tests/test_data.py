@@ -368,6 +368,9 @@ class _Windows:
         ids, places = [[ord(letter)] for _, letter in letters], [row for row, _ in letters]
         return tasks.Encoded({"ids": ids}, side={"letter": [letter for _, letter in letters]}, row=places)
 
+    def normalize(self, row):
+        return row
+
     def augment(self, row, rng):
         return row
 

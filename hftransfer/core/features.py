@@ -7,13 +7,13 @@ contents, by which duplicates are found.
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from hftransfer.core.errors import DataError
-from hftransfer.core.media import location, open_audio, open_image, open_mask
+from hftransfer.core.media import location, open_audio, open_image, open_mask, read_image
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -53,6 +53,10 @@ class Feature:
         if self.is_empty(cell):
             raise DataError(f"the {role} is empty")
         return self._read(role, cell)
+
+    def without_decoding(self) -> Self:
+        """The feature for a first reading of the rows, whose pixels are decoded later anyway."""
+        return self
 
     def parse(self, text: str) -> Cell:
         """A value out of what somebody types: the text itself, or the path of a file.
@@ -136,9 +140,15 @@ class _File(Feature):
 
 @dataclass(frozen=True)
 class Image(_File):
-    """A picture, read in mode RGB."""
+    """A picture in a file. Duplicates are found by the bytes of the file, and not by its pixels."""
+
+    decode: bool = True
+    """Whether `read` decodes the pixels, by which files are found that are not whole."""
 
     name: ClassVar[str] = "image"
+
+    def without_decoding(self) -> Self:
+        return replace(self, decode=False)
 
     def parse(self, text: str) -> Cell:
         return open_image(text)
@@ -149,13 +159,13 @@ class Image(_File):
         return self._cast(rows, role, ImageColumn(decode=decode))
 
     def _open(self, where: str | bytes) -> tuple[Cell, bytes]:
-        picture = open_image(where)
-        return picture, f"{picture.size}".encode() + picture.tobytes()
+        picture = read_image(where, decode=self.decode)
+        return picture, picture.content
 
 
 @dataclass(frozen=True)
 class Mask(Image):
-    """A picture whose pixels are class numbers or, in a palette, classes."""
+    """A picture whose pixels are class numbers or, in a palette, classes; always decoded."""
 
     name: ClassVar[str] = "mask"
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +16,50 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _RELATIVE = "paths in a table count from the working directory"
+READING_ERRORS = (OSError, SyntaxError, ValueError)
+"""What Pillow raises for images that are not whole."""
+# EXIF orientations under which width and height change places.
+_SIDEWAYS = (5, 6, 7, 8)
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """An image file whose pixels need not be decoded: its size stands in its first bytes."""
+
+    content: bytes
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """Width and height, once the image is turned as its EXIF orientation says."""
+        from PIL import ExifTags, Image
+
+        with Image.open(io.BytesIO(self.content)) as image:
+            # Pillow decodes a whole PNG to look for an orientation, which hardly any has.
+            may_be_turned = image.format != "PNG" or any(it in self.content for it in (b"eXIf", b"exif", b"xmp"))
+            sideways = may_be_turned and image.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS
+            return (image.height, image.width) if sideways else image.size
+
+    @property
+    def width(self) -> int:
+        """In pixels."""
+        return self.size[0]
+
+    @property
+    def height(self) -> int:
+        """In pixels."""
+        return self.size[1]
 
 
 def rgb(picture: Image) -> Image:
-    """A PIL image in mode RGB; 12 or 16 bits a channel are scaled to 8, where `convert` alone would cut them off.
+    """A PIL image in mode RGB, itself where it has that mode.
+
+    12 or 16 bits a channel are scaled to 8, where `convert` alone would cut them off.
 
     Raises:
         ValueError: it holds decimals, of which nobody knows what is white.
     """
+    if picture.mode == "RGB":
+        return picture
     if picture.mode == "F":
         raise ValueError("decimals")
     if picture.mode.startswith("I;16") or picture.mode == "I":
@@ -41,7 +79,7 @@ def open_image(where: str | bytes) -> Image:
     Raises:
         DataError: it is no image, or not whole.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, ImageOps
 
     name = where if isinstance(where, str) else "an image"
     try:
@@ -49,8 +87,31 @@ def open_image(where: str | bytes) -> Image:
             return rgb(ImageOps.exif_transpose(image))
     except FileNotFoundError:
         raise DataError(f"there is no image file '{name}' ({_RELATIVE})") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (*READING_ERRORS, Image.DecompressionBombError) as error:
         raise DataError(f"{name} is not a readable image ({type(error).__name__})") from None
+
+
+def read_image(where: str | bytes, *, decode: bool) -> EncodedImage:
+    """A file, or bytes, as the image that they encode; its pixels are decoded only to make sure that they can be.
+
+    Raises:
+        DataError: it is no image; where it is decoded, it is not whole.
+    """
+    from PIL import Image
+
+    if decode:
+        open_image(where)
+    name = where if isinstance(where, str) else "an image"
+    try:
+        content = where if isinstance(where, bytes) else Path(where).read_bytes()
+        with Image.open(io.BytesIO(content)) as image:
+            if image.mode == "F":
+                raise ValueError("decimals")
+    except FileNotFoundError:
+        raise DataError(f"there is no image file '{name}' ({_RELATIVE})") from None
+    except (*READING_ERRORS, Image.DecompressionBombError) as error:
+        raise DataError(f"{name} is not a readable image ({type(error).__name__})") from None
+    return EncodedImage(content)
 
 
 def class_numbers(mask: Image) -> np.ndarray:

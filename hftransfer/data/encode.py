@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hftransfer.data.processes import batch_size, decode_images, processes, use_one_thread
 from hftransfer.tasks import Encoded, ModelBatch, Side, Task
 
 if TYPE_CHECKING:
@@ -58,39 +61,78 @@ def without_side(examples: list[Example]) -> list[Example]:
     return [{name: value for name, value in example.items() if name not in hidden} for example in examples]
 
 
-def encode(task: Task, splits: dict[str, Dataset], folder: Path, augment: AugmentRows | None = None) -> EncodedSplits:
+def encode(
+    task: Task,
+    splits: dict[str, Dataset],
+    folder: Path,
+    augment: AugmentRows | None = None,
+    num_proc: int | None = 1,
+) -> EncodedSplits:
     """Encode all rows; arrays of one shape are declared as such, so that reading them back costs no conversion.
 
-    `augment` takes the place of the task's own augmentation of training rows.
+    `augment` takes the place of the task's own augmentation of training rows. Each split is encoded by `num_proc`
+    processes; None: by as many as there are cores, where there are enough images or recordings.
+
+    Raises:
+        OSError, SyntaxError, ValueError: an image is not whole, of rows that were loaded without decoding.
     """
     folder.mkdir(parents=True, exist_ok=True)
     augment = augment or (task.augment if task.augments else None)
-    has_windows = task.encode(splits[next(iter(splits))][:1]).row is not None
-
-    def numbered(split: str, rows: Dataset) -> Dataset:
-        columns = [*([_NUMBER] if has_windows else []), *([ROW] if augment and split == "train" else [])]
-        for name in columns:
-            rows = rows.add_column(name, np.arange(len(rows)))
-        return rows
-
-    def function(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        return _columns(task.encode(batch), batch.get(_NUMBER), batch.get(ROW))
+    examples = _examples(task, splits)
+    has_windows = any(example.row is not None for example in examples.values())
+    added = {
+        name: [*([_NUMBER] if has_windows else []), *([ROW] if augment and name == "train" else [])] for name in splits
+    }
 
     def collate(examples: list[Example]) -> ModelBatch:
         return task.collate(without_side(examples))
 
+    function = partial(_encode_batch, task, os.getpid())
+    changes = partial(_augment, task, augment) if augment else None
     # Rows that are packed for training, or of which several model inputs are made, have to be on disk.
     may_be_lazy = type(task).pack is Task.pack and not has_windows
-    if may_be_lazy and sum(_bytes(task, rows) for rows in splits.values()) > MAX_CACHE_BYTES:
-        lazy = {name: numbered(name, rows).with_transform(function) for name, rows in splits.items()}
-        return EncodedSplits(lazy, collate, augment)
-    cached = {
-        name: cache_rows(numbered(name, rows), function, folder / f"{name}.arrow", f"encoding {name}")
-        for name, rows in splits.items()
-    }
+    if may_be_lazy and sum(_bytes(task, rows, examples[name]) for name, rows in splits.items()) > MAX_CACHE_BYTES:
+        for name, rows in splits.items():
+            decode_images(rows, f"reading {name}", num_proc)
+        lazy = {name: _numbered(rows, added[name]).with_transform(function) for name, rows in splits.items()}
+        return EncodedSplits(lazy, collate, changes)
+    cached = {}
+    for name, rows in splits.items():
+        numbers, augmented = ([0] if column in added[name] else None for column in (_NUMBER, ROW))
+        first, file = _columns(examples[name], numbers, augmented), folder / f"{name}.arrow"
+        cached[name] = cache_rows(_numbered(rows, added[name]), function, file, f"encoding {name}", first, num_proc)
     if "train" in cached:
         cached["train"] = task.pack(cached["train"])
-    return EncodedSplits(cached, collate, augment)
+    return EncodedSplits(cached, collate, changes)
+
+
+def _examples(task: Task, splits: dict[str, Dataset]) -> dict[str, Encoded]:
+    """Split -> a row of it, encoded; splits with the same columns share one, since to decode a picture takes time."""
+    examples: dict[frozenset[str], Encoded] = {}
+    for rows in splits.values():
+        names = frozenset(rows.column_names)
+        if names not in examples:
+            examples[names] = task.encode(rows[:1])
+    return {split: examples[frozenset(rows.column_names)] for split, rows in splits.items()}
+
+
+def _numbered(rows: Dataset, names: list[str]) -> Dataset:
+    """The rows with columns that hold their numbers."""
+    for name in names:
+        rows = rows.add_column(name, np.arange(len(rows)))
+    return rows
+
+
+def _augment(task: Task, augment: AugmentRows, row: Example, rng: np.random.Generator) -> Example:
+    """A training row with its pixels as floats, changed."""
+    return augment(task.normalize(row), rng)
+
+
+def _encode_batch(task: Task, main_process: int, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """The columns of encoded rows, in the process of this id or in one that it started."""
+    if os.getpid() != main_process:
+        use_one_thread()
+    return _columns(task.encode(batch), batch.get(_NUMBER), batch.get(ROW))
 
 
 def _columns(encoded: Encoded, numbers: list[int] | None, augmented: list[int] | None) -> dict[str, list[Any]]:
@@ -114,34 +156,50 @@ def encode_one(task: Task, row: dict[str, Any]) -> list[Example]:
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
-def _bytes(task: Task, rows: Dataset) -> float:
-    """Of all rows encoded, estimated from 16 from all over the split."""
-    places = np.unique(np.linspace(0, len(rows) - 1, 16).round().astype(int)).tolist()
-    encoded = _columns(task.encode(rows.select(places)[:]), None, None)
-    size = sum(np.asarray(value).nbytes for values in encoded.values() for value in values)
-    return size * len(rows) / len(places)
+def _bytes(task: Task, rows: Dataset, example: Encoded) -> float:
+    """Of all rows encoded: by one example where all have its shapes, else estimated from 16 from all over the split."""
+    columns, count = _columns(example, None, None), 1
+    if not any(isinstance(values[0], np.ndarray) and values[0].ndim > 1 for values in columns.values()):
+        places = np.unique(np.linspace(0, len(rows) - 1, 16).round().astype(int)).tolist()
+        columns, count = _columns(task.encode(rows.select(places)[:]), None, None), len(places)
+    size = sum(np.asarray(value).nbytes for values in columns.values() for value in values)
+    return size * len(rows) / count
 
 
 def cache_rows(
-    rows: Dataset, function: Callable[[dict[str, list[Any]]], dict[str, list[Any]]], file: Path, description: str
+    rows: Dataset,
+    function: Callable[[Example], Example],
+    file: Path,
+    description: str,
+    first: Example | None = None,
+    num_proc: int | None = 1,
 ) -> Dataset:
     """`function` of all rows, computed once into an Arrow file that is there whole or not at all.
 
-    Under several processes the main one computes; all of them have to call this.
+    Several processes write one such file each, which together are the table. Under several processes of a distributed
+    training the main one computes; all of them have to call this.
+
+    Args:
+        rows: The rows.
+        function: From columns to columns.
+        file: The Arrow file, whose name gets a suffix where there are several.
+        description: For the progress bar.
+        first: What `function` makes of some row, if that is known.
+        num_proc: As in `encode`.
     """
     from accelerate import PartialState
 
-    first = function(rows[:2])
-    features = _array_features(first)
+    features = _array_features(function(rows[:2]) if first is None else first)
     with PartialState().main_process_first():
         mapped = rows.map(
             function,
             batched=True,
-            batch_size=64,
+            batch_size=batch_size(rows),
             remove_columns=rows.column_names,
             features=features,
             cache_file_name=str(file),
             new_fingerprint=file.stem,
+            num_proc=processes(rows, num_proc),
             desc=description,
         )
     return mapped.with_format("numpy") if features else mapped
@@ -160,7 +218,7 @@ def _array_features(batch: dict[str, list[Any]]) -> Features | None:
         if value.dtype.kind in "US":
             features[name] = Value("string")
             continue
-        dtype = "float32" if value.dtype.kind == "f" else "int64"
+        dtype = "float32" if value.dtype.kind == "f" else "uint8" if value.dtype == np.uint8 else "int64"
         if value.ndim in arrays:
             features[name] = arrays[value.ndim](shape=value.shape, dtype=dtype)
         else:

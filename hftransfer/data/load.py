@@ -48,6 +48,8 @@ class DataOptions:
     on_error: Literal["raise", "skip"] = "raise"
     leave_out: Sequence[str] = ()
     """Classes whose rows are in no split."""
+    decode: bool = True
+    """Whether images are decoded, by which files are found that are not whole; if not, `encode` finds them."""
 
 
 @dataclass(frozen=True)
@@ -166,9 +168,10 @@ def _read(task: Task, source: Mapping[str, Dataset], options: DataOptions, seed:
             features = {role: it for role, it in features.items() if role not in (task.target_role, GROUP)}
         given = sample_rows(source[name], options.max_rows, seed)
         rows = name_classes(task, to_roles(features, given, options.columns, name, owner=task.name), options.names)
-        raw.rows[name], raw.hashes[name], raw.skipped[name] = _clean(
-            task, all_features(task), rows, name, options.on_error
-        )
+        types = all_features(task)
+        if not options.decode:
+            types = {role: feature.without_decoding() for role, feature in types.items()}
+        raw.rows[name], raw.hashes[name], raw.skipped[name] = _clean(task, types, rows, name, options.on_error)
     return raw
 
 

@@ -108,7 +108,11 @@ class Data(Section):
     sampling: Literal["natural", "balanced"] = "natural"
     """`balanced` oversamples the rarer classes until all classes have equally many training rows."""
     on_error: Literal["raise", "skip"] = "raise"
-    """On an empty cell or an unreadable file: stop, or skip the row and count it."""
+    """On an empty cell or an unreadable file: stop, or skip the row and count it. `skip` decodes each image once more,
+    before the splits are made."""
+    num_proc: int | None = Field(default=None, ge=1)
+    """Processes that encode the rows, as in `datasets`. Left out: as many as there are cores for images and recordings,
+    where there are some hundreds a core, else one."""
 
 
 class Evaluation(Section):

@@ -13,11 +13,12 @@ import numpy as np
 
 from hftransfer.core import machine
 from hftransfer.core.errors import DataError, RecipeError
+from hftransfer.core.media import READING_ERRORS
 from hftransfer.core.results import RunResult
 from hftransfer.core.run_folder import RunFolder, dump_yaml, nest_outputs
 from hftransfer.data.augmentation import augmenter
 from hftransfer.data.corruptions import corrupted
-from hftransfer.data.encode import encode
+from hftransfer.data.encode import EncodedSplits, encode
 from hftransfer.recipe.loader import from_record
 from hftransfer.recipe.schema import Export, Recipe
 from hftransfer.runner import baselines, compression, stages, task_heads
@@ -26,7 +27,7 @@ from hftransfer.runner.context import RunContext
 from hftransfer.runner.export import export_variants
 from hftransfer.runner.fitting import refit_baselines
 from hftransfer.runner.out_of_domain import score_out_of_domain
-from hftransfer.runner.plan import check
+from hftransfer.runner.plan import Plan, check
 from hftransfer.runner.scores import score_variants
 from hftransfer.runner.specs import baseline_specs, with_defaults
 
@@ -43,14 +44,11 @@ def run(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool = Fa
     run_folder = RunFolder(out, _processes(recipe.training))
     if finished := run_folder.check(with_defaults(recipe), resume=resume, overwrite=overwrite):
         return RunResult.load(finished)
-    plan = check(recipe)
+    plan = check(recipe, decode=False)
     with run_folder.open(dump_yaml(with_defaults(recipe)), overwrite=overwrite):
         _refuse_other_transformers(run_folder)
         with run_folder.timed("encode"):
-            test, evaluation = plan.rows.splits["test"], plan.recipe.evaluation
-            corruptions = corrupted(plan.task, test, evaluation.corruptions, plan.recipe.seed)
-            augment = augmenter(plan.task, plan.recipe.data.augment)
-            encoded = encode(plan.task, plan.rows.labelled | corruptions, run_folder.work_folder / "encoded", augment)
+            encoded = _encode(plan, recipe, run_folder)
         context = RunContext(plan, encoded, run_folder)
         baselines.score_majority(context)
         baselines.score_frozen(context)
@@ -74,6 +72,22 @@ def run(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool = Fa
         )
         write_results(result, context)
     return result
+
+
+def _encode(plan: Plan, recipe: Recipe, run_folder: RunFolder) -> EncodedSplits:
+    """The encoded rows, test rows under corruptions among them.
+
+    Raises:
+        DataError: an image is not whole. Here images are decoded for the first time, and `check` then names the row.
+    """
+    data, corruptions = plan.recipe.data, plan.recipe.evaluation.corruptions
+    augment = augmenter(plan.task, data.augment)
+    try:
+        splits = plan.rows.labelled | corrupted(plan.task, plan.rows.splits["test"], corruptions, plan.recipe.seed)
+        return encode(plan.task, splits, run_folder.work_folder / "encoded", augment, data.num_proc)
+    except READING_ERRORS:
+        check(recipe)
+        raise
 
 
 def _refuse_other_transformers(run_folder: RunFolder) -> None:
@@ -100,7 +114,8 @@ def export(folder: Path, settings: Export) -> RunResult:
     run_folder = RunFolder(folder, _processes({}))
     with run_folder.open(dump_yaml(before.recipe), overwrite=True):
         _link_files(folder, run_folder, before)
-        encoded = encode(plan.task, plan.rows.labelled, run_folder.work_folder / "encoded")
+        place, num_proc = run_folder.work_folder / "encoded", plan.recipe.data.num_proc
+        encoded = encode(plan.task, plan.rows.labelled, place, num_proc=num_proc)
         context = RunContext(plan, encoded, run_folder, _scored_outputs(folder, before), {"tuned": before.fitted})
         refit_baselines(context)
         exported = export_variants(context)

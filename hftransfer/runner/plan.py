@@ -75,8 +75,10 @@ class Plan:
         return describe(self)
 
 
-def check(recipe: Recipe) -> Plan:
+def check(recipe: Recipe, *, decode: bool = True) -> Plan:
     """Make sure of checkpoint, rows, labels, metrics, training arguments and packages.
+
+    Without `decode`, images that are not whole are left to `encode` to find.
 
     Raises:
         HFTransferError: in a sentence, the first thing that is wrong.
@@ -90,7 +92,8 @@ def check(recipe: Recipe) -> Plan:
     check_metrics(recipe.evaluation.metrics)
     _check_training(specs, recipe.seed)
     out_of_domain = recipe.evaluation.out_of_domain
-    rows = _load(task, recipe.data, recipe.seed, [] if isinstance(out_of_domain, bool) else out_of_domain)
+    leave_out = [] if isinstance(out_of_domain, bool) else out_of_domain
+    rows = _load(task, recipe.data, recipe.seed, leave_out, decode=decode)
     recipe = _with_inferred(recipe, rows)
     origin = resolve_checkpoint(rows.task, rows.splits["train"], start, recipe.model.config, recipe.model.processor)
     rows = replace(rows, task=rows.task.with_processor(origin.processor, origin.config))
@@ -127,7 +130,7 @@ def _check_training(specs: list[TrainingSpec], seed: int) -> None:
         training_arguments(spec.training, Path("unused"), seed, by_length=False)
 
 
-def _load(task: Task, data: Data, seed: int, leave_out: Sequence[str] = ()) -> Rows:
+def _load(task: Task, data: Data, seed: int, leave_out: Sequence[str] = (), *, decode: bool = True) -> Rows:
     """The rows of a section `data`, and those of its second table."""
     if task.items and data.items is None:
         raise RecipeError(f"data.items: task '{task.name}' needs a second table, of {', '.join(task.items)}")
@@ -136,7 +139,8 @@ def _load(task: Task, data: Data, seed: int, leave_out: Sequence[str] = ()) -> R
         if not task.items:
             raise RecipeError(f"data.items: task '{task.name}' has no second table; leave it out")
         task, fingerprint = load_items(task, data.items.source.load(), data.items.columns)
-    rows = load_rows(task, data.source.load(), replace(data_options(data), leave_out=leave_out), seed)
+    options = replace(data_options(data, decode=decode), leave_out=leave_out)
+    rows = load_rows(task, data.source.load(), options, seed)
     if fingerprint:
         rows = replace(
             rows, facts=rows.facts.model_copy(update={"fingerprint": f"{rows.facts.fingerprint}-{fingerprint}"})

@@ -85,8 +85,11 @@ def with_defaults(recipe: Recipe) -> dict[str, Any]:
     return recipe.model_dump() | {"training": DEFAULTS | tuned_spec(recipe).training if steps else {}}
 
 
-def data_options(data: Data) -> DataOptions:
-    """The section `data` of a recipe as plain options."""
+def data_options(data: Data, *, decode: bool = True) -> DataOptions:
+    """The section `data` of a recipe as plain options.
+
+    Without `decode`, images are decoded only where rows may be left out, or some are encoded later than the others.
+    """
     splits = SplitOptions(data.splits.train, data.splits.validation, data.splits.test, data.splits.by_group)
     return DataOptions(
         columns=data.columns,
@@ -97,4 +100,5 @@ def data_options(data: Data) -> DataOptions:
         unlabelled=data.unlabelled,
         sampling=data.sampling,
         on_error=data.on_error,
+        decode=decode or data.on_error == "skip" or data.unlabelled is not None,
     )

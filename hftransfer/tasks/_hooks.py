@@ -37,7 +37,7 @@ class RowHooks(TaskState):
         return self
 
     def check_row(self, row: Row) -> str | None:
-        """Why a row cannot be used, None where it can. Called once a row, with the values that its features read."""
+        """Why a row cannot be used, if so. Called once a row, with what its features read: of an image, the size."""
         return None
 
     @property
@@ -161,6 +161,13 @@ class TrainingHooks(TaskState):
 
     def augment(self, row: EncodedRow, rng: np.random.Generator) -> EncodedRow:
         """An encoded row as one epoch of training sees it: a crop, a flip. Called once a row and epoch."""
+        return row
+
+    def normalize(self, row: EncodedRow) -> EncodedRow:
+        """An encoded row with what is left to the moment when it is read: pixels, cached as bytes, become floats.
+
+        Called before `augment`; `collate` has to do the same, since only training rows are augmented.
+        """
         return row
 
     def pack(self, rows: Dataset) -> Dataset:

@@ -11,6 +11,7 @@ from pydantic import Field
 from hftransfer.core.features import Feature, Image
 from hftransfer.tasks import EncodedRow, Processor, Rows, Task
 from hftransfer.tasks._images import input_facts, new_processor, random_resized_crop, resized_nearest, resized_to
+from hftransfer.tasks._pixels import normalized
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -50,6 +51,9 @@ class ImageTask(Task):
             return height, width
 
         return input_facts(rows, size_of)
+
+    def normalize(self, row: EncodedRow) -> EncodedRow:
+        return row | {"pixel_values": normalized(self.processor, row["pixel_values"])}
 
     @property
     def augments(self) -> bool:

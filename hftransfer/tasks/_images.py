@@ -71,7 +71,7 @@ def rendered(picture: Image) -> Rendered:
 
 def thumbnail(image: Image) -> Rendered:
     """A small copy for a report."""
-    picture = rgb(image)
+    picture = rgb(image).copy()
     picture.thumbnail((160, 160))
     return rendered(picture)
 

@@ -14,6 +14,7 @@ from hftransfer.tasks import Encoded, EncodedRow, ModelBatch, Rendered, Row, Row
 from hftransfer.tasks._classification import Classification
 from hftransfer.tasks._image_task import ImageTask
 from hftransfer.tasks._images import has_snippet, snippet_inputs, thumbnail
+from hftransfer.tasks._pixels import encode_pixels
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -44,7 +45,7 @@ class ImageClassification(ImageTask, Classification):
         return super().check(splits, config)
 
     def encode(self, rows: Rows) -> Encoded:
-        pixels = self.processor([rgb(image) for image in rows["image"]], return_tensors="np")["pixel_values"]
+        pixels = encode_pixels(self.processor, [rgb(image) for image in rows["image"]])
         inputs = {"pixel_values": list(pixels)}
         if "label" in rows:
             inputs["labels"] = self._targets(rows["label"])
@@ -53,7 +54,7 @@ class ImageClassification(ImageTask, Classification):
     def collate(self, encoded: list[EncodedRow]) -> ModelBatch:
         from transformers import default_data_collator
 
-        return dict(default_data_collator(encoded))
+        return dict(default_data_collator([self.normalize(row) for row in encoded]))
 
     def runtime_snippet(self) -> str:
         return self._snippet(snippet_inputs(self.processor)) if has_snippet(self.processor) else ""

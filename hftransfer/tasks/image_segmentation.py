@@ -18,6 +18,7 @@ from hftransfer.tasks import IGNORED, Encoded, ModelBatch, Outputs, Predictions,
 from hftransfer.tasks._dense import Dense
 from hftransfer.tasks._image_task import ImageTask
 from hftransfer.tasks._images import overlay, resized_nearest, without_crop
+from hftransfer.tasks._pixels import encode_pixels
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -85,7 +86,7 @@ class ImageSegmentation(ImageTask, Dense):
         return np.asarray(table[numbers])
 
     def encode(self, rows: Rows) -> Encoded:
-        pixels = self.processor([rgb(image) for image in rows["image"]], return_tensors="np")["pixel_values"]
+        pixels = encode_pixels(self.processor, [rgb(image) for image in rows["image"]])
         inputs = {"pixel_values": list(pixels)}
         if "mask" in rows:
             inputs["labels"] = [resized_nearest(self._numbered(mask), pixels.shape[2:]) for mask in rows["mask"]]
@@ -94,7 +95,8 @@ class ImageSegmentation(ImageTask, Dense):
     def collate(self, encoded: list[dict[str, Any]]) -> ModelBatch:
         import torch
 
-        return {name: torch.from_numpy(np.stack([np.asarray(row[name]) for row in encoded])) for name in encoded[0]}
+        rows = [self.normalize(row) for row in encoded]
+        return {name: torch.from_numpy(np.stack([np.asarray(row[name]) for row in rows])) for name in rows[0]}
 
     def outputs(self, model: Callable[..., Any], batch: ModelBatch, side: Side) -> Outputs:
         return {"logits": model(pixel_values=batch["pixel_values"]).logits.float().cpu().numpy()}

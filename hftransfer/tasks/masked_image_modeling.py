@@ -19,6 +19,7 @@ from hftransfer.core.results import JsonObject
 from hftransfer.tasks import Encoded, ModelBatch, Outputs, Processor, Rows, Side
 from hftransfer.tasks._images import new_processor, thumbnail
 from hftransfer.tasks._masked_rows import MaskedRows, row_rng
+from hftransfer.tasks._pixels import encode_pixels, normalized
 from hftransfer.tasks._types import EncodedRow, Model, Row
 
 if TYPE_CHECKING:
@@ -64,8 +65,11 @@ class MaskedImageModeling(MaskedRows):
         return []
 
     def encode(self, rows: Rows) -> Encoded:
-        pixels = self.processor([rgb(image) for image in rows["image"]], return_tensors="np")["pixel_values"]
+        pixels = encode_pixels(self.processor, [rgb(image) for image in rows["image"]])
         return Encoded({"pixel_values": list(pixels)})
+
+    def normalize(self, row: EncodedRow) -> EncodedRow:
+        return row | {"pixel_values": normalized(self.processor, row["pixel_values"])}
 
     @property
     def augments(self) -> bool:
@@ -92,7 +96,7 @@ class MaskedImageModeling(MaskedRows):
     def collate(self, encoded: list[EncodedRow]) -> ModelBatch:
         import torch
 
-        pixels = [np.asarray(row["pixel_values"], dtype=np.float32) for row in encoded]
+        pixels = [np.asarray(self.normalize(row)["pixel_values"], dtype=np.float32) for row in encoded]
         masks = [
             row["bool_masked_pos"] if "bool_masked_pos" in row else self._mask(image, row_rng(image))
             for row, image in zip(encoded, pixels, strict=True)

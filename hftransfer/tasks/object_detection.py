@@ -16,7 +16,7 @@ from pydantic import Field
 from hftransfer.core.compat import model_classes
 from hftransfer.core.errors import DataError
 from hftransfer.core.features import Boxes, Feature, Image
-from hftransfer.core.media import rgb
+from hftransfer.core.media import location, read_image, rgb
 from hftransfer.tasks import (
     Encoded,
     EncodedRow,
@@ -34,6 +34,7 @@ from hftransfer.tasks import (
 )
 from hftransfer.tasks import object_array as objects
 from hftransfer.tasks._images import input_facts, new_processor, random_resized_crop, rendered
+from hftransfer.tasks._pixels import encode_pixels, normalized
 
 if TYPE_CHECKING:
     import torch
@@ -112,8 +113,8 @@ class ObjectDetection(Task):
         from datasets import List, Value
 
         ids = {name: i for i, name in enumerate(self.labels)}
-        # The images are decoded only where the boxes are shares of them.
-        sizes = [image.size for image in rows["image"]] if self.box_format == "yolo" else [(1, 1)] * len(rows)
+        # The images are opened only where the boxes are shares of them.
+        sizes = _sizes(rows) if self.box_format == "yolo" else [(1, 1)] * len(rows)
         column = []
         for cell, size, names in zip(rows["objects"][:], sizes, self.row_labels(rows) or [], strict=True):
             corners = _boxes.corners(_boxes.parts(cell)[0], size, self.box_format)
@@ -136,10 +137,10 @@ class ObjectDetection(Task):
     def encode(self, rows: Rows) -> Encoded:
         inputs: dict[str, list[Any]] = {"pixel_values": [], "shape": []}
         for image in rows["image"]:
-            pixels = self.processor(images=[rgb(image)], return_tensors="np")["pixel_values"][0]
+            pixels = encode_pixels(self.processor, [rgb(image)])[0]
             inputs["shape"].append(np.array(pixels.shape))
             # Flat, since a table has no column for arrays of many shapes.
-            inputs["pixel_values"].append(pixels.astype(np.float32).ravel())
+            inputs["pixel_values"].append(pixels.ravel())
         if "objects" in rows:
             pairs = zip(rows["objects"], rows["image"], strict=True)
             boxes = [_boxes.shares(_corners(cell), image.size) for cell, image in pairs]
@@ -158,6 +159,10 @@ class ObjectDetection(Task):
         facts = input_facts(rows, lambda batch: tuple(self.encode(batch).side["size"][0]))
         sides = [_boxes.median_side(_corners(cell)) for cell in rows["objects"][:]]
         return facts | {"object_side": np.array(sides) * facts["scale"]}
+
+    def normalize(self, row: EncodedRow) -> EncodedRow:
+        pixels = normalized(self.processor, np.asarray(row["pixel_values"]).reshape(row["shape"]))
+        return row | {"pixel_values": pixels.ravel()}
 
     @property
     def augments(self) -> bool:
@@ -179,7 +184,8 @@ class ObjectDetection(Task):
         """Images padded to the largest; the boxes are shares of the unpadded ones, as DETR and YOLOS were trained."""
         import torch
 
-        images = [np.asarray(row["pixel_values"], np.float32).reshape(row["shape"]) for row in encoded]
+        rows = [self.normalize(row) for row in encoded]
+        images = [np.asarray(row["pixel_values"], np.float32).reshape(row["shape"]) for row in rows]
         height, width = (max(image.shape[axis] for image in images) for axis in (1, 2))
         pixels = np.zeros((len(encoded), len(images[0]), height, width), np.float32)
         mask = np.zeros((len(encoded), height, width), np.int64)
@@ -257,6 +263,12 @@ class ObjectDetection(Task):
                 for label, score, box in self._above_threshold(self.postprocess(outputs, side)[0])
             ]
         }
+
+
+def _sizes(rows: Dataset) -> list[tuple[int, int]]:
+    """Width and height of each image, none of them decoded."""
+    images = Image().cast(rows, "image", decode=False)["image"]
+    return [read_image(location(image), decode=False).size for image in images]
 
 
 def _corners(cell: dict[str, Any]) -> np.ndarray:
