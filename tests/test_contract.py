@@ -7,10 +7,13 @@ import numpy as np
 import optimum_shell
 import pytest
 import tiny
+import torch
+import transformers
 
 from hftransfer.core import plugins
 from hftransfer.core.errors import HFTransferError
 from hftransfer.core.results import RunResult
+from hftransfer.exporters import TrainedModel, resolve_through
 from hftransfer.recipe.loader import parse_recipe
 from hftransfer.runner.pipeline import run
 from hftransfer.runner.plan import check
@@ -110,6 +113,8 @@ def test_a_run_leaves_a_model_and_exports_that_answer_as_it_was_scored(name, ful
     tuned = {name.partition(".")[2]: array for name, array in outputs.items() if name.startswith("tuned.")}
     for name, array in tuned.items():
         assert all(array.shape == outputs[f"{variant}.{name}"].shape for variant in exports) and len(array) == 12
+    if exports and "ids" in tuned:
+        np.testing.assert_array_equal(outputs["onnx.ids"], tuned["ids"])
 
 
 @pytest.mark.parametrize(("name", "strategy"), _by_task(TASKS, [s for s in plugins.names("strategies") if s != "full"]))
@@ -153,20 +158,11 @@ def _refused(text):
 
 
 @pytest.mark.parametrize("name", _by_task(TASKS))
-def test_the_snippets_of_the_card_run_on_what_is_pushed(name, folder, full_run, tmp_path, capsys):
+def test_the_snippets_of_the_card_run_on_what_is_pushed(name, full_run, tmp_path, capsys):
     """With Transformers and Optimum alone, on the files as they lie in a repository of the Hub."""
     task = TASKS[name]()
     result, out = full_run(name)
-    repo = tiny.pushed(out, result, tmp_path / "repo")
-    row = tiny.row(task, 0, folder / name / "rows")
-    given = next(iter({role: row[role] for role in task.inputs}.values()))
-    text = (repo / "README.md").read_text()
-    given = " ".join(given) if isinstance(given, list) else given
-    if name == "fill-mask":
-        given = f"{given} [MASK]"
-        text = text.replace("Put your {mask} here.", given)
-    text = text.replace('Path(".")', f"Path({str(repo)!r})").replace("A text.", str(given)).replace("Another.", "bad")
-    snippets = re.findall(r"```python\n(.*?)```", re.sub(r"(image|speech)\.(png|wav)", str(given), text), re.DOTALL)
+    given, snippets = tiny.card_snippets(task, out, result, tmp_path)
     assert bool(result.runtime_snippet) is (name in RUNTIME_SNIPPETS)
     assert len(snippets) == (1 if task.pretraining else 2 + bool(result.runtime_snippet))
     names = {}
@@ -177,6 +173,7 @@ def test_the_snippets_of_the_card_run_on_what_is_pushed(name, folder, full_run, 
         else:
             exec(snippet, names)
     if len(task.inputs) > 1:
+        row = tiny.row(task, 0, tmp_path)
         given = "\t".join(str(row[role]) for role in task.inputs)
     if result.runtime_snippet:
         (said,) = predictions(out, result, [given], "onnx-int8")
@@ -186,11 +183,23 @@ def test_the_snippets_of_the_card_run_on_what_is_pushed(name, folder, full_run, 
 
 
 @pytest.mark.parametrize("name", _by_task(SINGLE_GRAPHS))
-def test_optimum_loads_a_single_graph(name, full_run):
+def test_optimum_loads_a_single_graph(name, full_run, tmp_path):
+    """The graph of the run, and an OpenVINO one of the same model."""
     result, out = full_run(name)
     loader = result.exports["onnx"].loader
     assert loader == SINGLE_GRAPHS[name]
-    optimum_shell.assert_loads(plugins.load("exporters", "onnx")(), out / "onnx", loader)
+    onnx, openvino = (plugins.load("exporters", exporter)() for exporter in ("onnx", "openvino"))
+    optimum_shell.assert_loads(onnx, out / "onnx", loader)
+    task, example = TASKS[name](), optimum_shell.inputs_of(onnx.open(out / "onnx", 1))
+    names = (task.auto_model, task.auto_processor)
+    model, processor = (getattr(transformers, it).from_pretrained(out / "model") for it in names)
+    example = {it: torch.from_numpy(array) for it, array in example.items()}
+    trained = TrainedModel(task, model, processor, out / "model", example)
+    openvino.export(trained, resolve_through("auto", task.auto_model, model.config), tmp_path)
+    # optimum-intel has no class of its own for it.
+    expected = "OVModelForCustomTasks" if name == "image-segmentation" else loader.replace("ORT", "OV")
+    assert openvino.loader(task, tmp_path) == expected
+    optimum_shell.assert_loads(openvino, tmp_path, expected)
 
 
 @pytest.mark.parametrize("task", ["summarization", "translation"])

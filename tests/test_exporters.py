@@ -29,13 +29,14 @@ def _recipe(name, folder, export="{format: onnx, quantization: none, max_drop: 1
     return tiny.recipe(plugins.load("tasks", name)(), folder, more=f"export: {export}", **kwargs)
 
 
-@pytest.mark.parametrize("name", ["text-classification", "image-classification", "automatic-speech-recognition"])
-def test_optimum_loads_an_openvino_graph(name, tmp_path):
+@pytest.mark.parametrize("name", ["image-segmentation", "automatic-speech-recognition"])
+def test_the_snippet_of_the_card_loads_an_openvino_graph(name, tmp_path):
     result = run(parse_recipe(_recipe(name, tmp_path, "{format: openvino, quantization: none}")), tmp_path / "run")
     facts = result.exports["openvino"]
     assert facts.max_abs_diff < 1e-4 and facts.agreement == 1
     assert ("optimum-intel" not in facts.made_by) is HAS_EXPORTERS
-    optimum_shell.assert_loads(plugins.load("exporters", "openvino")(), tmp_path / "run" / "openvino", facts.loader)
+    _, snippets = tiny.card_snippets(plugins.load("tasks", name)(), tmp_path / "run", result, tmp_path)
+    assert optimum_shell.run(*snippets)
 
 
 def test_a_pipeline_runs_an_export(tmp_path):
@@ -108,15 +109,90 @@ def test_a_single_graph_through_optimum_is_the_same(tmp_path):
     assert facts.max_abs_diff < 1e-4 and facts.made_by["transformers"].startswith("4.57")
 
 
-@pytest.mark.parametrize("task", ["translation", "text-generation"])
-def test_generated_tokens_of_an_export_are_those_of_pytorch(task, tmp_path):
-    result = run(parse_recipe(_recipe(task, tmp_path)), tmp_path / "run")
+def _qwen2(folder, initializer_range):
+    """With a tokenizer of its class: of this type, Transformers 5 reads no other."""
+    from tokenizers import ByteLevelBPETokenizer
+
+    bpe = ByteLevelBPETokenizer()
+    bpe.train_from_iterator(["good bad"], 300, special_tokens=["<|endoftext|>"], show_progress=False)
+    bpe.save_model(str(folder))
+    (folder / "tokenizer.json").unlink()
+    end = {"eos_token": "<|endoftext|>", "pad_token": "<|endoftext|>", "model_max_length": 64}
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "Qwen2Tokenizer"} | end))
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    config = transformers.Qwen2Config(
+        vocab_size=bpe.get_vocab_size(), intermediate_size=32, max_position_embeddings=64, bos_token_id=0,
+        eos_token_id=[0, 3], initializer_range=initializer_range, tie_word_embeddings=True, **sizes,
+    )  # fmt: skip
+    model = transformers.Qwen2ForCausalLM(config)
+    # As its checkpoints of chats have.
+    model.generation_config.update(repetition_penalty=1.1, do_sample=True, top_k=20)
+    return model
+
+
+def _sequence_to_sequence(name, **generation):
+    def make(folder, init_std):
+        count = json.loads((folder / "config.json").read_text())["vocab_size"]
+        sides = {f"{side}_{size}" for side in ("encoder", "decoder") for size in ("layers", "attention_heads")}
+        config = transformers.AutoConfig.for_model(
+            name, vocab_size=count, d_model=16, encoder_ffn_dim=32, decoder_ffn_dim=32, max_position_embeddings=512,
+            pad_token_id=0, eos_token_id=1, forced_eos_token_id=1, bos_token_id=2, decoder_start_token_id=0,
+            init_std=init_std, **dict.fromkeys(sides, 2),
+        )  # fmt: skip
+        model = transformers.AutoModelForSeq2SeqLM.from_config(config)
+        model.generation_config.update(num_beams=4, max_length=142, **generation)
+        return model
+
+    return make
+
+
+_GENERATIVE = {
+    "marian": ("translation", _sequence_to_sequence("marian", bad_words_ids=[[0]])),
+    "bart": ("summarization", _sequence_to_sequence("bart", no_repeat_ngram_size=3, forced_bos_token_id=2)),
+    "qwen2": ("text-generation", _qwen2),
+}
+
+
+@pytest.mark.parametrize("name", _GENERATIVE)
+def test_generated_tokens_of_an_export_are_those_of_pytorch(name, tmp_path):
+    """With what the checkpoints of these types set for generation; those of T5 and GPT-2 are in `test_contract`."""
+    task, make = _GENERATIVE[name]
+    task = plugins.load("tasks", task)()
+    folder = tiny.checkpoint(task, tmp_path / "checkpoint" / task.name)
+    # Weights as large as this, so that rows get different tokens.
+    make(folder, 0.5).save_pretrained(folder)
+    text = (
+        _recipe(task.name, tmp_path).replace("_tokens: 2", "_tokens: 8").replace("target_length: 2", "target_length: 8")
+    )
+    result = run(parse_recipe(text), tmp_path / "run")
     outputs = np.load(tmp_path / "run" / "predictions" / "test.npz")
     np.testing.assert_array_equal(outputs["onnx.ids"], outputs["tuned.ids"])
+    assert len(np.unique(outputs["tuned.ids"], axis=0)) > 2 and result.exports["onnx"].max_abs_diff < 1e-3
     assert "optimum-onnx" in RunResult.load(tmp_path / "run" / "result.json").exports["onnx"].made_by
     assert result.exports["onnx"].files == (
-        ["decoder_model_merged.onnx", "encoder_model.onnx"] if task == "translation" else ["model.onnx"]
+        ["model.onnx"] if name == "qwen2" else ["decoder_model_merged.onnx", "encoder_model.onnx"]
     )
+
+
+class _Embedding(type(plugins.load("tasks", "text-classification")())):
+    """A task of the base model, as a plug-in may be one."""
+
+    auto_model = "AutoModel"
+
+
+def test_optimum_loads_a_base_model(tmp_path):
+    task = _Embedding()
+    folder = tiny.checkpoint(task, tmp_path / "checkpoint")
+    model, tokenizer = (
+        transformers.BertModel.from_pretrained(folder).eval(),
+        transformers.AutoTokenizer.from_pretrained(folder),
+    )
+    model.save_pretrained(tmp_path / "saved")
+    example = dict(tokenizer(["good a b", "bad"], padding=True, return_tensors="pt"))
+    exporter = plugins.load("exporters", "onnx")()
+    trained = TrainedModel(task, model, tokenizer, tmp_path / "saved", example)
+    exporter.export(trained, resolve_through("auto", task.auto_model, model.config), tmp_path)
+    optimum_shell.assert_loads(exporter, tmp_path, "ORTModelForFeatureExtraction")
 
 
 def test_without_the_environment_one_sentence_names_the_command(tmp_path, monkeypatch):

@@ -29,6 +29,8 @@ def test_an_export_agrees_with_pytorch(task, quantization, tmp_path):
     result = run(parse_recipe(_text(tmp_path, task, quantization=quantization)), tmp_path / "run")
     assert result.exports["openvino"].agreement == 1 and result.exports["openvino"].max_abs_diff < 1e-3
     assert len(result.exports) == (1 if quantization == "none" else 2)
+    _, snippets = tiny.card_snippets(plugins.load("tasks", task)(), tmp_path / "run", result, tmp_path)
+    assert optimum_shell.run(*snippets)
 
 
 _TWO_MODELS = """

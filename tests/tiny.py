@@ -1,6 +1,7 @@
 """Tiny checkpoints built from a config, and a few rows that can be learnt: for contract tests, never for a result."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -277,3 +278,20 @@ def pushed(run: Path, result, repo: Path) -> Path:
     card = repo / "README.md"
     card.write_text(card.read_text().replace('"someone/tiny"', repr(str(repo))))
     return repo
+
+
+def card_snippets(task, run: Path, result, folder: Path) -> tuple[str, list[str]]:
+    """The first input of a row, and the Python of the card of a run as it is pushed, with that input for its example.
+
+    The first piece of code loads the model, the next one the export.
+    """
+    card = (pushed(run, result, folder / "repo") / "README.md").read_text()
+    cells = row(task, 0, folder)
+    given = next(cells[role] for role in task.inputs)
+    given = " ".join(given) if isinstance(given, list) else given
+    if task.name == "fill-mask":
+        given = f"{given} [MASK]"
+        card = card.replace("Put your {mask} here.", given)
+    card = card.replace('Path(".")', f"Path({str(folder / 'repo')!r})").replace("Another.", "bad")
+    card = re.sub(r"(image|speech)\.(png|wav)", str(given), card.replace("A text.", str(given)))
+    return given, re.findall(r"```python\n(.*?)```", card, re.DOTALL)

@@ -123,7 +123,8 @@ class Exporter(Plugin, ABC):
         from hftransfer.exporters import _optimum, _transformers
 
         if through == "optimum":
-            _optimum.export(self.name, trained.folder, folder)
+            auto_model = trained.task.model_class(trained.model.config)
+            _optimum.export(self.name, auto_model, trained.folder, folder)
         else:
             _transformers.export(self.name, trained, folder)
             self.simplify(folder)
@@ -186,8 +187,9 @@ class Exporter(Plugin, ABC):
 
         from hftransfer.exporters import _optimum
 
-        name = task.model_class(AutoConfig.from_pretrained(folder)).removeprefix("Auto")
-        return self.loader_prefix + (name if name in _optimum.RUNTIME_CLASSES else "ModelForCustomTasks")
+        auto_model = task.model_class(AutoConfig.from_pretrained(folder))
+        name = self.loader_prefix + auto_model.removeprefix("Auto")
+        return name if name in _optimum.RUNTIME_CLASSES else f"{self.loader_prefix}ModelForCustomTasks"
 
     def loader_options(self, scheme: str) -> str:
         """Further arguments of `from_pretrained` of that class, as Python with a leading comma."""

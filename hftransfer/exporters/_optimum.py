@@ -31,14 +31,15 @@ if TYPE_CHECKING:
 PYTHON_VARIABLE = "HFTRANSFER_OPTIMUM_PYTHON"
 SETUP_COMMAND = "hftransfer setup-optimum"
 RUNTIME_CLASSES = frozenset(
-    f"ModelFor{name}"
+    f"{prefix}ModelFor{name}"
+    for prefix in ("ORT", "OV")
     for name in (
-        *("AudioClassification", "CTC", "CausalLM", "FeatureExtraction", "ImageClassification", "MaskedLM"),
-        *("QuestionAnswering", "SemanticSegmentation", "Seq2SeqLM", "SequenceClassification", "SpeechSeq2Seq"),
-        *("TokenClassification",),
+        *("AudioClassification", "CTC", "CausalLM", "ImageClassification", "MaskedLM", "QuestionAnswering"),
+        *("SemanticSegmentation", "Seq2SeqLM", "SequenceClassification", "SpeechSeq2Seq", "TokenClassification"),
     )
+    if (prefix, name) != ("OV", "SemanticSegmentation")
 )
-"""Classes of Optimum's runtimes after `ORT` and `OV`, of those that tasks need; for others there is CustomTasks."""
+"""Optimum's classes that load what tasks export; others are loaded by CustomTasks, as optimum-intel loads SegFormer."""
 
 _WORKER = Path(__file__).with_name("_optimum_worker.py")
 _PINS = Path(__file__).parent.parent / "constraints" / "optimum.txt"
@@ -112,14 +113,14 @@ def versions() -> dict[str, str]:
     return found
 
 
-def export(runtime: str, source: Path, folder: Path) -> None:
-    """Export the model that is saved in `source`.
+def export(runtime: str, auto_model: str, source: Path, folder: Path) -> None:
+    """Export the model that is saved in `source` for what models of the Auto class do.
 
     Raises:
         ExportError: Optimum fails, or its process dies.
         MissingExtraError: there is no environment with Optimum.
     """
-    _worker().call("export", runtime, str(source), str(folder))
+    _worker().call("export", runtime, auto_model, str(source), str(folder))
 
 
 def load(runtime: str, folder: Path, loader: str, threads: int) -> RemoteModel:

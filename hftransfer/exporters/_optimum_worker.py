@@ -41,8 +41,11 @@ def can_export(runtime: str, auto_model: str, model_type: str) -> bool:
     return wanted in tasks
 
 
-def export(runtime: str, source: str, target: str) -> None:
-    """Export a saved model to a folder; one that generates as a single decoder with a cache of keys and values."""
+def export(runtime: str, auto_model: str, source: str, target: str) -> None:
+    """Export a saved model to a folder; one that generates as a single decoder with a cache of keys and values.
+
+    What it is exported for follows from the Auto class: BART's class of models is one for hidden tokens as well.
+    """
     import torch
     import transformers
     from optimum.exporters.tasks import TasksManager
@@ -52,7 +55,7 @@ def export(runtime: str, source: str, target: str) -> None:
     model_class = getattr(transformers, config["architectures"][0])
     model = model_class.from_pretrained(source, dtype=torch.float32, use_safetensors=True).eval()
     _fold_parametrizations(model)
-    task = TasksManager.infer_task_from_model(model_class, library_name="transformers")
+    task = TasksManager.infer_task_from_model(getattr(transformers, auto_model), library_name="transformers")
     if model.can_generate():
         task = f"{task}-with-past"
     with warnings.catch_warnings():

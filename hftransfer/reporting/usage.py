@@ -144,12 +144,12 @@ def export_usage(result: RunResult, task: CardTask) -> ExportUsage | None:
     variant, facts = Variant.parse(accepted[-1]), result.exports[accepted[-1]]
     exporter = plugins.load("exporters", variant.runtime)
     models = [file for file in facts.files if file.endswith((".onnx", ".xml"))]
-    files = [f'{argument}="{hub_file_name(variant, file)}"' for file in models for argument in _file_arguments(file)]
+    files = [option for file in models for option in _file_options(variant, file)]
     pipeline = []
     if not task.usage_snippet:
         processors = ", ".join(f"{argument}=repo" for argument in _PROCESSOR_ARGUMENTS[task.auto_processor])
-        # The pipeline reads an attribute that this class of Optimum lacks.
-        pipeline += ['model.main_input_name = "input_values"'] if facts.loader == "ORTModelForCTC" else []
+        # The pipeline reads an attribute that these classes of Optimum lack.
+        pipeline += ['model.main_input_name = "input_values"'] if facts.loader.endswith("ModelForCTC") else []
         pipeline += [f'pipe = pipeline("{result.task}", model=model, {processors})']
     return ExportUsage(
         variant=variant.name,
@@ -206,11 +206,16 @@ def _accepted_exports(result: RunResult) -> list[str]:
     return [name for name in result.exports if name not in result.rejected()]
 
 
-def _file_arguments(file: str) -> list[str]:
+def _file_options(variant: Variant, file: str) -> list[str]:
     """Optimum's arguments for a file: a whole model, an encoder, or a decoder.
 
     A merged decoder runs with and without past key values, so that it is passed as both.
     """
     arguments = {"encoder_": ["encoder_file_name"], "decoder_": ["decoder_file_name", "decoder_with_past_file_name"]}
-    stem = file.removeprefix("openvino_")
-    return next((names for start, names in arguments.items() if stem.startswith(start)), ["file_name"])
+    stem, name = file.removeprefix("openvino_"), hub_file_name(variant, file)
+    parts = next((names for start, names in arguments.items() if stem.startswith(start)), [])
+    if not parts:
+        return [f'file_name="{name}"']
+    # optimum-intel looks for them in the repository's root, whatever `subfolder` is.
+    folder = "openvino/" if variant.runtime == "openvino" else ""
+    return [f'{argument}="{folder}{name}"' for argument in parts]
