@@ -64,7 +64,8 @@ def test_resampling_every_row_once_gives_the_metric_and_intervals_hold_it(seed):
     for name, number in value.items():
         assert once[name][0] == pytest.approx(number)
     scorer = Scorer([metric], 0.95, 50, 0)
-    score = {name: scorer.interval(it, len(truth)) for name, it in scorer.resample(Answers(found, None), truth).items()}
+    values = scorer.resample({"tuned": Answers(found, None)}, truth)["tuned"]
+    score = {name: scorer.interval(it, len(truth)) for name, it in values.items()}
     assert score["map"].low <= value["map"] <= score["map"].high
     rows = np.array([0, 0, *range(2, 30)])
     times = np.bincount(rows, minlength=30)[None]

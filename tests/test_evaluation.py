@@ -21,40 +21,82 @@ from hftransfer.runner.plan import check
 KINDS = ("single_label_classification", "multi_label_classification", "regression")
 
 
+def _values(scorer, predictions, references):
+    """Metric -> its values, of one variant."""
+    return scorer.resample({"tuned": Answers(predictions, None)}, references)["tuned"]
+
+
 def test_an_interval_has_the_width_of_the_binomial():
     references = np.zeros(400, dtype=int)
     predictions = (np.arange(400) < 80).astype(int)
     scorer = Scorer([load_metric("accuracy")], 0.95, 2000, seed=0)
-    values = scorer.resample(Answers(predictions, None), references)["accuracy"]
-    score = scorer.interval(values, 400)
+    score = scorer.interval(_values(scorer, predictions, references)["accuracy"], 400)
     half = 1.96 * np.sqrt(0.8 * 0.2 / 400)
     assert score.value == 0.8 and score.count == 400
     assert score.low == pytest.approx(0.8 - half, abs=0.006) and score.high == pytest.approx(0.8 + half, abs=0.006)
-    assert score == scorer.interval(scorer.resample(Answers(predictions, None), references)["accuracy"], 400)
+    assert score == scorer.interval(_values(scorer, predictions, references)["accuracy"], 400)
 
 
-def test_resamples_of_many_rows_are_drawn_a_few_at_a_time(monkeypatch):
+@pytest.mark.parametrize("count", [50, 2**14])
+def test_resamples_of_many_rows_are_drawn_a_few_at_a_time(count, monkeypatch):
     rng = np.random.default_rng(0)
-    classes = rng.integers(0, 3, 50), rng.integers(0, 3, 50)
-    words = tuple(np.array([" ".join(row) for row in rng.choice(["a", "b"], (50, 4))]) for _ in range(2))
-    for name, (predictions, references) in {"f1": classes, "wer": words}.items():
+    rows = {"f1": (rng.integers(0, 3, count), rng.integers(0, 3, count))}
+    if count == 50:
+        rows["wer"] = tuple(np.array([" ".join(row) for row in rng.choice(["a", "b"], (50, 4))]) for _ in range(2))
+    for name, (predictions, references) in rows.items():
         scorer = Scorer([load_metric(name)], 0.95, 100, seed=0)
-        whole = scorer.resample(Answers(predictions, None), references)[name]
+        whole = _values(scorer, predictions, references)[name]
         with monkeypatch.context() as patch:
-            patch.setattr("hftransfer.evaluation.scoring._DRAWN_AT_ONCE", 7 * 50)
-            np.testing.assert_array_equal(scorer.resample(Answers(predictions, None), references)[name], whole)
+            patch.setattr("hftransfer.evaluation.resampling._SAMPLED_AT_ONCE", 7 * count)
+            np.testing.assert_array_equal(_values(scorer, predictions, references)[name], whole)
 
 
 def test_the_interval_of_a_gain_is_paired():
     references = np.zeros(400, dtype=int)
-    variants = [Answers((np.arange(400) < wrong).astype(int), None) for wrong in (80, 100)]
+    variants = {wrong: Answers((np.arange(400) < wrong).astype(int), None) for wrong in (80, 100)}
     scorer = Scorer([load_metric("accuracy")], 0.95, 2000, seed=0)
-    better, worse = (scorer.resample(answers, references)["accuracy"] for answers in variants)
+    better, worse = (values["accuracy"] for values in scorer.resample(variants, references).values())
     gain = scorer.interval(better - worse, 400)
     # Twenty rows of 400 differ: the interval is that of their share alone, and far from 0.
     half = 1.96 * np.sqrt(0.05 * 0.95 / 400)
     assert gain.value == pytest.approx(0.05)
     assert gain.low == pytest.approx(0.05 - half, abs=0.004) and gain.high == pytest.approx(0.05 + half, abs=0.004)
+    # With few rows the other variants change nothing, though they divide rows that are alike into more.
+    np.testing.assert_array_equal(_values(scorer, variants[80].predictions, references)["accuracy"], better)
+
+
+def _accuracy_and_f1(predictions, references):
+    matrix = np.bincount(4 * references + predictions, minlength=16).reshape(4, 4)
+    correct = matrix.diagonal()
+    return correct.sum() / matrix.sum(), (2 * correct / (matrix.sum(axis=0) + matrix.sum(axis=1))).mean()
+
+
+def test_intervals_of_many_rows_are_those_of_resampled_rows():
+    """20,000 rows are resampled by how often each combination of answers occurs; here they are, row by row."""
+    count, rng = 20_000, np.random.default_rng(0)
+    references = rng.integers(0, 4, count)
+    better = np.where(rng.random(count) < 0.9, references, rng.integers(0, 4, count))
+    worse = np.where(rng.random(count) < 0.97, better, rng.integers(0, 4, count))
+    scorer = Scorer([load_metric(name) for name in ("accuracy", "f1")], 0.95, 2000, seed=0)
+    variants = {"better": Answers(better, None), "worse": Answers(worse, None)}
+    values = [np.stack(list(of_metrics.values())) for of_metrics in scorer.resample(variants, references).values()]
+    samples = [np.arange(count), *(rng.integers(0, count, count) for _ in range(1000))]
+    plain = [
+        np.array([_accuracy_and_f1(predictions[rows], references[rows]) for rows in samples]).T
+        for predictions in (better, worse)
+    ]
+    for metric in range(2):
+        scores = [
+            [scorer.interval(it[metric], count) for it in (better, worse, better - worse)]
+            for better, worse in (values, plain)
+        ]
+        for ours, theirs in zip(*scores, strict=True):
+            assert ours.value == pytest.approx(theirs.value)
+            assert ours.low == pytest.approx(theirs.low, abs=0.001)
+            assert ours.high == pytest.approx(theirs.high, abs=0.001)
+        # Few rows differ, so that the interval of the gain is narrower than those of the scores.
+        *alone, paired = (score.high - score.low for score in scores[0])
+        assert paired < 0.6 * min(alone)
 
 
 def test_the_gate_says_what_is_lost():

@@ -96,7 +96,9 @@ def test_units_are_resampled_whole():
     references = np.zeros(500, int)
     answers = Answers((units % 2).astype(int), None)
     scorer = Scorer([load_metric("accuracy")], 0.95, 500, 0)
-    by_row, by_unit = (scorer.resample(answers, references, it)["accuracy"] for it in (None, units.tolist()))
+    by_row, by_unit = (
+        scorer.resample({"tuned": answers}, references, it)["tuned"]["accuracy"] for it in (None, units.tolist())
+    )
     assert by_row[0] == by_unit[0] == 0.5
     # Of ten units the share that is right is a multiple of a tenth.
     assert np.allclose(by_unit * 10, np.round(by_unit * 10)) and by_unit[1:].std() > 3 * by_row[1:].std()

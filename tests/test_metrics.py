@@ -5,12 +5,19 @@ import sys
 
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score, roc_auc_score
+from sklearn.metrics import (
+    average_precision_score,
+    f1_score,
+    matthews_corrcoef,
+    precision_score,
+    recall_score,
+    roc_auc_score,
+)
 
 from hftransfer import metrics
 from hftransfer.core import plugins
 from hftransfer.core.errors import PluginError
-from hftransfer.metrics import load_metric
+from hftransfer.metrics import Metric, load_metric
 from hftransfer.metrics.accuracy import Accuracy
 from hftransfer.metrics.rouge import Rouge
 
@@ -20,6 +27,11 @@ def _rows(entries):
     array = np.empty(len(entries), dtype=object)
     array[:] = entries
     return np.array(entries) if isinstance(entries[0], int) else array
+
+
+def _counts(draws):
+    """How often each row is in each draw of as many rows."""
+    return np.array([np.bincount(draw, minlength=len(draw)) for draw in draws], dtype=float)
 
 
 @pytest.mark.parametrize("name", plugins.names("metrics"))
@@ -34,23 +46,23 @@ def test_a_metric_tells_good_from_bad_under_the_names_that_it_declares(name):
     good, bad = metric(right, references), metric(wrong, references)
     assert next(iter(good)) == metric.name == name
     assert (good[name] < bad[name]) == metrics.lower_is_better(name) == metric.lower_is_better
-    draws = np.random.default_rng(0).integers(0, len(references), (1, 5, len(references)))
-    values = metric.values(wrong, references, draws)
+    draws = [np.arange(len(references)), *np.random.default_rng(0).integers(0, len(references), (5, len(references)))]
+    values = metric.of_counts(wrong, references)(_counts(draws))
     assert values.keys() == bad.keys()
     for detail, value in bad.items():
         assert values[detail][0] == pytest.approx(value) and values[detail].shape == (6,)
-    for draw, value in zip(draws[0], values[name][1:], strict=True):
+    for draw, value in zip(draws, values[name], strict=True):
         assert metric(wrong[draw], references[draw])[name] == pytest.approx(value, abs=0.02, nan_ok=True)
 
 
 class _Undeclared(Accuracy):
     __module__ = "hftransfer.metrics.undeclared"
 
-    def compute(self, predictions, references):
-        return super().compute(predictions, references) | {"recall": 1.0}
+    def statistics(self, predictions, references):
+        return super().statistics(predictions, references) | {"recall": np.ones((len(references), 2))}
 
 
-class _Nameless(Accuracy):
+class _Nameless(Metric):
     __module__ = "hftransfer.metrics.nameless"
 
     def compute(self, predictions, references):
@@ -69,7 +81,7 @@ def test_another_name_than_those_declared_is_an_error():
     with pytest.raises(PluginError, match="metric 'undeclared' returns undeclared, recall; it declares undeclared$"):
         _Undeclared()(*rows)
     with pytest.raises(PluginError, match="metric 'nameless' returns accuracy; it declares nameless"):
-        _Nameless().values(*rows, [])
+        _Nameless().of_counts(*rows)(np.ones((1, 1)))
 
 
 def test_a_metric_that_extends_a_concrete_one_has_the_name_of_its_file():
@@ -152,13 +164,23 @@ def test_counts_of_classes_are_those_of_scikit_learn(name, theirs):
     # A draw without the class says nothing of it.
     assert np.isnan(load_metric(name, {"positive": 7})(predictions, references)[name])
     rare = (np.arange(500) < 2).astype(int)
-    draws = generator.integers(0, 500, (1, 200, 500))
-    values = load_metric(name, {"positive": 1}).values(rare, rare, draws)[name]
+    draws = generator.integers(0, 500, (200, 500))
+    values = load_metric(name, {"positive": 1}).of_counts(rare, rare)(_counts(draws))[name]
     assert np.isnan(values).any() and np.nanmin(values) == 1
     predicted, actual = generator.integers(0, 2, (50, 4)), generator.integers(0, 2, (50, 4))
     assert load_metric(name, {"multilabel": True})(predicted, actual)[name] == pytest.approx(
         theirs(actual, predicted, average="micro")
     )
+
+
+@pytest.mark.parametrize("classes", [2, 6])
+def test_the_correlation_of_classes_is_that_of_scikit_learn(classes):
+    predictions, references = np.random.default_rng(0).integers(0, classes, (2, 200))
+    metric, draws = load_metric("matthews_correlation"), np.random.default_rng(1).integers(0, 200, (5, 200))
+    values = metric.of_counts(predictions, references)(_counts(draws))["matthews_correlation"]
+    assert values == pytest.approx([matthews_corrcoef(references[rows], predictions[rows]) for rows in draws])
+    # A model that predicts one class has none.
+    assert metric(np.zeros(200, dtype=int), references) == {"matthews_correlation": 0}
 
 
 @pytest.mark.parametrize(
@@ -179,8 +201,8 @@ def test_ranks_are_those_of_scikit_learn(name, theirs, blind):
     )
     # A row that is drawn twice counts twice; a class that is not drawn does not count.
     draws = generator.integers(0, 200, (3, 200))
-    drawn = metric.values(probabilities, references, [draws])[name]
-    assert drawn[1:] == pytest.approx([metric(probabilities[rows], references[rows])[name] for rows in draws])
+    drawn = metric.of_counts(probabilities, references)(_counts(draws))[name]
+    assert drawn == pytest.approx([metric(probabilities[rows], references[rows])[name] for rows in draws])
     assert metric(probabilities[references < 3], references[references < 3])[name] == pytest.approx(
         np.mean([theirs(references[references < 3] == one, probabilities[references < 3, one]) for one in range(3)])
     )

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from hftransfer.core.results import Score
-from hftransfer.metrics import Metric
+from hftransfer.evaluation.resampling import DistinctRows
+from hftransfer.metrics import Metric, Resampler
 from hftransfer.tasks import Outputs, Predictions, Side, Task
-
-# Rows of all resamples in memory together, 8 bytes each.
-_DRAWN_AT_ONCE = 2**25
 
 
 @dataclass(frozen=True)
@@ -23,8 +21,8 @@ class Answers:
     probabilities: np.ndarray | None
     """Of shape (rows, classes); None where rows have no classes."""
 
-    def select(self, rows: np.ndarray) -> Answers:
-        """The answers for some rows, given as a boolean mask or as numbers."""
+    def select(self, rows: np.ndarray | slice) -> Answers:
+        """The answers for some rows, given as a boolean mask, as numbers, or as a slice."""
         return Answers(self.predictions[rows], None if self.probabilities is None else self.probabilities[rows])
 
 
@@ -43,34 +41,32 @@ class Scorer:
     seed: int
 
     def resample(
-        self, answers: Answers, references: Predictions, units: Sequence[Hashable] | None = None
-    ) -> dict[str, np.ndarray]:
-        """Metric -> its value on all rows, then on each resample of them.
+        self, variants: Mapping[str, Answers], references: Predictions, units: Sequence[Hashable] | None = None
+    ) -> dict[str, dict[str, np.ndarray]]:
+        """Variant -> metric -> its value on all rows, then on each resample of them.
 
-        Rows are sampled with replacement, the same samples for every variant; with `units`, one a row, whole units are.
+        Rows are sampled with replacement, the same samples for all these variants; with `units`, one a row, whole units
+        are.
         """
-        values: dict[str, np.ndarray] = {}
-        for metric in self.metrics:
-            compared = answers.probabilities if metric.needs_probabilities else answers.predictions
-            if compared is None:
-                raise TypeError(f"'{metric.name}' compares probabilities of classes, and there are none")
-            values |= metric.values(compared, references, self._draws(len(references), units))
-        return values
+        compared = [_compared(answers, metric) for answers in variants.values() for metric in self.metrics]
+        rows = DistinctRows.of([references, *compared], units)
+        resamplers = {
+            name: self._resampler(answers.select(rows.first), references[rows.first])
+            for name, answers in variants.items()
+        }
+        parts = {name: [resampler(rows.sizes[None])] for name, resampler in resamplers.items()}
+        for counts in rows.resamples(self.resamples, self.seed):
+            for name, resampler in resamplers.items():
+                parts[name].append(resampler(counts))
+        return {name: _concatenated(some) for name, some in parts.items()}
 
-    def _draws(self, count: int, units: Sequence[Hashable] | None) -> Iterator[Sequence[np.ndarray]]:
-        """Row numbers of each resample, a few resamples at a time."""
-        rng, most = np.random.default_rng(self.seed), max(1, _DRAWN_AT_ONCE // count)
-        members = _members(units) if units is not None else None
-        for done in range(0, self.resamples, most):
-            resamples = min(most, self.resamples - done)
-            if members is None:
-                yield list(rng.integers(0, count, (resamples, count)))
-            else:
-                draws = rng.integers(0, len(members), (resamples, len(members)))
-                yield [np.concatenate([members[unit] for unit in draw]) for draw in draws]
+    def _resampler(self, answers: Answers, references: Predictions) -> Resampler:
+        """The values of all metrics."""
+        resamplers = [metric.of_counts(_compared(answers, metric), references) for metric in self.metrics]
+        return lambda counts: {name: it for resampler in resamplers for name, it in resampler(counts).items()}
 
     def interval(self, values: np.ndarray, count: int) -> Score:
-        """A score out of its values as `resample` gives them, or as the difference of two of them.
+        """A score out of its values as `resample` gives them, or as the difference of two variants' of one call.
 
         The samples being the same, the interval of a difference is that of a paired bootstrap (Efron and Tibshirani
         1993, ch. 8).
@@ -80,12 +76,21 @@ class Scorer:
         return Score(value=float(values[0]), low=float(low), high=float(high), count=count)
 
 
-def _members(units: Sequence[Hashable]) -> list[np.ndarray]:
-    """The row numbers of each unit, in the order in which the units first appear."""
-    rows: dict[Hashable, list[int]] = {}
-    for row, unit in enumerate(units):
-        rows.setdefault(unit, []).append(row)
-    return [np.array(numbers) for numbers in rows.values()]
+def _compared(answers: Answers, metric: Metric) -> np.ndarray:
+    """What a metric compares with the references."""
+    compared = answers.probabilities if metric.needs_probabilities else answers.predictions
+    if compared is None:
+        raise TypeError(f"'{metric.name}' compares probabilities of classes, and there are none")
+    return compared
+
+
+def _concatenated(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The values of all parts under the names of the first; a name that another part lacks is NaN there."""
+    lengths = [len(next(iter(part.values()))) for part in parts]
+    return {
+        name: np.concatenate([part.get(name, np.full(size, np.nan)) for part, size in zip(parts, lengths, strict=True)])
+        for name in parts[0]
+    }
 
 
 def gate(metric: str, drop: Score, max_drop: float) -> str | None:

@@ -1,18 +1,24 @@
 """Metrics whose value follows from sums over the rows, so that a bootstrap resamples the sums and not the rows."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from hftransfer.metrics._base import Metric, Resampler
 
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
 
 class Additive(Metric, ABC):
-    """Implement `statistics` and `value`. Rows are texts, unless a metric says otherwise."""
+    """Implement `statistics` and `value`."""
 
     @abstractmethod
-    def statistics(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, np.ndarray]:
+    def statistics(self, predictions: np.ndarray, references: np.ndarray) -> Mapping[str, np.ndarray | csr_array]:
         """`self.name` and details -> statistics of shape (rows, n), whose sums over rows `value` takes."""
 
     @abstractmethod
@@ -29,9 +35,13 @@ class Additive(Metric, ABC):
         statistics = self.statistics(predictions, references)
         return lambda counts: {name: self.value(counts @ rows) for name, rows in statistics.items()}
 
+
+class TextSums(Additive, ABC):
+    """Rows are texts."""
+
     @classmethod
     def tiny(cls) -> tuple[list[object], list[object]]:
-        """Texts."""
+        """Two texts."""
         return ["a short text of words"] * 2, ["a text of other things", "a short word"]
 
 
@@ -55,6 +65,11 @@ class RowSums(Additive, ABC):
     def tiny(cls) -> tuple[list[object], list[object]]:
         """Losses, tokens and correct tokens."""
         return [[1.0, 10, 9], [2.0, 10, 8]], [[30.0, 10, 2], [20.0, 10, 1]]
+
+
+def with_ones(numbers: np.ndarray) -> np.ndarray:
+    """Statistics of a mean, by `ratio`: a number of each row, and 1."""
+    return np.stack([numbers, np.ones(len(numbers))], axis=1)
 
 
 def ratio(sums: np.ndarray) -> np.ndarray:

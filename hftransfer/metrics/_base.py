@@ -1,7 +1,8 @@
 """The contract of a metric."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -10,7 +11,7 @@ from hftransfer.core.errors import PluginError
 from hftransfer.core.plugins import Plugin
 
 Resampler = Callable[[np.ndarray], dict[str, np.ndarray]]
-"""From how often each row is in each resample, shape (resamples, rows), to name -> values of shape (resamples,)."""
+"""From how often each row is in each resample, floats of shape (resamples, rows), to name -> values, one a resample."""
 
 
 class Metric(Plugin, ABC):
@@ -58,25 +59,25 @@ class Metric(Plugin, ABC):
         self._check_names(scores)
         return {self.name: scores[self.name]} | scores
 
-    def values(
-        self, predictions: np.ndarray, references: np.ndarray, draws: Iterable[Sequence[np.ndarray]]
-    ) -> dict[str, np.ndarray]:
-        """Name -> the value on all rows, then on each resample.
+    def of_counts(self, predictions: np.ndarray, references: np.ndarray) -> Resampler:
+        """The values of resamples of these rows, whether or not the metric has a `resampler`.
 
-        `draws` gives the row numbers of some resamples at a time. A detail that a resample lacks is NaN there.
-
-        Raises:
-            PluginError: as `__call__`.
+        It raises a PluginError as `__call__` does; a detail that a resample lacks is NaN there.
         """
-        resampler, count = self.resampler(predictions, references), len(references)
-        if resampler is None:
-            resamples = (self(predictions[rows], references[rows]) for some in draws for rows in some)
-            scores = [self(predictions, references), *resamples]
-            return {name: np.array([score.get(name, np.nan) for score in scores]) for name in scores[0]}
-        counts = (np.stack([np.bincount(rows, minlength=count) for rows in some]) for some in draws)
-        parts = [resampler(np.ones((1, count), dtype=int)), *map(resampler, counts)]
-        self._check_names(parts[0])
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        values = self.resampler(predictions, references) or partial(self._one_by_one, predictions, references)
+
+        def checked(counts: np.ndarray) -> dict[str, np.ndarray]:
+            scores = values(counts)
+            self._check_names(scores)
+            return {self.name: scores[self.name]} | scores
+
+        return checked
+
+    def _one_by_one(self, predictions: np.ndarray, references: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
+        resamples = (np.repeat(np.arange(len(references)), times) for times in counts.astype(int))
+        scores = [self.compute(predictions[rows], references[rows]) for rows in resamples]
+        names = dict.fromkeys(name for score in scores for name in score)
+        return {name: np.array([score.get(name, np.nan) for score in scores]) for name in names}
 
     def _check_names(self, scores: Iterable[str]) -> None:
         """Raises a PluginError unless a metric returns its own name and none that it does not declare."""

@@ -5,10 +5,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from hftransfer.metrics._additive import Additive, ratio
+from hftransfer.metrics._additive import TextSums, ratio
 
 
-class ErrorRate(Additive, ABC):
+class ErrorRate(TextSums, ABC):
     """Implement `align`."""
 
     lower_is_better: ClassVar[bool] = True

@@ -5,10 +5,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from hftransfer.metrics._additive import Additive
+from hftransfer.metrics._additive import TextSums
 
 
-class CorpusScore(Additive, ABC):
+class CorpusScore(TextSums, ABC):
     """Implement `scorer`."""
 
     requires: ClassVar[dict[str, str]] = {"sacrebleu": "text"}
@@ -26,5 +26,6 @@ class CorpusScore(Additive, ABC):
     def value(self, sums: np.ndarray) -> np.ndarray:
         """The score of each corpus of summed counts."""
         scorer = self.scorer([])
-        rows = sums.reshape(-1, sums.shape[-1])
+        # sacrebleu writes lengths as whole numbers.
+        rows = sums.reshape(-1, sums.shape[-1]).astype(int)
         return np.array([scorer._compute_score_from_stats(row.tolist()).score for row in rows]).reshape(sums.shape[:-1])

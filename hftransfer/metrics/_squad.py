@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hftransfer.metrics._additive import Additive, ratio
+from hftransfer.metrics._additive import Additive, ratio, with_ones
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
@@ -24,7 +24,7 @@ class AnswerScore(Additive, ABC):
     def statistics(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, np.ndarray]:
         """The score of each answer, and 1."""
         pairs = zip(predictions, references, strict=True)
-        return {self.name: np.array([[self.score(as_text(text), answers), 1.0] for text, answers in pairs])}
+        return {self.name: with_ones(np.array([self.score(as_text(text), answers) for text, answers in pairs]))}
 
     def value(self, sums: np.ndarray) -> np.ndarray:
         """The mean score."""

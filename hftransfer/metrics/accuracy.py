@@ -6,12 +6,15 @@ https://scikit-learn.org/stable/modules/generated/sklearn.metrics.accuracy_score
 
 import numpy as np
 
-from hftransfer.metrics import Metric
+from hftransfer.metrics._additive import Additive, ratio, with_ones
 
 
-class Accuracy(Metric):
+class Accuracy(Additive):
     """Share of correct rows."""
 
-    def compute(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, float]:
+    def statistics(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, np.ndarray]:
         correct = np.asarray(predictions) == np.asarray(references)
-        return {self.name: float(correct.reshape(len(correct), -1).all(axis=1).mean())}
+        return {self.name: with_ones(correct.reshape(len(correct), -1).all(axis=1))}
+
+    def value(self, sums: np.ndarray) -> np.ndarray:
+        return ratio(sums)

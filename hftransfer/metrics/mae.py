@@ -7,13 +7,16 @@ from typing import ClassVar
 
 import numpy as np
 
-from hftransfer.metrics import Metric
+from hftransfer.metrics._additive import Additive, ratio, with_ones
 
 
-class Mae(Metric):
+class Mae(Additive):
     """Mean of |prediction - reference|."""
 
     lower_is_better: ClassVar[bool] = True
 
-    def compute(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, float]:
-        return {self.name: float(np.abs(np.subtract(predictions, references)).mean())}
+    def statistics(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, np.ndarray]:
+        return {self.name: with_ones(np.abs(np.subtract(predictions, references)))}
+
+    def value(self, sums: np.ndarray) -> np.ndarray:
+        return ratio(sums)

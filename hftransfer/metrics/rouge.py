@@ -8,11 +8,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from hftransfer.metrics._additive import Additive, ratio
+from hftransfer.metrics._additive import TextSums, ratio
 from hftransfer.metrics._scripts import words
 
 
-class Rouge(Additive):
+class Rouge(TextSums):
     """Overlap of a summary with its reference: longest common subsequence, words, pairs of words."""
 
     requires: ClassVar[dict[str, str]] = {"rouge_score": "text"}

@@ -40,7 +40,8 @@ def drop(context: RunContext, reference: Answers, candidate: Answers, split: str
     """
     metric, references, units = gate_metric(context.plan), context.references(split), context.units(split)
     scorer = context.scorer([metric])
-    before, after = (scorer.resample(it, references, units)[metric] for it in (reference, candidate))
+    values = scorer.resample({"before": reference, "after": candidate}, references, units)
+    before, after = values["before"][metric], values["after"][metric]
     lost = after - before if lower_is_better(metric) else before - after
     return scorer.interval(lost, len(references)), float(after[0])
 

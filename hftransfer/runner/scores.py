@@ -31,14 +31,15 @@ def score_variants(context: RunContext) -> dict[str, object]:
     plan, scorer = context.plan, context.scorer()
     scores: dict[str, dict[str, Scores]] = {}
     test_values: dict[str, dict[str, np.ndarray]] = {}
-    pairs = [(split, variant) for split, variants in context.outputs.items() for variant in variants]
-    for split, variant in Progress(pairs, desc="bootstrap intervals", unit="variant"):
-        references = context.references(split)
-        values = scorer.resample(context.answers(split, variant), references, context.units(split))
-        intervals = {name: scorer.interval(resampled, len(references)) for name, resampled in values.items()}
-        scores.setdefault(split, {})[variant] = intervals
+    for split, variants in Progress(context.outputs.items(), desc="bootstrap intervals", unit="split"):
+        references, answers = context.references(split), {name: context.answers(split, name) for name in variants}
+        values = scorer.resample(answers, references, context.units(split))
+        scores[split] = {
+            variant: {name: scorer.interval(resampled, len(references)) for name, resampled in of_metrics.items()}
+            for variant, of_metrics in values.items()
+        }
         if split == "test":
-            test_values[variant] = values
+            test_values = values
     headline, count = plan.metrics[0], len(plan.rows.splits["test"])
     sign = -1 if lower_is_better(headline) else 1
     gains = {
@@ -86,12 +87,12 @@ def _scores_by_group(context: RunContext) -> dict[str, Scores]:
     scorer = replace(scorer, metrics=scorer.metrics[:1])
     scores: dict[str, Scores] = {}
     for group, members in largest_groups(context.plan).items():
-        for variant in context.outputs["test"]:
-            answers = context.answers("test", variant).select(members)
-            values = scorer.resample(answers, references[members])[context.plan.metrics[0]]
+        answers = {name: context.answers("test", name).select(members) for name in context.outputs["test"]}
+        for variant, values in scorer.resample(answers, references[members]).items():
+            headline = values[context.plan.metrics[0]]
             # One row, or rows of one number, have no R squared.
-            if np.isfinite(values).sum() > 1 and np.isfinite(values[0]):
-                scores.setdefault(group, {})[variant] = scorer.interval(values, int(members.sum()))
+            if np.isfinite(headline).sum() > 1 and np.isfinite(headline[0]):
+                scores.setdefault(group, {})[variant] = scorer.interval(headline, int(members.sum()))
     return scores
 
 

@@ -179,10 +179,8 @@ def score_source_task(context: RunContext) -> dict[str, Score]:
     with context.run_folder.timed("score source"):
         outputs = nest_outputs(context.run_folder.arrays("source/outputs", make))
     accuracy, side = context.scorer(["accuracy"]), encoded.side("test")
-    resampled = {
-        name: accuracy.resample(answers(source.task, arrays, side), source.references)["accuracy"]
-        for name, arrays in outputs.items()
-    }
+    variants = {name: answers(source.task, arrays, side) for name, arrays in outputs.items()}
+    resampled = {name: it["accuracy"] for name, it in accuracy.resample(variants, source.references).items()}
     if "after" in resampled:
         resampled["lost"] = resampled["before"] - resampled["after"]
     return {name: accuracy.interval(values, len(source.references)) for name, values in resampled.items()}
