@@ -142,6 +142,11 @@ class Evaluation(Section):
     batch_size: int = Field(default=32, ge=1)
     """Rows in a batch of inference."""
 
+    @property
+    def left_out(self) -> list[str]:
+        """Classes whose rows serve as out-of-domain rows alone."""
+        return [] if isinstance(self.out_of_domain, bool) else self.out_of_domain
+
     @field_validator("baselines")
     @classmethod
     def _are_strategies(cls, value: list[str] | None) -> list[str] | None:

@@ -87,17 +87,21 @@ def score_thresholds(context: RunContext) -> Thresholds | None:
         return None
     task, references = context.plan.task, context.references("test")
     without = answers(task, context.outputs["test"]["tuned"], context.side("test"))
+    answered = {"before": without, "after": context.answers("test", "tuned")}
     scorer, units = context.scorer(_METRICS), context.units("test")
-    before, after = (scorer.resample(it, references, units) for it in (without, context.answers("test", "tuned")))
+    resampled = scorer.resample(answered, references, units)
+    before, after = resampled["before"], resampled["after"]
     signs: dict[str, int] = dict.fromkeys(before, 1)
     rule, count = context.plan.recipe.task.threshold, len(references)
     if "cost" in rule:
         positive = task.metric_options().get("positive")
-        mean = context.scorer(["mae"])
-        for values_of, it in ((before, without), (after, context.answers("test", "tuned"))):
-            # The mean of costs is their mean absolute error against 0.
-            costs = Answers(_costs(it.predictions, references, rule["cost"], positive), None)
-            values_of["cost"] = mean.resample(costs, np.zeros(count), units)["mae"]
+        costs = {
+            name: Answers(_costs(it.predictions, references, rule["cost"], positive), None)
+            for name, it in answered.items()
+        }
+        # The mean of costs is their mean absolute error against 0.
+        means = context.scorer(["mae"]).resample(costs, np.zeros(count), units)
+        before["cost"], after["cost"] = means["before"]["mae"], means["after"]["mae"]
         signs["cost"] = -1
 
     def intervals(values: dict[str, np.ndarray]) -> dict[str, Score]:

@@ -68,7 +68,7 @@ def _auroc(context: RunContext, test: np.ndarray, left_out: np.ndarray) -> Score
     scorer = Scorer([load_metric("roc_auc")], evaluation.confidence, evaluation.resamples, seed)
     scores = np.concatenate([test, left_out])[:, None]
     flags = np.repeat([0, 1], [len(test), len(left_out)])[:, None]
-    values = scorer.resample(Answers(flags, scores), flags)["roc_auc"]
+    values = scorer.resample({"tuned": Answers(flags, scores)}, flags)["tuned"]["roc_auc"]
     return scorer.interval(values, len(flags))
 
 

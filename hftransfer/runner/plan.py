@@ -91,15 +91,13 @@ def check(recipe: Recipe, *, decode: bool = True) -> Plan:
     recipe, start = _pin_revisions(recipe)
     check_metrics(recipe.evaluation.metrics)
     _check_training(specs, recipe.seed)
-    out_of_domain = recipe.evaluation.out_of_domain
-    leave_out = [] if isinstance(out_of_domain, bool) else out_of_domain
-    rows = _load(task, recipe.data, recipe.seed, leave_out, decode=decode)
+    rows = _load(task, recipe.data, recipe.seed, recipe.evaluation.left_out, decode=decode)
     recipe = _with_inferred(recipe, rows)
     origin = resolve_checkpoint(rows.task, rows.splits["train"], start, recipe.model.config, recipe.model.processor)
     rows = replace(rows, task=rows.task.with_processor(origin.processor, origin.config))
     recipe = _with_baselines(recipe, rows, origin)
     metrics = _check_evaluation(rows, recipe)
-    if out_of_domain and rows.task.row_target is None:
+    if recipe.evaluation.out_of_domain and rows.task.row_target is None:
         raise RecipeError("evaluation.out_of_domain: it is for tasks whose rows have classes or a number each")
     _check_changes(rows.task, recipe, specs)
     warnings = data_warnings(rows, recipe.data.shots) + rows.task.check(rows.labelled, origin.config)
