@@ -82,7 +82,10 @@ PLANTED = {
     "overfitting": (
         {"history": _log([1.0, 0.4, 0.1], [0.9, 0.5, 0.8])}, "lowest at evaluation 2 of 3 (0.500) and ends at 0.800"
     ),
-    "too few epochs": ({"history": _log([1.0, 0.8, 0.6], [0.9, 0.7, 0.5])}, "still falls at the end (0.700 to 0.500"),
+    "too few epochs": (
+        {"history": _log([1.0, 0.8, 0.6], [0.9, 0.7, 0.5]), "transfer_gain": {}},
+        "still falls at the end (0.700 to 0.500",
+    ),
     "blanks": (
         {"worst": [Example(row=i, reference="a", prediction=" ", error=1.0, rendered={}) for i in range(6)]},
         "writes nothing for its 6 worst test rows",
@@ -187,6 +190,8 @@ HARMLESS = {
     "DINOv2, trained with 518 pixels": {"data": _data(inputs=_inputs(side=[224]), checkpoint_side=518)},
     "a few contradictions": {"data": _data(contradictions=CONTRADICTORY.model_copy(update={"rows": 4}))},
     "a few copies": {"data": _data(repeated=18)},
+    "a validation loss that rises a little": {"history": _log([1.0, 0.4, 0.1], [0.5, 0.22, 0.3])},
+    "a validation loss that falls, and a gain": {"history": _log([1.0, 0.8, 0.6], [0.9, 0.7, 0.5])},
     "a loss of its own that is not the classes'": {"history": _log([4.0, 2.9, 2.5])},
     "new weights that are trained": {"new_weights": ["pooler"], "parameters": {"all": 10, "trainable": 10}},
 }

@@ -10,6 +10,8 @@ from hftransfer.reporting.tables import number
 
 # Of so few updates nothing follows.
 _STEPS = 20
+# Shares of what the validation loss has fallen: what is lost by overfitting, and what the last evaluation still brings.
+_LOST, _STILL_FALLS = 0.15, 0.05
 # Learning rates below the one are rarely high enough, above the other rarely low enough, but for a head alone.
 _LOW_RATE, _HIGH_RATE = 1e-5, 5e-3
 
@@ -83,10 +85,12 @@ def slow_loss(result: RunResult) -> str:
 
 
 def overfitting(result: RunResult) -> str:
-    """The validation loss rises while the training loss falls."""
+    """The validation loss rises by much of what it had fallen, while the training loss falls."""
     validation, training = _losses(result, "eval_loss"), _losses(result, "loss")
     best = min(validation, default=0.0)
     if len(validation) < 3 or validation[-1] < 1.1 * best + 0.02 or not training or training[-1] > training[0]:
+        return ""
+    if validation[-1] - best < _LOST * (_start(result) - best):
         return ""
     place = validation.index(best) + 1
     return (
@@ -97,14 +101,22 @@ def overfitting(result: RunResult) -> str:
 
 
 def unfinished(result: RunResult) -> str:
-    """The validation loss still falls at the end of the training."""
-    losses = _losses(result, "eval_loss")
+    """The validation loss still falls at the end of the training of a model that is not better than all baselines."""
+    losses, gains = _losses(result, "eval_loss"), result.transfer_gain.values()
     if len(losses) < 2 or losses[-1] > min(losses) or losses[-1] > 0.93 * losses[-2]:
+        return ""
+    fell = _start(result) - losses[-1]
+    if losses[-2] - losses[-1] < _STILL_FALLS * fell or (gains and all(gain.low > 0 for gain in gains)):
         return ""
     return (
         f"The validation loss still falls at the end ({number(losses[-2])} to {number(losses[-1])} in the last step "
         "of the curve): more training.num_train_epochs, or a higher training.learning_rate."
     )
+
+
+def _start(result: RunResult) -> float:
+    """Where the validation loss came from: guessing among the classes, or the first evaluation if that is higher."""
+    return max(_guessing_loss(result), *_losses(result, "eval_loss")[:1])
 
 
 def _losses(result: RunResult, name: str) -> list[float]:
