@@ -54,8 +54,8 @@ def test_sixty_calibrated_rows_leave_a_good_model_as_confident_as_it_is():
         references = np.array([generator.choice(5, p=row) for row in probabilities])
         temperatures.append(fit_temperature(logits, references))
         errors.append(calibration_error(probabilities, references))
-    # A whole wrong row in place of half of one would make it 1.9.
-    assert 0.8 < np.exp(np.mean(np.log(temperatures))) < 1.6
+    # Targets smoothed as by Platt 1999 would make it 1.9.
+    assert 0.8 < np.exp(np.mean(np.log(temperatures))) < 1.2
     assert error_if_calibrated(probabilities, references, 0) == pytest.approx(np.mean(errors), rel=0.3)
 
 
