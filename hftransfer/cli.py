@@ -186,8 +186,10 @@ def _finished(result: "RunResult", out: Path) -> int:
 
 def _check(args: argparse.Namespace) -> int:
     from hftransfer import api
+    from hftransfer.core.garbage import without_garbage_collection
 
-    print(api.check(args.recipe, args.overrides))
+    with without_garbage_collection():
+        print(api.check(args.recipe, args.overrides))
     return 0
 
 

@@ -1,5 +1,6 @@
 """The commands, each as a user types it: what they print, what they leave, and what bad input gets."""
 
+import gc
 import json
 import re
 import subprocess
@@ -115,7 +116,7 @@ def test_the_schema_knows_every_strategy_and_its_fields(capsys):
 def test_check_says_what_would_run(folder, task, capsys):
     recipe = folder / "checked.yaml"
     recipe.write_text(tiny.recipe(task, folder, strategy="linear_probe"))
-    assert main(["check", str(recipe)]) == 0
+    assert main(["check", str(recipe)]) == 0 and gc.isenabled()
     said = capsys.readouterr().out
     assert "28 train" in said and "linear_probe, 34 parameters train" in said and "x, y" in said
 

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from datasets import Dataset
 from PIL import Image
+from sklearn.model_selection import train_test_split
 
 from hftransfer import tasks
 from hftransfer.core.errors import DataError, RecipeError
 from hftransfer.data.load import load_rows
+from hftransfer.data.stratified import sample
 from hftransfer.recipe.loader import parse_recipe
 from hftransfer.runner.specs import data_options
 
@@ -25,6 +27,17 @@ def test_bbc_news_gets_three_disjoint_splits_and_its_copies_are_counted():
     assert rows.facts.rows["test"] == 400
     assert rows.facts.duplicates_removed["train"] > 10
     assert rows.task.labels == ("business", "entertainment", "politics", "sports", "tech")
+
+
+def test_a_split_has_the_rows_that_scikit_learn_would_take():
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        classes = np.repeat(rng.choice(["a", "ab", "B", "é"], 4, replace=False), rng.integers(2, 40, 4))
+        rng.shuffle(classes)
+        count = int(rng.integers(4, len(classes) - 3))
+        for strata in (None, classes.tolist()):
+            _, part = train_test_split(range(len(classes)), test_size=count, stratify=strata, random_state=seed)
+            assert sorted(sample(len(classes), count, strata, seed)) == sorted(part)
 
 
 def test_shots_are_drawn_by_the_seed_and_the_same_each_time():

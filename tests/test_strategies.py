@@ -32,6 +32,15 @@ from hftransfer.training.arguments import training_arguments
 from hftransfer.training.trainer import train
 
 
+def test_a_new_model_is_only_counted_where_the_given_one_has_no_weights():
+    scratch, given = plugins.load("strategies", "scratch")(), _peft.model("bert")
+    with torch.device("meta"):
+        empty = scratch.prepare(type(given)(given.config))
+    new = scratch.prepare(given)
+    assert empty.num_parameters() == new.num_parameters() == given.num_parameters()
+    assert empty.device.type == "meta" and new.device.type == "cpu"
+
+
 def _rows(family, model):
     columns = {name: list(cells.numpy()) for name, cells in _peft.batch(family, model).items()}
     return Dataset.from_dict(columns).with_format("numpy")

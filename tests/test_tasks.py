@@ -16,6 +16,7 @@ from hftransfer.reporting.tables import score_table
 from hftransfer.runner.pipeline import run
 from hftransfer.runner.plan import check
 from hftransfer.runner.stages import _check_finite
+from hftransfer.tasks._text import truncated
 
 
 def _rows(*labels):
@@ -94,6 +95,21 @@ def test_truncated_texts_are_a_warning(tmp_path):
         warning.startswith("task.max_length: texts of more than 3 tokens are truncated: ")
         and "100 % of train" in warning
     )
+
+
+def test_the_words_that_make_a_text_too_long_are_enough_to_see_it():
+    looked_at = []
+
+    def tokens(rows):
+        looked_at.extend(rows["text"])
+        return [[*text.replace(" ", "")] for text in rows["text"]]
+
+    texts = ["a b c", "ab\tcd ", "abcde", "", "a b c d e f g h", "a b"]
+    rows = Dataset.from_dict({"text": texts, "label": [0] * 6})
+    assert truncated({"test": rows}, "max_length", 4, tokens) == [
+        "task.max_length: texts of more than 4 tokens are truncated: 50 % of test"
+    ]
+    assert looked_at == [*texts[:4], "a b c d e", "a b"]
 
 
 def test_training_that_has_diverged_ends_with_a_sentence():

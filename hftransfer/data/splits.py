@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hftransfer.core.errors import DataError
+from hftransfer.data.stratified import sample
 from hftransfer.tasks import Task
 
 if TYPE_CHECKING:
@@ -98,8 +99,6 @@ def _take(pool: list[int], groups: list[Any] | None, count: int, name: str, seed
 
     A row that alone has its class is left; where there are more classes than rows, they are not looked at.
     """
-    from sklearn.model_selection import train_test_split
-
     if count >= len(pool):
         raise DataError(f"data.splits.{name} asks for {count} rows of the {len(pool)} that are left to take them from")
     others, strata = pool, None
@@ -109,7 +108,7 @@ def _take(pool: list[int], groups: list[Any] | None, count: int, name: str, seed
         if count < len(several):
             others, owned = several, [groups[row] for row in several]
             strata = owned if min(count, len(several) - count) >= len(set(owned)) else None
-    _, part = train_test_split(others, test_size=count, stratify=strata, random_state=seed)
+    part = [others[number] for number in sample(len(others), count, strata, seed)]
     return sorted(set(pool) - set(part)), sorted(part)
 
 

@@ -105,7 +105,15 @@ def save_model(model: PreTrainedModel, processor: Processor, folder: Path) -> No
 
 
 def new_model(model: PreTrainedModel) -> PreTrainedModel:
-    """Another model of the same class and config, with random weights by torch's seed."""
+    """Another model of the same class and config, with random weights by torch's seed.
+
+    Of a model on the meta device, another without weights.
+    """
+    import torch
+
+    if model.device.type == "meta":
+        with torch.device("meta"):
+            return build_model(type(model), model.config)
     new = _initialize_zero_embeddings(build_model(type(model), model.config))
     average_loss_by_batch(new)
     return new

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -84,8 +85,15 @@ def truncated(
     `tokens` gives all tokens of a batch of rows, a list for each.
     """
     shares = []
+    # A word is at least a token, so that the words after these change nothing.
+    words = re.compile(rf"\s*(?:\S+\s+){{0,{length}}}\S*")
     for split, rows in splits.items():
-        counts = [len(ids) for ids in tokens(rows.select(range(min(_SAMPLED, len(rows))))[:])]
+        columns = rows.select(range(min(_SAMPLED, len(rows))))[:]
+        starts = {
+            name: [words.match(it)[0] if isinstance(it, str) else it for it in column]  # type: ignore[index]
+            for name, column in columns.items()
+        }
+        counts = [len(ids) for ids in tokens(starts)]
         if long := sum(count > length for count in counts):
             shares.append(f"{100 * long / len(counts):.3g} % of {split}")
     return [f"task.{key}: texts of more than {length} tokens are truncated: {', '.join(shares)}"] if shares else []
