@@ -35,6 +35,7 @@ def test_the_snippet_of_the_card_loads_an_openvino_graph(name, tmp_path):
     facts = result.exports["openvino"]
     assert facts.max_abs_diff < 1e-4 and facts.agreement == 1
     assert ("optimum-intel" not in facts.made_by) is HAS_EXPORTERS
+    optimum_shell.assert_loads(plugins.load("exporters", "openvino")(), tmp_path / "run" / "openvino", facts.loader)
     _, snippets = tiny.card_snippets(plugins.load("tasks", name)(), tmp_path / "run", result, tmp_path)
     assert optimum_shell.run(*snippets)
 
