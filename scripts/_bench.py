@@ -11,6 +11,7 @@ from pathlib import Path
 
 from _export import export, families_alone
 from _images import images
+from _labels import labels
 from _peers import peers
 from _questions import questions
 from _strategies import strategies
@@ -215,6 +216,7 @@ BENCHES = {
     "export": export,
     "families": families_alone,
     "questions": questions,
+    "labels": labels,
     "peers": peers,
     "images": lambda: images(claim),
 }
