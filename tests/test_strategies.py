@@ -47,7 +47,7 @@ def _rows(family, model):
 
 
 def _context(task, encoded, folder):
-    return TrainingContext(task, {}, encoded, folder, predict=None, features=None, seed=0)
+    return TrainingContext(task, {}, encoded, folder, predict=None, features=None, pooling=None, seed=0)
 
 
 @pytest.mark.parametrize("family", _peft.FAMILIES)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hftransfer.core.progress import Progress
 from hftransfer.data.encode import EncodedSplits, Example, longest_first, side_of
+from hftransfer.models.checkpoint import Checkpoint
 from hftransfer.models.layers import encoder, has_logits_layer, logits_layer
 from hftransfer.tasks import ModelBatch, Task
 
@@ -17,6 +20,36 @@ if TYPE_CHECKING:
 
 Features = dict[str, np.ndarray]
 """Pooling (`mean`, `first`, `pooler`, `head`) -> float32 features of shape (rows, size)."""
+
+_NAMED = {
+    "mean": "mean",
+    "cls": "first",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_cls_token": "first",
+}
+
+
+def named_pooling(weights: Checkpoint | None) -> str | None:
+    """The pooling that a checkpoint of sentence-transformers was trained with (`1_Pooling/config.json`).
+
+    None where the checkpoint has no such file, or names another pooling than `frozen_features` has.
+    """
+    from transformers.utils import cached_file
+
+    if weights is None:
+        return None
+    file = cached_file(
+        weights.path,
+        "1_Pooling/config.json",
+        revision=weights.revision,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    fields = json.loads(Path(file).read_text(encoding="utf-8")) if file else {}
+    # Older versions have a field for each.
+    older = [name for name, value in fields.items() if name.startswith("pooling_mode_") and value is True]
+    named = [fields["pooling_mode"]] if "pooling_mode" in fields else older
+    return _NAMED.get(named[0]) if len(named) == 1 and isinstance(named[0], str) else None
 
 
 def frozen_features(task: Task, model: Any, encoded: EncodedSplits, split: str, batch_size: int) -> Features:

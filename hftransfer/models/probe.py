@@ -18,7 +18,7 @@ from hftransfer.tasks import RowTarget
 _FOLDS = 5
 # Inverse strength of the L2 penalty, for features of about unit length.
 _C = (0.1, 1.0, 10.0, 100.0, 1000.0)
-_NEIGHBOURS = (1, 3, 5, 10, 20)
+_NEIGHBOURS = (20, 10, 5, 3, 1)
 # Between the two the pooling is chosen.
 _MIDDLE = 2
 # Probabilities closer to 0 or 1 than this have no finite logit.
@@ -56,12 +56,12 @@ def fit_and_score(
 def rank_poolings(
     method: FrozenBaseline, target: RowTarget, train: Features, references: np.ndarray, seed: int
 ) -> list[str]:
-    """The poolings of the training rows, that of the least cross-validated loss first."""
+    """The poolings of the training rows, that of the least cross-validated error first, of equal ones by the loss."""
     parameters = _parameters(method, references)
     estimator = _estimator(method, target, parameters[min(_MIDDLE, len(parameters) - 1)])
     folds = _folds(target, references, seed)
-    losses = {name: _loss(estimator, target, x, references, folds) for name, x in train.items()}
-    return sorted(losses, key=lambda name: losses[name])
+    risks = {name: _risk(estimator, target, x, references, folds) for name, x in train.items()}
+    return sorted(risks, key=lambda name: risks[name])
 
 
 def fit_linear(
@@ -108,10 +108,14 @@ def _parameters(method: FrozenBaseline, references: np.ndarray) -> tuple[float, 
 def _fit_best(
     method: FrozenBaseline, target: RowTarget, features: np.ndarray, references: np.ndarray, seed: int
 ) -> Any:
-    """The pipeline of scikit-learn with the best of its settings, fitted to all rows."""
+    """The pipeline of scikit-learn with the least cross-validated error, fitted to all rows.
+
+    Of settings of equal error the simplest is taken: where few rows are separable, the loss asks for too weak a
+    penalty.
+    """
     folds = _folds(target, references, seed)
     estimators = [_estimator(method, target, parameter) for parameter in _parameters(method, references)]
-    best = min(estimators, key=lambda it: _loss(it, target, features, references, folds))
+    best = min(estimators, key=lambda it: _risk(it, target, features, references, folds)[0])
     with warnings.catch_warnings():
         # Of penalties so weak that the optimum is far away.
         warnings.simplefilter("ignore")
@@ -158,9 +162,11 @@ def _folds(target: RowTarget, references: np.ndarray, seed: int) -> list[tuple[n
     return [fold for fold in folds if target == "number" or len(np.unique(references[fold[0]], axis=0)) > 1]
 
 
-def _loss(estimator: Any, target: RowTarget, features: np.ndarray, references: np.ndarray, folds: list[Any]) -> float:
-    """The mean loss on held-out rows: cross-entropy, of numbers the squared error."""
-    losses = []
+def _risk(
+    estimator: Any, target: RowTarget, features: np.ndarray, references: np.ndarray, folds: list[Any]
+) -> tuple[float, float]:
+    """The mean error on held-out rows, and the mean cross-entropy; of numbers both are the squared error."""
+    losses, errors = [], []
     for train, held_out in folds:
         with warnings.catch_warnings():
             # Of penalties so weak that the optimum is far away, and of classes that a fold lacks.
@@ -169,11 +175,16 @@ def _loss(estimator: Any, target: RowTarget, features: np.ndarray, references: n
         scores, right = _scores(fitted, target, features[held_out], references), references[held_out]
         if target == "class":
             losses.append(-scores[np.arange(len(right)), right])
+            errors.append(scores.argmax(axis=1) != right)
         elif target == "classes":
             losses.append((np.logaddexp(0, scores) - right * scores).mean(axis=1))
+            errors.append(((scores > 0) != right).mean(axis=1))
         else:
             losses.append((scores[:, 0] - right) ** 2)
-    return float(np.concatenate(losses).mean()) if losses else 0.0
+            errors.append(losses[-1])
+    if not losses:
+        return 0.0, 0.0
+    return float(np.concatenate(errors).mean()), float(np.concatenate(losses).mean())
 
 
 def _scores(fitted: Any, target: RowTarget, features: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from hftransfer.core.run_folder import flatten_outputs
 from hftransfer.core.variants import FROZEN_BASELINES, FrozenBaseline
-from hftransfer.models.frozen_features import Features
+from hftransfer.models.frozen_features import Features, named_pooling
 from hftransfer.models.probe import fit_and_score
 from hftransfer.models.weights import load_model
 from hftransfer.runner.context import RunContext
@@ -56,7 +56,7 @@ def _frozen_outputs(context: RunContext, name: FrozenBaseline) -> dict[str, np.n
     train = splits.pop("train")
     if context.plan.recipe.data.sampling == "balanced":
         # Rows that are there several times would stand on both sides of a fold.
-        _, kept = np.unique(train["mean"], axis=0, return_index=True)
+        _, kept = np.unique(next(iter(train.values())), axis=0, return_index=True)
         train, references = {pooling: array[kept] for pooling, array in train.items()}, references[kept]
     assert task.row_target is not None
     scores = fit_and_score(name, task.row_target, train, references, splits, context.plan.recipe.seed)
@@ -64,7 +64,7 @@ def _frozen_outputs(context: RunContext, name: FrozenBaseline) -> dict[str, np.n
 
 
 def _features(context: RunContext) -> dict[str, Features]:
-    """Split -> frozen features of its rows by the checkpoint, without what a new head would make of them."""
+    """Split -> frozen features of its rows by the checkpoint, by the pooling that it names if it names one."""
     from transformers import set_seed
 
     @cache
@@ -72,9 +72,10 @@ def _features(context: RunContext) -> dict[str, Features]:
         set_seed(context.plan.recipe.seed)
         return load_model(context.plan.task, context.plan.origin).to(context.run_folder.state.device)
 
-    splits = ("train", *context.scored_splits)
+    splits, named = ("train", *context.scored_splits), named_pooling(context.plan.origin.weights)
     features = {split: context.frozen_features("frozen", load, split) for split in splits}
-    return {split: {name: it for name, it in found.items() if name != "head"} for split, found in features.items()}
+    kept = {named} if named in features["train"] else features["train"].keys() - {"head"}
+    return {split: {name: it for name, it in found.items() if name in kept} for split, found in features.items()}
 
 
 def score_pretrained(context: RunContext) -> None:

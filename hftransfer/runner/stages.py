@@ -20,6 +20,7 @@ from hftransfer.evaluation.inference import predict
 from hftransfer.evaluation.latency import measure_latency
 from hftransfer.evaluation.scoring import answers
 from hftransfer.models.checkpoint import Checkpoint
+from hftransfer.models.frozen_features import named_pooling
 from hftransfer.models.weights import load_model, load_saved, save_adapter, save_model
 from hftransfer.runner.calibration import calibrate
 from hftransfer.runner.context import RunContext
@@ -251,6 +252,7 @@ def _train(
         folder=folder / "cached",
         predict=context.predict_for_training,
         features=lambda model: context.frozen_features(features, lambda: model, "train"),
+        pooling=named_pooling(plan.origin.weights) if features == _FROZEN else None,
         seed=plan.recipe.seed,
     )
     if fitted := strategy.fit(model, training_context):

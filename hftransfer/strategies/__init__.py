@@ -41,6 +41,8 @@ class TrainingContext:
     """Outputs of any model for the split of the last argument."""
     features: Callable[[nn.Module], Features]
     """Frozen features of the training rows by the model that is trained, before its training; computed once."""
+    pooling: str | None
+    """The pooling that the checkpoint names as its own, where the model is that checkpoint."""
     seed: int
 
 

@@ -41,18 +41,27 @@ class HeldPooling:
 
 
 def hold_best_pooling(model: PreTrainedModel, target: RowTarget, context: TrainingContext) -> HeldPooling | None:
-    """Change a model in place so that its head reads the best pooling; None where it can hold none."""
+    """Change a model in place so that its head reads the checkpoint's own pooling, else the best of the training rows.
+
+    None where it can hold none.
+    """
     if not has_logits_layer(model):
         return None
     references = context.task.references(context.rows["train"])
     if target == "number":
         references = context.task.training_logits(references)
     features, depth = context.features(model), len(blocks(model))
-    for pooling in rank_poolings("probe", target, features, references, context.seed):
+    ranked = rank_poolings("probe", target, features, references, context.seed)
+    for pooling in sorted(ranked, key=lambda name: name != context.pooling):
         transform = hold_pooling(model, pooling, features[pooling], partial(_read, model, context))
         if transform is not None:
             additional = " by an additional block of uniform attention" if len(blocks(model)) > depth else ""
-            note = f"The head reads {_NAMES[pooling]}{additional}, which cross-validation on the training rows chose."
+            reason = (
+                "as the checkpoint was trained"
+                if pooling == context.pooling
+                else "which cross-validation on the training rows chose"
+            )
+            note = f"The head reads {_NAMES[pooling]}{additional}, {reason}."
             return HeldPooling(transform(features[pooling]), references, note)
     return None
 
