@@ -16,11 +16,10 @@ from hftransfer.models.frozen_features import Features
 from hftransfer.tasks import RowTarget
 
 _FOLDS = 5
-# Inverse strength of the L2 penalty, for features of about unit length.
-_C = (0.1, 1.0, 10.0, 100.0, 1000.0)
-_NEIGHBOURS = (20, 10, 5, 3, 1)
-# Between the two the pooling is chosen.
-_MIDDLE = 2
+# Inverse strength of the L2 penalty, for features of about unit length; first the one that is taken where others are no
+# better, and by which the pooling is chosen.
+_C = (10.0, 1.0, 100.0, 0.1, 1000.0)
+_NEIGHBOURS = (5, 10, 3, 20, 1)
 # Probabilities closer to 0 or 1 than this have no finite logit.
 _LEAST = 1e-6
 
@@ -57,8 +56,7 @@ def rank_poolings(
     method: FrozenBaseline, target: RowTarget, train: Features, references: np.ndarray, seed: int
 ) -> list[str]:
     """The poolings of the training rows, that of the least cross-validated error first, of equal ones by the loss."""
-    parameters = _parameters(method, references)
-    estimator = _estimator(method, target, parameters[min(_MIDDLE, len(parameters) - 1)])
+    estimator = _estimator(method, target, _parameters(method, references)[0])
     folds = _folds(target, references, seed)
     risks = {name: _risk(estimator, target, x, references, folds) for name, x in train.items()}
     return sorted(risks, key=lambda name: risks[name])
@@ -101,21 +99,22 @@ def _coefficients(predictor: Any, size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _parameters(method: FrozenBaseline, references: np.ndarray) -> tuple[float, ...]:
-    """The settings among which cross-validation chooses, from the simplest on."""
+    """The settings among which cross-validation chooses."""
     return _C if method == "probe" else tuple(k for k in _NEIGHBOURS if k < 0.8 * len(references)) or (1,)
 
 
 def _fit_best(
     method: FrozenBaseline, target: RowTarget, features: np.ndarray, references: np.ndarray, seed: int
 ) -> Any:
-    """The pipeline of scikit-learn with the least cross-validated error, fitted to all rows.
+    """The pipeline of scikit-learn with the best of its settings, fitted to all rows.
 
-    Of settings of equal error the simplest is taken: where few rows are separable, the loss asks for too weak a
-    penalty.
+    That of a probe has the least cross-validated error, not loss: where few rows are separable, the loss asks for too
+    weak a penalty.
     """
     folds = _folds(target, references, seed)
     estimators = [_estimator(method, target, parameter) for parameter in _parameters(method, references)]
-    best = min(estimators, key=lambda it: _risk(it, target, features, references, folds)[0])
+    by = 0 if method == "probe" else 1
+    best = min(estimators, key=lambda it: _risk(it, target, features, references, folds)[by])
     with warnings.catch_warnings():
         # Of penalties so weak that the optimum is far away.
         warnings.simplefilter("ignore")
