@@ -54,6 +54,18 @@ def test_a_head_of_the_right_size_for_other_labels_is_newly_initialized(tmp_path
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
 
 
+def test_fields_of_the_checkpoints_config_are_replaced_one_by_one(tmp_path):
+    text = _text("text-classification", tmp_path)
+    before = check(parse_recipe(text)).origin
+    changed = text.replace("model: {", "model: {config: {attention_probs_dropout_prob: 0.0}, ")
+    plan = check(parse_recipe(changed))
+    assert plan.origin.config.attention_probs_dropout_prob == 0.0 != before.config.attention_probs_dropout_prob
+    assert plan.origin.config.hidden_size == before.config.hidden_size and plan.origin.weights == before.weights
+    assert load_model(plan.task, plan.origin).bert.encoder.layer[0].attention.self.dropout.p == 0.0
+    with pytest.raises(ModelError, match="model.config: a bert has no field 'attention_dropout_prob'; did you mean"):
+        check(parse_recipe(changed.replace("attention_probs_dropout_prob", "attention_dropout_prob")))
+
+
 @pytest.mark.parametrize("task", ["text-classification", "token-classification"])
 def test_a_generative_checkpoint_can_classify(task, tmp_path):
     writer = tiny.checkpoint(plugins.load("tasks", "text-generation")(), tmp_path / "writer")

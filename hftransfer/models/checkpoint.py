@@ -104,7 +104,8 @@ def resolve_checkpoint(
         task: The task, fitted to the training rows.
         rows: The training rows.
         weights: The checkpoint to start from; None for random weights.
-        config: Fields of a new config, with its `model_type`; left out, the config is the checkpoint's.
+        config: Fields of a new config, with its `model_type`; without it, fields that replace those of the checkpoint's
+            config; left out, the config is the checkpoint's.
         processor: Where the tokenizer, image processor or feature extractor comes from, as `find_checkpoint` takes it;
             left out, it comes with the checkpoint, or the task makes one for a new config.
 
@@ -113,9 +114,10 @@ def resolve_checkpoint(
     """
     if weights is not None:
         _refuse_pickles(weights)
-    if weights is None or config is not None:
-        return _with_new_config(task, rows, weights, config or {}, processor)
-    return _with_old_config(task, rows, weights, find_checkpoint(processor) if processor else weights)
+    fields = config or {}
+    if weights is None or "model_type" in fields:
+        return _with_new_config(task, rows, weights, fields, processor)
+    return _with_old_config(task, rows, weights, find_checkpoint(processor) if processor else weights, fields)
 
 
 def _with_new_config(
@@ -132,15 +134,19 @@ def _with_new_config(
 
 
 def _with_old_config(
-    task: Task, rows: Dataset, weights: Checkpoint, processor_checkpoint: Checkpoint
+    task: Task, rows: Dataset, weights: Checkpoint, processor_checkpoint: Checkpoint, fields: ConfigFields
 ) -> ResolvedCheckpoint:
-    """The checkpoint's config, with the task's labels."""
+    """The checkpoint's config with some fields replaced, and with the task's labels."""
     import transformers
 
     before = _check_architecture(task, read_pretrained(transformers.AutoConfig, weights))
+    for key in fields:
+        if not hasattr(before, key):
+            raise ModelError(f"model.config: a {before.model_type} has no field '{key}'; {nearest(key, vars(before))}")
     processor = open_processor(task, processor_checkpoint, before, rows)
     fitted = task.with_processor(processor, before)
-    after = _check_architecture(task, read_pretrained(transformers.AutoConfig, weights, **fitted.config_fields()))
+    replaced = fields | fitted.config_fields()
+    after = _check_architecture(task, read_pretrained(transformers.AutoConfig, weights, **replaced))
     return ResolvedCheckpoint(after, weights, processor, reuses_head=fitted.head_fits(before))
 
 

@@ -22,7 +22,8 @@ class Model(Section):
     config: Fields | None = None
     """Fields of a Transformers config, with its `model_type`. Alone: a new model with random weights (strategy
     `scratch`). With `id`: a model of this config, initialized with the checkpoint's weights wherever names and shapes
-    are equal (a ViT as the backbone of a YOLOS)."""
+    are equal (a ViT as the backbone of a YOLOS). With `id` and without `model_type`: fields that replace those of the
+    checkpoint's config (`attention_probs_dropout_prob: 0.0`)."""
     processor: str | None = None
     """Where the tokenizer, image processor or feature extractor comes from, if not from the checkpoint; same forms as
     `id`."""
@@ -35,7 +36,7 @@ class Model(Section):
     def _has_id_or_config(self) -> Self:
         if self.id is None and self.config is None:
             raise ValueError("give 'id' (a checkpoint), 'config' (a new model with random weights) or both")
-        if self.config is not None and not isinstance(self.config.get("model_type"), str):
+        if self.id is None and self.config is not None and not isinstance(self.config.get("model_type"), str):
             raise ValueError("'config' needs 'model_type', for example vit or bert")
         return self
 

@@ -282,7 +282,7 @@ def describe(plan: Plan) -> str:
     removed, skipped = sum(facts.duplicates_removed.values()), sum(facts.skipped.values())
     left_out = f"; {skipped} that cannot be used left out" if skipped else ""
     shown = f"{len(labels)}: {', '.join(labels[:8])}{' ...' if len(labels) > 8 else ''}" if labels else "none"
-    new = f"a new {plan.origin.config.model_type}" if recipe.model.config else ""
+    new = f"a new {plan.origin.config.model_type}" if "model_type" in (recipe.model.config or {}) else ""
     origin = " from ".join(part for part in (new, recipe.model.id) if part)
     return "\n".join(
         [
