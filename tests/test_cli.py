@@ -336,10 +336,10 @@ def test_a_run_finished_meanwhile_is_not_replaced(finished, folder, tmp_path, mo
     recipe = load_recipe(folder / "first.yaml", ["export=null"])
     ready = pipeline.check
 
-    def slow(recipe):
+    def slow(recipe, **kwargs):
         (tmp_path / "run").mkdir()
         (tmp_path / "run" / "result.json").write_text("somebody else's")
-        return ready(recipe)
+        return ready(recipe, **kwargs)
 
     monkeypatch.setattr(pipeline, "check", slow)
     with pytest.raises(RecipeError, match="--overwrite replaces it"):

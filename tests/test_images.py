@@ -17,7 +17,7 @@ from hftransfer.core.errors import DataError
 from hftransfer.core.media import READING_ERRORS, read_image
 from hftransfer.data import encode as encoding
 from hftransfer.data.augmentation import augmenter
-from hftransfer.data.encode import encode, encode_one
+from hftransfer.data.encode import cache_rows, encode, encode_one
 from hftransfer.data.processes import processes
 from hftransfer.recipe.loader import parse_recipe
 from hftransfer.runner import stages
@@ -206,3 +206,15 @@ def test_the_size_of_an_image_counts_its_orientation(tmp_path):
         picture.save(file, **options)
         image = read_image(str(file), decode=False)
         assert image.size == (image.width, image.height) == ((20, 30) if options else (30, 20))
+
+
+def test_spectrograms_of_any_length_are_read_back_as_they_were(tmp_path):
+    lengths = [3, 7, 3, 1]
+
+    def spectrograms(columns):
+        arrays = [np.full((count, 4), count, dtype=np.float32) for count in columns["count"]]
+        return {"x": arrays, "length": columns["count"]}
+
+    rows = cache_rows(Dataset.from_dict({"count": lengths}), spectrograms, tmp_path / "rows.arrow", "encoding")
+    assert [row["x"].shape for row in rows] == [(count, 4) for count in lengths]
+    assert all((row["x"] == count).all() for row, count in zip(rows.__getitems__([0, 1, 2, 3]), lengths, strict=True))

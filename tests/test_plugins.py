@@ -91,7 +91,9 @@ def _recipe(tmp_path: Path) -> Path:
     task = plugins.load("tasks", "text-classification")()
     text = tiny.recipe(task, tmp_path, strategy="{name: vectors, dimensions: 1}")
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(text.replace("{resamples: 20}", "{resamples: 20, metrics: [row_errors, accuracy]}"))
+    recipe.write_text(
+        text.replace("{baselines: [], resamples: 20}", "{resamples: 20, metrics: [row_errors, accuracy]}")
+    )
     return recipe
 
 

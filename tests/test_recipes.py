@@ -51,7 +51,7 @@ def _teacher(path, overrides, folder):
 @pytest.mark.parametrize("path", OFFLINE, ids=lambda path: path.stem)
 def test_a_recipe_runs(path, tmp_path):
     recipe = load_recipe(path)
-    cheap = [name for name in recipe.evaluation.baselines if name == "majority"]
+    cheap = [name for name in recipe.evaluation.baselines or [] if name == "majority"]
     overrides = [*TINY, f"evaluation.baselines={cheap}", *["export=null"] * bool(recipe.task.pretraining)]
     overrides += ["data.shots=4"] * (getattr(recipe.task, "problem_type", "regression") != "regression")
     fields = type(recipe.task).model_fields

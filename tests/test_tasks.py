@@ -178,7 +178,7 @@ def test_pairs_of_texts_are_inferred():
 def test_a_run_is_scored_by_the_probabilities_of_the_positive_class(labels, tmp_path):
     task = plugins.load("tasks", "text-classification")()
     asked = "{resamples: 20, metrics: [average_precision, roc_auc], baselines: [majority]}"
-    text = tiny.recipe(task, tmp_path, labels=labels).replace("{resamples: 20}", asked)
+    text = tiny.recipe(task, tmp_path, labels=labels).replace("{baselines: [], resamples: 20}", asked)
     if labels == "classes":
         text = text.replace("name: text-classification", "name: text-classification, positive: x")
     result = run(parse_recipe(text), tmp_path / "run")

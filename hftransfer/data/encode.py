@@ -220,7 +220,9 @@ def _array_features(batch: dict[str, list[Any]]) -> Features | None:
             continue
         dtype = "float32" if value.dtype.kind == "f" else "uint8" if value.dtype == np.uint8 else "int64"
         if value.ndim in arrays:
-            features[name] = arrays[value.ndim](shape=value.shape, dtype=dtype)
+            # Spectrograms of recordings of any length.
+            varies = value.ndim == 2 and LENGTH in batch and batch[LENGTH][0] == len(value)
+            features[name] = arrays[value.ndim](shape=(None, value.shape[1]) if varies else value.shape, dtype=dtype)
         else:
             features[name] = List(Value(dtype)) if value.ndim == 1 else Value(dtype)
     return Features(features)

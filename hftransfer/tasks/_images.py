@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hftransfer.core.compat import image_processor_class
-from hftransfer.core.media import rgb
+from hftransfer.core.media import location, read_image, rgb
 from hftransfer.tasks import Processor, Rendered, Rows
 
 if TYPE_CHECKING:
@@ -30,10 +30,16 @@ def input_facts(rows: Dataset, size_of: Callable[[Rows], tuple[int, int]]) -> di
 
     `size_of` gives height and width of the model's input for a batch of one row.
     """
+    import datasets
+    from PIL import Image as Pictures
+
     values = np.full((3, len(rows)), np.nan)
+    undecoded = rows.cast_column("image", datasets.Image(decode=False))
     for row in range(min(_ENCODED, len(rows))):
-        batch = rows[row : row + 1]
-        (width, height), (new_height, new_width) = batch["image"][0].size, size_of(batch)
+        batch = undecoded[row : row + 1]
+        width, height = read_image(location(batch["image"][0]), decode=False).size
+        # What becomes of the size does not depend on what is in the image.
+        new_height, new_width = size_of(batch | {"image": [Pictures.new("RGB", (width, height))]})
         low, high = sorted((new_width / width, new_height / height))
         values[:, row] = low, high / low, min(new_width, new_height)
     names: tuple[InputFact, ...] = ("scale", "squeeze", "side")

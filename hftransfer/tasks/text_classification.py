@@ -98,11 +98,15 @@ class TextClassification(Classification):
         ids: list[list[int]] = self.processor(rows["text"], rows.get("text_pair"), verbose=False)["input_ids"]
         return ids
 
-    def token_counts(self, rows: Dataset) -> tuple[list[list[int]], int]:
+    def token_counts(self, rows: Dataset) -> tuple[list[list[int]], int] | None:
+        if "text" not in rows.column_names:
+            # Of a task that makes its texts of other inputs.
+            return None
         return self._tokens(rows[:]), tokens_kept(self.max_length, self.processor)
 
     def input_facts(self, rows: Dataset) -> dict[InputFact, np.ndarray]:
-        return {"truncated": truncated_shares(*self.token_counts(rows))}
+        counted = self.token_counts(rows)
+        return {"truncated": truncated_shares(*counted)} if counted else {}
 
     def encode(self, rows: Rows) -> Encoded:
         length = tokens_kept(self.max_length, self.processor)
