@@ -15,7 +15,7 @@ from hftransfer.tasks import Model, ModelBatch, Side, Task
 
 # Timed calls by batch size, and seconds after which a slow model has been timed often enough.
 _TIMED = {1: 40, 8: 15}
-_WARM, _LEAST, _ENOUGH = 3, 5, 5.0
+_WARM, _LEAST, _ENOUGH = 3, 5, 1.5
 
 
 def time_calls(task: Task, model: Model, batch: ModelBatch, side: Side, count: int) -> list[float]:
@@ -36,7 +36,7 @@ def measure_latency(
 ) -> RuntimeFacts:
     """Latency of batches of 1 and 8 rows of a split, warm, and `size`, the bytes of the weights.
 
-    The median of 40 (of 15) calls; of fewer where they take more than five seconds.
+    The median of 40 (of 15) calls; of fewer where they take more than one and a half seconds.
     """
     import torch
     from accelerate.utils import send_to_device

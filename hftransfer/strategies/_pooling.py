@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hftransfer.models.frozen_features import features_of
+from hftransfer.models.frozen_features import Features, features_of
 from hftransfer.models.layers import blocks, has_logits_layer
 from hftransfer.models.pooling import hold_pooling
 from hftransfer.models.probe import rank_poolings
@@ -51,8 +52,7 @@ def hold_best_pooling(model: PreTrainedModel, target: RowTarget, context: Traini
     if target == "number":
         references = context.task.training_logits(references)
     features, depth = context.features(model), len(blocks(model))
-    ranked = rank_poolings("probe", target, features, references, context.seed)
-    for pooling in sorted(ranked, key=lambda name: name != context.pooling):
+    for pooling in _candidates(target, features, references, context):
         transform = hold_pooling(model, pooling, features[pooling], partial(_read, model, context))
         if transform is not None:
             additional = " by an additional block of uniform attention" if len(blocks(model)) > depth else ""
@@ -64,6 +64,15 @@ def hold_best_pooling(model: PreTrainedModel, target: RowTarget, context: Traini
             note = f"The head reads {_NAMES[pooling]}{additional}, {reason}."
             return HeldPooling(transform(features[pooling]), references, note)
     return None
+
+
+def _candidates(
+    target: RowTarget, features: Features, references: np.ndarray, context: TrainingContext
+) -> Iterator[str]:
+    """The checkpoint's own pooling, then all of them, the best of the training rows first."""
+    if context.pooling in features:
+        yield context.pooling
+    yield from rank_poolings("probe", target, features, references, context.seed)
 
 
 def _read(model: PreTrainedModel, context: TrainingContext) -> np.ndarray:
