@@ -77,7 +77,8 @@ def _contents(task: Task, rows: Dataset, hashes: Sequence[str]) -> list[str]:
     head = rows.select(range(min(_COMPARED, len(rows))))
     columns = [[_normalized(cell) for cell in head[role]] for role in roles]
     # A text of signs alone is itself.
-    return ["\0".join(texts) or content for texts, content in zip(zip(*columns, strict=True), hashes, strict=False)]
+    pairs = zip(zip(*columns, strict=True), hashes, strict=False)
+    return ["\0".join(texts) if any(texts) else content for texts, content in pairs]
 
 
 def _normalized(cell: Any) -> str:

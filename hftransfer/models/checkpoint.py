@@ -147,6 +147,9 @@ def _with_old_config(
     fitted = task.with_processor(processor, before)
     replaced = fields | fitted.config_fields()
     after = _check_architecture(task, read_pretrained(transformers.AutoConfig, weights, **replaced))
+    if "thresholds" in vars(after).keys() - replaced.keys():
+        # Of an earlier run, for other probabilities.
+        del after.thresholds
     return ResolvedCheckpoint(after, weights, processor, reuses_head=fitted.head_fits(before))
 
 

@@ -88,10 +88,12 @@ def features_of(
         hooks.append(logits_layer(model).register_forward_pre_hook(lambda _module, args: read.append(args[0])))
     model.eval()
     inputs = send_to_device(collate(examples), model.device)
-    with torch.inference_mode():
-        task.outputs(model, inputs, side_of(examples))
-    for hook in hooks:
-        hook.remove()
+    try:
+        with torch.inference_mode():
+            task.outputs(model, inputs, side_of(examples))
+    finally:
+        for hook in hooks:
+            hook.remove()
     if len(seen) > 1:
         return _concatenated([features_of(task, model, [example], collate) for example in examples])
     features = _pooled(seen[0], inputs.get("attention_mask"))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +32,7 @@ _VALUES = ("value", "v_lin", "v_proj", "value_proj")
 _GAIN = 1000.0
 # At this scale tanh is nearly the identity for normalized features.
 _SCALE = 0.1
+_OTHER_BLOCKS = (AttributeError, IndexError, NotImplementedError, RuntimeError, TypeError, ValueError)
 # How far what the layer reads may be from what is expected, in standard deviations of the features.
 _TOLERANCE = 0.01
 
@@ -53,15 +55,19 @@ def hold_pooling(
     """
     if transform := _with_head(model, features, read, _unchanged):
         return transform
-    blocks = _blocks(model)
-    if pooling != "mean" or blocks is None:
+    blocks = _blocks(model) if pooling == "mean" else None
+    if blocks is None:
         return None
+    depth = len(blocks)
     blocks.append(_mean_block(blocks[-1], _GAIN / float(features.std())))
-    model.config.num_hidden_layers += 1
-    if transform := _with_head(model, features, read, _layer_norm):
-        return transform
+    # A block of another kind than BERT's cannot follow itself, and some configs have a list of all blocks.
+    with suppress(*_OTHER_BLOCKS):
+        model.config.num_hidden_layers = depth + 1
+        if transform := _with_head(model, features, read, _layer_norm):
+            return transform
     del blocks[-1]
-    model.config.num_hidden_layers -= 1
+    with suppress(*_OTHER_BLOCKS):
+        model.config.num_hidden_layers = depth
     return None
 
 
@@ -134,7 +140,8 @@ def _pass_on(dense: nn.Linear, weight: float, bias: float) -> None:
 
 def _blocks(model: PreTrainedModel) -> nn.ModuleList | None:
     """The list of the model's blocks; None where it is not one list, as long as the config says."""
-    names = [name for name, length in block_lists(model).items() if length == model.config.num_hidden_layers]
+    depth = getattr(model.config, "num_hidden_layers", None)
+    names = [name for name, length in block_lists(model).items() if length == depth]
     return model.get_submodule(names[0]) if len(names) == 1 else None
 
 

@@ -56,9 +56,11 @@ def rank_poolings(
     method: FrozenBaseline, target: RowTarget, train: Features, references: np.ndarray, seed: int
 ) -> list[str]:
     """The poolings of the training rows, that of the least cross-validated error first, of equal ones by the loss."""
-    estimator = _estimator(method, target, _parameters(method, references)[0])
-    folds = _folds(target, references, seed)
-    risks = {name: _risk(estimator, target, x, references, folds) for name, x in train.items()}
+    risks = {}
+    for name, features in train.items():
+        once, labels = _once(features, references)
+        estimator = _estimator(method, target, _parameters(method, labels)[0])
+        risks[name] = _risk(estimator, target, once, labels, _folds(target, labels, seed))
     return sorted(risks, key=lambda name: risks[name])
 
 
@@ -90,6 +92,13 @@ def fit_linear(
     return weight, bias - weight @ scaler.mean_
 
 
+def _once(features: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each row once: the copies of a held-out row (`data.sampling: balanced`) would be among those that are fitted."""
+    _, first = np.unique(features, axis=0, return_index=True)
+    first.sort()
+    return features[first], references[first]
+
+
 def _coefficients(predictor: Any, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Weight and bias of a fitted model of scikit-learn; a label that all rows have, or none, has a bias alone."""
     if not hasattr(predictor, "coef_"):
@@ -111,10 +120,11 @@ def _fit_best(
     That of a probe has the least cross-validated error, not loss: where few rows are separable, the loss asks for too
     weak a penalty.
     """
-    folds = _folds(target, references, seed)
-    estimators = [_estimator(method, target, parameter) for parameter in _parameters(method, references)]
+    once, labels = _once(features, references)
+    folds = _folds(target, labels, seed)
+    estimators = [_estimator(method, target, parameter) for parameter in _parameters(method, labels)]
     by = 0 if method == "probe" else 1
-    best = min(estimators, key=lambda it: _risk(it, target, features, references, folds)[by])
+    best = min(estimators, key=lambda it: _risk(it, target, once, labels, folds)[by])
     with warnings.catch_warnings():
         # Of penalties so weak that the optimum is far away.
         warnings.simplefilter("ignore")

@@ -16,6 +16,7 @@ from hftransfer.core.errors import RecipeError
 from hftransfer.data.encode import EncodedSplits, encode
 from hftransfer.data.load import Rows
 from hftransfer.models.checkpoint import Checkpoint, ResolvedCheckpoint, open_processor, read_pretrained
+from hftransfer.models.layers import blocks
 from hftransfer.models.weights import load_saved
 from hftransfer.tasks import Predictions, Task
 
@@ -46,6 +47,8 @@ class SourceTask:
         """The same with the encoder of a tuned model; None where that has another shape, or no name."""
         model = self.before()
         if model.base_model is model:
+            return None
+        if len(blocks(model)) != len(blocks(tuned)):
             return None
         tuned_weights, weights = tuned.base_model.state_dict(), model.base_model.state_dict()
         if any(name not in tuned_weights or tuned_weights[name].shape != it.shape for name, it in weights.items()):

@@ -137,7 +137,8 @@ def _load(task: Task, data: Data, seed: int, leave_out: Sequence[str] = (), *, d
         if not task.items:
             raise RecipeError(f"data.items: task '{task.name}' has no second table; leave it out")
         task, fingerprint = load_items(task, data.items.source.load(), data.items.columns)
-    options = replace(data_options(data, decode=decode), leave_out=leave_out)
+    # Rows of classes that are left out are encoded at the end of a run.
+    options = replace(data_options(data, decode=decode or bool(leave_out)), leave_out=leave_out)
     rows = load_rows(task, data.source.load(), options, seed)
     if fingerprint:
         rows = replace(

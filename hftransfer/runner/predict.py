@@ -37,8 +37,6 @@ def predictions(
     if variant not in variants:
         raise RecipeError(f"the run has no variant '{variant}'; {plugins.nearest(variant, variants)}")
     exporters = [plugins.load("exporters", recipe.export.format)()] if recipe.export and variant != "tuned" else []
-    if abstain is not None and result.risk_coverage is None:
-        raise RecipeError(f"abstain: the answers of '{result.task}' have no probabilities here; leave it out")
     for plugin in (recipe.task, *exporters):
         plugin.check_installed()
     task: Task = recipe.task.with_labels(tuple(result.data.labels)).model_copy(update=result.fitted)
@@ -61,7 +59,10 @@ def predictions(
         with torch.inference_mode():
             outputs = task.outputs(model, task.collate(without_side(examples)), side)
         answer = task.respond(outputs, side)
-        if abstain is not None and (confidence := task.confidence(outputs, side)) is not None:
+        if abstain is not None:
+            confidence = task.confidence(outputs, side)
+            if confidence is None:
+                raise RecipeError(f"abstain: the answers of '{result.task}' have no probabilities here; leave it out")
             answer |= _abstained(float(confidence[0]), abstain)
         yield answer | score(examples)
 

@@ -18,6 +18,10 @@ from hftransfer.strategies import Strategy
 from hftransfer.strategies._compression_steps import CompressionSteps
 from hftransfer.training.arguments import DEFAULTS
 
+# Arguments that need evaluations during the training, and a schedule that does.
+_EVALUATED = ("load_best_model_at_end", "metric_for_best_model")
+_BY_LOSS = "reduce_lr_on_plateau"
+
 
 @dataclass(frozen=True)
 class TrainingSpec:
@@ -40,7 +44,8 @@ def baseline_specs(recipe: Recipe) -> Iterator[TrainingSpec]:
 
     `max_steps` bounds them all alike. They are evaluated at their end alone, unless the recipe says how often.
     """
-    evaluation = {} if {"eval_strategy", "load_best_model_at_end"} & recipe.training.keys() else {"eval_strategy": "no"}
+    asked = any(key in _EVALUATED or key.startswith("eval_") for key in recipe.training)
+    evaluation = {} if asked or recipe.training.get("lr_scheduler_type") == _BY_LOSS else {"eval_strategy": "no"}
     for name in recipe.evaluation.baselines or []:
         if name in UNTRAINED_BASELINES:
             continue
@@ -82,7 +87,7 @@ def gate_reference(recipe: Recipe) -> str:
 def with_defaults(recipe: Recipe) -> dict[str, Any]:
     """The recipe with every default written out, those of the training included."""
     steps = [strategy for strategy in [recipe.strategy, *recipe.compress] if strategy.uses_trainer(recipe.task)]
-    return recipe.model_dump() | {"training": DEFAULTS | tuned_spec(recipe).training if steps else {}}
+    return recipe.model_dump() | {"training": DEFAULTS | tuned_spec(recipe).training if steps else recipe.training}
 
 
 def data_options(data: Data, *, decode: bool = True) -> DataOptions:
