@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 def load_model(task: Task, origin: ResolvedCheckpoint) -> PreTrainedModel:
     """The task's model with the checkpoint's weights; its head is newly initialized unless it fits the labels.
 
-    Two attributes are added to the model: `new_weights`, the names of the parameters outside the head that the
-    checkpoint lacks, and `extra_state`, weights of the checkpoint for which this model has no place.
+    Attributes are added to the model: `new_weights`, the names of the parameters outside the head that the checkpoint
+    lacks; `new_head`, whether it lacks some of the head; and `extra_state`, weights of the checkpoint for which this
+    model has no place.
 
     Raises:
         ModelError: the weights are not safetensors, or none of them fits the config.
@@ -41,7 +42,7 @@ def load_model(task: Task, origin: ResolvedCheckpoint) -> PreTrainedModel:
     auto = getattr(transformers, task.model_class(config))
     if origin.weights is None:
         model = _initialize_zero_embeddings(auto.from_config(config))
-        model.new_weights = []
+        model.new_weights, model.new_head = [], True
     else:
         # Half precision, in which some checkpoints are saved, would round away the small steps of a training.
         model, loading_info = read_pretrained(
@@ -143,6 +144,7 @@ def _initialize_missing(model: PreTrainedModel, missing: set[str]) -> None:
     head_modules = head_names(model)
     outside = {name for name in missing if name.partition(".")[0] not in head_modules}
     model.new_weights = sorted(name for name, _ in model.named_parameters() if name in outside)
+    model.new_head = any(name in missing - outside for name, _ in model.named_parameters())
     if not outside:
         return
     random_weights = new_model(model).state_dict()

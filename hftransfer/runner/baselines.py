@@ -79,7 +79,7 @@ def _features(context: RunContext) -> dict[str, Features]:
 
 
 def score_pretrained(context: RunContext) -> None:
-    """Outputs of the checkpoint before any training, where its head knows the labels."""
+    """Outputs of the checkpoint before any training, where it has a head that knows the labels."""
     from transformers import set_seed
 
     plan = context.plan
@@ -89,6 +89,8 @@ def score_pretrained(context: RunContext) -> None:
     def make() -> dict[str, np.ndarray]:
         set_seed(plan.recipe.seed)
         model = load_model(plan.task, plan.origin).to(context.run_folder.state.device)
+        if model.new_head:
+            return {}
         plan.task.finalize(model)
         return context.predict(model, context.encoded, "pretrained", (*plan.task.fit_splits, "test"))
 
