@@ -10,7 +10,7 @@ import numpy as np
 from _strategies import MNIST, pretrain
 
 from hftransfer.data.encode import encode
-from hftransfer.models.frozen_features import Features, frozen_features, named_pooling
+from hftransfer.models.frozen_features import Features, baseline_features, frozen_features, named_pooling
 from hftransfer.models.probe import fit_and_score
 from hftransfer.models.weights import load_model
 from hftransfer.recipe.loader import load_recipe
@@ -50,9 +50,7 @@ def _read(recipe: str, overrides: list[str]) -> tuple[dict[str, Features], dict[
         encoded = encode(plan.task, splits, Path(folder))
         features = {name: frozen_features(plan.task, model, encoded, name, 32) for name in splits}
     named = named_pooling(plan.origin.weights)
-    for split, found in features.items():
-        kept = [named] if named else [name for name in found if name != "head"]
-        features[split] = {name: found[name] for name in kept}
+    features = {split: baseline_features(found, named) for split, found in features.items()}
     return features, {name: np.asarray(plan.task.references(rows)) for name, rows in splits.items()}
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -73,6 +75,20 @@ def rgb(picture: Image) -> Image:
     return picture.convert("RGB")
 
 
+@contextmanager
+def _named_errors(where: str | bytes) -> Iterator[None]:
+    """Turns what Pillow raises into a DataError that names the image."""
+    from PIL import Image
+
+    name = where if isinstance(where, str) else "an image"
+    try:
+        yield
+    except FileNotFoundError:
+        raise DataError(f"there is no image file '{name}' ({_RELATIVE})") from None
+    except (*READING_ERRORS, Image.DecompressionBombError) as error:
+        raise DataError(f"{name} is not a readable image ({type(error).__name__})") from None
+
+
 def open_image(where: str | bytes) -> Image:
     """A file, or bytes, as a PIL image in mode RGB, turned as its EXIF orientation says.
 
@@ -81,14 +97,8 @@ def open_image(where: str | bytes) -> Image:
     """
     from PIL import Image, ImageOps
 
-    name = where if isinstance(where, str) else "an image"
-    try:
-        with Image.open(io.BytesIO(where) if isinstance(where, bytes) else where) as image:
-            return rgb(ImageOps.exif_transpose(image))
-    except FileNotFoundError:
-        raise DataError(f"there is no image file '{name}' ({_RELATIVE})") from None
-    except (*READING_ERRORS, Image.DecompressionBombError) as error:
-        raise DataError(f"{name} is not a readable image ({type(error).__name__})") from None
+    with _named_errors(where), Image.open(io.BytesIO(where) if isinstance(where, bytes) else where) as image:
+        return rgb(ImageOps.exif_transpose(image))
 
 
 def read_image(where: str | bytes, *, decode: bool) -> EncodedImage:
@@ -101,16 +111,11 @@ def read_image(where: str | bytes, *, decode: bool) -> EncodedImage:
 
     if decode:
         open_image(where)
-    name = where if isinstance(where, str) else "an image"
-    try:
+    with _named_errors(where):
         content = where if isinstance(where, bytes) else Path(where).read_bytes()
         with Image.open(io.BytesIO(content)) as image:
             if image.mode == "F":
                 raise ValueError("decimals")
-    except FileNotFoundError:
-        raise DataError(f"there is no image file '{name}' ({_RELATIVE})") from None
-    except (*READING_ERRORS, Image.DecompressionBombError) as error:
-        raise DataError(f"{name} is not a readable image ({type(error).__name__})") from None
     return EncodedImage(content)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from hftransfer.core.results import Score
+from hftransfer.evaluation.scoring import percentile_interval
 
 BINS = 15
 """Of confidence, as in Guo et al. 2017."""
@@ -38,9 +39,8 @@ def calibration_score(probabilities: np.ndarray, references: np.ndarray, confide
     predicted, right, place = _binned(probabilities, references, BINS)
     gap, rng, count = right - predicted, np.random.default_rng(seed), len(references)
     draws = (rng.integers(0, count, count) for _ in range(_RESAMPLES))
-    errors = [_error(gap[draw], place[draw]) for draw in draws]
-    low, high = np.percentile(errors, [50 * (1 - confidence), 50 * (1 + confidence)])
-    return Score(value=_error(gap, place), low=float(low), high=float(high), count=count)
+    errors = [_error(gap, place), *(_error(gap[draw], place[draw]) for draw in draws)]
+    return percentile_interval(errors, confidence, count)
 
 
 def error_if_calibrated(probabilities: np.ndarray, references: np.ndarray, seed: int) -> float:

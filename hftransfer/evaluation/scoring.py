@@ -71,9 +71,14 @@ class Scorer:
         The samples being the same, the interval of a difference is that of a paired bootstrap (Efron and Tibshirani
         1993, ch. 8).
         """
-        tail = 50 * (1 - self.confidence)
-        low, high = np.nanpercentile(values[1:], [tail, 100 - tail])
-        return Score(value=float(values[0]), low=float(low), high=float(high), count=count)
+        return percentile_interval(values, self.confidence, count)
+
+
+def percentile_interval(values: Sequence[float] | np.ndarray, confidence: float, count: int) -> Score:
+    """A score out of its value on all `count` rows, which stands first, and its values on resamples of them."""
+    tail = 50 * (1 - confidence)
+    low, high = np.nanpercentile(values[1:], [tail, 100 - tail])
+    return Score(value=float(values[0]), low=float(low), high=float(high), count=count)
 
 
 def _compared(answers: Answers, metric: Metric) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from hftransfer.core.results import RiskCoverage, Score
+from hftransfer.core.results import RiskCoverage
+from hftransfer.evaluation.scoring import percentile_interval
 
 # Points of the curve in a record.
 _POINTS = 50
@@ -34,18 +35,13 @@ def risk_coverage(confidence: np.ndarray, right: np.ndarray, level: float, seed:
     draws = [np.arange(count), *(rng.integers(0, count, count) for _ in range(_RESAMPLES))]
     every = [_accuracies(confidence[draw], right[draw]) for draw in draws]
     answered = _answered(count, _ANSWERED)
-
-    def score(values: list[float]) -> Score:
-        low, high = np.percentile(values[1:], [50 * (1 - level), 50 * (1 + level)])
-        return Score(value=values[0], low=float(low), high=float(high), count=count)
-
     ranked = np.sort(confidence)[::-1]
     sizes = np.unique(np.linspace(1, count, min(_POINTS, count)).round().astype(int))
     return RiskCoverage(
         curve=[(float(size / count), float(every[0][size - 1]), float(ranked[size - 1])) for size in sizes],
-        aurc=score([float(np.mean(1 - it)) for it in every]),
-        accuracy=score([float(it[-1]) for it in every]),
-        accuracy_of_90=score([float(it[answered - 1]) for it in every]),
+        aurc=percentile_interval([float(np.mean(1 - it)) for it in every], level, count),
+        accuracy=percentile_interval([float(it[-1]) for it in every], level, count),
+        accuracy_of_90=percentile_interval([float(it[answered - 1]) for it in every], level, count),
     )
 
 

@@ -52,6 +52,12 @@ def named_pooling(weights: Checkpoint | None) -> str | None:
     return _NAMED.get(named[0]) if len(named) == 1 and isinstance(named[0], str) else None
 
 
+def baseline_features(features: Features, named: str | None) -> Features:
+    """What the baselines choose from: the pooling that the checkpoint names, else all but what a new head makes."""
+    kept = {named} if named in features else features.keys() - {"head"}
+    return {name: it for name, it in features.items() if name in kept}
+
+
 def frozen_features(task: Task, model: Any, encoded: EncodedSplits, split: str, batch_size: int) -> Features:
     """The features of all rows of a split, in their order.
 

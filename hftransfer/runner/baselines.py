@@ -9,7 +9,7 @@ import numpy as np
 
 from hftransfer.core.run_folder import flatten_outputs
 from hftransfer.core.variants import FROZEN_BASELINES, FrozenBaseline
-from hftransfer.models.frozen_features import Features, named_pooling
+from hftransfer.models.frozen_features import Features, baseline_features, named_pooling
 from hftransfer.models.probe import fit_and_score
 from hftransfer.models.weights import load_model
 from hftransfer.runner.context import RunContext
@@ -73,9 +73,7 @@ def _features(context: RunContext) -> dict[str, Features]:
         return load_model(context.plan.task, context.plan.origin).to(context.run_folder.state.device)
 
     splits, named = ("train", *context.scored_splits), named_pooling(context.plan.origin.weights)
-    features = {split: context.frozen_features("frozen", load, split) for split in splits}
-    kept = {named} if named in features["train"] else features["train"].keys() - {"head"}
-    return {split: {name: it for name, it in found.items() if name in kept} for split, found in features.items()}
+    return {split: baseline_features(context.frozen_features("frozen", load, split), named) for split in splits}
 
 
 def score_pretrained(context: RunContext) -> None:
