@@ -65,7 +65,7 @@ def export() -> bool:
     """Run what is missing, write the page, and say whether what is claimed holds."""
     pretrain()
     asked = SEARCHES | TASKS
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         found = dict(zip(asked, pool.map(lambda name: _result(name, *asked[name]), asked), strict=True))
         again = OPENVINO | PLANTED | OTHER
         found |= zip(again, pool.map(lambda name: _again(name, *again[name]), again), strict=True)
