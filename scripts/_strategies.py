@@ -384,8 +384,8 @@ def _write(tables: list[str], claims: list[tuple[str, bool]]) -> None:
     PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text(
         "# The strategies compared\n\n"
-        "Written by `scripts/bench strategies`: real runs of the recipes on samples that install with pip, ten seeds of "
-        "news and digits and five of the others, each with its own labels, splits and heads; the headline metric on "
+        "Written by `scripts/bench strategies`: real runs of the recipes on samples that install with pip, ten seeds "
+        "of news and digits and five of the others, each with its own labels, splits and heads; the headline metric on "
         "the test split. Times are measured on one CPU core, energies are estimated by CodeCarbon from nominal power "
         "and load. To end in two hours, articles are truncated to 64 or 48 tokens, 300 articles a seed are tested "
         "unless another number is given, and no training saves checkpoints or validates.\n\n"
