@@ -82,6 +82,13 @@ def test_a_mistake_in_the_rows_gets_a_sentence(tmp_path, rows, more, said):
         _load("text-classification", source, more)
 
 
+def test_pairs_whose_texts_join_alike_are_no_duplicates(tmp_path):
+    pairs = [(f"part {i}1,2{i},x", f"part {i},12{i},y") for i in range(1, 31)]
+    (tmp_path / "a.csv").write_text("\n".join(["text,text_pair,label", *(row for pair in pairs for row in pair)]))
+    found = _load("text-classification", "{name: csv, train: " + str(tmp_path / "a.csv") + "}")
+    assert sum(found.facts.rows.values()) == 60 and not any(found.facts.duplicates_removed.values())
+
+
 def test_a_class_of_one_row_trains_and_the_others_are_drawn_in_proportion(tmp_path):
     source = _csv(tmp_path / "a.csv", [*GOOD, "lonely,c"])
     rows = _load("text-classification", source, "columns: {text: body, label: topic}")

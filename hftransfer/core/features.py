@@ -116,7 +116,7 @@ class Words(Feature):
             raise DataError(f"the {role} should be a list of words, got {cell!r:.60}")
         if not cell:
             raise DataError(f"the {role} are empty")
-        return cell, "\0".join(cell).encode()
+        return cell, repr(cell).encode()
 
 
 @dataclass(frozen=True)

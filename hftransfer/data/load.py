@@ -267,7 +267,8 @@ def _hash_inputs(task: Task, features: Mapping[str, Feature], row: dict[str, Any
             raise DataError(f"the {role} {unknown} is none of the classes that the data set names")
         values[role], content = feature.read(role, cell)
         if not is_target and role != GROUP:
-            digest.update(content)
+            # Without role and length, ("part 11", "21") would be ("part 1", "121").
+            digest.update(f"{role}:{len(content)}:".encode() + content)
     if features.keys() >= task.inputs.keys() and (reason := task.check_row(values)):
         raise DataError(reason)
     return digest.hexdigest()
