@@ -447,25 +447,33 @@ def test_pickled_weights_and_remote_code_are_refused(hub, checkpoint, tmp_path, 
 def test_cached_repositories_work_offline_and_others_are_reported_at_once(hub, checkpoint, tmp_path):
     path, *_, repo = _recipe(hub, checkpoint, tmp_path / "in")
     load_recipe(path)
-    words = [sys.executable, "-m", "hftransfer.cli"]
     home = {"HF_HOME": str(tmp_path / "home"), "HF_DATASETS_CACHE": str(tmp_path / "home" / "rows")}
+    short = ["hub=null", "export=null", "evaluation.baselines=[]", "training.max_steps=2", "--out"]
 
-    def command(*arguments, **settings):
-        return subprocess.run(
-            [*words, *arguments], capture_output=True, text=True, check=False, env=os.environ | home | settings
-        )
+    def commands(*asked: list[str], **settings: str) -> tuple[list[int], list[str]]:
+        """Exit codes, and the last line of what each command says of errors, of one process."""
+        script = "import json, sys; from hftransfer.cli import main\n"
+        script += "for words in json.loads(sys.argv[1]): print('rc', main(words), file=sys.stderr)"
+        words = [sys.executable, "-c", script, json.dumps(asked)]
+        done = subprocess.run(words, capture_output=True, text=True, check=True, env=os.environ | home | settings)
+        lines = done.stderr.splitlines()
+        ends = [number for number, line in enumerate(lines) if line.startswith("rc ")]
+        return [int(lines[end][3:]) for end in ends], [lines[end - 1] for end in ends]
 
-    online = command("run", str(path), "hub=null", "export=null", "--out", str(tmp_path / "one"))
-    assert online.returncode == 0, online.stderr[-1500:]
-    offline = command("run", str(path), "hub=null", "export=null", "--out", str(tmp_path / "two"), HF_HUB_OFFLINE="1")
-    assert offline.returncode == 0, offline.stderr[-1500:]
+    codes, _ = commands(["run", str(path), *short, str(tmp_path / "one")])
+    assert codes == [0]
+    codes, said = commands(
+        ["run", str(path), *short, str(tmp_path / "two")],
+        ["check", str(path), "hub=null", "model.id=nobody/nothing"],
+        ["push", str(tmp_path / "one"), "--repo", repo],
+        HF_HUB_OFFLINE="1",
+    )
+    assert codes[:2] == [0, 2] and codes[2]
+    assert "not in the local cache" in said[1] and "HF_HUB_OFFLINE is set" in said[2]
     one, two = (json.loads((tmp_path / run / "result.json").read_text()) for run in ("one", "two"))
     assert one["scores"] == two["scores"] and one["revisions"] == two["revisions"]
-    missing = command("check", str(path), "hub=null", "model.id=nobody/nothing", HF_HUB_OFFLINE="1")
-    assert missing.returncode == 2 and "not in the local cache" in missing.stderr
-    dead = command("check", str(path), HF_ENDPOINT="http://127.0.0.1:9")
-    assert dead.returncode == 2 and "cannot be reached" in dead.stderr.splitlines()[-1]
-    assert "HF_HUB_OFFLINE is set" in command("push", str(tmp_path / "one"), "--repo", repo, HF_HUB_OFFLINE="1").stderr
+    codes, said = commands(["check", str(path)], HF_ENDPOINT="http://127.0.0.1:9")
+    assert codes == [2] and "cannot be reached" in said[0]
 
 
 def test_an_unknown_model_is_reported(hub):
