@@ -63,6 +63,8 @@ class Rows:
     """What `test` and `validation` are: splits of the source, or sizes of parts of its training rows."""
     left_out: Dataset | None = None
     """The test rows of the classes that are in no split, without labels."""
+    warnings: list[str] = field(default_factory=list)
+    """What was guessed or left out while the rows were read."""
 
     @property
     def labelled(self) -> dict[str, Dataset]:

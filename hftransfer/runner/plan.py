@@ -27,6 +27,7 @@ from hftransfer.models.layers import parameters
 from hftransfer.recipe.schema import Data, Recipe
 from hftransfer.runner.auxiliary import resolve_auxiliary
 from hftransfer.runner.data_warnings import data_warnings
+from hftransfer.runner.description import describe
 from hftransfer.runner.export_check import check_export
 from hftransfer.runner.forgetting import SourceTask, source_task
 from hftransfer.runner.specs import TrainingSpec, baseline_specs, data_options, tuned_spec
@@ -100,7 +101,7 @@ def check(recipe: Recipe, *, decode: bool = True) -> Plan:
     if recipe.evaluation.out_of_domain and rows.task.row_target is None:
         raise RecipeError("evaluation.out_of_domain: it is for tasks whose rows have classes or a number each")
     _check_changes(rows.task, recipe, specs)
-    warnings = data_warnings(rows, recipe.data.shots) + rows.task.check(rows.labelled, origin.config)
+    warnings = rows.warnings + data_warnings(rows, recipe.data.shots) + rows.task.check(rows.labelled, origin.config)
     auxiliary = resolve_auxiliary(recipe.strategy, check)
     specs[-1] = _with_auxiliary(specs[-1], auxiliary)
     counts = [_count_parameters(rows.task, origin, spec) for spec in specs]
@@ -140,6 +141,7 @@ def _load(task: Task, data: Data, seed: int, leave_out: Sequence[str] = (), *, d
     # Rows of classes that are left out are encoded at the end of a run.
     options = replace(data_options(data, decode=decode or bool(leave_out)), leave_out=leave_out)
     rows = load_rows(task, data.source.load(), options, seed)
+    rows = replace(rows, warnings=[*data.source.warnings, *rows.warnings])
     if fingerprint:
         rows = replace(
             rows, facts=rows.facts.model_copy(update={"fingerprint": f"{rows.facts.fingerprint}-{fingerprint}"})
@@ -267,34 +269,3 @@ def _count_parameters(task: Task, origin: ResolvedCheckpoint, spec: TrainingSpec
         # The next step finds what this one has made smaller, and nothing that it has wrapped.
         model = prepared if type(prepared) is type(model) else empty_model(task, origin)
     return {"all": min(sizes), "trainable": max(trainable)}
-
-
-def _exports(recipe: Recipe) -> str:
-    if recipe.export is None:
-        return "none"
-    schemes = [recipe.export.optimize, None if recipe.export.quantization == "none" else recipe.export.quantization]
-    return ", ".join([recipe.export.format, *(scheme for scheme in schemes if scheme)])
-
-
-def describe(plan: Plan) -> str:
-    """What would run, in a few lines."""
-    facts, recipe, labels = plan.rows.facts, plan.recipe, plan.task.labels
-    counts = ", ".join(f"{count:,} {name}" for name, count in facts.rows.items())
-    removed, skipped = sum(facts.duplicates_removed.values()), sum(facts.skipped.values())
-    left_out = f"; {skipped} that cannot be used left out" if skipped else ""
-    shown = f"{len(labels)}: {', '.join(labels[:8])}{' ...' if len(labels) > 8 else ''}" if labels else "none"
-    new = f"a new {plan.origin.config.model_type}" if "model_type" in (recipe.model.config or {}) else ""
-    origin = " from ".join(part for part in (new, recipe.model.id) if part)
-    return "\n".join(
-        [
-            f"task        {plan.task.name}, scored by {', '.join(plan.metrics)}",
-            f"rows        {counts}; {removed} duplicates removed{left_out}",
-            f"labels      {shown}",
-            f"checkpoint  {origin}, {plan.parameters['all']:,} parameters",
-            f"strategy    {recipe.strategy.name}, {plan.parameters['trainable']:,} parameters train",
-            f"baselines   {', '.join(plan.baselines) or 'none'}",
-            f"exports     {_exports(recipe)}",
-            *([f"pushed to   {recipe.hub.repo}"] if recipe.hub else []),
-            *(f"warning     {line}" for line in plan.warnings),
-        ]
-    )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from pydantic import PrivateAttr
+
 from hftransfer.core.errors import DataError
 from hftransfer.core.plugins import Plugin, nearest
 
@@ -21,6 +23,18 @@ SPLITS = {
 
 class Source(Plugin):
     """Base of the sources. Implement `load`; override `pin_revision` where rows may change under one name."""
+
+    _warnings: list[str] = PrivateAttr(default_factory=list)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What `load` guessed or left out, in a sentence each, for `check` and the record of a run."""
+        return self._warnings
+
+    def warn(self, sentence: str) -> None:
+        """Report a guess that changes what the rows mean, or rows that are left out."""
+        if sentence not in self._warnings:
+            self._warnings.append(sentence)
 
     def pin_revision(self) -> Self:
         """The source with a branch or tag replaced by the commit that it stands at. Called once, before `load`."""

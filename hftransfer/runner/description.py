@@ -1,0 +1,41 @@
+"""What would run, in a few lines, for the terminal, `print` and notebooks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hftransfer.recipe.schema import Recipe
+
+if TYPE_CHECKING:
+    from hftransfer.runner.plan import Plan
+
+
+def describe(plan: Plan) -> str:
+    """What would run, in a few lines."""
+    facts, recipe, labels = plan.rows.facts, plan.recipe, plan.task.labels
+    counts = ", ".join(f"{count:,} {name}" for name, count in facts.rows.items())
+    removed, skipped = sum(facts.duplicates_removed.values()), sum(facts.skipped.values())
+    left_out = f"; {skipped} that cannot be used left out" if skipped else ""
+    shown = f"{len(labels)}: {', '.join(labels[:8])}{' ...' if len(labels) > 8 else ''}" if labels else "none"
+    new = f"a new {plan.origin.config.model_type}" if "model_type" in (recipe.model.config or {}) else ""
+    origin = " from ".join(part for part in (new, recipe.model.id) if part)
+    return "\n".join(
+        [
+            f"task        {plan.task.name}, scored by {', '.join(plan.metrics)}",
+            f"rows        {counts}; {removed} duplicates removed{left_out}",
+            f"labels      {shown}",
+            f"checkpoint  {origin}, {plan.parameters['all']:,} parameters",
+            f"strategy    {recipe.strategy.name}, {plan.parameters['trainable']:,} parameters train",
+            f"baselines   {', '.join(plan.baselines) or 'none'}",
+            f"exports     {_exports(recipe)}",
+            *([f"pushed to   {recipe.hub.repo}"] if recipe.hub else []),
+            *(f"warning     {line}" for line in plan.warnings),
+        ]
+    )
+
+
+def _exports(recipe: Recipe) -> str:
+    if recipe.export is None:
+        return "none"
+    schemes = [recipe.export.optimize, None if recipe.export.quantization == "none" else recipe.export.quantization]
+    return ", ".join([recipe.export.format, *(scheme for scheme in schemes if scheme)])
