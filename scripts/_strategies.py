@@ -108,8 +108,9 @@ SECTIONS = [
         "BBC News, 8 labels a class, from MiniLM",
         "Five topics, articles truncated to their first 64 tokens, 500 test articles a seed. Adapters train for 30 "
         "epochs, ia3 for 40; lora trains norms, biases and the pooler alongside its matrices. The hyper-parameters of "
-        "ia3 and lora were chosen on other seeds (lora on 30 to 32, where it scores 0.923 and full 0.903). Which articles are labelled changes a score more than the method does: "
-        "where an interval contains 0, the difference is not significant over ten seeds.",
+        "ia3 and lora were chosen on other seeds (lora on 30 to 32, where it scores 0.923 and full 0.903). Which "
+        "articles are labelled changes a score more than the method does: where an interval contains 0, the "
+        "difference is not significant over ten seeds.",
         [
             Run("news", NEWS, [*TEXT, _baselines(*BASELINES)], {**_by_name(*BASELINES), "few_shot": "tuned"}),
             _peft("lora", "5.0e-4", 30, "r: 16, lora_alpha: 16, bias: all, modules_to_save: [pooler.dense, LayerNorm]"),
