@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hftransfer import __version__
-from hftransfer.core import plugins
+from hftransfer.core import plugins, termination
 from hftransfer.core.errors import HFTransferError, RecipeError
 from hftransfer.core.progress import hide_library_bars
+from hftransfer.core.ranks import is_main
+from hftransfer.core.termination import Terminated, handled_sigterm
 
 if TYPE_CHECKING:
     from hftransfer.core.results import RunResult
@@ -38,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for folder in args.plugins:
             plugins.add_folder(folder)
-        code = int(args.command(args))
+        with handled_sigterm():
+            code = int(args.command(args))
         sys.stdout.flush()
     except HFTransferError as error:
         print(f"hftransfer: {error}", file=sys.stderr)
@@ -48,9 +51,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _CLOSED_PIPE
     except KeyboardInterrupt:
-        resumable = "; the same command with --resume continues" if hasattr(args, "resume") else ""
-        print(f"\nhftransfer: interrupted{resumable}", file=sys.stderr)
-        return 130
+        return _stopped(args, "interrupted", 130)
+    except Terminated:
+        return _stopped(args, "terminated", termination.EXIT_CODE)
+    return code
+
+
+def _stopped(args: argparse.Namespace, how: str, code: int) -> int:
+    resumable = "; the same command with --resume continues" if hasattr(args, "resume") else ""
+    if is_main():
+        print(f"\nhftransfer: {how}{resumable}", file=sys.stderr)
     return code
 
 

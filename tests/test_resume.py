@@ -1,5 +1,6 @@
 """A run that is killed at any point and resumed ends with the same predictions as an uninterrupted one."""
 
+import os
 import shutil
 import signal
 
@@ -11,10 +12,11 @@ import tiny
 from hftransfer.cli import main
 from hftransfer.core import plugins
 from hftransfer.core.errors import ExportError, RecipeError
+from hftransfer.core.results import RunResult
 from hftransfer.core.run_folder import RunFolder
 from hftransfer.recipe.loader import parse_recipe
 from hftransfer.runner.pipeline import run
-from hftransfer.training.trainer import last_complete
+from hftransfer.training.callbacks import CompleteCheckpoint
 
 
 def _recipe(folder):
@@ -65,27 +67,53 @@ def test_a_run_killed_after_its_last_step_is_complete(tmp_path):
     assert not list(tmp_path.glob("run.*"))
 
 
-def _assert_a_kill_changes_nothing(text, tmp_path, pattern):
-    run(parse_recipe(text), tmp_path / "uninterrupted")
-    (tmp_path / "recipe.yaml").write_text(text)
-    command = ["run", str(tmp_path / "recipe.yaml"), "--out", str(tmp_path / "killed"), "--resume"]
-    assert processes.kill_when(command, tmp_path / "killed.partial", pattern) == -signal.SIGKILL
-    assert processes.finish(*command) == 0
+class _Killed(BaseException):
+    """The end of a process, in a test that goes on."""
+
+
+def _kill_at(monkeypatch, step, run_it):
+    """Call a function whose training ends once a step is saved; None: once the first of two trainings ends."""
+    complete = CompleteCheckpoint.on_save
+
+    def on_save(self, args, state, control, **kwargs):
+        complete(self, args, state, control, **kwargs)
+        if state.global_step == step and "tuned/" in args.output_dir:
+            raise _Killed
+
+    def load_saved(*_args):
+        raise _Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(CompleteCheckpoint, "on_save", on_save)
+        if step is None:
+            patched.setattr("hftransfer.runner.stages.load_saved", load_saved)
+        with pytest.raises(_Killed):
+            run_it()
+
+
+def _assert_a_kill_changes_nothing(text, tmp_path, monkeypatch, step):
+    recipe = parse_recipe(text)
+    uninterrupted = run(recipe, tmp_path / "uninterrupted")
+    _kill_at(monkeypatch, step, lambda: run(recipe, tmp_path / "killed"))
+    resumed = run(recipe, tmp_path / "killed", resume=True)
+    assert resumed.history["tuned"] == uninterrupted.history["tuned"]
     _assert_same(tmp_path / "uninterrupted", tmp_path / "killed")
 
 
-@pytest.mark.parametrize("task", ["text-generation", "masked-image-modeling", "speech-pretraining"])
-def test_a_kill_changes_no_masking(task, tmp_path):
+@pytest.mark.parametrize(
+    ("task", "step"), [("text-generation", 3), ("masked-image-modeling", 4), ("speech-pretraining", 4)]
+)
+def test_a_kill_changes_no_masking(task, step, tmp_path, monkeypatch):
     # Packed into blocks of 128 tokens, the few rows would be one.
     text = tiny.recipe(plugins.load("tasks", task)(), tmp_path)
     text = text.replace("{name: text-generation,", "{name: text-generation, max_length: 4,")
-    _assert_a_kill_changes_nothing(text, tmp_path, "work/tuned/checkpoints/checkpoint-[34]/complete")
+    _assert_a_kill_changes_nothing(text, tmp_path, monkeypatch, step)
 
 
-def test_a_kill_changes_no_mixed_row(tmp_path):
+def test_a_kill_changes_no_mixed_row(tmp_path, monkeypatch):
     text = tiny.recipe(plugins.load("tasks", "image-classification")(), tmp_path)
     text = text.replace("data:", "data:\n  augment: [mixup, cutmix]")
-    _assert_a_kill_changes_nothing(text, tmp_path, "work/tuned/checkpoints/checkpoint-4/complete")
+    _assert_a_kill_changes_nothing(text, tmp_path, monkeypatch, 4)
 
 
 def test_a_trained_model_is_saved_when_a_later_stage_fails(tmp_path, monkeypatch):
@@ -101,22 +129,62 @@ def test_a_trained_model_is_saved_when_a_later_stage_fails(tmp_path, monkeypatch
     assert run(parse_recipe(text), tmp_path / "run", resume=True).scores["test"]["tuned"]
 
 
-def test_a_kill_changes_no_random_crop(tmp_path):
+def test_a_kill_changes_no_random_crop(tmp_path, monkeypatch):
     text = tiny.recipe(plugins.load("tasks", "image-classification")(crop=0.3, flip=True), tmp_path)
     text = text.replace("image-classification}", "image-classification, crop: 0.3, flip: true}", 1)
-    _assert_a_kill_changes_nothing(text, tmp_path, "work/tuned/checkpoints/checkpoint-4/complete")
+    _assert_a_kill_changes_nothing(text, tmp_path, monkeypatch, 4)
 
 
-def test_a_kill_within_an_epoch_changes_nothing(tmp_path):
+@pytest.mark.parametrize(
+    ("training", "step"),
+    [
+        ("save_strategy: steps, save_steps: 3", 3),
+        # The last step of an epoch, which is evaluated after it.
+        ("save_strategy: steps, save_steps: 2", 4),
+        ("save_strategy: steps, save_steps: 4, logging_steps: 3, logging_strategy: steps", 4),
+        # The last step of the training, within an epoch.
+        ("save_strategy: steps, save_steps: 2, max_steps: 6", 6),
+        ("save_strategy: best, metric_for_best_model: loss, load_best_model_at_end: true", 4),
+    ],
+)
+def test_a_kill_at_any_step_changes_neither_model_nor_log(training, step, tmp_path, monkeypatch):
     text = tiny.recipe(plugins.load("tasks", "text-classification")(), tmp_path)
-    text = text.replace("save_strategy: epoch", "save_strategy: steps, save_steps: 3")
-    _assert_a_kill_changes_nothing(text, tmp_path, "work/tuned/checkpoints/checkpoint-3/complete")
+    text = text.replace("save_strategy: epoch", training)
+    _assert_a_kill_changes_nothing(text, tmp_path, monkeypatch, step)
+
+
+@pytest.mark.parametrize(
+    ("event", "step", "saved"),
+    [("on_step_end", 3, 3), ("on_step_end", 4, 4), ("on_prediction_step", 8, 8), ("on_train_end", 8, 8)],
+)
+def test_sigterm_loses_no_step(event, step, saved, tmp_path, monkeypatch, capsys):
+    text = tiny.recipe(plugins.load("tasks", "text-classification")(), tmp_path)
+    (tmp_path / "recipe.yaml").write_text(text.replace(", save_strategy: epoch", ""))
+    uninterrupted = run(parse_recipe(text.replace(", save_strategy: epoch", "")), tmp_path / "uninterrupted")
+
+    def send(self, args, state, control, **_kwargs):
+        if state.global_step == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    command = ["run", str(tmp_path / "recipe.yaml"), "--out", str(tmp_path / "stopped")]
+    with monkeypatch.context() as patched:
+        patched.setattr(f"hftransfer.training.callbacks.AugmentingCollator.{event}", send, raising=False)
+        assert main(command) == 143
+    assert "hftransfer: terminated; the same command with --resume continues" in capsys.readouterr().err
+    (checkpoint,) = (tmp_path / "stopped.partial").rglob("complete")
+    assert checkpoint.parent.name == f"checkpoint-{saved}"
+    assert main([*command, "--resume"]) == 0
+    resumed = RunResult.load(tmp_path / "stopped" / "result.json")
+    assert resumed.history == uninterrupted.history
+    _assert_same(tmp_path / "uninterrupted", tmp_path / "stopped")
 
 
 def test_a_training_of_seconds_writes_no_checkpoint_unless_it_is_asked_to(tmp_path, monkeypatch):
     text = tiny.recipe(plugins.load("tasks", "text-classification")(), tmp_path)
     saved = []
-    monkeypatch.setattr("hftransfer.training.callbacks.MarkComplete.on_save", lambda *_args, **_kw: saved.append(1))
+    monkeypatch.setattr(
+        "hftransfer.training.callbacks.CompleteCheckpoint.on_save", lambda *_args, **_kw: saved.append(1)
+    )
     run(parse_recipe(text.replace(", save_strategy: epoch", "")), tmp_path / "seldom")
     assert not saved
     run(parse_recipe(text), tmp_path / "asked")
@@ -135,15 +203,6 @@ def test_the_checkpoints_of_a_recorded_training_are_removed(tmp_path, monkeypatc
     assert not list((tmp_path / "run.partial").rglob("checkpoint-*"))
 
 
-def test_a_checkpoint_without_its_mark_is_ignored(tmp_path):
-    for step, complete in ((4, True), (8, True), (12, False)):
-        (tmp_path / f"checkpoint-{step}").mkdir()
-        if complete:
-            (tmp_path / f"checkpoint-{step}" / "complete").touch()
-    assert last_complete(tmp_path) == str(tmp_path / "checkpoint-8")
-    assert last_complete(tmp_path / "none") is None
-
-
 def test_two_runs_into_one_directory(tmp_path):
     from accelerate import PartialState
 
@@ -160,19 +219,19 @@ def test_two_runs_into_one_directory(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("strategy", "pattern"),
+    ("strategy", "step"),
     [
-        ("{name: gradual_unfreeze, every: 0.5}", "work/tuned/checkpoints/checkpoint-4/complete"),
-        ("layer_decay", "work/tuned/checkpoints/checkpoint-4/complete"),
-        ("{name: l2_sp, alpha: 1000}", "work/tuned/checkpoints/checkpoint-4/complete"),
-        ("{name: prune, width: 0.5, weights: 0.3}", "work/tuned/checkpoints/checkpoint-4/complete"),
-        ("{name: few_shot, temperature: 0.2}", "work/tuned-1/history.json"),
-        ("{name: multi_task, others: {second: OTHER}}", "work/tuned/checkpoints/checkpoint-7/complete"),
+        ("{name: gradual_unfreeze, every: 0.5}", 4),
+        ("layer_decay", 4),
+        ("{name: l2_sp, alpha: 1000}", 4),
+        ("{name: prune, width: 0.5, weights: 0.3}", 4),
+        ("{name: few_shot, temperature: 0.2}", None),
+        ("{name: multi_task, others: {second: OTHER}}", 7),
     ],
-    ids=lambda value: value.partition(",")[0].removeprefix("{name: ").partition("/")[0],
+    ids=lambda value: str(value).partition(",")[0].removeprefix("{name: ").partition("/")[0],
 )
-def test_a_kill_changes_no_strategy(strategy, pattern, tmp_path):
+def test_a_kill_changes_no_strategy(strategy, step, tmp_path, monkeypatch):
     task = plugins.load("tasks", "text-classification")()
     (tmp_path / "other.yaml").write_text(tiny.recipe(task, tmp_path, more="seed: 1"))
     text = tiny.recipe(task, tmp_path, strategy=strategy.replace("OTHER", str(tmp_path / "other.yaml")))
-    _assert_a_kill_changes_nothing(text, tmp_path, pattern)
+    _assert_a_kill_changes_nothing(text, tmp_path, monkeypatch, step)

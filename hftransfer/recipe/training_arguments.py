@@ -35,6 +35,15 @@ RESERVED = {
     "push_to_hub_token": "HF_TOKEN in the environment, or by hf auth login",
 }
 
+# Fields that may keep their defaults, and why nothing else.
+REFUSED = {
+    "save_only_model": "a resumed training would end with another model, since its checkpoints lack the optimizer",
+    "ignore_data_skip": "a resumed training would end with another model, since it would see rows again",
+    "enable_jit_checkpoint": "SIGTERM saves the step without it",
+    "fsdp": "only data parallelism (DDP) is supported; no test shows that sharded weights are saved whole",
+    "deepspeed": "only data parallelism (DDP) is supported; no test shows that its weights are saved whole",
+}
+
 _SCALARS: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str, "dict": dict}
 
 
@@ -83,6 +92,8 @@ def check_training(values: Fields) -> Fields:
         elif key not in fields:
             hint = nearest(key, allowed).partition("Allowed:")[0].strip() or "see transformers.TrainingArguments"
             refuse(key, f"is no field of the installed transformers.TrainingArguments; {hint}")
+        elif value and key in REFUSED:
+            refuse(key, f"cannot be used: {REFUSED[key]}; leave it out")
         else:
             try:
                 checked[key] = _adapter(fields[key]).validate_python(value)

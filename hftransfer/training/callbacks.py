@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,12 @@ import numpy as np
 import torch
 from transformers import TrainerCallback
 
+from hftransfer.core.checksums import seal
 from hftransfer.core.progress import Progress
+from hftransfer.core.run_folder import write_text
+from hftransfer.core.termination import Terminated, has_sigterm
 from hftransfer.data.encode import ROW
+from hftransfer.training.checkpoints import COMPLETE, PROGRESS
 from hftransfer.training.compat import restore_weight_names
 
 if TYPE_CHECKING:
@@ -19,9 +24,7 @@ if TYPE_CHECKING:
 
     from hftransfer.data.encode import EncodedSplits, Example
     from hftransfer.tasks import ModelBatch
-
-COMPLETE = "complete"
-"""The file that marks a checkpoint as written to its end."""
+    from hftransfer.training.resumable import ResumableTrainer
 
 
 class AugmentingCollator(TrainerCallback):
@@ -81,35 +84,79 @@ class ProgressBar(TrainerCallback):
         self.bar.close()
 
 
-class SaveSeldom(TrainerCallback):
-    """Leaves out a checkpoint that follows another, or the start of the training, within some seconds."""
+class SaveWhenDone(TrainerCallback):
+    """Puts off the checkpoint of an epoch's last step until the epoch has been evaluated, and leaves out some others.
+
+    Trainer takes an epoch whose last step is saved for a whole one: resumed from there, it would neither evaluate it
+    nor draw the random numbers that the evaluation draws.
+    """
 
     def __init__(self, seconds: float) -> None:
-        """So many seconds."""
+        """Leave out a checkpoint that follows another, or the start of the training, within so many seconds."""
         self.seconds = seconds
         self.saved = time.monotonic()
+        self.put_off = False
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_kwargs: Any
+    ) -> None:
+        last = control.should_training_stop or state.epoch == int(state.epoch)
+        if sigterm_anywhere(args) and not last:
+            control.should_save = True
+        elif last:
+            self.put_off |= control.should_save
+            control.should_save = False
 
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_kwargs: Any
     ) -> None:
-        if time.monotonic() - self.saved < self.seconds:
-            control.should_save = False
-
-    on_step_end = on_epoch_end
+        wanted = self.put_off or (control.should_save and time.monotonic() - self.saved >= self.seconds)
+        # Where the evaluation is still to come, it finds the signal itself.
+        control.should_save = wanted or (sigterm_anywhere(args) and not control.should_evaluate)
+        self.put_off = False
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_kwargs: Any) -> None:
         self.saved = time.monotonic()
 
 
-class MarkComplete(TrainerCallback):
-    """Marks a checkpoint as complete. The last of the callbacks, since others may add files to a checkpoint.
+class CompleteCheckpoint(TrainerCallback):
+    """Adds to a checkpoint what Trainer leaves out, and the hashes of its files. The last of the callbacks.
 
-    Trainer writes a checkpoint file by file; one that a killed run left without the mark is not resumed from.
+    Trainer writes a checkpoint file by file; one that a killed run left without the hashes is not resumed from.
     """
 
+    def __init__(self, trainer: ResumableTrainer) -> None:
+        """Complete the checkpoints of this Trainer."""
+        self.trainer = trainer
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_kwargs: Any
+    ) -> None:
+        self.trainer.restore_progress()
+
+    def on_prediction_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_kwargs: Any
+    ) -> None:
+        if sigterm_anywhere(args):
+            raise Terminated
+
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        # Each process writes its own random state.
+        progress = self.trainer.progress()
         if state.is_world_process_zero:
-            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             model: PreTrainedModel = kwargs["model"]
             restore_weight_names(model, folder / "model.safetensors")
-            (folder / COMPLETE).touch()
+            write_text(folder / PROGRESS, json.dumps(progress))
+            seal(folder, folder / COMPLETE)
+        if sigterm_anywhere(args):
+            raise Terminated
+
+
+def sigterm_anywhere(arguments: TrainingArguments) -> bool:
+    """Whether a process of the training got SIGTERM; all ask at the same places, and so stop at the same step."""
+    if arguments.world_size == 1:
+        return has_sigterm()
+    received = torch.tensor(float(has_sigterm()), device=arguments.device)
+    torch.distributed.all_reduce(received)
+    return bool(received.item())

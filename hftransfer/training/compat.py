@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -114,3 +115,40 @@ def restore_weight_names(model: PreTrainedModel, file: Path) -> None:
         weights = {name: tensor.detach().clone().contiguous() for name, tensor in model.state_dict().items()}
         save_file(weights, str(partial), metadata={"format": "pt"})
         partial.replace(file)
+
+
+def save_checkpoint(trainer: Trainer) -> None:
+    """Save a checkpoint now; the callbacks are told.
+
+    Transformers 4.57 and 5: a callback can ask for one at the end of a step, but not within an evaluation.
+    """
+    trainer._save_checkpoint(trainer.model, None)
+    trainer.control = trainer.callback_handler.on_save(trainer.args, trainer.state, trainer.control)
+
+
+def end_step(trainer: Trainer) -> None:
+    """Evaluate and save as at the end of a step, for one whose evaluation was stopped.
+
+    Transformers 4.57 and 5: that also tells the schedule and the choice of the best checkpoint of the loss, which only
+    this private method does.
+    """
+    trainer.control.should_log, trainer.control.should_evaluate, trainer.control.should_save = False, True, True
+    trainer._maybe_log_save_evaluate(None, None, trainer.model, None, trainer.state.epoch, None, time.time())
+
+
+def load_random_state(trainer: Trainer, checkpoint: str) -> None:
+    """Set the random states of a checkpoint; Transformers 4.57 and 5 do so only when the next epoch begins."""
+    trainer._load_rng_state(checkpoint)
+
+
+def last_logged_step(trainer: Trainer) -> int:
+    """The step after which Trainer last logged the loss; in Transformers 4.57 and 5 no public attribute has it."""
+    return int(trainer._globalstep_last_logged)
+
+
+def set_last_logged(trainer: Trainer, step: int) -> None:
+    """Have Trainer take the mean of the losses since this step.
+
+    Transformers 4.57 and 5: a resumed training logs the mean of the steps since it was resumed.
+    """
+    trainer._globalstep_last_logged = step

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hftransfer.core.machine import keep_freed_memory
+from hftransfer.core.ranks import from_main
+from hftransfer.core.termination import deferred_sigterm
+from hftransfer.training.checkpoints import is_last_step, last_checkpoint
 from hftransfer.training.compat import accelerate_environment, load_lengths
 
 if TYPE_CHECKING:
@@ -15,6 +18,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, TrainerCallback, TrainingArguments
 
     from hftransfer.data.encode import EncodedSplits
+
+# What Trainer logs of the steps since it was resumed, and of no use beyond them.
+_SINCE_RESUMED = ("_runtime", "_per_second", "train_loss")
 
 
 def train(
@@ -39,28 +45,38 @@ def train(
     Returns:
         Trainer's log: one entry a logging, each with numbers by name (`loss`, `eval_loss`, `epoch`, `step` ...).
     """
-    from transformers import PrinterCallback, ProgressCallback, Trainer
+    from transformers import PrinterCallback, ProgressCallback
 
-    from hftransfer.training.callbacks import AugmentingCollator, MarkComplete, ProgressBar, SaveSeldom
+    from hftransfer.training.callbacks import AugmentingCollator, CompleteCheckpoint, ProgressBar, SaveWhenDone
+    from hftransfer.training.resumable import ResumableTrainer
 
     if arguments.device.type == "cpu":
         keep_freed_memory()
     collator = AugmentingCollator(encoded, arguments.seed)
-    with accelerate_environment(arguments.accelerate_variables):
-        trainer = Trainer(
+    checkpoint = from_main(lambda: last_checkpoint(Path(arguments.output_dir), name))
+    rows = encoded.splits["train"]
+    if checkpoint is not None:
+        # It was evaluated then.
+        arguments.eval_on_start = False
+        if is_last_step(checkpoint):
+            # Trainer would train a further step after a checkpoint of the last one within an epoch; of rows that make a
+            # single step, the last one ends an epoch.
+            rows = rows.select(range(min(len(rows), arguments.train_batch_size * arguments.world_size)))
+    with accelerate_environment(arguments.accelerate_variables), deferred_sigterm():
+        trainer = ResumableTrainer(
             model=model,
             args=arguments,
-            train_dataset=encoded.splits["train"],
+            train_dataset=rows,
             eval_dataset=encoded.splits["validation"],
             data_collator=collator,
             callbacks=[
                 collator,
                 *callbacks,
                 ProgressBar(name),
-                SaveSeldom(arguments.seconds_between_saves),
-                MarkComplete(),
+                SaveWhenDone(arguments.seconds_between_saves),
             ],
         )
+        trainer.add_callback(CompleteCheckpoint(trainer))
         for replaced in (ProgressCallback, PrinterCallback):
             trainer.remove_callback(replaced)
         load_lengths(trainer)
@@ -69,19 +85,16 @@ def train(
         with warnings.catch_warnings():
             # On file systems with coarse times Trainer orders checkpoints by number, and warns of it at each save.
             warnings.filterwarnings("ignore", "mtime may not be reliable")
-            trainer.train(resume_from_checkpoint=last_complete(Path(arguments.output_dir)))
+            trainer.train(resume_from_checkpoint=checkpoint)
+        trainer.save_if_terminated()
     return [
-        {key: float(value) for key, value in entry.items() if isinstance(value, int | float)}
+        {
+            key: float(value)
+            for key, value in entry.items()
+            if isinstance(value, int | float) and not key.endswith(_SINCE_RESUMED)
+        }
         for entry in trainer.state.log_history
     ]
-
-
-def last_complete(folder: Path) -> str | None:
-    """The newest checkpoint in a folder that was written to its end."""
-    from hftransfer.training.callbacks import COMPLETE
-
-    complete = [path.parent for path in folder.glob(f"checkpoint-*/{COMPLETE}")]
-    return str(max(complete, key=lambda path: int(path.name.rpartition("-")[2]))) if complete else None
 
 
 def _scale_learning_rates(optimizer: Optimizer, model: PreTrainedModel, factors: Mapping[str, float]) -> None:

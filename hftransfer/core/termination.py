@@ -1,0 +1,75 @@
+"""SIGTERM, by which schedulers and spot machines end a job: a run stops, a training once its step is saved."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+EXIT_CODE = 128 + signal.SIGTERM
+"""What a shell reports of a command that SIGTERM has ended."""
+
+
+class Terminated(BaseException):
+    """SIGTERM, as KeyboardInterrupt is SIGINT."""
+
+
+class _Signals:
+    """What the handler has seen in this process."""
+
+    main_process = 0
+    received = False
+    deferred = False
+
+
+@contextmanager
+def handled_sigterm() -> Iterator[None]:
+    """Within the block SIGTERM raises `Terminated`, unless `deferred_sigterm` puts it off."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _Signals.main_process, _Signals.received = os.getpid(), False
+    before = signal.signal(signal.SIGTERM, _handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def deferred_sigterm() -> Iterator[None]:
+    """Within the block the first SIGTERM is only noted, for `has_sigterm`; at its end `Terminated` is raised.
+
+    What fails after the signal, such as another process of the training that is gone, fails because of it.
+    """
+    _Signals.deferred = True
+    try:
+        yield
+    finally:
+        _Signals.deferred = False
+        # In a `finally`, so that it takes the place of such an error.
+        if _Signals.received:
+            raise Terminated
+
+
+def has_sigterm() -> bool:
+    """Whether this process got SIGTERM in the current block of `deferred_sigterm`."""
+    return _Signals.received
+
+
+def _handle(number: int, _frame: FrameType | None) -> None:
+    if os.getpid() != _Signals.main_process:
+        if "torch" in sys.modules and sys.modules["torch"].utils.data.get_worker_info() is not None:
+            # Schedulers signal all processes of a job: a step needs its workers until it is saved.
+            return
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+    elif _Signals.deferred and not _Signals.received:
+        _Signals.received = True
+        print("hftransfer: SIGTERM, the step is saved first", file=sys.stderr, flush=True)
+    else:
+        raise Terminated
