@@ -244,7 +244,7 @@ MISTAKES = {
     ),
     "no epochs": (["training={num_train_epochs: 0, use_cpu: true}"], ROWS, "more than 0"),
     "an empty batch": (["training.per_device_train_batch_size=0"], ROWS, "at least 1"),
-    "no learning rate": (["training.learning_rate=nan"], ROWS, "a number over 0"),
+    "no learning rate": (["training.learning_rate=nan"], ROWS, "more than 0"),
     "a best metric that training does not know": (
         ["training={load_best_model_at_end: true, metric_for_best_model: accuracy}"], ROWS, "only 'loss'"
     ),

@@ -10,9 +10,33 @@ HFTransferError
 └── MissingExtraError  a package that is not installed
 """
 
+import re
+
+# What must not stand in a log: a token of the Hub, and the password of an address.
+_SECRETS = re.compile(r"(?<![A-Za-z0-9])(hf_|api_org_)[A-Za-z0-9]{10,}|(?<=://)[^/\s@'\"]+(?=@)")
+_SHOWN = 120
+
+
+def without_secrets(text: str) -> str:
+    """A text whose tokens and passwords are replaced by `***`."""
+    return _SECRETS.sub(lambda match: f"{match[1] or ''}***", text)
+
+
+def shortened(value: object) -> str:
+    """A value as Python writes it, cut where a sentence would be lost in it."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({len(text):,} characters)"
+
 
 class HFTransferError(Exception):
-    """Base of all errors of hftransfer; the command line prints the message and exits with status 2."""
+    """Base of all errors of hftransfer; the command line prints the message and exits with status 2.
+
+    The message may repeat what a user wrote in a wrong place, but neither a token nor a password.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        """Take the secrets out of the message."""
+        super().__init__(without_secrets(message))
 
 
 class RecipeError(HFTransferError):

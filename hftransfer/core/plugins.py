@@ -16,9 +16,9 @@ from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, StrictBool, ValidationInfo, field_validator
 
 from hftransfer.core.errors import MissingExtraError, PluginError, RecipeError
 
@@ -42,7 +42,25 @@ def _plugin_name(kind: str, stem: str) -> str:
 class Section(BaseModel):
     """A frozen group of recipe keys; a key that it does not know is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", protected_namespaces=(), use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_written_as_meant(cls, value: object, info: ValidationInfo) -> object:
+        """Refuse what pydantic would read as something else: true as the number 1, an empty string as a name."""
+        field = cls.model_fields[str(info.field_name)]
+        types = {field.annotation, *get_args(field.annotation)}
+        if isinstance(value, bool) and not types & {bool, StrictBool, Any} and types & {int, float}:
+            raise ValueError(f"expected a number, got {str(value).lower()}")
+        # What stands in a section is checked there; a mapping whose values may be anything is a library's.
+        is_mapping = get_origin(field.annotation) is dict and Any not in types
+        entries = list(value.values()) if isinstance(value, dict) and is_mapping else value
+        texts = entries if isinstance(entries, list) else [entries]
+        if "" in texts and field.default != "":
+            raise ValueError("an empty string; leave the key out" if value == "" else "one of the strings is empty")
+        return value
 
 
 class Plugin(Section):

@@ -1,10 +1,8 @@
 """Reading a recipe: a YAML file and overrides such as `strategy.r=16`; errors name file, line and dotted key."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
@@ -15,25 +13,10 @@ from hftransfer.recipe.messages import sentences
 from hftransfer.recipe.plugin_fields import plugin_kind
 from hftransfer.recipe.schema import Export, Recipe
 from hftransfer.recipe.training_arguments import Fields
+from hftransfer.recipe.yaml_reader import MAX_BYTES, read_yaml
 
 # Keys of `export` that a new export takes over from the earlier one of the run.
 _TAKEN_OVER = ("format", "max_drop", "metric", "calibration")
-
-
-class _Yaml12(yaml.SafeLoader):
-    """Scalars as in YAML 1.2: `no` and `on` are strings, `2e-5` is a number, dates are strings."""
-
-
-_Yaml12.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in rules if not tag.endswith((":bool", ":float", ":timestamp"))]
-    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Yaml12.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:[Tt]rue|TRUE|[Ff]alse|FALSE)$"), list("tTfF"))
-_Yaml12.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?$"),
-    list("-+.0123456789"),
-)
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -45,6 +28,8 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         RecipeError: the file cannot be read, or is not a valid recipe; one line for each mistake.
     """
     path = _recipe_file(Path(path))
+    if path.stat().st_size > MAX_BYTES:
+        raise RecipeError(f"'{path}' is no recipe: it has more than {MAX_BYTES:,} bytes")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -73,15 +58,7 @@ def parse_recipe(text: str, origin: str = "recipe", overrides: Sequence[str] = (
     Raises:
         RecipeError: as `load_recipe`.
     """
-    try:
-        tree = yaml.compose(text, Loader=_Yaml12)
-        lines = _line_numbers(tree, origin)
-        raw = yaml.load(text, Loader=_Yaml12)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise RecipeError(f"{origin}:{line}: this is not YAML: {error.problem}") from None
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{origin}: this is not YAML: {' '.join(str(error).split())}") from None
+    raw, lines = read_yaml(text, origin)
     if not isinstance(raw, dict):
         raise RecipeError(f"{origin}: a recipe is a mapping with task, model and data")
     places = {key: f"{origin}:{line}" for key, line in lines.items()} | {"": origin}
@@ -126,23 +103,6 @@ def parse_export(fields: Sequence[str], previous: Fields | None = None) -> Expor
         raise RecipeError(sentences(errors, raw, {"": "command line"}, Recipe)) from None
 
 
-def _line_numbers(node: yaml.Node | None, origin: str, place: str = "") -> dict[str, int]:
-    """Dotted key -> its line.
-
-    Raises:
-        RecipeError: a key is written twice, of which YAML would keep the last.
-    """
-    lines: dict[str, int] = {}
-    if not isinstance(node, yaml.MappingNode):
-        return lines
-    for key, value in node.value:
-        dotted, line = f"{place}.{key.value}" if place else str(key.value), key.start_mark.line + 1
-        if dotted in lines:
-            raise RecipeError(f"{origin}:{line}: '{dotted}' is written twice")
-        lines |= {dotted: line} | _line_numbers(value, origin, dotted)
-    return lines
-
-
 def _with_override(raw: Fields, override: str) -> Fields:
     """The recipe with one value replaced, from `a.b=value`, the value in YAML.
 
@@ -152,10 +112,7 @@ def _with_override(raw: Fields, override: str) -> Fields:
     dotted, equals, text = override.partition("=")
     if not equals or not dotted:
         raise RecipeError(f"an override is written key=value, for example strategy.r=16; got '{override}'")
-    try:
-        value = yaml.load(text, Loader=_Yaml12)
-    except yaml.YAMLError:
-        raise RecipeError(f"the value of the override '{override}' is not YAML") from None
+    value, _ = read_yaml(text, f"override {dotted}")
     return _replaced(raw, dotted.split("."), "", value)
 
 

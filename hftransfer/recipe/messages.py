@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hftransfer.core import plugins
+from hftransfer.core.errors import shortened
 from hftransfer.core.plugins import Plugin, Section
 from hftransfer.recipe.plugin_fields import plugin_kind
 
@@ -34,7 +35,7 @@ def sentences(errors: Sequence[ErrorDetails], raw: object, places: Mapping[str, 
             case "value_error" | "training":
                 lines[f"{place}: {dotted + ': ' if dotted else ''}{expected}", ""] = []
             case _:
-                lines.setdefault((f"{place}: '{dotted}' should be ", f", got {value!r}"), []).append(expected)
+                lines.setdefault((f"{place}: '{dotted}' should be ", f", got {shortened(value)}"), []).append(expected)
     return "\n".join(start + " or ".join(dict.fromkeys(words)) + end for (start, end), words in lines.items())
 
 

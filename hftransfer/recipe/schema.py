@@ -96,9 +96,9 @@ class Data(Section):
     """A second table, for tasks that have one (the items of a catalogue): `{source: ..., columns: {id: ..., ...}}`."""
     splits: Splits = Splits()
     """Training, validation and test split."""
-    max_rows: int | None = Field(default=None, ge=1)
+    max_rows: int | None = Field(default=None, ge=1, le=10**10)
     """Use a random sample of at most this many rows of each split of the source: for a first run on large data."""
-    shots: int | None = Field(default=None, ge=1)
+    shots: int | None = Field(default=None, ge=1, le=10**9)
     """Use a random sample of this many training rows of each class (few-shot)."""
     unlabelled: str | None = None
     """Rows without labels that the strategy distill trains on too: `rest`, the training rows that `shots` leaves out,
@@ -111,7 +111,7 @@ class Data(Section):
     on_error: Literal["raise", "skip"] = "raise"
     """On an empty cell or an unreadable file: stop, or skip the row and count it. `skip` decodes each image once more,
     before the splits are made."""
-    num_proc: int | None = Field(default=None, ge=1)
+    num_proc: int | None = Field(default=None, ge=1, le=256)
     """Processes that encode the rows, as in `datasets`. Left out: as many as there are cores for images and recordings,
     where there are some hundreds a core, else one."""
 
@@ -138,9 +138,9 @@ class Evaluation(Section):
     classes: also leave these out of all splits, and report how well their test rows are recognized by this distance."""
     confidence: float = Field(default=0.95, gt=0, lt=1)
     """Confidence level of the bootstrap intervals."""
-    resamples: int = Field(default=1000, ge=10)
+    resamples: int = Field(default=1000, ge=10, le=100000)
     """Number of bootstrap resamples."""
-    batch_size: int = Field(default=32, ge=1)
+    batch_size: int = Field(default=32, ge=1, le=100000)
     """Rows in a batch of inference."""
 
     @property
@@ -166,12 +166,12 @@ class Export(Section):
     quantization: Literal["auto", "none", "dynamic-int8", "static-int8", "weight-int4"] = "dynamic-int8"
     """Quantization of the exported model. `auto` tries the schemes that suit the model, and exports the best by the
     validation rows."""
-    max_drop: float = Field(default=0.01, ge=0)
+    max_drop: float = Field(default=0.01, ge=0, le=1e6)
     """How much of the metric an exported variant may lose on the test rows before it is rejected, in the metric's own
     unit (BLEU and chrF go up to 100, perplexity has no upper bound)."""
     metric: str = "headline"
     """The metric of `max_drop`: `headline`, or one of the run's metrics."""
-    calibration: int = Field(default=128, ge=1)
+    calibration: int = Field(default=128, ge=1, le=10**6)
     """Training rows that calibrate static-int8: the range of every tensor is measured on them."""
     optimize: Literal["O1", "O2", "O3", "O4"] | None = None
     """Also export a variant with an optimized graph, at this level; O4 is for GPUs. `auto` tries O2."""

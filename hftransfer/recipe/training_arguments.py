@@ -7,13 +7,18 @@ and types of the fields are read from the source file.
 import ast
 import functools
 import importlib.util
+import operator
+import os
+import re
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from hftransfer.core.errors import shortened
 from hftransfer.core.plugins import nearest
+from hftransfer.recipe.training_ranges import UNUSED, broken_range
 
 Fields = dict[str, Any]
 """Keys and values of a section that is not a class here: Transformers or a plug-in defines them."""
@@ -41,10 +46,15 @@ REFUSED = {
     "ignore_data_skip": "a resumed training would end with another model, since it would see rows again",
     "enable_jit_checkpoint": "SIGTERM saves the step without it",
     "fsdp": "only data parallelism (DDP) is supported; no test shows that sharded weights are saved whole",
+    "fsdp_config": "only data parallelism (DDP) is supported; no test shows that sharded weights are saved whole",
     "deepspeed": "only data parallelism (DDP) is supported; no test shows that its weights are saved whole",
 }
 
-_SCALARS: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str, "dict": dict}
+_TYPES: dict[str, Any] = {"int": int, "float": float, "bool": bool, "str": str, "dict": dict, "list": list[str]}
+# Fields whose text Transformers reads as JSON, and the one whose text may be the name of a file with JSON.
+_MAPPINGS = ("gradient_checkpointing_kwargs", "activation_checkpointing_kwargs", "lr_scheduler_kwargs")
+_FILE = "accelerator_config"
+_MAX_FILE_BYTES = 1_000_000
 
 
 @functools.cache
@@ -63,42 +73,68 @@ def training_fields() -> dict[str, str]:
     }
 
 
-def _adapter(annotation: str) -> TypeAdapter[Any]:
-    """What checks a value by its annotation; anything passes where that allows an enum or a structure too."""
-    is_optional = "Optional[" in annotation or "None" in annotation
-    name = annotation.removeprefix("Optional[").removesuffix("]").replace(" | None", "")
-    scalar: Any = _SCALARS.get(name, Any)
-    return TypeAdapter(scalar | None if is_optional and scalar is not Any else scalar)
+def _types(annotation: str) -> tuple[list[Any], bool]:
+    """The types of a field that YAML has, and whether it may be null; an enum is given by its value, a string."""
+    names = re.findall(r"\w+", re.sub(r"\b(dict|list)\[[^\]]*\]", r"\1", annotation))
+    return [_TYPES[name] for name in names if name in _TYPES], not {"None", "Optional"}.isdisjoint(names)
+
+
+def _checked(key: str, value: object, annotation: str) -> Any:
+    """A value in the type of its field: "2e-5" becomes 0.00002.
+
+    Raises:
+        ValueError: it has another type, lies outside of the field's range, or names no file; the text says which.
+    """
+    types, is_optional = _types(annotation)
+    if value is None and is_optional:
+        return None
+    expected = ValueError(f"expected {annotation}, got {shortened(value)}")
+    if value == "" or (isinstance(value, bool) and bool not in types):
+        raise expected
+    try:
+        typed = TypeAdapter(functools.reduce(operator.or_, types)).validate_python(value)
+    except ValidationError:
+        raise expected from None
+    if allowed := broken_range(key, typed):
+        raise ValueError(f"{allowed}, got {shortened(value)}")
+    if isinstance(typed, str) and key in _MAPPINGS:
+        raise ValueError(f"a mapping, got {shortened(value)}")
+    if isinstance(typed, str) and key == _FILE and not _is_small_file(typed):
+        raise ValueError(f"a mapping, or a file of JSON, got {shortened(value)}")
+    return typed
+
+
+def _is_small_file(name: str) -> bool:
+    """Whether a name is that of a regular file: a device would be read for ever."""
+    return os.path.isfile(name) and Path(name).stat().st_size <= _MAX_FILE_BYTES  # noqa: PTH113 (for any text)
 
 
 def check_training(values: Fields) -> Fields:
-    """The values in the types of their fields: "2e-5" becomes 0.00002.
+    """The values in the types of their fields.
 
     Raises:
-        pydantic.ValidationError: a key that TrainingArguments lacks or that the run sets, or a value of another type.
+        pydantic.ValidationError: a key that TrainingArguments lacks, that the run sets or does not use, or a value of
+            another type or out of range.
     """
     fields = training_fields()
-    allowed = set(fields) - set(RESERVED)
+    allowed = set(fields) - set(RESERVED) - set(UNUSED)
     checked: Fields = {}
     errors: list[InitErrorDetails] = []
-
-    def refuse(key: str, text: str) -> None:
-        error = PydanticCustomError("training", "{text}", {"text": text})
-        errors.append(InitErrorDetails(type=error, loc=(key,), input=values[key]))
-
     for key, value in values.items():
-        if key in RESERVED:
-            refuse(key, f"is set by {RESERVED[key]}, not under 'training'")
-        elif key not in fields:
-            hint = nearest(key, allowed).partition("Allowed:")[0].strip() or "see transformers.TrainingArguments"
-            refuse(key, f"is no field of the installed transformers.TrainingArguments; {hint}")
-        elif value and key in REFUSED:
-            refuse(key, f"cannot be used: {REFUSED[key]}; leave it out")
-        else:
-            try:
-                checked[key] = _adapter(fields[key]).validate_python(value)
-            except ValidationError:
-                refuse(key, f"expected {fields[key]}, got {value!r}")
+        try:
+            if key in RESERVED:
+                raise ValueError(f"is set by {RESERVED[key]}, not under 'training'")
+            if key in UNUSED:
+                raise ValueError(f"has no effect on a run; instead: {UNUSED[key]}")
+            if key not in fields:
+                hint = nearest(key, allowed).partition("Allowed:")[0].strip() or "see transformers.TrainingArguments"
+                raise ValueError(f"is no field of the installed transformers.TrainingArguments; {hint}")
+            if value and key in REFUSED:
+                raise ValueError(f"cannot be used: {REFUSED[key]}; leave it out")
+            checked[key] = _checked(key, value, fields[key])
+        except ValueError as error:
+            reason = PydanticCustomError("training", "{text}", {"text": str(error)})
+            errors.append(InitErrorDetails(type=reason, loc=(key,), input=value))
     if errors:
         raise ValidationError.from_exception_data("training", errors)
     return checked

@@ -45,13 +45,13 @@ class Distill(Strategy):
 
     teacher: str | None = None
     """A tuned model for the same labels: a run, a directory or a Hub id; in `compress` the model before this step."""
-    temperature: float = Field(default=2.0, gt=0)
+    temperature: float = Field(default=2.0, gt=0, le=1000)
     """Divides the logits of teacher and student before the softmax."""
     alpha: float = Field(default=0.9, ge=0, le=1)
     """Weight of the softened outputs in the loss; the rest is the loss of the label, or of the teacher's prediction."""
-    hidden: float = Field(default=1.0, ge=0)
+    hidden: float = Field(default=1.0, ge=0, le=1e6)
     """Weight of the distance (1 - cosine) between the vectors that the last layers of both read, if of equal size."""
-    layers: int | None = Field(default=None, ge=1)
+    layers: int | None = Field(default=None, ge=1, le=1000)
     """Keep this many layers of the student's checkpoint, evenly spaced; left out, all."""
 
     _is_step: bool = PrivateAttr(default=False)

@@ -72,7 +72,7 @@ class FewShot(Strategy):
         "warmup_steps": 5,
     }
 
-    temperature: float = Field(default=0.1, gt=0)
+    temperature: float = Field(default=0.1, gt=0, le=1000)
     """Temperature of the contrastive loss."""
 
     def steps(self) -> list[tuple[Strategy, TrainingFields]]:

@@ -22,7 +22,7 @@ class GradualUnfreeze(Strategy):
 
     training: ClassVar[TrainingFields] = {"learning_rate": 3.0e-4, "num_train_epochs": 12}
 
-    every: float = Field(default=1.0, gt=0)
+    every: float = Field(default=1.0, gt=0, le=1e6)
     """Epochs after which the next block is unfrozen; fewer where the training is too short for all blocks."""
 
     def callbacks(self, model: nn.Module) -> list[TrainerCallback]:

@@ -24,7 +24,7 @@ class L2Sp(Strategy):
 
     training: ClassVar[TrainingFields] = {"learning_rate": 2.0e-4, "num_train_epochs": 10, "weight_decay": 0.0}
 
-    alpha: float = Field(default=100.0, ge=0)
+    alpha: float = Field(default=100.0, ge=0, le=1e9)
     """Strength of the pull: at a learning rate of 2e-4, a weight without a gradient is half-way back after 35 steps."""
 
     def callbacks(self, model: nn.Module) -> list[TrainerCallback]:

@@ -22,7 +22,7 @@ class LastLayers(Strategy):
 
     training: ClassVar[TrainingFields] = {"learning_rate": 5.0e-4, "num_train_epochs": 10}
 
-    layers: int = Field(default=2, ge=1)
+    layers: int = Field(default=2, ge=1, le=1000)
     """Blocks to train, counted from the head; all of them, if the model has no more."""
 
     def prepare(self, model: PreTrainedModel) -> nn.Module:

@@ -21,9 +21,9 @@ class Lora(_AdapterStrategy):
 
     training: ClassVar[TrainingFields] = {"learning_rate": 3.0e-3, "num_train_epochs": 8}
 
-    r: int = Field(default=8, ge=1)
+    r: int = Field(default=8, ge=1, le=8192)
     """Rank of the update."""
-    lora_alpha: int = Field(default=16, ge=1)
+    lora_alpha: int = Field(default=16, ge=1, le=10**6)
     """The update is scaled by lora_alpha / r, or lora_alpha / sqrt(r) with `use_rslora`."""
     lora_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout on the adapters' input."""

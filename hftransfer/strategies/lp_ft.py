@@ -23,9 +23,9 @@ class LpFt(Strategy):
 
     training: ClassVar[TrainingFields] = {"learning_rate": 2.0e-4, "num_train_epochs": 10}
 
-    probe_learning_rate: float = Field(default=LinearProbe.training["learning_rate"], gt=0)
+    probe_learning_rate: float = Field(default=LinearProbe.training["learning_rate"], gt=0, le=1000)
     """Learning rate of the probe, where rows have neither classes nor a number, so that the Trainer trains it."""
-    probe_epochs: float = Field(default=LinearProbe.training["num_train_epochs"], gt=0)
+    probe_epochs: float = Field(default=LinearProbe.training["num_train_epochs"], gt=0, le=1e6)
     """Epochs of the probe, likewise."""
 
     def check(self, task: Task, model: PreTrainedModel) -> None:

@@ -37,7 +37,7 @@ class MultiTask(Strategy):
 
     others: dict[str, str]
     """Name of an auxiliary task -> the file of its recipe, from the working directory."""
-    temperature: float = Field(default=1.0, ge=1)
+    temperature: float = Field(default=1.0, ge=1, le=1000)
     """A task with n rows is sampled in proportion to n^(1 / temperature): 1 by size, larger values more evenly.
 
     Raffel et al. 2020, https://arxiv.org/abs/1910.10683, section 3.5.2.

@@ -29,7 +29,7 @@ class Prune(Strategy):
     """Share of the attention heads to remove from each layer."""
     width: float = Field(default=0.0, ge=0, lt=1)
     """Share of the feed-forward units to remove from each layer."""
-    layers: int | None = Field(default=None, ge=1)
+    layers: int | None = Field(default=None, ge=1, le=1000)
     """Layers to keep, evenly spaced; left out, all."""
     weights: float = Field(default=0.0, ge=0, lt=1)
     """Share of the single weights of each Linear layer to set to zero."""

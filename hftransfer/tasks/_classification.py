@@ -36,7 +36,7 @@ class Classification(Decisions):
 
     class_weights: Literal["balanced"] | None = None
     """`balanced`: the loss of a row is weighted by the rarity of its class (rows / classes / rows of the class)."""
-    focal_gamma: float = Field(default=0.0, ge=0)
+    focal_gamma: float = Field(default=0.0, ge=0, le=100)
     """Focal loss: rows that are right already count less, by (1 - probability of the right class)^gamma.
 
     Lin et al. 2017, https://arxiv.org/abs/1708.02002; there 2.

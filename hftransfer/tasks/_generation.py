@@ -50,13 +50,13 @@ class Generation(Task):
     }
     tiny_model: ClassVar[str] = "t5"
 
-    max_source_length: int = Field(default=128, ge=2)
+    max_source_length: int = Field(default=128, ge=2, le=10**6)
     """Tokens of an input; longer ones are truncated."""
-    max_target_length: int = Field(default=128, ge=2)
+    max_target_length: int = Field(default=128, ge=2, le=10**5)
     """Tokens of a reference, and generated at most."""
     prefix: str = ""
     """A text before every input, such as 'summarize: ' for T5."""
-    num_beams: int = Field(default=1, ge=1)
+    num_beams: int = Field(default=1, ge=1, le=100)
     """Beams of the beam search in scoring; 1 is greedy decoding."""
 
     @property

@@ -26,7 +26,7 @@ class ImageTask(Task):
     inputs: ClassVar[dict[str, Feature]] = {"image": Image()}
     auto_processor: ClassVar[str] = "AutoImageProcessor"
 
-    image_size: int | None = Field(default=None, ge=8)
+    image_size: int | None = Field(default=None, ge=8, le=8192)
     """Pixels of a side to which images are resized; left out, what the checkpoint's processor says, or the config."""
     crop: float = Field(default=1.0, gt=0, le=1)
     """Training sees a random part of an image, at least this share of its area, in its full size; 1 leaves it whole.

@@ -38,7 +38,7 @@ class AudioClassification(Classification):
     requires: ClassVar[dict[str, str]] = {"soundfile": "speech", "soxr": "speech"}
     tiny_model: ClassVar[str] = "wav2vec2"
 
-    crop_seconds: float = Field(default=8.0, gt=0)
+    crop_seconds: float = Field(default=8.0, gt=0, le=3600)
     """Training sees a random part of this length of a longer recording; scoring sees all that the model can read."""
 
     def check_row(self, row: Row) -> str | None:

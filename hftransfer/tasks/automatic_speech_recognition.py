@@ -60,7 +60,7 @@ class AutomaticSpeechRecognition(Task):
     requires: ClassVar[dict[str, str]] = {"soundfile": "speech", "soxr": "speech", "jiwer": "speech"}
     tiny_model: ClassVar[str] = "wav2vec2"
 
-    max_target_length: int = Field(default=128, ge=2)
+    max_target_length: int = Field(default=128, ge=2, le=10**5)
     """Tokens that are generated at most."""
     language: str | None = None
     """The language that is spoken, as Whisper names it (`es` or `spanish`); left out, Whisper detects it for each row.

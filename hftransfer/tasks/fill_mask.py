@@ -41,7 +41,7 @@ class FillMask(MaskedRows):
     auto_processor: ClassVar[str] = "AutoTokenizer"
     tiny_model: ClassVar[str] = "bert"
 
-    max_length: int = Field(default=128, ge=4)
+    max_length: int = Field(default=128, ge=4, le=10**6)
     """Tokens of a text that the model sees at a time."""
     mlm_probability: float = Field(default=0.15, gt=0, lt=1)
     """Share of the tokens to predict: of ten, eight are masked, one is replaced at random, one is left as it is."""

@@ -41,7 +41,7 @@ class ImageSegmentation(ImageTask, Dense):
 
     classes: list[str] = []
     """Names of the class numbers in the masks, from 0 on; left out, the numbers of the training masks are the names."""
-    ignore: int | None = Field(default=255, ge=0)
+    ignore: int | None = Field(default=255, ge=0, le=65535)
     """The number of pixels that belong to no class: neither learnt nor scored."""
 
     def open_processor(

@@ -48,7 +48,7 @@ class MaskedImageModeling(MaskedRows):
 
     mask_ratio: float = Field(default=0.6, gt=0, lt=1)
     """Share of the image that is hidden; 0.6 as in the paper, section 4.1.2."""
-    mask_patch_size: int = Field(default=32, ge=1)
+    mask_patch_size: int = Field(default=32, ge=1, le=4096)
     """Pixels of a side of a hidden square, rounded to patches of the model; 32 as in the paper."""
 
     def new_processor(self, config: PretrainedConfig, rows: Dataset) -> Processor:

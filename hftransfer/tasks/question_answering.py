@@ -52,13 +52,13 @@ class QuestionAnswering(Task):
     }
     tiny_model: ClassVar[str] = "bert"
 
-    max_length: int = Field(default=384, ge=16)
+    max_length: int = Field(default=384, ge=16, le=10**6)
     """Tokens of question and context in a window."""
-    stride: int = Field(default=128, ge=0)
+    stride: int = Field(default=128, ge=0, le=10**6)
     """Tokens that two neighbouring windows of a context share."""
-    max_answer_length: int = Field(default=30, ge=1)
+    max_answer_length: int = Field(default=30, ge=1, le=10**4)
     """Tokens of an answer at most."""
-    no_answer_threshold: float | None = None
+    no_answer_threshold: float | None = Field(default=None, ge=-1e6, le=1e6)
     """By how much the logits of no answer exceed those of the best, for none; left out, fitted to validation rows."""
 
     def open_processor(

@@ -49,13 +49,13 @@ class SpeechPretraining(MaskedRows):
     requires: ClassVar[dict[str, str]] = {"soundfile": "speech", "soxr": "speech"}
     tiny_model: ClassVar[str] = "wav2vec2"
 
-    crop_seconds: float = Field(default=8.0, gt=0.1)
+    crop_seconds: float = Field(default=8.0, gt=0.1, le=3600)
     """Training sees a random part of this length of a longer recording, scoring its beginning."""
     mask_time_prob: float = Field(default=0.065, gt=0, lt=1)
     """Share of the frames at which a hidden span begins, as in the paper, section 4.2."""
-    mask_time_length: int = Field(default=10, ge=2)
+    mask_time_length: int = Field(default=10, ge=2, le=10**4)
     """Frames of a hidden span, as in the paper, section 4.2."""
-    gumbel_temperature: float = Field(default=0.5, gt=0)
+    gumbel_temperature: float = Field(default=0.5, gt=0, le=100)
     """Temperature of the choice of codes in training; 0.5 is where the annealing of the paper's base model ends."""
 
     def check_row(self, row: Row) -> str | None:

@@ -18,5 +18,5 @@ class Summarization(Generation):
     metrics: ClassVar[list[str]] = ["rouge"]
     requires: ClassVar[dict[str, str]] = {"rouge_score": "text"}
 
-    max_source_length: int = Field(default=512, ge=2)
+    max_source_length: int = Field(default=512, ge=2, le=10**6)
     """Tokens of an input; longer ones are truncated."""

@@ -42,7 +42,7 @@ class TextClassification(Classification):
     augmentations: ClassVar[tuple[str, ...]] = ("word_dropout", "swap")
     tiny_model: ClassVar[str] = "bert"
 
-    max_length: int = Field(default=256, ge=2)
+    max_length: int = Field(default=256, ge=2, le=10**6)
     """Tokens kept of a text, or of both texts of a pair together; longer ones are truncated."""
     pairs: bool | None = None
     """Whether a row is two texts; left out, it is inferred from the columns."""

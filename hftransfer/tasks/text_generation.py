@@ -42,9 +42,9 @@ class TextGeneration(MaskedRows):
     }
     tiny_model: ClassVar[str] = "gpt2"
 
-    max_length: int = Field(default=128, ge=4)
+    max_length: int = Field(default=128, ge=4, le=10**6)
     """Tokens of a block in training, and of a text in scoring."""
-    max_new_tokens: int = Field(default=16, ge=1)
+    max_new_tokens: int = Field(default=16, ge=1, le=10**5)
     """Tokens that are generated."""
 
     @property

@@ -51,7 +51,7 @@ class TokenClassification(Task):
     requires: ClassVar[dict[str, str]] = {"seqeval": "text"}
     tiny_model: ClassVar[str] = "bert"
 
-    max_length: int = Field(default=256, ge=2)
+    max_length: int = Field(default=256, ge=2, le=10**6)
     """Tokens kept of a text; words beyond count as `outside` when scored."""
     outside: str = "O"
     """The tag of words outside of all entities."""

@@ -43,7 +43,6 @@ _GRADIENT_CHECKPOINTING = {
 }
 # Seconds from a checkpoint to the next, where the recipe does not say when to save: what an interruption may cost.
 _SECONDS_BETWEEN_SAVES = 60.0
-_AT_LEAST_ONE = ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps")
 
 
 def training_arguments(training: Mapping[str, Any], folder: Path, seed: int, by_length: bool) -> TrainingArguments:
@@ -104,13 +103,6 @@ def _as_recipe_error() -> Iterator[None]:
 
 def _check_values(arguments: TrainingArguments) -> None:
     """Refuse what TrainingArguments accepts, and Trainer refuses only when it trains."""
-    for name in _AT_LEAST_ONE:
-        if getattr(arguments, name) < 1:
-            raise RecipeError(f"training.{name}: at least 1, got {getattr(arguments, name)}")
-    if arguments.max_steps <= 0 and not arguments.num_train_epochs > 0:
-        raise RecipeError(f"training.num_train_epochs: more than 0, got {arguments.num_train_epochs}")
-    if not 0 < arguments.learning_rate < float("inf"):
-        raise RecipeError(f"training.learning_rate: a number over 0, got {arguments.learning_rate}")
     metric = arguments.metric_for_best_model
     if arguments.load_best_model_at_end and metric not in ("loss", "eval_loss"):
         raise RecipeError(f"training.metric_for_best_model: only 'loss' is computed while training, got '{metric}'")

@@ -1,0 +1,127 @@
+"""Values that no recipe should hold: each is refused in a sentence, before anything is read, allocated or trained."""
+
+from typing import Any, get_args
+
+import pytest
+
+from hftransfer.core import plugins
+from hftransfer.core.errors import RecipeError
+from hftransfer.core.plugins import Section
+from hftransfer.recipe import schema
+from hftransfer.recipe.loader import parse_recipe
+from hftransfer.recipe.training_arguments import RESERVED, training_fields
+from hftransfer.recipe.training_ranges import RANGES, UNUSED
+
+RECIPE = "task: text-classification\nmodel: {id: 'sample:minilm'}\ndata: {source: {name: sample, id: bbc_news}}\n"
+ALIASES = "".join(
+    f"{name}: &{name} {{a: *{before}, b: *{before}, c: *{before}}}\n"
+    for before, name in zip("abcdefghijkl", "bcdefghijklm", strict=True)
+)
+
+
+def refusal(*overrides: str, text: str = "") -> str:
+    with pytest.raises(RecipeError) as error:
+        parse_recipe(RECIPE + text, overrides=overrides)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("seed: !!int x", "'x' is no int"),
+        ("seed: !!float x", "'x' is no float"),
+        ("seed: !!bool x", "'x' is no bool"),
+        ("seed: !!timestamp x", "tags such as '!timestamp'"),
+        ("seed: !!binary aGk=", "tags such as '!binary'"),
+        ("seed: !!python/object/apply:os.system [id]", "tags such as '!python/object/apply:os.system'"),
+        (f"seed: {'9' * 5000}", "is no int"),
+        (f"seed: {'9' * 400}", "too large"),
+        ("training: {learning_rate: 1e999}", "too large"),
+        ("training: &a {b: *a}", "holds itself"),
+        ("training: &a [*a]", "holds itself"),
+        (f"x: {'[' * 3000}{']' * 3000}", "nested more than"),
+        (f"x: {'[' * 60}{']' * 60}", "nested more than"),
+        (f"a: &a {{x: 1}}\n{ALIASES}", "more than 100,000 values"),
+        ('x: "\\0"', "character"),
+        ('x: "\\ud800"', "character"),
+        ("? [x]\n: y", "not YAML"),
+        (f"x: {'y' * 1_000_000}", "at most 1,000,000 characters"),
+    ],
+)
+def test_yaml_that_no_recipe_needs_is_refused_with_its_line(text, part):
+    message = refusal(text=text)
+    assert part in message and message.startswith("recipe:") and len(message) < 300
+    if "\n" not in text and len(text) < 10_000:
+        assert "override " in refusal(f"x={text.partition(': ')[2] or text}")
+
+
+def test_whole_numbers_are_read_as_in_yaml_1_2():
+    assert parse_recipe(f"{RECIPE}seed: 010").seed == 10
+    assert refusal("seed=1:30").endswith("got '1:30'")
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        *("seed=true", "data.shots=true", "data.splits.validation=true", "export.max_drop=true", "data.max_rows=1e12"),
+        *("data.splits.train=''", "data.splits.validation=''", "data.columns={text: ''}", "evaluation.metrics=['']"),
+        *("task.separator=''", "model.id=''", "evaluation.resamples=1e12", "export.max_drop=1e308"),
+        *("task.max_length=1e12", "data.num_proc=100000", "strategy={name: lora, r: 100000}", "task.focal_gamma=nan"),
+        *("evaluation.confidence=nan", "export.max_drop=inf", "training.dataloader_num_workers=-1"),
+        *("training.dataloader_num_workers=100000", "training.label_smoothing_factor=-1", "training.run_name=''"),
+        *("training.label_smoothing_factor=1", "training.weight_decay=-1", "training.weight_decay=nan"),
+        *("training.max_grad_norm=-1", "training.max_grad_norm=nan", "training.neftune_noise_alpha=nan"),
+        *("training.logging_steps=-1", "training.save_steps=0", "training.eval_steps=-1", "training.max_steps=0"),
+        *("training.save_total_limit=-1", "training.save_total_limit=true", "training.ddp_timeout=-1"),
+        *(
+            "training.accelerator_config=1",
+            "training.optim=[1]",
+            "training.report_to=[1]",
+            "training.accelerator_config=[]",
+        ),
+        *("training.gradient_checkpointing_kwargs=/dev/zero", "training.accelerator_config=/dev/zero"),
+        *(f"training.accelerator_config={'a' * 300}", f"training.accelerator_config={'a/' * 5000}"),
+    ],
+)
+def test_a_value_that_cannot_be_meant_names_its_key(override):
+    message = refusal(*(["export={format: onnx}"] if "export" in override else []), override)
+    key, _, value = override.partition("=")
+    assert message.startswith("command line: ") and (key in message or "strategy.r" in message) and len(message) < 400
+    assert "got" in message or "empty" in message or "should be" in message, value
+
+
+@pytest.mark.parametrize("key", sorted(UNUSED))
+def test_a_training_argument_without_effect_names_what_to_use(key):
+    assert f"instead: {UNUSED[key]}" in refusal(f"training.{key}=1")
+
+
+def test_every_number_of_training_arguments_has_a_range():
+    fields = training_fields()
+    numbers = {
+        key for key, annotation in fields.items() if "int" in annotation.split() or "float" in annotation.split()
+    }
+    assert numbers - set(RESERVED) - set(UNUSED) <= set(RANGES)
+
+
+def _types(annotation: Any) -> set[Any]:
+    return {annotation}.union(*map(_types, get_args(annotation)))
+
+
+SECTIONS = [cls for cls in vars(schema).values() if isinstance(cls, type) and issubclass(cls, Section)]
+PLUGINS = [plugins.load(kind, name) for kind in ("tasks", "strategies", "sources") for name in plugins.names(kind)]
+# Inferred from the rows, or checked by a validator that knows more.
+WITHOUT_BOUNDS = {"mean", "std", "positive", "threshold", "thresholds", "validation", "test"}
+
+
+@pytest.mark.parametrize("cls", [*SECTIONS, *PLUGINS])
+def test_every_number_of_a_recipe_has_bounds(cls):
+    for name, field in cls.model_fields.items():
+        if {int, float} & _types(field.annotation) and name not in WITHOUT_BOUNDS:
+            bounds = {type(entry).__name__ for entry in field.metadata}
+            assert bounds & {"Ge", "Gt"} and bounds & {"Le", "Lt"}, f"{cls.__name__}.{name}"
+
+
+def test_tokens_and_passwords_are_not_repeated():
+    for override in ("training.learning_rate=hf_aBcDeFgHiJkLmNoPqRsT", "seed=https://me:secret@host/x"):
+        message = refusal(override)
+        assert "***" in message and "secret" not in message and "aBcD" not in message
