@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 import warnings
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hftransfer.core import plugins
 from hftransfer.core.compat import model_classes
+from hftransfer.core.empty_model import empty_model as meta_model
 from hftransfer.core.errors import HubError, ModelError
 from hftransfer.core.plugins import nearest
 from hftransfer.models.compat import tokenizer_loader
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hftransfer.tasks import Processor
 
 _WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".ckpt", ".h5")
+_START = "decoder_start_token_id"
 ConfigFields = dict[str, Any]
 """Fields of a Transformers config, by name."""
 
@@ -141,16 +142,36 @@ def _with_old_config(
 
     before = _check_architecture(task, read_pretrained(transformers.AutoConfig, weights))
     for key in fields:
-        if not hasattr(before, key):
+        if not hasattr(before, key) and not (key == _START and before.is_encoder_decoder):
             raise ModelError(f"model.config: a {before.model_type} has no field '{key}'; {nearest(key, vars(before))}")
     processor = open_processor(task, processor_checkpoint, before, rows)
     fitted = task.with_processor(processor, before)
     replaced = fields | fitted.config_fields()
     after = _check_architecture(task, read_pretrained(transformers.AutoConfig, weights, **replaced))
+    after.update(_start_of_generation(after, weights, fields))
     if "thresholds" in vars(after).keys() - replaced.keys():
         # Of an earlier run, for other probabilities.
         del after.thresholds
     return ResolvedCheckpoint(after, weights, processor, reuses_head=fitted.head_fits(before))
+
+
+def _start_of_generation(config: PretrainedConfig, weights: Checkpoint, fields: ConfigFields) -> ConfigFields:
+    """The first token of a decoder, where the config lacks it; training reads the config alone.
+
+    It is a field that Transformers 5 does not take for every config, or stands in generation_config.json.
+    """
+    import transformers
+
+    if not config.is_encoder_decoder or getattr(config, _START, None) is not None:
+        return {}
+    start = fields.get(_START)
+    if start is None:
+        try:
+            start = read_pretrained(transformers.GenerationConfig, weights).decoder_start_token_id
+        except ModelError:
+            # Not every checkpoint has the file.
+            return {}
+    return {} if start is None else {_START: start}
 
 
 def _refuse_pickles(weights: Checkpoint) -> None:
@@ -268,12 +289,4 @@ def empty_model(task: Task, origin: ResolvedCheckpoint) -> PreTrainedModel:
     Raises:
         ModelError: the config does not describe a model.
     """
-    import torch
-    import transformers
-
-    try:
-        with torch.device("meta"):
-            return getattr(transformers, task.model_class(origin.config)).from_config(copy.deepcopy(origin.config))
-    except (TypeError, ValueError, ArithmeticError, RuntimeError, ImportError) as error:
-        model_type, reason = origin.config.model_type, " ".join(str(error).split())[:300]
-        raise ModelError(f"no {model_type} model can be made of its config: {reason}") from None
+    return meta_model(task.model_class(origin.config), origin.config)

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from pydantic import Field
 
+from hftransfer.core.empty_model import empty_model
 from hftransfer.core.features import Feature, Text
 from hftransfer.core.results import JsonObject
 from hftransfer.tasks import IGNORED, Encoded, ModelBatch, Outputs, Predictions, Rows, Side, Task, object_array
-from hftransfer.tasks._text import refuse_longer, truncated, truncated_shares
+from hftransfer.tasks._limits import check_start, position_limit, refuse_longer, refuse_unknown_ids, start_token
+from hftransfer.tasks._text import truncated, truncated_shares
 from hftransfer.tasks._types import EncodedRow, Model, Row
 
 if TYPE_CHECKING:
@@ -72,8 +74,10 @@ class Generation(Task):
         )
 
     def check(self, splits: Mapping[str, Dataset], config: PretrainedConfig) -> list[str]:
-        for key in ("max_source_length", "max_target_length"):
-            refuse_longer(key, getattr(self, key), getattr(self, key), config)
+        model = empty_model(self.auto_model, config)
+        for key, generates in (("max_source_length", False), ("max_target_length", True)):
+            refuse_longer(key, getattr(self, key), getattr(self, key), position_limit(model, generates=generates))
+        check_start(model, self._target_ids({"target": ["a"]})[0])
         return [
             *truncated(splits, "max_source_length", self.max_source_length, self._source_ids),
             *truncated(splits, "max_target_length", self.max_target_length, self._target_ids),
@@ -84,10 +88,12 @@ class Generation(Task):
 
     def _source_ids(self, rows: Rows) -> list[list[int]]:
         ids: list[list[int]] = self.processor(self._sources(rows), verbose=False)["input_ids"]
+        refuse_unknown_ids(ids, self.processor, self.architecture)
         return ids
 
     def _target_ids(self, rows: Rows) -> list[list[int]]:
         ids: list[list[int]] = self.processor(text_target=rows["target"], verbose=False)["input_ids"]
+        refuse_unknown_ids(ids, self.processor, self.architecture, generates=True)
         return ids
 
     def input_facts(self, rows: Dataset) -> dict[InputFact, np.ndarray]:
@@ -100,6 +106,8 @@ class Generation(Task):
         if "target" in rows:
             targets = self.processor(text_target=rows["target"], truncation=True, max_length=self.max_target_length)
             inputs["labels"] = targets["input_ids"]
+            refuse_unknown_ids(inputs["labels"], self.processor, self.architecture, generates=True)
+        refuse_unknown_ids(inputs["input_ids"], self.processor, self.architecture)
         return Encoded(inputs, length=[len(ids) for ids in inputs["input_ids"]])
 
     def new_processor(self, config: PretrainedConfig, rows: Dataset) -> PreTrainedTokenizerFast:
@@ -131,8 +139,11 @@ class Generation(Task):
     def finalize(self, model: PreTrainedModel) -> None:
         """Write the prefix where `transformers.pipeline` looks for it, and remove the least length of generated texts.
 
-        BART's summarizers come with one, of the summaries of one newspaper.
+        BART's summarizers come with one, of the summaries of one newspaper. Generation begins with the token with which
+        training did: that of mBART-25 is the target language's.
         """
+        start = start_token(model, self._target_ids({"target": ["a"]})[0])
+        model.config.decoder_start_token_id = model.generation_config.decoder_start_token_id = start
         model.generation_config.min_length = 0
         if self.prefix:
             model.config.task_specific_params = {self.name: {"prefix": self.prefix}}

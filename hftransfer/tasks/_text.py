@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hftransfer.core.empty_model import empty_model
 from hftransfer.core.errors import ModelError
+from hftransfer.tasks._limits import SAMPLED, position_limit, refuse_longer
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
     from hftransfer.tasks import ModelBatch, Rows
-
-# Rows of a split that are looked at for texts that are too long.
-_SAMPLED = 1000
 
 
 def tokens_kept(max_length: int, tokenizer: PreTrainedTokenizerBase) -> int:
@@ -56,25 +55,17 @@ def pad_batch(tokenizer: PreTrainedTokenizerBase, encoded: list[dict[str, Any]])
     return dict(DataCollatorWithPadding(tokenizer)(encoded))
 
 
-def check_positions(max_length: int, tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig) -> None:
-    """Refuse texts longer than the model has positions for.
+def check_positions(
+    auto_model: str, config: PretrainedConfig, max_length: int, tokenizer: PreTrainedTokenizerBase
+) -> int | None:
+    """Refuse texts longer than the model has positions for; the number of its positions, None where any number fits.
 
     Raises:
         ModelError: as `refuse_longer`.
     """
-    refuse_longer("max_length", max_length, tokens_kept(max_length, tokenizer), config)
-
-
-def refuse_longer(key: str, wanted: int, kept_tokens: int, config: PretrainedConfig) -> None:
-    """Refuse a field of the task that asks for more tokens of a text than the model has positions for.
-
-    Raises:
-        ModelError: so many would be kept. Models whose positions are relative take any length.
-    """
-    positions = getattr(config, "max_position_embeddings", None)
-    relative = getattr(config, "position_biased_input", True) is False
-    if isinstance(positions, int) and 0 < positions < kept_tokens and not relative:
-        raise ModelError(f"task.{key}: {wanted} is more than the {positions} tokens that the checkpoint takes")
+    limit = position_limit(empty_model(auto_model, config))
+    refuse_longer("max_length", max_length, tokens_kept(max_length, tokenizer), limit)
+    return limit
 
 
 def truncated(
@@ -88,7 +79,7 @@ def truncated(
     # A word is at least a token, so that the words after these change nothing.
     words = re.compile(rf"\s*(?:\S+\s+){{0,{length}}}\S*")
     for split, rows in splits.items():
-        columns = rows.select(range(min(_SAMPLED, len(rows))))[:]
+        columns = rows.select(range(min(SAMPLED, len(rows))))[:]
         starts = {
             name: [words.match(it)[0] if isinstance(it, str) else it for it in column]  # type: ignore[index]
             for name, column in columns.items()

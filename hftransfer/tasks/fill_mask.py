@@ -16,6 +16,7 @@ from hftransfer.core.errors import ModelError
 from hftransfer.core.features import Feature, Text
 from hftransfer.core.results import JsonObject
 from hftransfer.tasks import IGNORED, Encoded, ModelBatch, Outputs, Rows, Side, stack
+from hftransfer.tasks._limits import check_sampled_ids, refuse_unknown_ids, vocabulary_size
 from hftransfer.tasks._masked_rows import MaskedRows, row_rng
 from hftransfer.tasks._text import check_positions, snippet_inputs, tokens_kept
 from hftransfer.tasks._types import EncodedRow, Model, Row
@@ -56,15 +57,17 @@ class FillMask(MaskedRows):
         return 'f"Put your {pipe.tokenizer.mask_token} here."'
 
     def check(self, splits: Mapping[str, Dataset], config: PretrainedConfig) -> list[str]:
-        check_positions(self.max_length, self.processor, config)
+        check_positions(self.auto_model, config, self.max_length, self.processor)
         if self.processor.mask_token_id is None:
             raise ModelError(
                 f"the tokenizer of this {config.model_type} has no mask token, and 'fill-mask' hides words by it"
             )
+        check_sampled_ids(splits, self.processor, config, self.encode)
         return []
 
     def encode(self, rows: Rows) -> Encoded:
         ids = self.processor(rows["text"], verbose=False)["input_ids"]
+        refuse_unknown_ids([*ids, [self.processor.mask_token_id]], self.processor, self.architecture)
         length = tokens_kept(self.max_length, self.processor)
         return Encoded({"input_ids": ids}, length=[min(len(row_ids), length) for row_ids in ids])
 
@@ -107,7 +110,9 @@ class FillMask(MaskedRows):
             fate[0] = 0.0
             ids[chosen[fate < 0.8]] = tokenizer.mask_token_id
             replaced = chosen[fate >= 0.9]
-            ids[replaced] = rng.integers(0, len(tokenizer), len(replaced))
+            # A tokenizer may have more tokens than the model has embeddings for.
+            size = min(len(tokenizer), vocabulary_size(self.architecture) or len(tokenizer))
+            ids[replaced] = rng.integers(0, size, len(replaced))
         return {"input_ids": ids, "labels": labels}
 
     def _mask_for_scoring(self, row: EncodedRow) -> EncodedRow:

@@ -25,6 +25,7 @@ from hftransfer.tasks import (
     _spans,
     object_array,
 )
+from hftransfer.tasks._limits import check_sampled_ids, refuse_unknown_ids
 from hftransfer.tasks._text import check_positions, pad_batch, padded, with_offsets
 
 if TYPE_CHECKING:
@@ -70,8 +71,10 @@ class QuestionAnswering(Task):
         return _spans.fault(row["context"], row["answers"]) if "answers" in row else None
 
     def check(self, splits: Mapping[str, Dataset], config: PretrainedConfig) -> list[str]:
-        check_positions(self.max_length, self.processor, config)
-        return _spans.check(splits["train"], self.processor, self.max_length, self.stride)
+        check_positions(self.auto_model, config, self.max_length, self.processor)
+        warnings = _spans.check(splits["train"], self.processor, self.max_length, self.stride)
+        check_sampled_ids(splits, self.processor, config, self.encode)
+        return warnings
 
     def input_facts(self, rows: Dataset) -> dict[InputFact, np.ndarray]:
         encoded, answered = self.encode(rows[:]), np.array([bool(_spans.texts(cell)) for cell in rows["answers"]])
@@ -79,6 +82,7 @@ class QuestionAnswering(Task):
 
     def encode(self, rows: Rows) -> Encoded:
         windows, row, spans = _spans.windows(self.processor, rows, self.max_length, self.stride)
+        refuse_unknown_ids(windows["input_ids"], self.processor, self.architecture)
         if "answers" in rows:
             windows |= _spans.positions(rows["answers"], row, spans)
         side = {"spans": spans, "context": [rows["context"][number] for number in row]}

@@ -5,16 +5,17 @@ https://huggingface.co/docs/transformers/tasks/sequence_classification
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field
 
+from hftransfer.core.empty_model import empty_model
 from hftransfer.core.errors import DataError, ModelError
 from hftransfer.core.features import Feature, Text
 from hftransfer.tasks import Encoded, EncodedRow, ModelBatch, Processor, Rendered, Row, Rows
 from hftransfer.tasks._classification import Classification
+from hftransfer.tasks._limits import refuse_unknown_ids
 from hftransfer.tasks._text import (
     check_positions,
     pad_batch,
@@ -70,7 +71,7 @@ class TextClassification(Classification):
 
     def check(self, splits: Mapping[str, Dataset], config: PretrainedConfig) -> list[str]:
         super().check(splits, config)
-        check_positions(self.max_length, self.processor, config)
+        check_positions(self.auto_model, config, self.max_length, self.processor)
         if self._regression and self.mean:
             self._check_bias(config)
         return truncated(splits, "max_length", tokens_kept(self.max_length, self.processor), self._tokens)
@@ -82,10 +83,8 @@ class TextClassification(Classification):
             ModelError: the layer has no bias.
         """
         import torch
-        import transformers
 
-        with torch.device("meta"):
-            model = transformers.AutoModelForSequenceClassification.from_config(copy.deepcopy(config))
+        model = empty_model(self.auto_model, config)
         last = [module for module in model.modules() if isinstance(module, torch.nn.Linear)][-1]
         if last.bias is None:
             spread = ((self.mean or 0) ** 2 + (self.std or 0) ** 2) ** 0.5
@@ -96,6 +95,7 @@ class TextClassification(Classification):
 
     def _tokens(self, rows: Rows) -> list[list[int]]:
         ids: list[list[int]] = self.processor(rows["text"], rows.get("text_pair"), verbose=False)["input_ids"]
+        refuse_unknown_ids(ids, self.processor, self.architecture)
         return ids
 
     def token_counts(self, rows: Dataset) -> tuple[list[list[int]], int] | None:
@@ -111,6 +111,7 @@ class TextClassification(Classification):
     def encode(self, rows: Rows) -> Encoded:
         length = tokens_kept(self.max_length, self.processor)
         inputs = dict(self.processor(rows["text"], rows.get("text_pair"), truncation=True, max_length=length))
+        refuse_unknown_ids(inputs["input_ids"], self.processor, self.architecture)
         if "label" in rows:
             inputs["labels"] = self._targets(rows["label"])
         return Encoded(inputs, length=[len(ids) for ids in inputs["input_ids"]])

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from pydantic import Field
 
+from hftransfer.core.empty_model import empty_model
 from hftransfer.core.errors import DataError, ModelError
 from hftransfer.core.features import Feature, Text
 from hftransfer.core.results import JsonObject
 from hftransfer.tasks import IGNORED, Encoded, ModelBatch, Outputs, Processor, Rows, Side
+from hftransfer.tasks._limits import check_sampled_ids, position_limit, refuse_unknown_ids
 from hftransfer.tasks._masked_rows import MaskedRows
 from hftransfer.tasks._text import check_positions, padded, tokens_kept
 from hftransfer.tasks._types import EncodedRow, Model, Row
@@ -87,30 +89,29 @@ class TextGeneration(MaskedRows):
         )
 
     def check(self, splits: Mapping[str, Dataset], config: PretrainedConfig) -> list[str]:
-        check_positions(self.max_length, self.processor, config)
+        limit = check_positions(self.auto_model, config, self.max_length, self.processor)
         prompt = self._block_length // 2
-        if self._prompt_room(config) < prompt:
+        if limit is not None and limit - self.max_new_tokens < prompt:
             raise ModelError(
                 f"task.max_new_tokens: {self.max_new_tokens} after the {prompt} tokens of half a text are more than "
-                f"the {config.max_position_embeddings} tokens that the checkpoint takes"
+                f"the {limit} tokens that the checkpoint takes"
             )
+        check_sampled_ids(splits, self.processor, config, self.encode)
         return []
 
     @property
     def _block_length(self) -> int:
         return tokens_kept(self.max_length, self.processor)
 
-    def _prompt_room(self, config: PretrainedConfig) -> int:
-        """Positions of the model before the generated tokens."""
-        positions = getattr(config, "max_position_embeddings", None)
-        return (positions if isinstance(positions, int) else 2**31) - self.max_new_tokens
-
     def encode(self, rows: Rows) -> Encoded:
         """Tokens with an end of text; of rows to be continued, `prompt` in `side` is the number of tokens before it."""
         texts = self.processor(rows["text"], verbose=False)["input_ids"]
+        refuse_unknown_ids(texts, self.processor, self.architecture)
         if "prompt" in rows:
             # The continuation follows from the end of a prompt.
-            texts = [ids[-min(self.max_length, self._prompt_room(self.architecture)) :] for ids in texts]
+            limit = position_limit(empty_model(self.auto_model, self.architecture))
+            room = self.max_length if limit is None else min(self.max_length, limit - self.max_new_tokens)
+            texts = [ids[-room:] for ids in texts]
         end = self.processor.eos_token_id
         ended = [[*ids, *([end] * (ids[-1:] != [end]))] for ids in texts]
         side = {"prompt": [min(len(ids), self._block_length) for ids in texts]} if "prompt" in rows else {}

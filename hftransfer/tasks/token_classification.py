@@ -30,6 +30,7 @@ from hftransfer.tasks import (
     Task,
 )
 from hftransfer.tasks import object_array as objects
+from hftransfer.tasks._limits import refuse_unknown_ids
 from hftransfer.tasks._text import check_positions, padded, snippet_inputs, tokens_kept, truncated, truncated_shares
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class TokenClassification(Task):
         return rows.remove_columns("tags").add_column("tags", column, feature=List(Value("int64")))
 
     def check(self, splits: Mapping[str, Dataset], config: PretrainedConfig) -> list[str]:
-        check_positions(self.max_length, self.processor, config)
+        check_positions(self.auto_model, config, self.max_length, self.processor)
         warnings = truncated(splits, "max_length", tokens_kept(self.max_length, self.processor), self._tokens)
         if all(tag.isdigit() for tag in self.labels):
             warnings.append(
@@ -121,6 +122,7 @@ class TokenClassification(Task):
 
     def _tokens(self, rows: Rows) -> list[list[int]]:
         ids: list[list[int]] = self.processor(rows["tokens"], is_split_into_words=True, verbose=False)["input_ids"]
+        refuse_unknown_ids(ids, self.processor, self.architecture)
         return ids
 
     def input_facts(self, rows: Dataset) -> dict[InputFact, np.ndarray]:

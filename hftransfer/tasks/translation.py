@@ -27,7 +27,7 @@ class Translation(Generation):
     source_lang: str | None = None
     """The tokenizer's code of the input's language, where it has such codes (mBART: en_XX, NLLB: eng_Latn)."""
     target_lang: str | None = None
-    """The code of the output's language; generation is forced to begin with it."""
+    """The code of the output's language, by which generation begins."""
 
     def open_processor(
         self, read: Callable[..., Processor], config: PretrainedConfig, rows: Dataset | None
@@ -39,7 +39,13 @@ class Translation(Generation):
             if lang is not None and lang not in _language_ids(tokenizer):
                 codes = getattr(tokenizer, "lang_code_to_id", None) or tokenizer.all_special_tokens
                 raise ModelError(f"task: the tokenizer has no language '{lang}'; {nearest(lang, codes)}")
-        return read(self.auto_processor, src_lang=self.source_lang, tgt_lang=self.target_lang)
+        tokenizer = read(self.auto_processor, src_lang=self.source_lang, tgt_lang=self.target_lang)
+        if self.target_lang is not None and _language_ids(tokenizer)[self.target_lang] not in _target_ids(tokenizer):
+            raise ModelError(
+                f"task.target_lang: the checkpoint's {type(tokenizer).__name__} puts no language into the texts that "
+                "are to be generated; leave it out"
+            )
+        return tokenizer
 
     def new_processor(self, config: PretrainedConfig, rows: Dataset) -> PreTrainedTokenizerFast:
         if self.source_lang or self.target_lang:
@@ -51,7 +57,16 @@ class Translation(Generation):
     def finalize(self, model: PreTrainedModel) -> None:
         super().finalize(model)
         if self.target_lang is not None:
-            model.generation_config.forced_bos_token_id = _language_ids(self.processor)[self.target_lang]
+            language = _language_ids(self.processor)[self.target_lang]
+            # Behind a text (mBART-25), it is the token from which the decoder starts, and none that it writes.
+            is_suffix = _target_ids(self.processor)[-1] == language
+            model.generation_config.forced_bos_token_id = None if is_suffix else language
+
+
+def _target_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The labels of some text."""
+    ids: list[int] = tokenizer(text_target="a")["input_ids"]
+    return ids
 
 
 def _language_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
