@@ -125,3 +125,73 @@ def test_ids_without_an_embedding_are_refused(task, tmp_path):
     file.write_text(json.dumps(json.loads(file.read_text()) | {"vocab_size": vocabulary - 1}))
     with pytest.raises(ModelError, match=rf"'bad' the id {vocabulary - 1}, and the model has embeddings for"):
         check(parse_recipe(text))
+
+
+LLAMA = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+SENTENCE = ["Ann", "lives", "in", "'s-Gravenhage", ",", "since", "1990", "\N{NO-BREAK SPACE}", "Zoë", "."]
+
+
+def _byte_level(*before, add_prefix_space=False, trim_offsets=True):
+    """A tokenizer of bytes and of words with and without a space, as GPT-2 (`before` empty) and Llama 3 have them."""
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors, trainers
+
+    level = pre_tokenizers.ByteLevel(add_prefix_space=add_prefix_space, use_regex=not before, trim_offsets=trim_offsets)
+    splits = [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in before]
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*splits, level])
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        special_tokens=["<s>"],
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([" ".join(SENTENCE), "Ann Ann"] * 9, trainer)
+    tokenizer.post_processor = processors.ByteLevel(trim_offsets=trim_offsets)
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<s>", eos_token="<s>")
+
+
+def _metaspace():
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE(unk_token="<s>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.train_from_iterator(
+        [" ".join(SENTENCE)], trainers.BpeTrainer(special_tokens=["<s>"], show_progress=False)
+    )
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<s>", unk_token="<s>")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: _byte_level(LLAMA),
+        lambda: _byte_level(LLAMA, trim_offsets=False),
+        _byte_level,
+        lambda: _byte_level(add_prefix_space=True),
+        _metaspace,
+    ],
+    ids=["llama", "llama-offsets", "gpt2", "roberta", "metaspace"],
+)
+def test_words_are_tokenized_as_a_pipeline_reads_them(make):
+    tokenizer = make()
+    task = plugins.load("tasks", "token-classification")().with_processor(tokenizer)
+    encoded = task.encode({"tokens": [SENTENCE], "tags": [[*range(len(SENTENCE))]]})
+    text = " ".join(SENTENCE)
+    read = tokenizer(text, return_offsets_mapping=True)
+    assert encoded.inputs["input_ids"] == [read["input_ids"]]
+    (first,), (labels,) = encoded.side["first"], encoded.inputs["labels"]
+    assert [labels[at] for at in first] == [*range(len(SENTENCE))]
+    starts = [len(" ".join([*SENTENCE[:word], ""])) for word in range(len(SENTENCE))]
+    spans = [read["offset_mapping"][at] for at in first]
+    assert all(begin <= start < end for (begin, end), start in zip(spans, starts, strict=True))
+    short = task.model_copy(update={"max_length": first[4] + 1})
+    assert short.encode({"tokens": [SENTENCE]}).side["first"] == [first[:5]]
+
+
+def test_a_word_without_a_token_is_unknown(tmp_path):
+    folder = tiny.checkpoint(plugins.load("tasks", "token-classification")(), tmp_path / "bert")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    task = plugins.load("tasks", "token-classification")().with_processor(tokenizer)
+    encoded = task.encode({"tokens": [["\x00", "good", "\x00", "bad"]], "tags": [[0, 1, 2, 3]]})
+    assert tokenizer.convert_ids_to_tokens(encoded.inputs["input_ids"][0])[1:-1] == ["[UNK]", "good", "[UNK]", "bad"]
+    assert encoded.inputs["labels"][0][1:-1] == [0, 1, 2, 3]

@@ -35,7 +35,7 @@ from hftransfer.tasks._text import check_positions, padded, snippet_inputs, toke
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from transformers import BatchEncoding, PretrainedConfig
+    from transformers import PretrainedConfig
 
     from hftransfer.core.data_facts import InputFact
 
@@ -70,12 +70,7 @@ class TokenClassification(Task):
     def open_processor(
         self, read: Callable[..., Processor], config: PretrainedConfig, rows: Dataset | None
     ) -> Processor:
-        try:
-            # Tokenizers of the GPT-2 family take words only with this.
-            tokenizer = padded(read(self.auto_processor, add_prefix_space=True))
-        except ModelError:
-            # Those of T5 and Llama would be converted again for it, from files that may be missing.
-            tokenizer = padded(read(self.auto_processor))
+        tokenizer = padded(read(self.auto_processor))
         if not tokenizer.is_fast:
             raise ModelError(
                 f"{type(tokenizer).__name__} does not say which tokens belong to which word: take a checkpoint "
@@ -121,21 +116,20 @@ class TokenClassification(Task):
         return warnings
 
     def _tokens(self, rows: Rows) -> list[list[int]]:
-        ids: list[list[int]] = self.processor(rows["tokens"], is_split_into_words=True, verbose=False)["input_ids"]
+        ids: list[list[int]] = self.processor(_joined(rows["tokens"]), verbose=False)["input_ids"]
         refuse_unknown_ids(ids, self.processor, self.architecture)
         return ids
 
     def input_facts(self, rows: Dataset) -> dict[InputFact, np.ndarray]:
-        tokenized, outside = self._tokenize(rows["tokens"][:]), [self.outside]
-        read = [len(_first_tokens(tokenized.word_ids(row))) for row in range(len(rows))]
-        lost = [set(self._tags(tags[count:])) - set(outside) for tags, count in zip(rows["tags"][:], read, strict=True)]
+        _, first = self._tokenize(rows["tokens"][:])
+        pairs, outside = zip(rows["tags"][:], first, strict=True), {self.outside}
+        lost = [set(self._tags(tags[len(positions) :])) - outside for tags, positions in pairs]
         shares = truncated_shares(self._tokens(rows[:]), tokens_kept(self.max_length, self.processor))
         return {"truncated": shares, "label_lost": np.array(lost, dtype=bool)}
 
     def encode(self, rows: Rows) -> Encoded:
-        tokenized = self._tokenize(rows["tokens"])
-        inputs = dict(tokenized)
-        first = [_first_tokens(tokenized.word_ids(i)) for i in range(len(rows["tokens"]))]
+        inputs, first = self._tokenize(rows["tokens"])
+        refuse_unknown_ids(inputs["input_ids"], self.processor, self.architecture)
         lengths = [len(ids) for ids in inputs["input_ids"]]
         if "tags" in rows:
             inputs["labels"] = []
@@ -144,16 +138,25 @@ class TokenClassification(Task):
                 inputs["labels"].append([at.get(position, IGNORED) for position in range(length)])
         return Encoded(inputs, side={"first": first}, length=lengths)
 
-    def _tokenize(self, texts: list[list[str]]) -> BatchEncoding:
-        """Every word gets a token: one for which the tokenizer has none (a lone control character) is unknown."""
+    def _tokenize(self, texts: list[list[str]]) -> tuple[dict[str, list[list[int]]], list[list[int]]]:
+        """Model inputs, and the position of each word's first token, without those of words that are truncated.
+
+        Tokenizers may write a word in another way where a text begins than after a space. The words are tokenized as
+        one text with spaces, which is what `transformers.pipeline` reads. Every word gets a token: one for which the
+        tokenizer has none (a lone control character) is unknown.
+        """
+        inputs, first = self._tokenize_as_text(texts)
+        if any(None in positions for positions in first):
+            unknown = self.processor.unk_token or self.processor.pad_token
+            replaced = [[word if self.processor.tokenize(word) else unknown for word in words] for words in texts]
+            inputs, first = self._tokenize_as_text(replaced)
+        return inputs, [[position for position in positions if position is not None] for positions in first]
+
+    def _tokenize_as_text(self, texts: list[list[str]]) -> tuple[dict[str, list[list[int]]], list[list[int | None]]]:
         length = tokens_kept(self.max_length, self.processor)
-        tokenized = self.processor(texts, is_split_into_words=True, truncation=True, max_length=length)
-        words = [set(tokenized.word_ids(row)) - {None} for row in range(len(texts))]
-        if all(len(numbers) == max(numbers, default=-1) + 1 for numbers in words):
-            return tokenized
-        unknown = self.processor.unk_token or self.processor.pad_token
-        replaced = [[word if self.processor.tokenize(word) else unknown for word in words] for words in texts]
-        return self.processor(replaced, is_split_into_words=True, truncation=True, max_length=length)
+        inputs = dict(self.processor(_joined(texts), truncation=True, max_length=length, return_offsets_mapping=True))
+        offsets = inputs.pop("offset_mapping")
+        return inputs, [_first_tokens(*pair) for pair in zip(texts, offsets, strict=True)]
 
     def collate(self, encoded: list[EncodedRow]) -> ModelBatch:
         from transformers import DataCollatorForTokenClassification
@@ -189,11 +192,12 @@ class TokenClassification(Task):
         return " ".join(value)
 
     def runtime_snippet(self) -> str:
-        encode = 'words = "A text.".split()\nmade = tokenizer.encode(words, is_pretokenized=True)'
+        encode = 'words = "A text.".split()\nmade = tokenizer.encode(" ".join(words))'
         return snippet_inputs(self.max_length, self.processor, encode) + (
             'names = json.loads((folder / "config.json").read_text())["id2label"]\n'
             "tags = session.run(None, inputs)[0][0].argmax(axis=1)\n"
-            "first = [made.word_ids.index(word) for word in range(len(words)) if word in made.word_ids]\n"
+            'starts = [len(" ".join([*words[:word], ""])) for word in range(len(words))]\n'
+            "first = [next(at for at, (_, end) in enumerate(made.offsets) if end > start) for start in starts]\n"
             "print([names[str(tags[at])] for at in first])"
         )
 
@@ -217,6 +221,23 @@ def _have_prefixes(tags: list[str]) -> bool:
     return not tags or any(tag[0] in "BIbi" or len(tag) > 1 for tag in tags)
 
 
-def _first_tokens(words: list[int | None]) -> list[int]:
-    """Positions of the tokens that begin a word."""
-    return [i for i, word in enumerate(words) if word is not None and (i == 0 or words[i - 1] != word)]
+def _joined(texts: list[list[str]]) -> list[str]:
+    return [" ".join(words) for words in texts]
+
+
+def _first_tokens(words: list[str], offsets: list[tuple[int, int]]) -> list[int | None]:
+    """Positions of the first token of each word, by where in the joined text the tokens begin and end.
+
+    None stands for a word without a token, before another that has one; words after the last token are left out.
+    """
+    first: list[int | None] = []
+    token = start = 0
+    for word in words:
+        # Special tokens begin and end at 0.
+        while token < len(offsets) and offsets[token][1] <= start:
+            token += 1
+        if token == len(offsets):
+            break
+        first.append(token if offsets[token][0] < start + len(word) else None)
+        start += len(word) + 1
+    return first
