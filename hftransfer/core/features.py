@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from hftransfer.core.arrow import cast_column
 from hftransfer.core.errors import DataError
 from hftransfer.core.media import location, open_audio, open_image, open_mask, read_image
 
@@ -77,7 +78,7 @@ class Feature:
         import pyarrow
 
         try:
-            return rows.cast_column(role, feature)
+            return cast_column(rows, role, feature)
         except (TypeError, ValueError, pyarrow.ArrowException):
             raise DataError(
                 f"the column of the role '{role}' should hold {self.name}, and holds {rows.features[role]}"
@@ -94,6 +95,8 @@ class Text(Feature):
     def cast(self, rows: Dataset, role: str, *, decode: bool) -> Dataset:
         from datasets import Value
 
+        if rows.features[role] in (Value("string"), Value("large_string")):
+            return rows
         return self._cast(rows, role, Value("string"))
 
     def _read(self, role: str, cell: str) -> tuple[str, bytes]:

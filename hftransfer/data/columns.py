@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from hftransfer.core.arrow import cast_column, read_column
 from hftransfer.core.errors import DataError
 from hftransfer.core.features import Feature, Label, Text
 from hftransfer.core.plugins import nearest
@@ -54,7 +55,7 @@ def to_roles(features: Mapping[str, Feature], rows: Dataset, columns: Columns, s
             if role != GROUP:
                 raise DataError(f"data.columns: the column '{column}' has two roles")
             # Scores may be reported for each label, or each text.
-            rows, column = rows.add_column("_group", rows[column][:], feature=rows.features[column]), "_group"
+            rows, column = rows.add_column("_group", read_column(rows, column), feature=rows.features[column]), "_group"
         chosen[role] = column
     return rows.select_columns(list(chosen.values())).rename_columns({c: r for r, c in chosen.items() if c != r})
 
@@ -83,14 +84,14 @@ def name_classes(task: Task, rows: Dataset, names: Sequence[str]) -> Dataset:
     role = task.target_role
     if not names or role is None or role not in rows.column_names:
         return rows
-    values = rows[role][:]
+    values = read_column(rows, role)
     numbers = [n for cell in values for n in (cell if isinstance(cell, list) else [cell]) if n is not None]
     if not isinstance(task.features[role], Label) or not all(type(number) is int for number in numbers):
         raise DataError(f"data.names: the column of the role '{role}' holds no whole numbers to name")
     if max(numbers, default=0) >= len(names):
         raise DataError(f"data.names: there are {len(names)}, from 0 on, and the role '{role}' has a {max(numbers)}")
     feature = ClassLabel(names=list(names))
-    return rows.cast_column(role, List(feature) if hasattr(rows.features[role], "feature") else feature)
+    return cast_column(rows, role, List(feature) if hasattr(rows.features[role], "feature") else feature)
 
 
 def _with_parts(rows: Dataset) -> Dataset:

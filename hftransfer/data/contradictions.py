@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from hftransfer.core.data_facts import Contradictions
 from hftransfer.core.features import Boxes, Label, Text, Words
+from hftransfer.data.hashes import count_distinct, digest
 from hftransfer.tasks import Task
 
 if TYPE_CHECKING:
+    import numpy as np
     from datasets import Dataset
+
+    from hftransfer.data.hashes import Hashes
 
 # Rows whose texts are compared, from the first on.
 _COMPARED = 50_000
@@ -20,13 +23,13 @@ _SHOWN = 60
 _NO_WORD = re.compile(r"[\W_]+")
 
 
-def count_repeated(numbers: Sequence[int], hashes: Sequence[str]) -> int:
+def count_repeated(numbers: np.ndarray, hashes: Hashes) -> int:
     """How many rows, given by number, have the content of an earlier one."""
-    return len(numbers) - len({hashes[number] for number in numbers})
+    return len(numbers) - count_distinct(hashes.take(numbers))
 
 
 def find_contradictions(
-    task: Task, rows: Dataset, hashes: Sequence[str], numbers: Sequence[int], split: str
+    task: Task, rows: Dataset, hashes: Hashes, numbers: np.ndarray, split: str
 ) -> Contradictions | None:
     """Training rows of equal content and different labels, among the first 50,000.
 
@@ -45,8 +48,8 @@ def find_contradictions(
     if task.row_labels(rows.select(range(1))) is None:
         # Numbers, of which two for one content are noise.
         return None
-    groups: dict[str, list[int]] = {}
-    for row, content in enumerate(_contents(task, rows, [hashes[number] for number in numbers])):
+    groups: dict[bytes, list[int]] = {}
+    for row, content in enumerate(_contents(task, rows, hashes.take(numbers[:_COMPARED]).to_pylist())):
         groups.setdefault(content, []).append(row)
     copies = {content: places for content, places in groups.items() if len(places) > 1}
     chosen = [place for places in copies.values() for place in places]
@@ -64,21 +67,25 @@ def find_contradictions(
     return Contradictions(
         rows=sum(map(len, opposed)),
         split=split,
-        example=(numbers[first], numbers[second]),
+        example=(int(numbers[first]), int(numbers[second])),
         labels=(task.describe(shown[0])[:_SHOWN], task.describe(shown[1])[:_SHOWN]),
     )
 
 
-def _contents(task: Task, rows: Dataset, hashes: Sequence[str]) -> list[str]:
-    """What is equal for rows of equal content."""
+def _contents(task: Task, rows: Dataset, hashes: list[bytes]) -> list[bytes]:
+    """What is equal for rows of equal content, of as many rows as there are hashes."""
     roles = [role for role in task.inputs if role in rows.column_names]
     if not all(isinstance(task.inputs[role], Text | Words) for role in roles):
-        return list(hashes[:_COMPARED])
-    head = rows.select(range(min(_COMPARED, len(rows))))
-    columns = [[_normalized(cell) for cell in head[role]] for role in roles]
-    # A text of signs alone is itself.
-    pairs = zip(zip(*columns, strict=True), hashes, strict=False)
-    return ["\0".join(texts) if any(texts) else content for texts, content in pairs]
+        return hashes
+    texts = rows.select_columns(roles).select(range(len(hashes))).iter(batch_size=64)
+    contents = (row for batch in texts for row in zip(*batch.values(), strict=True))
+    return [_content(row, content) for row, content in zip(contents, hashes, strict=True)]
+
+
+def _content(row: tuple[Any, ...], hashed: bytes) -> bytes:
+    """A hash of the letters and digits of a row's texts; a row of signs alone is itself."""
+    texts = [_normalized(cell) for cell in row]
+    return digest(["\0".join(texts).encode(errors="surrogatepass")]) if any(texts) else hashed
 
 
 def _normalized(cell: Any) -> str:

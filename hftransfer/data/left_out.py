@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from hftransfer.core.errors import DataError
 from hftransfer.core.plugins import nearest
 from hftransfer.data.splits import GROUP, Places
@@ -26,7 +28,7 @@ def leave_out(task: Task, raw: Mapping[str, Dataset], places: Places, classes: S
     Raises:
         DataError: rows have no classes, or no test row has one of these.
     """
-    removed: dict[str, list[int]] = {}
+    removed: dict[str, np.ndarray] = {}
     known: set[str] = set()
     for split in ("train", "validation", "test"):
         origin, rows = places[split]
@@ -34,13 +36,13 @@ def leave_out(task: Task, raw: Mapping[str, Dataset], places: Places, classes: S
         if labels is None:
             raise DataError("evaluation.out_of_domain: the rows have no classes that could be left out; write true")
         known.update(name for names in labels for name in names)
-        leaves = [not set(classes).isdisjoint(names) for names in labels]
-        removed[split] = [row for row, gone in zip(rows, leaves, strict=True) if gone]
-        places[split] = (origin, [row for row, gone in zip(rows, leaves, strict=True) if not gone])
+        leaves = np.array([not set(classes).isdisjoint(names) for names in labels])
+        removed[split] = rows[leaves]
+        places[split] = (origin, rows[~leaves])
     for name in classes:
         if name not in known:
             raise DataError(f"evaluation.out_of_domain: no class is '{name}'; {nearest(name, sorted(known))}")
-    if not removed["test"]:
+    if not len(removed["test"]):
         raise DataError(f"evaluation.out_of_domain: no test row has the class {' or '.join(classes)}")
     rows = raw[places["test"][0]].select(removed["test"])
     return rows.select_columns([name for name in rows.column_names if name not in (task.target_role, GROUP)])

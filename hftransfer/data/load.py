@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
 
 from hftransfer.core.data_facts import DataFacts
 from hftransfer.core.errors import DataError
-from hftransfer.core.features import Feature, Text, class_names, unnamed_class
+from hftransfer.core.features import Text, class_names
 from hftransfer.core.plugins import nearest
-from hftransfer.core.progress import Progress
-from hftransfer.data.columns import Columns, all_features, check_columns, feature_of, name_classes, to_roles
+from hftransfer.data.clean import CleanRows, clean
+from hftransfer.data.columns import Columns, all_features, check_columns, name_classes, to_roles
 from hftransfer.data.contradictions import count_repeated, find_contradictions
+from hftransfer.data.hashes import contained, fingerprint
 from hftransfer.data.left_out import leave_out
 from hftransfer.data.splits import (
     GROUP,
@@ -31,7 +33,7 @@ from hftransfer.tasks import Task
 if TYPE_CHECKING:
     from datasets import Dataset
 
-_ELSEWHERE = "data.splits can name another split, or a part of the training rows"
+    from hftransfer.data.hashes import Hashes
 
 
 @dataclass(frozen=True)
@@ -72,16 +74,6 @@ class Rows:
         return {name: rows for name, rows in self.splits.items() if name != "unlabelled"}
 
 
-@dataclass(frozen=True)
-class _Raw:
-    """The clean rows of each split of the source that is used."""
-
-    rows: dict[str, Dataset]
-    hashes: dict[str, list[str]]
-    """Split of the source -> the hash of each row's inputs."""
-    skipped: dict[str, int]
-
-
 def load_rows(task: Task, source: Mapping[str, Dataset], options: DataOptions, seed: int) -> Rows:
     """Rename, check and split the rows of a loaded source, remove duplicates from the training side, draw the shots.
 
@@ -89,37 +81,38 @@ def load_rows(task: Task, source: Mapping[str, Dataset], options: DataOptions, s
         DataError: a column, split or label is not what it should be; a cell is empty, a file unreadable.
     """
     check_columns(task, options.columns)
-    raw = _read(task, source, options, seed)
-    _check_item_ids(task, raw.rows)
-    task = task.infer(raw.rows[options.splits.train])
-    places = split(task, options.splits, source, raw.rows, seed)
+    read = _read(task, source, options, seed)
+    raw, hashes = ({name: getattr(it, field) for name, it in read.items()} for field in ("rows", "inputs"))
+    _check_item_ids(task, raw)
+    task = task.infer(raw[options.splits.train])
+    places = split(task, options.splits, source, raw, seed)
     without_labels = _unlabelled_split(options)
     if without_labels:
-        places["unlabelled"] = (without_labels, list(range(len(raw.rows[without_labels]))))
-    removed = remove_duplicates(places, raw.hashes)
-    left_out = leave_out(task, raw.rows, places, options.leave_out) if options.leave_out else None
-    splits = {name: raw.rows[origin].select(rows) for name, (origin, rows) in places.items() if name != "unlabelled"}
+        places["unlabelled"] = (without_labels, np.arange(len(raw[without_labels])))
+    removed = remove_duplicates(places, hashes)
+    left_out = leave_out(task, raw, places, options.leave_out) if options.leave_out else None
+    splits = {name: raw[origin].select(rows) for name, (origin, rows) in places.items() if name != "unlabelled"}
     _refuse_empty(splits, removed)
     if options.shots is not None:
-        splits["train"] = _draw_shots(task, splits["train"], options, places, raw.hashes, seed)
-    unlabelled = _unlabelled(task, raw.rows, places)
+        splits["train"] = _draw_shots(task, splits["train"], options, places, hashes, seed)
+    unlabelled = _unlabelled(task, raw, places)
     _refuse_empty(unlabelled, removed)
     task = task.fit(splits["train"])
     task = task.with_labels(task.find_labels(splits))
     classes = {name: _count_classes(task, rows) for name, rows in splits.items()}
     origin, numbers = places["train"]
-    contradictions = find_contradictions(task, splits["train"], raw.hashes[origin], numbers, origin)
+    contradictions = find_contradictions(task, splits["train"], hashes[origin], numbers, origin)
     if options.sampling == "balanced":
         splits["train"] = balanced(task, splits["train"])
     facts = DataFacts(
-        fingerprint=_fingerprint(task, places, raw.hashes, splits),
+        fingerprint=_fingerprint(read, places),
         rows={name: len(rows) for name, rows in (splits | unlabelled).items()}
         | ({"out_of_domain": len(left_out)} if left_out else {}),
         duplicates_removed=removed,
-        skipped=raw.skipped,
+        skipped={name: it.skipped for name, it in read.items()},
         labels=list(task.labels),
         classes=classes,
-        repeated=count_repeated(numbers, raw.hashes[origin]),
+        repeated=count_repeated(numbers, hashes[origin]),
         contradictions=contradictions,
     )
     indexed = {name: task.index_labels(rows) for name, rows in splits.items()}
@@ -134,11 +127,11 @@ def load_items(task: Task, source: Mapping[str, Dataset], columns: Columns) -> t
     """
     features = {"id": Text()} | task.items
     table = to_roles(features, source["train"], columns, "train", owner=f"data.items of {task.name}")
-    table, hashes, _ = _clean(task, features, table, "items", "raise")
-    repeated = [name for name, count in Counter(table["id"][:]).items() if count > 1]
+    items = clean(task, features, table, "items", "raise")
+    repeated = [name for name, count in Counter(items.rows["id"][:]).items() if count > 1]
     if repeated:
         raise DataError(f"data.items: the id '{repeated[0]}' stands in two rows")
-    return task.with_items(table), hashlib.sha256(repr(hashes).encode()).hexdigest()
+    return task.with_items(items.rows), fingerprint([("items", items.inputs)])
 
 
 def _check_item_ids(task: Task, rows: Mapping[str, Dataset]) -> None:
@@ -157,11 +150,11 @@ def _unlabelled_split(options: DataOptions) -> str | None:
     return options.unlabelled if options.unlabelled != "rest" else None
 
 
-def _read(task: Task, source: Mapping[str, Dataset], options: DataOptions, seed: int) -> _Raw:
+def _read(task: Task, source: Mapping[str, Dataset], options: DataOptions, seed: int) -> dict[str, CleanRows]:
     """Every split of the source that is used: renamed, cast, checked row by row."""
     without_labels = _unlabelled_split(options)
     wanted = [options.splits.train, *options.splits.named(source).values(), without_labels]
-    raw = _Raw({}, {}, {})
+    read = {}
     for name in (name for name in wanted if name):
         if name not in source:
             raise DataError(f"the source has no split '{name}'; {nearest(name, source)}")
@@ -173,30 +166,31 @@ def _read(task: Task, source: Mapping[str, Dataset], options: DataOptions, seed:
         types = all_features(task)
         if not options.decode:
             types = {role: feature.without_decoding() for role, feature in types.items()}
-        raw.rows[name], raw.hashes[name], raw.skipped[name] = _clean(task, types, rows, name, options.on_error)
-    return raw
+        read[name] = clean(task, types, rows, name, options.on_error)
+    return read
 
 
 def _draw_shots(
-    task: Task, rows: Dataset, options: DataOptions, places: Places, hashes: Mapping[str, list[str]], seed: int
+    task: Task, rows: Dataset, options: DataOptions, places: Places, hashes: Mapping[str, Hashes], seed: int
 ) -> Dataset:
     """So many training rows of each class; the rest may be used without labels."""
     assert options.shots is not None
     chosen = draw_shots(task, rows, options.shots, seed)
     origin, numbers = places["train"]
-    places["train"] = (origin, [numbers[i] for i in chosen])
+    places["train"] = (origin, numbers[chosen])
     if options.unlabelled == "rest":
-        labelled = {hashes[origin][row] for row in places["train"][1]}
-        places["unlabelled"] = (origin, [row for row in numbers if hashes[origin][row] not in labelled])
+        labelled = contained(hashes[origin].take(numbers), [hashes[origin].take(numbers[chosen])])
+        places["unlabelled"] = (origin, numbers[~labelled])
     return rows.select(chosen)
 
 
-def _fingerprint(task: Task, places: Places, hashes: Mapping[str, list[str]], splits: Mapping[str, Dataset]) -> str:
+def _fingerprint(read: Mapping[str, CleanRows], places: Places) -> str:
     """SHA-256 over the content and the labels of all splits."""
-    content = [(name, hashes[origin][row]) for name, (origin, rows) in sorted(places.items()) for row in rows]
-    role = task.target_role
-    targets = [str(rows[role][:]) for _, rows in sorted(splits.items()) if role in rows.column_names]
-    return hashlib.sha256(repr((content, targets)).encode()).hexdigest()
+    return fingerprint(
+        (name, hashes.take(rows))
+        for name, (origin, rows) in sorted(places.items())
+        for hashes in (read[origin].inputs, read[origin].targets)
+    )
 
 
 def _refuse_empty(splits: Mapping[str, Dataset], removed: Mapping[str, int]) -> None:
@@ -215,65 +209,6 @@ def _unlabelled(task: Task, raw: Mapping[str, Dataset], places: Places) -> dict[
     if missing := sorted(set(inputs) - set(rows.column_names)):
         raise DataError(f"split '{origin}' has no column for '{missing[0]}', which the training rows have")
     return {"unlabelled": rows.select_columns(inputs)}
-
-
-def _clean(
-    task: Task, features: Mapping[str, Feature], rows: Dataset, split: str, on_error: str
-) -> tuple[Dataset, list[str], int]:
-    """Readable rows, the hash of each one's inputs, and how many were left out."""
-    for role in rows.column_names:
-        rows = feature_of(features, role).cast(rows, role, decode=False)
-    good: list[int] = []
-    hashes: list[str] = []
-    bad: list[tuple[int, str]] = []
-    types = rows.features
-    numbered = enumerate(Progress(_each(rows), total=len(rows), desc=f"reading {split}", unit="row", leave=False))
-    for number, row in numbered:
-        try:
-            hashes.append(_hash_inputs(task, features, row, types))
-            good.append(number)
-        except DataError as error:
-            bad.append((number, str(error)))
-    if bad and on_error == "raise":
-        raise DataError(
-            f"{len(bad)} of {len(rows)} rows of split '{split}' cannot be used, first row {bad[0][0]}: {bad[0][1]} "
-            f"({_ELSEWHERE if not good and split != 'train' else 'data.on_error: skip leaves such rows out'})"
-        )
-    if not good:
-        raise DataError(f"split '{split}' is empty" + (f": {bad[0][1]} ({_ELSEWHERE})" if bad else ""))
-    for role in rows.column_names:
-        rows = feature_of(features, role).cast(rows, role, decode=True)
-    return rows.select(good), hashes, len(bad)
-
-
-def _each(rows: Dataset) -> Iterator[dict[str, Any]]:
-    """The rows, of which `datasets` reads several at once in a tenth of the time."""
-    for batch in rows.iter(batch_size=64):
-        yield from (dict(zip(batch, row, strict=True)) for row in zip(*batch.values(), strict=True))
-
-
-def _hash_inputs(task: Task, features: Mapping[str, Feature], row: dict[str, Any], types: Mapping[str, Any]) -> str:
-    """The hash of a row's inputs.
-
-    Raises:
-        DataError: a cell cannot be read, or the task cannot use the row.
-    """
-    digest = hashlib.sha256()
-    values = {}
-    for role, cell in row.items():
-        feature = feature_of(features, role)
-        if feature.is_empty(cell) and (role in task.may_be_empty or role == GROUP):
-            continue
-        is_target = role == task.target_role
-        if is_target and not feature.optional and (unknown := unnamed_class(types[role], cell)) is not None:
-            raise DataError(f"the {role} {unknown} is none of the classes that the data set names")
-        values[role], content = feature.read(role, cell)
-        if not is_target and role != GROUP:
-            # Without role and length, ("part 11", "21") would be ("part 1", "121").
-            digest.update(f"{role}:{len(content)}:".encode() + content)
-    if features.keys() >= task.inputs.keys() and (reason := task.check_row(values)):
-        raise DataError(reason)
-    return digest.hexdigest()
 
 
 def _count_classes(task: Task, rows: Dataset) -> dict[str, int]:

@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hftransfer.core.arrow import read_column
 from hftransfer.core.errors import DataError
+from hftransfer.data.hashes import contained
 from hftransfer.data.stratified import sample
 from hftransfer.tasks import Task
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-Places = dict[str, tuple[str, list[int]]]
+    from hftransfer.data.hashes import Hashes
+
+Places = dict[str, tuple[str, np.ndarray]]
 """Split -> the source's split, and the row numbers in it."""
 GROUP = "group"
 """A role of every task that a data set need not have: where a row comes from (a hospital, a speaker, a dialect)."""
@@ -75,12 +79,13 @@ def split(
 ) -> Places:
     """Which rows become which split."""
     rows = raw[options.train]
-    pool = list(range(len(rows)))
+    pool = np.arange(len(rows))
     classes, names = task.strata(rows), task.row_labels(rows)
+    numbers = _class_numbers(classes) if classes else None
     places: Places = {}
     for name, size in options.sizes(source).items():
         if isinstance(size, str):
-            places[name] = (size, list(range(len(raw[size]))))
+            places[name] = (size, np.arange(len(raw[size])))
             continue
         count = size if isinstance(size, int) else max(1, round(size * len(rows)))
         if options.by_group:
@@ -88,13 +93,23 @@ def split(
         elif task.open_set:
             pool, part = _take_classes(pool, classes, count, name, seed)
         else:
-            pool, part = _keep_rare(*_take(pool, classes, count, name, seed), names)
+            pool, part = _keep_rare(*_take(pool, numbers, count, name, seed), names)
         places[name] = (options.train, part)
     places["train"] = (options.train, pool)
     return places
 
 
-def _take(pool: list[int], groups: list[Any] | None, count: int, name: str, seed: int) -> tuple[list[int], list[int]]:
+def _class_numbers(classes: list[Any]) -> np.ndarray:
+    """The number of each row's class among the sorted classes."""
+    first: dict[Any, int] = {}
+    numbers = np.fromiter((first.setdefault(name, len(first)) for name in classes), dtype=int, count=len(classes))
+    _, places = np.unique(np.asarray([*first]), return_inverse=True)
+    return np.asarray(places[numbers])
+
+
+def _take(
+    pool: np.ndarray, groups: np.ndarray | None, count: int, name: str, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
     """What is left of a pool of rows, and `count` of them, of every class in proportion.
 
     A row that alone has its class is left; where there are more classes than rows, they are not looked at.
@@ -102,35 +117,34 @@ def _take(pool: list[int], groups: list[Any] | None, count: int, name: str, seed
     if count >= len(pool):
         raise DataError(f"data.splits.{name} asks for {count} rows of the {len(pool)} that are left to take them from")
     others, strata = pool, None
-    if groups:
-        sizes = Counter(groups[row] for row in pool)
-        several = [row for row in pool if sizes[groups[row]] > 1]
+    if groups is not None:
+        several = pool[np.bincount(groups[pool])[groups[pool]] > 1]
         if count < len(several):
-            others, owned = several, [groups[row] for row in several]
-            strata = owned if min(count, len(several) - count) >= len(set(owned)) else None
-    part = [others[number] for number in sample(len(others), count, strata, seed)]
-    return sorted(set(pool) - set(part)), sorted(part)
+            others, owned = several, groups[several]
+            strata = owned if min(count, len(several) - count) >= len(np.unique(owned)) else None
+    part = np.sort(others[sample(len(others), count, strata, seed)])
+    return np.setdiff1d(pool, part, assume_unique=True), part
 
 
-def _take_groups(pool: list[int], rows: Dataset, count: int, name: str, seed: int) -> tuple[list[int], list[int]]:
+def _take_groups(pool: np.ndarray, rows: Dataset, count: int, name: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """As `_take`, of whole groups, in an order that the seed gives, until they are about as many rows."""
     if GROUP not in rows.column_names:
         raise DataError(
             "data.splits.by_group: the rows have no groups; data.columns.group says which column they are in"
         )
-    return _take_whole(pool, rows[GROUP][:], count, name, seed)
+    return _take_whole(pool, read_column(rows, GROUP), count, name, seed)
 
 
 def _take_classes(
-    pool: list[int], classes: list[Any] | None, count: int, name: str, seed: int
-) -> tuple[list[int], list[int]]:
+    pool: np.ndarray, classes: list[Any] | None, count: int, name: str, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
     """As `_take`, of whole classes: of an open set, other splits have other classes than the training rows."""
     if classes is None:
         raise DataError(f"data.splits.{name}: the rows have no single class each, of which other splits have others")
     return _take_whole(pool, classes, count, name, seed)
 
 
-def _take_whole(pool: list[int], owners: list[Any], count: int, name: str, seed: int) -> tuple[list[int], list[int]]:
+def _take_whole(pool: np.ndarray, owners: list[Any], count: int, name: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """The rows of whole owners, of which `owners` names one a row, and what is left of the pool."""
     sizes = Counter(owners[row] for row in pool)
     groups = sorted(sizes, key=str)
@@ -139,36 +153,37 @@ def _take_whole(pool: list[int], owners: list[Any], count: int, name: str, seed:
         # A group that would overshoot by more than it brings nearer is left.
         if sum(sizes[group] for group in taken) + sizes[groups[place]] / 2 <= count:
             taken.add(groups[place])
-    part = [row for row in pool if owners[row] in taken]
     if not taken or len(taken) == len(groups):
         raise DataError(
             f"data.splits.{name}: about {count} rows cannot be taken from {len(groups)} groups that stay whole"
         )
-    return [row for row in pool if owners[row] not in taken], part
+    chosen = np.array([owners[row] in taken for row in pool])
+    return pool[~chosen], pool[chosen]
 
 
-def _keep_rare(pool: list[int], part: list[int], names: list[list[str]] | None) -> tuple[list[int], list[int]]:
+def _keep_rare(pool: np.ndarray, part: np.ndarray, names: list[list[str]] | None) -> tuple[np.ndarray, np.ndarray]:
     """Both, after the rows of the second that alone have a class have gone back to the first, which trains."""
     if names is None:
         return pool, part
-    known, back = {name for row in pool for name in names[row]}, set()
+    known, back = {name for row in pool for name in names[row]}, []
     for row in part:
         if not known.issuperset(names[row]):
             known.update(names[row])
-            back.add(row)
-    return sorted({*pool, *back}), [row for row in part if row not in back]
+            back.append(row)
+    return np.union1d(pool, np.array(back, dtype=int)), np.setdiff1d(part, back, assume_unique=True)
 
 
-def remove_duplicates(places: Places, hashes: Mapping[str, list[str]]) -> dict[str, int]:
+def remove_duplicates(places: Places, hashes: Mapping[str, Hashes]) -> dict[str, int]:
     """Take duplicates out of the split that is farther from the test split; returns the counts by split."""
-    seen: set[str] = set()
+    seen: list[Hashes] = []
     removed: dict[str, int] = {}
     for name in (name for name in ("test", "validation", "train", "unlabelled") if name in places):
         origin, rows = places[name]
-        unique = [row for row in rows if hashes[origin][row] not in seen]
+        contents = hashes[origin].take(rows)
+        unique = rows[~contained(contents, seen)]
         removed[name] = len(rows) - len(unique)
         places[name] = (origin, unique)
-        seen.update(hashes[origin][row] for row in unique)
+        seen.append(contents)
     return removed
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 
-def sample(rows: int, count: int, strata: Sequence[Any] | None, seed: int) -> list[int]:
+def sample(rows: int, count: int, strata: Sequence[Any] | np.ndarray | None, seed: int) -> list[int]:
     """`count` row numbers below `rows`; `strata` gives the class of each row, of which none is alone in its class."""
     rng = np.random.RandomState(seed)
     if strata is None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
+from hftransfer.core.arrow import for_each, read_column, with_column
 from hftransfer.core.errors import DataError, RecipeError
 from hftransfer.core.features import Feature, Label, class_names
 from hftransfer.tasks import Model, ModelBatch, Outputs, Predictions, Row, RowTarget, Side, _labels
@@ -54,7 +55,7 @@ class Classification(Decisions):
     def infer(self, rows: Dataset) -> Self:
         if self.problem_type is not None:
             return self
-        labels, named = rows["label"][:], hasattr(rows.features["label"], "names")
+        labels, named = read_column(rows, "label"), hasattr(rows.features["label"], "names")
         several = _labels.has_several(labels, self.separator)
         numbers = not several and _labels.are_numbers(labels, named=named)
         kind = "multi_label_classification" if several else "regression" if numbers else "single_label_classification"
@@ -83,15 +84,15 @@ class Classification(Decisions):
     def strata(self, rows: Dataset) -> list[Any] | None:
         if not self.single_label:
             return None
-        return [_labels.normalized(_labels.single(value)) for value in rows["label"][:]]
+        return for_each(lambda cell: _labels.normalized(_labels.single(cell)), read_column(rows, "label"))
 
     def row_labels(self, rows: Dataset) -> list[list[str]] | None:
         if self._regression:
             return None
-        labels, named = rows["label"][:], class_names(rows.features["label"])
+        labels, named = read_column(rows, "label"), class_names(rows.features["label"])
         _labels.refuse_written_lists(labels, self.separator)
         separator = None if self.single_label else self.separator
-        return [_labels.names(value, named, separator) for value in labels]
+        return for_each(lambda cell: _labels.names(cell, named, separator), labels)
 
     def find_labels(self, splits: Mapping[str, Dataset]) -> tuple[str, ...]:
         for split, rows in splits.items() if self._regression else ():
@@ -110,14 +111,16 @@ class Classification(Decisions):
 
         bare = rows.remove_columns("label")
         if self._regression:
-            numbers = [_labels.number(value, row) for row, value in enumerate(rows["label"][:])]
-            return bare.add_column("label", numbers, feature=Value("float32"))
+            numbers = [_labels.number(value, row) for row, value in enumerate(read_column(rows, "label"))]
+            return with_column(bare, "label", numbers, feature=Value("float32"))
         ids = {name: i for i, name in enumerate(self.labels)}
-        numbered = [[ids[name] for name in names] for names in self.row_labels(rows) or []]
+        names = self.row_labels(rows) or []
         if self.single_label:
-            return bare.add_column("label", [row[0] for row in numbered], feature=Value("int64"))
-        flags = [[float(i in row) for i in range(len(self.labels))] for row in numbered]
-        return bare.add_column("label", flags, feature=List(Value("float32")))
+            return with_column(bare, "label", [ids[one] for one, *_ in names], feature=Value("int64"))
+        flags = np.zeros((len(names), len(self.labels)), dtype=np.float32)
+        for row, several in enumerate(names):
+            flags[row, [ids[name] for name in several]] = 1
+        return with_column(bare, "label", list(flags), feature=List(Value("float32")))
 
     def check(self, splits: Mapping[str, Dataset], config: PretrainedConfig) -> list[str]:
         self.check_thresholds()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from hftransfer.core.arrow import with_column
 from hftransfer.core.compat import model_classes
 from hftransfer.core.errors import DataError
 from hftransfer.core.features import Boxes, Feature, Image
@@ -120,7 +121,7 @@ class ObjectDetection(Task):
             corners = _boxes.corners(_boxes.parts(cell)[0], size, self.box_format)
             column.append({"bbox": corners.tolist(), "category": [ids[name] for name in names]})
         feature = {"bbox": List(List(Value("float32"))), "category": List(Value("int64"))}
-        return rows.remove_columns("objects").add_column("objects", column, feature=feature)
+        return with_column(rows.remove_columns("objects"), "objects", column, feature=feature)
 
     def check(self, splits: Mapping[str, Dataset], config: PretrainedConfig) -> list[str]:
         queries = getattr(config, "num_detection_tokens", None) or getattr(config, "num_queries", None)

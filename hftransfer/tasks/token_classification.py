@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
+from hftransfer.core.arrow import with_column
 from hftransfer.core.errors import ModelError
 from hftransfer.core.features import Feature, Label, Words, class_names
 from hftransfer.tasks import (
@@ -100,7 +101,7 @@ class TokenClassification(Task):
 
         ids = {name: i for i, name in enumerate(self.labels)}
         column = [[ids[tag] for tag in tags] for tags in self.row_labels(rows) or []]
-        return rows.remove_columns("tags").add_column("tags", column, feature=List(Value("int64")))
+        return with_column(rows.remove_columns("tags"), "tags", column, feature=List(Value("int64")))
 
     def check(self, splits: Mapping[str, Dataset], config: PretrainedConfig) -> list[str]:
         check_positions(self.auto_model, config, self.max_length, self.processor)
