@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from hftransfer.core import plugins
 from hftransfer.core.errors import HubError, RecipeError
+from hftransfer.core.paths import is_file, is_folder
 from hftransfer.core.results import JsonObject, RunResult
 from hftransfer.recipe.schema import Recipe
 
@@ -172,8 +173,8 @@ def finished_run(folder: Path) -> RunResult:
     if folder.name:
         recover(folder)
     record = folder / "result.json"
-    if not record.is_file():
-        runs = [str(path.parent) for path in folder.parent.glob("*/result.json")] if folder.parent.is_dir() else []
+    if not is_file(record):
+        runs = [str(path.parent) for path in folder.parent.glob("*/result.json")] if is_folder(folder.parent) else []
         raise RecipeError(f"'{folder}' is not a finished run; {plugins.nearest(folder, runs)}")
     try:
         return RunResult.load(record)

@@ -1,11 +1,13 @@
 """Values that no recipe should hold: each is refused in a sentence, before anything is read, allocated or trained."""
 
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
+from hftransfer import api
 from hftransfer.core import plugins
-from hftransfer.core.errors import RecipeError
+from hftransfer.core.errors import HFTransferError, RecipeError
 from hftransfer.core.plugins import Section
 from hftransfer.recipe import schema
 from hftransfer.recipe.loader import parse_recipe
@@ -125,3 +127,54 @@ def test_tokens_and_passwords_are_not_repeated():
     for override in ("training.learning_rate=hf_aBcDeFgHiJkLmNoPqRsT", "seed=https://me:secret@host/x"):
         message = refusal(override)
         assert "***" in message and "secret" not in message and "aBcD" not in message
+
+
+LONG = "a" * 300
+CHECKED = {
+    **{f"model.id={name}": "there is no" for name in (f"./{LONG}", LONG, f"{LONG}/x")},
+    f"model.processor=./{LONG}": "there is no",
+    f"strategy={{name: distill, teacher: ./{LONG}}}": "there is no",
+    f"data.source={{name: csv, train: {LONG}}}": "there is no file",
+    f"data.source={{name: imagefolder, path: {LONG}}}": "there is no folder",
+    "data.source={name: csv, train: /dev/zero}": "there is no file",
+    "data.source={name: json, train: '/dev/zer*'}": "there is no file",
+    "model.config={num_hidden_layers: 100000000}": "num_hidden_layers: at most 1,000",
+    "model.config={hidden_size: -5}": "negative dimension",
+    "training.dataloader_persistent_workers=true": "num_workers > 0",
+    "training={gradient_checkpointing: true, gradient_checkpointing_kwargs: {x: 1}}": "gradient_checkpointing_kwargs",
+    "training={optim: galore_adamw, optim_target_modules: [query]}": "galore_torch",
+    "training.accelerator_config={split_batches: x, y: 1}": "training: ",
+    "training={dataloader_drop_last: true, per_device_train_batch_size: 40}": "leaves out the only batch, of 33",
+}
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory):
+    file = tmp_path_factory.mktemp("rows") / "rows.csv"
+    file.write_text("text,label\n" + "".join(f"text {row},{'xy'[row % 2]}\n" for row in range(48)))
+    return file
+
+
+@pytest.mark.parametrize("override", CHECKED, ids=lambda override: override[:40])
+def test_check_has_a_sentence_for(override, rows):
+    with pytest.raises(HFTransferError) as error:
+        api.check(parse_recipe(RECIPE, overrides=[f"data.source={{name: csv, train: {rows}}}", override]))
+    assert CHECKED[override] in str(error.value)
+
+
+def test_an_adapter_of_any_rank_is_counted_without_memory_for_it(rows):
+    recipe = parse_recipe(RECIPE, overrides=[f"data.source={{name: csv, train: {rows}}}", "strategy=lora"])
+    # 100 GB, if it were made.
+    huge = recipe.model_copy(update={"strategy": recipe.strategy.model_copy(update={"r": 10**6})})
+    assert api.check(huge).parameters["trainable"] > 2 * 10**10
+
+
+def test_a_run_cannot_be_put_under_a_name_that_is_too_long():
+    from accelerate import PartialState
+
+    from hftransfer.core.run_folder import RunFolder
+
+    with pytest.raises(RecipeError, match="is too long"):
+        RunFolder(Path(LONG) / "x", PartialState(cpu=True)).check({}, resume=False, overwrite=False)
+    with pytest.raises(RecipeError, match="is not a finished run"):
+        api.finished_run(Path(LONG))

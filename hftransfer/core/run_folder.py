@@ -17,6 +17,7 @@ import yaml
 
 from hftransfer.core.energy import measure_energy
 from hftransfer.core.errors import HFTransferError, RecipeError
+from hftransfer.core.paths import is_file
 
 if TYPE_CHECKING:
     from accelerate import PartialState
@@ -186,13 +187,13 @@ class RunFolder:
 def recover(out: Path) -> None:
     """Rename a complete run to its final name, where the process that completed it died before it did."""
     folder, replaced, discarded = (out.with_name(out.name + suffix) for suffix in (_PARTIAL, _REPLACED, _DISCARDED))
-    if (folder / "result.json").is_file() and not (folder / _WORK).exists():
+    if is_file(folder / "result.json") and not (folder / _WORK).exists():
         (folder / _LOCK).unlink(missing_ok=True)
         shutil.rmtree(replaced, ignore_errors=True)
         if out.exists():
             out.rename(replaced)
         folder.rename(out)
-    if (out / "result.json").is_file():
+    if is_file(out / "result.json"):
         for leftover in (replaced, discarded):
             shutil.rmtree(leftover, ignore_errors=True)
 
@@ -218,8 +219,10 @@ def _acquire(lock: IO[str], out: Path) -> None:
 
 def _check_writable(out: Path) -> None:
     """Raises a RecipeError where the directory cannot be created."""
+    if long := next((part for part in out.parts if len(os.fsencode(part)) > 200), None):
+        raise RecipeError(f"--out: the name '{long[:40]}...' is too long; choose another place")
     existing = next(place for place in (out, *out.absolute().parents) if place.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK) or len(out.name) > 200:
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise RecipeError(f"--out: the directory '{out}' cannot be created in '{existing}'; choose another place")
 
 

@@ -12,6 +12,7 @@ from hftransfer.core import plugins
 from hftransfer.core.compat import model_classes
 from hftransfer.core.empty_model import empty_model as meta_model
 from hftransfer.core.errors import HubError, ModelError
+from hftransfer.core.paths import is_folder
 from hftransfer.core.plugins import nearest
 from hftransfer.models.compat import tokenizer_loader
 from hftransfer.tasks import Task
@@ -67,14 +68,14 @@ def find_checkpoint(place: str, revision: str | None = None, trust_remote_code: 
     if place.startswith("sample:"):
         return Checkpoint(str(_sample_checkpoint(place.removeprefix("sample:"))))
     path = Path(place).expanduser()
-    if path.is_dir():
+    if is_folder(path):
         folder = path / "model" if (path / "result.json").is_file() else path
         if (folder / "config.json").is_file() or (folder / "preprocessor_config.json").is_file():
             return Checkpoint(str(folder), trust_remote_code=trust_remote_code)
         raise ModelError(f"'{place}' holds neither a checkpoint (config.json) nor a finished run (result.json)")
-    in_a_directory = path.parent != Path() and path.parent.is_dir()
+    in_a_directory = path.parent != Path() and is_folder(path.parent)
     if in_a_directory or place.startswith((".", "/", "~")) or place.count("/") > 1:
-        there = [str(p) for p in path.parent.iterdir() if p.is_dir()] if path.parent.is_dir() else []
+        there = [str(p) for p in path.parent.iterdir() if p.is_dir()] if is_folder(path.parent) else []
         raise ModelError(f"there is no checkpoint directory '{place}'; {nearest(place, there)}")
     from hftransfer.hub import client
 

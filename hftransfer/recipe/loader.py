@@ -8,6 +8,7 @@ from pydantic_core import ErrorDetails
 
 from hftransfer.core import plugins
 from hftransfer.core.errors import RecipeError
+from hftransfer.core.paths import is_file, is_folder
 from hftransfer.recipe import catalog
 from hftransfer.recipe.messages import sentences
 from hftransfer.recipe.plugin_fields import plugin_kind
@@ -39,15 +40,15 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
 def _recipe_file(path: Path) -> Path:
     """An existing file, or that of the packaged recipe with this name."""
-    if path.is_file():
+    if is_file(path):
         return path
     if packaged := catalog.find_packaged(path.as_posix()):
         return packaged
-    if path.is_dir():
+    if is_folder(path):
         raise RecipeError(f"'{path}' is a directory; a recipe is a file")
     if path.suffix not in (".yaml", ".yml"):
         raise RecipeError(f"there is no recipe '{path}'; {catalog.nearest_packaged(path.as_posix())}")
-    files = [str(file) for file in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
+    files = [str(file) for file in path.parent.glob("*.yaml")] if is_folder(path.parent) else []
     hint = f"; {plugins.nearest(path, files)}" if files else ""
     raise RecipeError(f"there is no recipe file '{path}'{hint}")
 

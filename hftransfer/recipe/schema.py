@@ -3,15 +3,19 @@
 A class is a section; the string under a field is its documentation, in docs/recipe.md and in the JSON schema.
 """
 
+import re
 from typing import Literal, Self
 
 from pydantic import Field, StrictBool, field_validator, model_validator
 
 from hftransfer.core import plugins
+from hftransfer.core.errors import shortened
 from hftransfer.core.plugins import Section
 from hftransfer.core.variants import UNTRAINED_BASELINES
 from hftransfer.recipe.plugin_fields import SourceField, StrategyField, TaskField, with_plugins
 from hftransfer.recipe.training_arguments import Fields, check_training
+
+_MAX_LAYERS = 1000
 
 
 class Model(Section):
@@ -31,6 +35,16 @@ class Model(Section):
     """Branch, tag or commit of a Hub id."""
     trust_remote_code: bool = False
     """Run Python code of the checkpoint's repository. Only for repositories whose code you have read."""
+
+    @field_validator("config")
+    @classmethod
+    def _has_few_layers(cls, value: Fields | None) -> Fields | None:
+        # Each layer is an object, also where its weights take no memory.
+        for key, number in (value or {}).items():
+            layers = number if isinstance(number, list) else [number]
+            if re.search("layer|depth", key) and any(isinstance(one, int) and one > _MAX_LAYERS for one in layers):
+                raise ValueError(f"{key}: at most {_MAX_LAYERS:,}, got {shortened(number)}")
+        return value
 
     @model_validator(mode="after")
     def _has_id_or_config(self) -> Self:

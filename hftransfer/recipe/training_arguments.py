@@ -8,7 +8,6 @@ import ast
 import functools
 import importlib.util
 import operator
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from hftransfer.core.errors import shortened
+from hftransfer.core.paths import is_file
 from hftransfer.core.plugins import nearest
 from hftransfer.recipe.training_ranges import UNUSED, broken_range
 
@@ -106,7 +106,7 @@ def _checked(key: str, value: object, annotation: str) -> Any:
 
 def _is_small_file(name: str) -> bool:
     """Whether a name is that of a regular file: a device would be read for ever."""
-    return os.path.isfile(name) and Path(name).stat().st_size <= _MAX_FILE_BYTES  # noqa: PTH113 (for any text)
+    return is_file(name) and Path(name).stat().st_size <= _MAX_FILE_BYTES
 
 
 def check_training(values: Fields) -> Fields:

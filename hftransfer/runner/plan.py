@@ -32,7 +32,7 @@ from hftransfer.runner.export_check import check_export
 from hftransfer.runner.forgetting import SourceTask, source_task
 from hftransfer.runner.specs import TrainingSpec, baseline_specs, data_options, tuned_spec
 from hftransfer.tasks import Task
-from hftransfer.training.arguments import training_arguments
+from hftransfer.training.arguments import DEFAULTS, training_arguments
 
 
 @dataclass(frozen=True, repr=False)
@@ -93,6 +93,7 @@ def check(recipe: Recipe, *, decode: bool = True) -> Plan:
     check_metrics(recipe.evaluation.metrics)
     _check_training(specs, recipe.seed)
     rows = _load(task, recipe.data, recipe.seed, recipe.evaluation.left_out, decode=decode)
+    _check_batches(specs, len(rows.splits["train"]))
     recipe = _with_inferred(recipe, rows)
     origin = resolve_checkpoint(rows.task, rows.splits["train"], start, recipe.model.config, recipe.model.processor)
     rows = replace(rows, task=rows.task.with_processor(origin.processor, origin.config))
@@ -127,6 +128,16 @@ def _check_training(specs: list[TrainingSpec], seed: int) -> None:
     logging.set_verbosity_error()
     for spec in specs:
         training_arguments(spec.training, Path("unused"), seed, by_length=False)
+
+
+def _check_batches(specs: list[TrainingSpec], rows: int) -> None:
+    for spec in specs:
+        size = spec.training.get("per_device_train_batch_size", DEFAULTS["per_device_train_batch_size"])
+        if spec.training.get("dataloader_drop_last") and size > rows:
+            raise RecipeError(
+                f"training.dataloader_drop_last: it leaves out the only batch, of {rows} training rows; make "
+                f"per_device_train_batch_size smaller, which is {size}"
+            )
 
 
 def _load(task: Task, data: Data, seed: int, leave_out: Sequence[str] = (), *, decode: bool = True) -> Rows:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import PrivateAttr
 
 from hftransfer.core.errors import DataError
+from hftransfer.core.paths import is_file, is_folder
 from hftransfer.core.plugins import Plugin, nearest
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Folder(Source):
             DataError: it does not exist.
         """
         root = Path(self.path).expanduser()
-        if not root.is_dir():
+        if not is_folder(root):
             raise DataError(f"data.source.path: there is no folder '{self.path}'")
         return root
 
@@ -109,9 +110,9 @@ class Files(Source):
         paths = {split: [path for file in files for path in _matching(file)] for split, files in lists.items()}
         for split, files in paths.items():
             for file in files:
-                if not Path(file).is_file():
+                if not is_file(file):
                     folder = Path(file).parent
-                    others = [str(path) for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
+                    others = [str(path) for path in folder.iterdir() if path.is_file()] if is_folder(folder) else []
                     raise DataError(f"data.source.{split}: there is no file '{file}'; {nearest(file, others)}")
         return paths
 
@@ -119,8 +120,9 @@ class Files(Source):
 def _matching(file: str) -> list[str]:
     """The files that match a pattern (`train-*.parquet`), sorted by name, or the file of this name."""
     path = Path(file).expanduser()
-    # The name of a file may hold a star.
-    matching = [path] if path.is_file() else sorted(path.parent.glob(path.name))
+    # The name of a file may hold a star; only patterns are looked up, which fails for a name that is too long.
+    is_pattern = any(sign in path.name for sign in "*?[") and not is_file(path)
+    matching = sorted(path.parent.glob(path.name)) if is_pattern else []
     return [str(match) for match in matching] or [str(path)]
 
 

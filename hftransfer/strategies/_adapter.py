@@ -38,7 +38,9 @@ class _AdapterStrategy(Strategy):
             with warnings.catch_warnings():
                 # PEFT reads it under the name that Transformers 5.24 gives up.
                 warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated")
-                adapted = get_peft_model(model, config_class(**config))
+                # Only counted: no memory for an adapter of a model that has none itself.
+                on_meta = next(model.parameters()).is_meta
+                adapted = get_peft_model(model, config_class(**config), low_cpu_mem_usage=on_meta)
         except (TypeError, ValueError, AssertionError, AttributeError, RuntimeError) as error:
             raise self._refusal(model, error) from None
         # PEFT would look up the base model at every checkpoint, and save embeddings where its vocabulary has another

@@ -14,6 +14,7 @@ from hftransfer.training.compat import (
     accelerate_environment,
     accelerate_variables,
     checkpointing_names,
+    checkpointing_options,
     group_by_length,
     use_one_gpu,
 )
@@ -43,6 +44,12 @@ _GRADIENT_CHECKPOINTING = {
 }
 # Seconds from a checkpoint to the next, where the recipe does not say when to save: what an interruption may cost.
 _SECONDS_BETWEEN_SAVES = 60.0
+
+_REFUSALS = (
+    *(ValueError, TypeError, ImportError, RuntimeError, ArithmeticError, LookupError, OSError),
+    *(AttributeError, AssertionError),
+)
+"""What Transformers and Accelerate raise for values of a wrong type, or that do not go together."""
 
 
 def training_arguments(training: Mapping[str, Any], folder: Path, seed: int, by_length: bool) -> TrainingArguments:
@@ -97,7 +104,7 @@ def _as_recipe_error() -> Iterator[None]:
     """Turn what Transformers raises into a sentence."""
     try:
         yield
-    except (ValueError, TypeError, ImportError, RuntimeError, ArithmeticError, LookupError, OSError) as error:
+    except _REFUSALS as error:
         raise RecipeError(f"training: {' '.join(str(error).split())[:300]}") from None
 
 
@@ -111,14 +118,30 @@ def _check_values(arguments: TrainingArguments) -> None:
 
 
 def _build_trainer(arguments: TrainingArguments) -> None:
-    """Build Trainer, optimizer and schedule for a model of two weights: Trainer alone knows which values they take."""
+    """Build Trainer, optimizer, schedule and loader for a model of two weights: they alone know which values they take.
+
+    Raises:
+        RecipeError: options of checkpointing that torch does not have.
+    """
     import torch
+    from torch.utils.data import DataLoader
     from transformers import Trainer
 
     with tempfile.TemporaryDirectory() as folder:
         trial = copy.copy(arguments)
-        # Whether labels can be smoothed depends on the model's config.
+        # Whether labels can be smoothed depends on the model's config, and modules are named as in the real model.
         trial.output_dir, trial.label_smoothing_factor = folder, 0.0
-        trainer = Trainer(torch.nn.Linear(1, 1), trial, train_dataset=[{}], eval_dataset=[{}])
-        if not trial.optim_target_modules:
-            trainer.create_optimizer_and_scheduler(100)
+        trial.optim_target_modules = trial.optim_target_modules and "all-linear"
+        model = torch.nn.Sequential(torch.nn.Linear(1, 1))
+        Trainer(model, trial, train_dataset=[{}], eval_dataset=[{}]).create_optimizer_and_scheduler(100)
+    DataLoader(
+        [{}],
+        num_workers=arguments.dataloader_num_workers,
+        persistent_workers=arguments.dataloader_persistent_workers,
+        prefetch_factor=arguments.dataloader_prefetch_factor,
+    )
+    options = {"use_reentrant": False} | checkpointing_options(arguments)
+    try:
+        torch.utils.checkpoint.checkpoint(torch.nn.Identity(), torch.zeros(1, requires_grad=True), **options)
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"training.gradient_checkpointing_kwargs: {str(error).partition(chr(10))[0]}") from None

@@ -79,6 +79,12 @@ def checkpointing_names(training: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in training.items() if not name.startswith(other)} | renamed
 
 
+def checkpointing_options(arguments: TrainingArguments) -> dict[str, Any]:
+    """The options of recomputing activations, under the name that the installed version has for them."""
+    names = [field.name for field in dataclasses.fields(arguments) if field.name.endswith("checkpointing_kwargs")]
+    return next((dict(options) for name in names if (options := getattr(arguments, name))), {})
+
+
 def load_lengths(trainer: Trainer) -> None:
     """Have the sampler that groups rows by length hold all lengths in memory.
 
