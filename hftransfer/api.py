@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _HUB = "hub:"
 # A recipe of a repository neither pushes nor runs code from the Hub, unless an override asks for it.
 _FOREIGN = ("hub=null", "model.trust_remote_code=false")
+# Left empty, Transformers 4 reports to every service whose package is installed.
+_NO_REPORTS: tuple[object, ...] = ("none", ["none"], [])
 
 AnyPath = str | PathLike[str]
 
@@ -112,7 +114,8 @@ def read_recipe(recipe: Recipe | AnyPath, overrides: Sequence[str] = ()) -> Reci
     """The recipe of a file, of the package, of a pushed run, or as it is given; with overrides.
 
     Raises:
-        RecipeError: it is not a recipe, or a pushed recipe names a metric whose code is on the Hub.
+        RecipeError: it is not a recipe, or a pushed recipe names a metric whose code is on the Hub, or a service that
+            would be told of the run.
     """
     from hftransfer.core.run_folder import dump_yaml
     from hftransfer.recipe.loader import load_recipe, parse_recipe
@@ -133,6 +136,12 @@ def _pushed_recipe(name: str, overrides: Sequence[str]) -> Recipe:
         raise RecipeError(
             f"{name}: the metric '{foreign[0]}' is code of a repository, and a recipe from the Hub does not run such "
             "code; name the metrics yourself: evaluation.metrics=[...]"
+        )
+    reports = recipe.training.get("report_to", "none")
+    if reports not in _NO_REPORTS and not any(text.startswith("training.report_to=") for text in overrides):
+        raise RecipeError(
+            f"{name}: the recipe reports to {reports}, and one from the Hub does not report what you run; choose "
+            "yourself: training.report_to=none"
         )
     return recipe
 

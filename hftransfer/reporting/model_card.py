@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from hftransfer.core.results import RunResult
@@ -41,7 +42,7 @@ def card(result: RunResult, repo: str | None = None, *, adapter: bool = False) -
         repo: the id on the Hub; None for a local run, whose folder has no plots.
         adapter: whether the repository holds the PEFT adapter alone.
     """
-    task, score = card_task(result), headline_scores(result)["tuned"]
+    task, score, recipe = card_task(result), headline_scores(result)["tuned"], recipe_yaml(result)
     usage = None if adapter else model_usage(result, task)
     return render(
         "model_card.md.jinja",
@@ -75,7 +76,9 @@ def card(result: RunResult, repo: str | None = None, *, adapter: bool = False) -
         usage=usage,
         export=export_usage(result, task) if usage else None,
         runtime=runtime_usage(result, repo) if usage else None,
-        recipe=recipe_yaml(result),
+        recipe=recipe,
+        # Longer than any run of backticks in it, which would end the block.
+        fence="`" * max([4, *(len(run) + 1 for run in re.findall("`+", recipe))]),
         minutes=sum(result.seconds.values()) / 60,
         energy=amount(sum(result.energy.values())) if result.energy else "",
     )

@@ -1,5 +1,6 @@
 """Tables of a run's record, which terminal, report and model card share, and how they write numbers."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -10,6 +11,9 @@ from hftransfer.metrics import lower_is_better, of_one_class
 
 # More metrics than these do not fit into a terminal.
 _TERMINAL_METRICS = 8
+_MARKDOWN = re.compile(r"(?P<interval>\[[-+.,e\d]+, [-+.,e\d]+\](?![\[(:]))|[\\`*\[\]|~]|!(?=\[)|(?<!\w)_|_(?!\w)")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?")
 
 
 @dataclass(frozen=True)
@@ -33,8 +37,21 @@ class Table:
 
 
 def escape_markdown(text: str) -> str:
-    """Text of the data or the recipe that cannot break a Markdown table or the page around it."""
-    return " ".join(escape(text, quote=False).split()).replace("|", "\\|")
+    """Text of the data or the recipe that cannot break a Markdown table or the page around it, nor add to it.
+
+    Links and pictures (which a reader's browser would fetch), code and HTML stand as they are written; the brackets of
+    an interval need no escape.
+    """
+    return _MARKDOWN.sub(_escape_sign, " ".join(escape(text, quote=False).split()))
+
+
+def _escape_sign(match: re.Match[str]) -> str:
+    return match[0] if match["interval"] else f"\\{match[0]}"
+
+
+def escape_cell(text: str) -> str:
+    """Text for a cell of a CSV file: a spreadsheet would run what begins like a formula."""
+    return f"'{text}" if text.startswith(_FORMULA) and not _NUMBER.fullmatch(text) else text
 
 
 def number(value: float) -> str:

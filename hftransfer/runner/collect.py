@@ -19,6 +19,7 @@ from hftransfer.hub.client import hub_cards
 from hftransfer.hub.upload import run_id_of
 from hftransfer.models.checkpoint import find_checkpoint
 from hftransfer.reporting import model_card, report
+from hftransfer.reporting.tables import escape_cell
 from hftransfer.runner.calibration import calibration
 from hftransfer.runner.context import RunContext
 from hftransfer.runner.data_facts import data_facts
@@ -193,5 +194,5 @@ def _prediction_table(context: RunContext, split: str) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["row", "reference", *variants])
     for row in range(len(references)):
-        writer.writerow([row, *(context.plan.task.describe(column[row]) for column in columns)])
+        writer.writerow([row, *(escape_cell(context.plan.task.describe(column[row])) for column in columns)])
     return text.getvalue()

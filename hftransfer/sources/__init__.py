@@ -10,6 +10,7 @@ from pydantic import PrivateAttr
 from hftransfer.core.errors import DataError
 from hftransfer.core.paths import is_file, is_folder
 from hftransfer.core.plugins import Plugin, nearest
+from hftransfer.sources._archives import check_unpacked
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -114,6 +115,7 @@ class Files(Source):
                     folder = Path(file).parent
                     others = [str(path) for path in folder.iterdir() if path.is_file()] if is_folder(folder) else []
                     raise DataError(f"data.source.{split}: there is no file '{file}'; {nearest(file, others)}")
+                check_unpacked(Path(file))
         return paths
 
 

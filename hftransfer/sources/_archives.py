@@ -1,0 +1,61 @@
+"""Packed files among those of a source: refused where they would fill memory and disk once they are unpacked."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import zipfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hftransfer.core.errors import DataError
+
+# Tables and texts are packed to a tenth; a file of zeros to a thousandth.
+_MAX_RATIO = 100
+_ALWAYS_ALLOWED = 100_000_000
+_PART = 1 << 20
+
+_OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
+"""The first bytes of a file -> what unpacks it. Of a zip file its list of contents is enough."""
+
+
+def check_unpacked(path: Path) -> None:
+    """Refuse a packed file that becomes more than a hundred times as large.
+
+    Raises:
+        DataError: it does, or its end is missing.
+    """
+    status = path.stat()
+    _check_unpacked(path, status.st_size, status.st_mtime_ns)
+
+
+@cache
+def _check_unpacked(path: Path, size: int, _modified: int) -> None:
+    limit = max(_ALWAYS_ALLOWED, _MAX_RATIO * size)
+    try:
+        if _unpacked(path, limit) > limit:
+            raise DataError(
+                f"'{path}' has {size:,} bytes and more than {limit:,} once it is unpacked; if that is right, unpack it "
+                "and name the unpacked file"
+            )
+    except (EOFError, OSError, lzma.LZMAError, zipfile.BadZipFile) as error:
+        raise DataError(f"'{path}' cannot be unpacked to its end: {error}") from None
+
+
+def _unpacked(path: Path, limit: int) -> int:
+    """The bytes that a file has once it is unpacked, counted until they exceed the limit; 0 if it is not packed."""
+    with path.open("rb") as file:
+        start = file.read(6)
+    opener = next((opener for magic, opener in _OPENERS.items() if start.startswith(magic)), None)
+    if opener is None:
+        if not start.startswith(b"PK\x03\x04"):
+            return 0
+        with zipfile.ZipFile(path) as archive:
+            return sum(entry.file_size for entry in archive.infolist())
+    count = 0
+    with opener(path) as stream:
+        while count <= limit and (part := stream.read(_PART)):
+            count += len(part)
+    return count
