@@ -21,7 +21,7 @@ from hftransfer.runner.specs import data_options
 from hftransfer.tasks import _boxes
 
 
-def _found(seed, count=12):
+def _found(seed, count=12, *, crowds=False):
     """Rows of true boxes, and of boxes found: the true ones moved, relabelled, doubled, left out."""
     draw = np.random.default_rng(seed)
     truth, found = [], []
@@ -30,7 +30,8 @@ def _found(seed, count=12):
         boxes = draw.uniform(0, 50, (size, 2))
         boxes = np.hstack([boxes, boxes + draw.uniform(5, 40, (size, 2))])
         labels = draw.choice(["cat", "dog", "cow"], size).tolist()
-        truth.append({"boxes": boxes, "labels": labels, "scores": np.ones(size)})
+        marks = {name: draw.random(size) < 0.2 for name in ("iscrowd", "ignore")} if crowds else {}
+        truth.append({"boxes": boxes, "labels": labels, "scores": np.ones(size), **marks})
         moved = np.vstack([boxes + draw.normal(0, 2, boxes.shape), boxes[:1]])
         changed = [label if draw.random() < 0.8 else "dog" for label in [*labels, *labels[:1]]]
         found.append({"boxes": moved, "labels": changed, "scores": draw.random(len(moved))})
@@ -57,7 +58,7 @@ def test_the_metric_is_what_pycocotools_summarizes():
 
 @pytest.mark.parametrize("seed", range(4))
 def test_resampling_every_row_once_gives_the_metric_and_intervals_hold_it(seed):
-    found, truth = _found(seed, count=30)
+    found, truth = _found(seed, count=30, crowds=seed > 1)
     metric = load_metric("map")
     value = metric(found, truth)
     once = metric.resampler(found, truth)(np.ones((1, len(truth)), dtype=int))
@@ -93,6 +94,7 @@ OBJECTS = {"bbox": [[10, 20, 30, 40]], "category": ["x"]}
         ({"bbox": [[10, 20, 30, 40]], "category": []}, "coco", "1 boxes and 0 categories"),
         ({"rect": [[10, 20, 30, 40]], "category": ["x"]}, "coco", "no 'bbox', only category, rect"),
         ("cat", "coco", "not boxes"),
+        ({"bbox": [[10, 20, 30, 40]], "category": ["x"], "iscrowd": [0, 1]}, "coco", "not 0 or 1 for each of 1 boxes"),
     ],
 )
 def test_boxes_are_read_or_refused(objects, box_format, said):
@@ -143,8 +145,9 @@ def test_a_coco_folder_has_its_splits_categories_and_empty_images(layout, tmp_pa
     rows = _load(_coco(tmp_path, layout))
     assert rows.facts.rows == {"train": 5, "validation": 5, "test": 5}
     assert rows.task.labels == ("cat", "dog")
-    assert rows.splits["train"][1]["objects"] == {"bbox": [[2, 2, 10, 11]], "category": [1]}
-    assert rows.splits["train"][4]["objects"] == {"bbox": [], "category": []}
+    marks = {"iscrowd": [False], "ignore": [False]}
+    assert rows.splits["train"][1]["objects"] == {"bbox": [[2, 2, 10, 11]], "category": [1], **marks}
+    assert not any(rows.splits["train"][4]["objects"].values())
     assert rows.task.references(rows.splits["test"])[0]["boxes"].tolist() == [[2, 2, 10, 11]]
 
 

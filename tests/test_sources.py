@@ -59,13 +59,13 @@ def _pictures(root, *places):
     ("places", "splits", "names"),
     [
         (["Train/a/1.png", "Train/b/2.png", "Test/b/3.png"], {"train": [0, 1], "test": [1]}, ["a", "b"]),
-        (["train_station/1.png", "kitchen/my test 2.png", "dev/3.png"], {"validation": None}, None),
+        (["bus/1.png", "car/2.png", "train/3.png"], {"train": [0, 1, 2]}, ["bus", "car", "train"]),
         (["train_station/1.png", "kitchen/my test 2.png"], {"train": [0, 1]}, ["kitchen", "train_station"]),
         (["train/cat/1.png", "train/train/2.png", "val/train/3.png"], {"train": [0, 1], "validation": [1]},
          ["cat", "train"]),
         (["1.png", "2.png"], {"train": None}, None),
     ],
-    ids=["capitals", "a split alone", "words in names", "a class named train", "no classes"],
+    ids=["capitals", "a class train beside others", "words in names", "a class named train", "no classes"],
 )  # fmt: skip
 def test_an_image_folder_has_the_splits_and_classes_of_its_folders(places, splits, names, tmp_path):
     _pictures(tmp_path, *places)

@@ -20,7 +20,7 @@ Columns = Mapping[str, str | list[str]]
 
 # Where a column may come from: of tables, and of folders.
 _TABLE = "data.columns maps roles to columns"
-_FOLDER = "a folder for each class makes labels, or a metadata.csv columns"
+_FOLDER = "a folder for each class makes labels, two classes or more, or a metadata.csv columns"
 _FLAGS = {"1": True, "1.0": True, "true": True, "yes": True, "0": False, "0.0": False, "false": False, "no": False}
 
 
@@ -43,10 +43,9 @@ def to_roles(features: Mapping[str, Feature], rows: Dataset, columns: Columns, s
             continue
         for name in [column] if isinstance(column, str) else column:
             if name not in rows.column_names:
-                hint = _FOLDER if rows.column_names in (["image"], ["audio"]) else _TABLE
                 raise DataError(
                     f"split '{split}' has no column '{name}' for the role '{role}' of '{owner}' "
-                    f"({hint}); {nearest(name, rows.column_names)}"
+                    f"{_remedy(name, rows.column_names, split)}"
                 )
         if isinstance(column, list):
             values = _joined(rows, column) if isinstance(feature, Text) else _marked(rows, column, split)
@@ -58,6 +57,14 @@ def to_roles(features: Mapping[str, Feature], rows: Dataset, columns: Columns, s
             rows, column = rows.add_column("_group", read_column(rows, column), feature=rows.features[column]), "_group"
         chosen[role] = column
     return rows.select_columns(list(chosen.values())).rename_columns({c: r for r, c in chosen.items() if c != r})
+
+
+def _remedy(column: str, columns: list[str], split: str) -> str:
+    """What helps where a split lacks a column."""
+    if columns not in (["image"], ["audio"]):
+        return f"({_TABLE}); {nearest(column, columns)}"
+    elsewhere = f"; data.splits.{split}: 0.2 takes its rows from those of another split" if split != "train" else ""
+    return f"({_FOLDER}{elsewhere})"
 
 
 def check_columns(task: Task, columns: Columns) -> None:

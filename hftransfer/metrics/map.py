@@ -20,10 +20,14 @@ if TYPE_CHECKING:
     from pycocotools.cocoeval import COCOeval
 
 _RECALLS = np.linspace(0, 1, 101)
+_LARGEST = 1e10
 
 
 class Map(Metric):
-    """Rows are mappings of `boxes` (left, top, right, bottom), `labels` and `scores`; at most 100 boxes a row count."""
+    """Rows are mappings of `boxes` (left, top, right, bottom), `labels` and `scores`; at most 100 boxes a row count.
+
+    References may have `iscrowd`, as COCO counts it, and `ignore`: who finds such a box is neither right nor wrong.
+    """
 
     requires: ClassVar[dict[str, str]] = {"pycocotools": "vision"}
     details: ClassVar[tuple[str, ...]] = ("50", "75")
@@ -76,7 +80,7 @@ def match(predictions: np.ndarray, references: np.ndarray) -> tuple[list[str], C
         evaluator = COCOeval(_coco(references, labels), _coco(predictions, labels), "bbox")
         evaluator.params.imgIds = list(range(len(references)))
         evaluator.params.catIds = [number + 1 for number in range(len(labels))]
-        evaluator.params.areaRng, evaluator.params.areaRngLbl = [[0, 1e10]], ["all"]
+        evaluator.params.areaRng, evaluator.params.areaRngLbl = [[0, _LARGEST]], ["all"]
         evaluator.params.maxDets = [100]
         evaluator.evaluate()
     return labels, evaluator
@@ -89,7 +93,9 @@ def _coco(rows: Sequence[Mapping[str, Any]] | np.ndarray, labels: list[str]) -> 
     ids = {label: number + 1 for number, label in enumerate(labels)}
     annotations: list[dict[str, object]] = []
     for image, row in enumerate(rows):
-        for box, label, score in zip(row["boxes"], row["labels"], row["scores"], strict=True):
+        crowds, ignored = (row.get(name, np.zeros(len(row["labels"]), bool)) for name in ("iscrowd", "ignore"))
+        columns = (row["boxes"], row["labels"], row["scores"], crowds, ignored)
+        for box, label, score, crowd, ignore in zip(*columns, strict=True):
             if label not in ids:
                 continue
             left, top, right, bottom = (float(side) for side in box)
@@ -99,9 +105,10 @@ def _coco(rows: Sequence[Mapping[str, Any]] | np.ndarray, labels: list[str]) -> 
                     "id": len(annotations) + 1,
                     "image_id": image,
                     "category_id": ids[label],
-                    "iscrowd": 0,
+                    "iscrowd": int(crowd),
                     "bbox": [left, top, width, height],
-                    "area": width * height,
+                    # pycocotools ignores what is no crowd by its area alone.
+                    "area": 2 * _LARGEST if ignore else width * height,
                     "score": float(score),
                 }
             )
@@ -121,7 +128,7 @@ def _resampled_class(images: list[dict[str, Any] | None], counts: np.ndarray) ->
     present = [(number, image) for number, image in enumerate(images) if image is not None]
     actual = np.zeros(len(images))
     for number, image in present:
-        actual[number] = len(image["gtIds"])
+        actual[number] = np.count_nonzero(image["gtIgnore"] == 0)
     scores = np.concatenate([image["dtScores"] for _, image in present] or [[]])
     values = np.full((len(counts), 10), np.nan)
     actual_counts = counts @ actual
@@ -129,14 +136,16 @@ def _resampled_class(images: list[dict[str, Any] | None], counts: np.ndarray) ->
         values[actual_counts > 0] = 0
         return values
     image_of = np.concatenate([np.full(len(image["dtScores"]), number) for number, image in present])
-    correct = np.concatenate([image["dtMatches"] > 0 for _, image in present], axis=1)
+    # A box matched to a crowd or an ignored one is left out, at the thresholds where it is.
+    counted = np.concatenate([~image["dtIgnore"].astype(bool) for _, image in present], axis=1)
+    correct = np.concatenate([image["dtMatches"] > 0 for _, image in present], axis=1) & counted
     order = np.argsort(-scores, kind="mergesort")
     # After the last correct box, precision only falls and no recall is reached.
     order = order[: 1 + max(np.flatnonzero(correct[:, order].any(axis=0)), default=-1)]
-    image_of, correct = image_of[order], correct[:, order]
+    image_of, correct, counted = image_of[order], correct[:, order], counted[:, order]
     for resample in np.flatnonzero(actual_counts > 0):
         weights = counts[resample, image_of]
-        hits, predicted = np.cumsum(correct * weights, axis=1), np.cumsum(weights)
+        hits, predicted = (np.cumsum(them * weights, axis=1) for them in (correct, counted))
         precision = hits / np.maximum(predicted, 1)
         precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
         recall = hits / actual_counts[resample]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import PrivateAttr
 
@@ -11,6 +14,7 @@ from hftransfer.core.errors import DataError
 from hftransfer.core.paths import is_file, is_folder
 from hftransfer.core.plugins import Plugin, nearest
 from hftransfer.sources._archives import check_unpacked
+from hftransfer.sources._listing import Media, endings, files_below, is_document, visible
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -20,7 +24,26 @@ SPLITS = {
     **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
     **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
 }
-"""Lower-case name of a folder -> the split that it holds."""
+"""Lower-case word in the name of a folder or file -> the split that it holds."""
+# Words that a folder's name may have besides that of its split: `training_set`, `obj_train_data`, `train_images`.
+_GENERIC = frozenset(
+    ("audio", "data", "dataset", "files", "folder", "images", "imgs", "obj", "samples", "seg", "set", "split", "wavs")
+)
+
+
+def _words(name: str) -> list[str]:
+    return [word for word in re.split(r"[^a-z]+", name.lower()) if word]
+
+
+def split_of(name: str) -> str | None:
+    """The split that a folder of this name holds: `Train`, `train2017`, `training_set`, but not `train_station`."""
+    words = [word for word in _words(name) if word not in _GENERIC]
+    return SPLITS.get(words[0]) if len(words) == 1 else None
+
+
+def split_in(name: str) -> str | None:
+    """The split that a name holds as a whole word: `instances_val2017`, `dev-clean`, but not `latest`."""
+    return next((SPLITS[word] for word in _words(name) if word in SPLITS), None)
 
 
 class Source(Plugin):
@@ -52,10 +75,25 @@ class Source(Plugin):
 
 
 class Folder(Source):
-    """Base of the sources that are a folder."""
+    """Base of the sources that are a folder of images or recordings."""
+
+    media: ClassVar[Media]
+    """What the rows are files of."""
+    annotations: ClassVar[tuple[str, ...]] = ()
+    """Endings of the files that describe the images."""
 
     path: str
     """The folder."""
+
+    def load(self) -> dict[str, Dataset]:
+        """The rows of `read_folder`, and a warning of the files that are in none."""
+        rows = self.read_folder()
+        self._warn_of_unread(rows)
+        return rows
+
+    def read_folder(self) -> dict[str, Dataset]:
+        """Split -> rows, with the source's own columns."""
+        raise NotImplementedError
 
     def root(self) -> Path:
         """The folder.
@@ -68,11 +106,63 @@ class Folder(Source):
             raise DataError(f"data.source.path: there is no folder '{self.path}'")
         return root
 
-    def split_folders(self) -> dict[str, Path]:
-        """Split -> the folder with its name; the whole folder as `train` where none has such a name."""
-        folders = [path for path in sorted(self.root().iterdir()) if path.is_dir()]
-        named = {SPLITS[folder.name.lower()]: folder for folder in folders if folder.name.lower() in SPLITS}
-        return named or {"train": self.root()}
+    def split_folders(self) -> dict[str, list[Path]]:
+        """Split -> the folders with its name; the whole folder as `train` where none has such a name."""
+        root = unwrapped(self.root(), self.media)
+        folders = [path for path in visible(root) if path.is_dir()]
+        named: dict[str, list[Path]] = {}
+        for folder in folders:
+            if split := split_of(folder.name):
+                named.setdefault(split, []).append(folder)
+        if len(named) == 1 and not _has_folders(*named.values()):
+            # A class may be called `train`, as `bus` and `tram` beside it are.
+            others = [folder for folder in folders if not split_of(folder.name)]
+            named = {} if any(self.media.below(folder) for folder in others) else named
+        return named or {"train": [root]}
+
+    def _warn_of_unread(self, rows: Mapping[str, Dataset]) -> None:
+        used = {os.path.normpath(path) for split in rows.values() for path in _paths(split)}
+        files = [file for file in files_below(self.root()) if not self._describes(file)]
+        left_out = [file for file in files if os.path.normpath(file) not in used]
+        unread = [file for file in left_out if not self.media.includes(file)]
+        unused = [file for file in left_out if self.media.includes(file)]
+        reasons = (
+            (unread, f"which {self.media.decoder} does not read (it reads {self.media.usual})"),
+            (unused, "which belong to no class, table or split"),
+        )
+        said = "; ".join(f"{endings(them)}, first '{them[0]}', {reason}" for them, reason in reasons if them)
+        if said:
+            counts = f"{len(left_out):,} of {len(files):,} files in '{self.path}'"
+            self.warn(f"data.source.path: {counts} are left out: {said}")
+
+    def _describes(self, file: Path) -> bool:
+        return is_document(file) or file.stem == "metadata" or file.suffix.lower() in self.annotations
+
+
+def _has_folders(folders: list[Path]) -> bool:
+    return any(path.is_dir() for folder in folders for path in visible(folder))
+
+
+def unwrapped(folder: Path, media: Media) -> Path:
+    """The folder that has all there is: `data/flowers/` where `data` has nothing else, as archives are unpacked."""
+    while True:
+        inside = [path for path in visible(folder) if path.is_dir() or not is_document(path)]
+        if len(inside) != 1 or not inside[0].is_dir() or split_of(inside[0].name) not in (None, split_of(folder.name)):
+            return folder
+        below = visible(inside[0])
+        if not any(path.is_dir() for path in below) or any(path.is_file() and media.includes(path) for path in below):
+            return folder
+        folder = inside[0]
+
+
+def _paths(rows: Dataset) -> Iterator[str]:
+    """The files of all columns of images and recordings."""
+    from datasets import Audio, Image
+    from pyarrow import compute
+
+    for name, feature in rows.features.items():
+        if isinstance(feature, Image | Audio):
+            yield from filter(None, compute.struct_field(rows.data.column(name), "path").to_pylist())
 
 
 class Files(Source):

@@ -6,47 +6,55 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from hftransfer.core.errors import DataError
 from hftransfer.core.plugins import nearest
-from hftransfer.sources import SPLITS, Folder
+from hftransfer.data.normal_form import nfc
+from hftransfer.sources import Folder, split_of, unwrapped
+from hftransfer.sources._listing import IMAGES, Media, visible
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-_IMAGES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
-
 
 class Maskfolder(Folder):
     """Columns: `image`, `mask`."""
+
+    media: ClassVar[Media] = IMAGES
 
     images: str = "images"
     """The name of the folders of images."""
     masks: str = "masks"
     """The name of the folders of masks (annotations, labels): pictures of class numbers, or with a palette."""
 
-    def load(self) -> dict[str, Dataset]:
-        from datasets import Dataset, Features, Image
+    def read_folder(self) -> dict[str, Dataset]:
+        from datasets import Dataset, Features, Image, concatenate_datasets
 
         features = Features({"image": Image(), "mask": Image()})
-        return {
-            split: Dataset.from_dict(self._pairs(images, masks), features=features)
-            for split, (images, masks) in self._folders().items()
-        }
+        splits: dict[str, list[Dataset]] = {}
+        for split, images, masks in self._folders():
+            pairs = Dataset.from_dict(self._pairs(images, masks), features=features)
+            splits.setdefault(split, []).append(pairs)
+        return {split: concatenate_datasets(parts) for split, parts in splits.items()}
 
-    def _folders(self) -> dict[str, tuple[Path, Path]]:
-        """Split -> its folder of images, and of masks.
+    def _folders(self) -> list[tuple[str, Path, Path]]:
+        """Splits, each with a folder of images and one of masks.
 
         Raises:
             DataError: there is none.
         """
-        root = self.root()
-        below = [path for path in sorted((root / self.images).glob("*")) if path.name.lower() in SPLITS]
-        if below:
-            return {SPLITS[path.name.lower()]: (path, root / self.masks / path.name) for path in below}
-        folders = {split: (path / self.images, path / self.masks) for split, path in self.split_folders().items()}
-        for images, masks in folders.values():
+        root = unwrapped(self.root(), self.media)
+        below = visible(root / self.images) if (root / self.images).is_dir() else []
+        named = [(split, path) for path in below if path.is_dir() and (split := split_of(path.name))]
+        if named:
+            return [(split, path, root / self.masks / path.name) for split, path in named]
+        folders = [
+            (split, path / self.images, path / self.masks)
+            for split, paths in self.split_folders().items()
+            for path in paths
+        ]
+        for _, images, masks in folders:
             for folder, key in ((images, "images"), (masks, "masks")):
                 if not folder.is_dir():
                     names = [path.name for path in folder.parent.iterdir() if path.is_dir()]
@@ -73,11 +81,10 @@ class Maskfolder(Folder):
 
 
 def _by_name(folder: Path) -> dict[str, Path]:
-    """Name without its ending, from the folder on -> the picture; hidden files are passed over."""
-    files = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in _IMAGES and path.name[0] != "."]
+    """Name without its ending, from the folder on -> the picture."""
     named: dict[str, Path] = {}
-    for path in files:
-        name = str(path.relative_to(folder).with_suffix(""))
+    for path in IMAGES.below(folder):
+        name = nfc(str(path.relative_to(folder).with_suffix("")))
         if name in named:
             raise DataError(f"data.source: '{path}' and '{named[name]}' have one name")
         named[name] = path

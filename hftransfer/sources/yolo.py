@@ -7,26 +7,22 @@ the image's folder. Splits are those of the folder's data.yaml, or folders: `ima
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import yaml
 
 from hftransfer.core.errors import DataError
-from hftransfer.sources import SPLITS, Folder
+from hftransfer.sources import SPLITS, Folder, split_of
 from hftransfer.sources._image_boxes import BoxedImage, box_rows, oriented_size
+from hftransfer.sources._listing import IMAGES, Media, files_below
 from hftransfer.tasks._boxes import OVER, corners
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-_SUFFIXES = {".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
-# `train2017` of COCO, `obj_train_data` of Darknet.
-_SPLIT_FOLDER = re.compile(rf"(?:obj_)?({'|'.join(SPLITS)})(?:_data|\d{{4}})?", re.IGNORECASE)
 _MAX_CLASSES = 10_000
 
 Box = tuple[int, list[float]]
@@ -52,14 +48,17 @@ class Yolo(Folder):
     boxes.
     """
 
-    def load(self) -> dict[str, Dataset]:
+    media: ClassVar[Media] = IMAGES
+    annotations: ClassVar[tuple[str, ...]] = (".txt", ".yaml", ".yml", ".names", ".data", ".cache", ".json")
+
+    def read_folder(self) -> dict[str, Dataset]:
         root = self.root()
         config = _data_yaml(root)
         images = _images(root, config)
         boxes = {split: [(image, _boxes(image, config.has_keypoints)) for image in images[split]] for split in images}
         names = config.names or _listed_names(root)
         names = _checked_names(root, names, [row for rows in boxes.values() for row in rows])
-        return {split: box_rows((_in_pixels(*row) for row in rows), list(names)) for split, rows in boxes.items()}
+        return {split: box_rows([_in_pixels(*row) for row in rows], list(names)) for split, rows in boxes.items()}
 
 
 def _images(root: Path, config: _DataYaml) -> dict[str, list[Path]]:
@@ -143,7 +142,7 @@ def _distinct(file: Path, names: list[str]) -> tuple[str, ...]:
 def _listed_names(root: Path) -> tuple[str, ...]:
     """The classes of classes.txt or a file `.names`, one a line, as LabelImg and Darknet write them."""
     lists: dict[tuple[str, ...], Path] = {}
-    for file in sorted([*root.rglob("classes.txt"), *root.rglob("*.names")]):
+    for file in (file for file in files_below(root) if file.name == "classes.txt" or file.suffix == ".names"):
         lines = file.read_text(encoding="utf-8-sig", errors="replace").rstrip().splitlines()
         lists.setdefault(_distinct(file, [line.strip() for line in lines]), file)
     if len(lists) > 1:
@@ -162,18 +161,16 @@ def _listed(root: Path, file: Path | None, place: str) -> list[Path]:
     if path is None:
         raise DataError(f"{file}: there is no '{place}' in '{root}'; leave out a split that does not exist")
     if path.is_dir():
-        return sorted(_image_files(path))
+        return _image_files(path)
     if path.suffix != ".txt":
         return [path]
     lines = path.read_text(encoding="utf-8-sig").splitlines()
     return [image for line in lines if line.strip() for image in _listed(root, path, line.strip())]
 
 
-def _image_files(folder: Path) -> Iterator[Path]:
-    """All images below a folder, except in hidden folders and in the output of a YOLO training (`runs`)."""
-    for place, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "__")) and name != "runs")
-        yield from (Path(place, name) for name in files if Path(name).suffix.lower() in _SUFFIXES and name[0] != ".")
+def _image_files(folder: Path) -> list[Path]:
+    """All images below a folder, except in the output of a YOLO training (`runs`)."""
+    return [image for image in IMAGES.below(folder) if "runs" not in image.relative_to(folder).parts[:-1]]
 
 
 def _by_folder(root: Path) -> dict[str, list[Path]]:
@@ -183,10 +180,9 @@ def _by_folder(root: Path) -> dict[str, list[Path]]:
         DataError: some images are in folders of splits, and one with boxes is not.
     """
     images: dict[str | None, list[Path]] = {}
-    for image in sorted(_image_files(root)):
-        folders = image.relative_to(root).parts[:-1]
-        named = [match[1] for folder in folders if (match := _SPLIT_FOLDER.fullmatch(folder))]
-        images.setdefault(SPLITS[named[-1].lower()] if named else None, []).append(image)
+    for image in _image_files(root):
+        named = [split for folder in image.relative_to(root).parts[:-1] if (split := split_of(folder))]
+        images.setdefault(named[-1] if named else None, []).append(image)
     without_split = images.pop(None, [])
     if not images:
         return {"train": without_split}
@@ -244,4 +240,4 @@ def _in_pixels(image: Path, boxes: list[Box]) -> BoxedImage:
     width, height, _ = oriented_size(image) or (1, 1, False)
     scaled = [(left * width, top * height, right * width, bottom * height) for _, (left, top, right, bottom) in boxes]
     bbox = [[left, top, right - left, bottom - top] for left, top, right, bottom in scaled]
-    return image, bbox, [number for number, _ in boxes]
+    return BoxedImage(image, bbox, [number for number, _ in boxes])

@@ -28,6 +28,24 @@ def parts(objects: Any) -> tuple[list[list[float]], list[Any]]:
     return objects[_key(objects, _BOXES)], objects[_key(objects, CATEGORIES)]
 
 
+def flags(objects: Any) -> tuple[list[Any], list[Any]]:
+    """Which boxes are crowds (`iscrowd`), and which are neither to be found nor wrong to find (`ignore`, `difficult`).
+
+    Both are empty where the data set has no such marks.
+    """
+    crowds, ignored = _marks(objects, "iscrowd"), _marks(objects, "ignore")
+    difficult = _marks(objects, "difficult")
+    if ignored and difficult:
+        ignored = [one or other for one, other in zip(ignored, difficult, strict=True)]
+    return crowds, ignored or difficult
+
+
+def _marks(objects: Any, name: str) -> list[Any]:
+    if isinstance(objects, list):
+        return [one.get(name) for one in objects] if any(name in one for one in objects) else []
+    return list(objects.get(name) or [])
+
+
 def _key(objects: dict[str, Any], allowed: tuple[str, ...]) -> str:
     for name in allowed:
         if name in objects:
@@ -54,18 +72,30 @@ def row_fault(objects: Any, size: tuple[int, int], box_format: str) -> str | Non
         return f"there are {len(boxes)} boxes and {len(categories)} categories"
     if None in categories:
         return "a box has no category"
-    for box in boxes:
-        if (
-            not isinstance(box, list | tuple)
-            or len(box) != 4
-            or not all(isinstance(side, int | float) and np.isfinite(side) for side in box)
-        ):
-            return f"box {box!r:.60} is not four numbers"
-        if not _fits(box, size, box_format):
-            others = [other for other in ("coco", "pascal_voc", "yolo") if _fits(box, size, other)]
-            hint = f"; it would as {' or '.join(others)} (task.box_format)" if others else ""
-            rounded = [round(float(side), 3) for side in box]
-            return f"box {rounded} as {box_format} does not lie in the image of {size[0]} x {size[1]} pixels{hint}"
+    faults = (_box_fault(box, size, box_format) for box in boxes)
+    return _marks_fault(objects, len(boxes)) or next((fault for fault in faults if fault), None)
+
+
+def _marks_fault(objects: Any, count: int) -> str | None:
+    for name in ("iscrowd", "ignore", "difficult"):
+        if (marks := _marks(objects, name)) and (len(marks) != count or not set(marks) <= {None, 0, 1}):
+            return f"{name} is {marks!r:.60}, not 0 or 1 for each of {count} boxes"
+    return None
+
+
+def _box_fault(box: Any, size: tuple[int, int], box_format: str) -> str | None:
+    if (
+        not isinstance(box, list | tuple)
+        or len(box) != 4
+        or not all(isinstance(side, int | float) and np.isfinite(side) for side in box)
+    ):
+        return f"box {box!r:.60} is not four numbers"
+    if not _fits(list(box), size, box_format):
+        others = [other for other in ("coco", "pascal_voc", "yolo") if _fits(list(box), size, other)]
+        hint = f"; it would as {' or '.join(others)} (task.box_format)" if others else ""
+        rounded = [round(float(side), 3) for side in box]
+        return f"box {rounded} as {box_format} does not lie in the image of {size[0]} x {size[1]} pixels{hint}"
+
     return None
 
 

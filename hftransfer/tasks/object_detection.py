@@ -94,14 +94,12 @@ class ObjectDetection(Task):
         return _boxes.row_fault(row["objects"], row["image"].size, self.box_format) if "objects" in row else None
 
     def row_labels(self, rows: Dataset) -> list[list[str]] | None:
-        names = _boxes.names(rows.features["objects"])
-        categories = [_boxes.parts(cell)[1] for cell in rows["objects"][:]]
-        return [[names[number] if names else str(number) for number in numbers] for numbers in categories]
+        return [[name for name, flagged in _named(rows, cell) if not flagged] for cell in rows["objects"][:]]
 
     def find_labels(self, splits: Mapping[str, Dataset]) -> tuple[str, ...]:
         found = super().find_labels(splits)
         for split, rows in splits.items():
-            if not any(_boxes.parts(cell)[1] for cell in rows["objects"]):
+            if not any(self.row_labels(rows) or []):
                 raise DataError(
                     f"no image of split '{split}' has a box, as in a benchmark whose boxes are hidden; data.splits "
                     "names another split, or a larger part of the training rows"
@@ -110,22 +108,31 @@ class ObjectDetection(Task):
         return tuple(name for name in names or found if name in found)
 
     def index_labels(self, rows: Dataset) -> Dataset:
-        """The boxes as corners (left, top, right, bottom) in pixels, with the numbers of their labels."""
+        """The boxes as corners (left, top, right, bottom) in pixels, with `iscrowd` and `ignore` of each."""
         from datasets import List, Value
 
         ids = {name: i for i, name in enumerate(self.labels)}
         # The images are opened only where the boxes are shares of them.
         sizes = _sizes(rows) if self.box_format == "yolo" else [(1, 1)] * len(rows)
         column = []
-        for cell, size, names in zip(rows["objects"][:], sizes, self.row_labels(rows) or [], strict=True):
+        for cell, size in zip(rows["objects"][:], sizes, strict=True):
             corners = _boxes.corners(_boxes.parts(cell)[0], size, self.box_format)
-            column.append({"bbox": corners.tolist(), "category": [ids[name] for name in names]})
-        feature = {"bbox": List(List(Value("float32"))), "category": List(Value("int64"))}
+            names = [name for name, _ in _named(rows, cell)]
+            # A crowd of a class that has no box elsewhere can neither be found nor be in the way.
+            chosen = [number for number, name in enumerate(names) if name in ids]
+            crowds, ignored = (
+                [bool(marks[number]) if marks else False for number in chosen] for marks in _boxes.flags(cell)
+            )
+            categories = [ids[names[number]] for number in chosen]
+            boxes = {"bbox": corners[chosen].tolist(), "category": categories}
+            column.append(boxes | {"iscrowd": crowds, "ignore": ignored})
+        marks = {"iscrowd": List(Value("bool")), "ignore": List(Value("bool"))}
+        feature = {"bbox": List(List(Value("float32"))), "category": List(Value("int64")), **marks}
         return with_column(rows.remove_columns("objects"), "objects", column, feature=feature)
 
     def check(self, splits: Mapping[str, Dataset], config: PretrainedConfig) -> list[str]:
         queries = getattr(config, "num_detection_tokens", None) or getattr(config, "num_queries", None)
-        boxes = [_corners(cell) for cell in splits["train"]["objects"][:]]
+        boxes = [_corners(cell)[_to_find(cell)] for cell in splits["train"]["objects"][:]]
         most, warnings = max(map(len, boxes)), []
         if queries is not None and most > queries:
             warnings.append(f"a training image has {most} boxes, and the model finds at most {queries} in an image")
@@ -144,9 +151,11 @@ class ObjectDetection(Task):
             inputs["pixel_values"].append(pixels.ravel())
         if "objects" in rows:
             pairs = zip(rows["objects"], rows["image"], strict=True)
-            boxes = [_boxes.shares(_corners(cell), image.size) for cell, image in pairs]
+            boxes = [_boxes.shares(_corners(cell)[_to_find(cell)], image.size) for cell, image in pairs]
             inputs["boxes"] = [box.astype(np.float32).ravel() for box in boxes]
-            inputs["class_labels"] = [np.array(cell["category"], dtype=np.int64) for cell in rows["objects"]]
+            inputs["class_labels"] = [
+                np.array(cell["category"], dtype=np.int64)[_to_find(cell)] for cell in rows["objects"]
+            ]
         return Encoded(
             inputs,
             side={
@@ -158,7 +167,7 @@ class ObjectDetection(Task):
 
     def input_facts(self, rows: Dataset) -> dict[InputFact, np.ndarray]:
         facts = input_facts(rows, lambda batch: tuple(self.encode(batch).side["size"][0]))
-        sides = [_boxes.median_side(_corners(cell)) for cell in rows["objects"][:]]
+        sides = [_boxes.median_side(_corners(cell)[_to_find(cell)]) for cell in rows["objects"][:]]
         return facts | {"object_side": np.array(sides) * facts["scale"]}
 
     def normalize(self, row: EncodedRow) -> EncodedRow:
@@ -227,17 +236,25 @@ class ObjectDetection(Task):
         return objects(predictions)
 
     def references(self, rows: Dataset) -> Predictions:
-        labels = [[self.labels[i] for i in cell["category"]] for cell in rows["objects"][:]]
+        """Boxes as `postprocess` gives them, and which of them are crowds or otherwise not to be found."""
         return objects(
             [
-                {"boxes": _corners(cell), "labels": names, "scores": np.ones(len(names))}
-                for cell, names in zip(rows["objects"][:], labels, strict=True)
+                {
+                    "boxes": _corners(cell),
+                    "labels": [self.labels[number] for number in cell["category"]],
+                    "scores": np.ones(len(cell["category"])),
+                    "iscrowd": np.array(cell["iscrowd"], dtype=bool),
+                    "ignore": np.array(cell["ignore"], dtype=bool),
+                }
+                for cell in rows["objects"][:]
             ]
         )
 
     def _above_threshold(self, boxes: dict[str, Any]) -> list[tuple[str, float, list[float]]]:
-        """Label, score and box of what is found above the threshold."""
-        rows = zip(boxes["labels"], boxes["scores"].tolist(), boxes["boxes"].tolist(), strict=True)
+        """Label, score and box of what is found above the threshold, or is to be found."""
+        chosen = _to_find(boxes)
+        labels = np.array(boxes["labels"], dtype=object)[chosen].tolist()
+        rows = zip(labels, boxes["scores"][chosen].tolist(), boxes["boxes"][chosen].tolist(), strict=True)
         return [(label, score, box) for label, score, box in rows if score >= self.threshold]
 
     def error(self, prediction: dict[str, Any], reference: dict[str, Any]) -> float:
@@ -275,6 +292,20 @@ def _sizes(rows: Dataset) -> list[tuple[int, int]]:
 def _corners(cell: dict[str, Any]) -> np.ndarray:
     """The boxes of an image as `index_labels` writes them, shape (boxes, 4)."""
     return np.array(cell["bbox"], dtype=float).reshape(-1, 4)
+
+
+def _named(rows: Dataset, cell: Any) -> list[tuple[str, bool]]:
+    """The label of each box of an image as it was read, and whether it is a crowd or otherwise not to be found."""
+    names, numbers = _boxes.names(rows.features["objects"]), _boxes.parts(cell)[1]
+    crowds, ignored = (marks or [0] * len(numbers) for marks in _boxes.flags(cell))
+    labels = [names[number] if names else str(number) for number in numbers]
+    return [(label, bool(crowd or other)) for label, crowd, other in zip(labels, crowds, ignored, strict=True)]
+
+
+def _to_find(boxes: Mapping[str, Any]) -> np.ndarray | slice:
+    """Which boxes of an image are to be found: all but those marked `iscrowd` or `ignore`."""
+    marks = [np.array(boxes[name], dtype=bool) for name in ("iscrowd", "ignore") if name in boxes]
+    return ~np.any(marks, axis=0) if marks else slice(None)
 
 
 def _model_target(row: dict[str, Any]) -> dict[str, torch.Tensor]:

@@ -1,0 +1,138 @@
+"""Folders as people have them: other endings, tables in other places, hidden files, splits without classes."""
+
+import json
+import re
+import unicodedata
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from hftransfer.core import plugins
+from hftransfer.core.errors import DataError
+from hftransfer.data.load import load_rows
+from hftransfer.recipe.loader import parse_recipe
+from hftransfer.runner.specs import data_options
+from hftransfer.sources import split_in, split_of
+
+
+def write(root, *places):
+    """An image, a recording or some bytes at each place, each with contents of its own."""
+    for number, place in enumerate(places):
+        file = root / place
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if file.suffix.lower() in (".jpg", ".png", ".avif", ".pgm", ""):
+            Image.new("L", (8, 6), number).save(file, format=None if file.suffix else "PNG")
+        elif file.suffix in (".wav", ".au", ".aif", ".caf", ".w64", ".oga", ".mp3"):
+            form = {".oga": "OGG", ".aif": "AIFF"}.get(file.suffix)
+            soundfile.write(file, np.random.default_rng(number).uniform(-0.5, 0.5, 800), 8000, format=form)
+        else:
+            file.write_bytes(b"?")
+
+
+def read(name, root, **fields):
+    """A source after `load`, and its rows."""
+    source = plugins.load("sources", name)(path=str(root), **fields)
+    return source, source.load()
+
+
+def labels(rows):
+    """Split -> the label of each row, as a word, and its file below the folder of its class."""
+    return {
+        split: [part.features["label"].int2str(it) for it in part["label"]]
+        for split, part in rows.items()
+        if "label" in part.features
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "places", "expected", "warning"),
+    [
+        ("audiofolder", ["low/1.wav", "low/2.au", "low/x/y/3.aif", "high/4.caf", "high/5.w64", "high/6.oga"],
+         {"train": ["high"] * 3 + ["low"] * 3}, "folders below that of their class, such as .*3.aif', whose class"),
+        ("audiofolder", ["low/1.wav", "high/2.wav", "high/3.m4a", "low/4.m4a", "low/5.amr", "README.md"],
+         {"train": ["high", "low"]}, "3 of 5 files in .* are left out: 2 .m4a, 1 .amr, first .*3.m4a.* libsndfile"),
+        ("imagefolder", ["a/1.png", "b/2.avif", "b/3", "b/4.heic", "5.png"],
+         {"train": ["a", "b", "b"]}, "1 .heic, first .*4.heic.*Pillow does not read .*; 1 .png, first .*5.png"),
+        ("imagefolder", ["a/1.png", "b/2.png", ".ipynb_checkpoints/3.png", "__MACOSX/a/._1.png", "a/Thumbs.db",
+                         "@eaDir/a/1.png"], {"train": ["a", "b"]}, None),
+        ("imagefolder", ["flowers/train/a/1.png", "flowers/train/b/2.png", "flowers/Validation/a/3.png"],
+         {"train": ["a", "b"], "validation": ["a"]}, None),
+        ("imagefolder", ["training_set/training_set/a/1.png", "training_set/training_set/b/2.png", "test_set/b/3.png"],
+         {"train": ["a", "b"], "test": ["b"]}, None),
+        ("imagefolder", ["train/a/1.png", "train/b/2.png", "val/a/3.png", "valid/b/4.png", "more/a/5.png"],
+         {"train": ["a", "b"], "validation": ["a", "b"]}, "1 .png, first .*5.png'.* no class, table or split"),
+        ("imagefolder", ["train/a/1.png", "train/b/2.png", "test/1.png"], {"train": ["a", "b"]}, None),
+        ("imagefolder", ["train/a/1.png", "train/b/2.png", "test/unknown/1.png"], {"train": ["a", "b"]}, None),
+        ("imagefolder", [unicodedata.normalize(form, f"{split}/{word}/1.png") for form, split in
+                         (("NFC", "train"), ("NFD", "test")) for word in ("café", "thé")],
+         {"train": ["café", "thé"], "test": ["café", "thé"]}, None),
+    ],
+    ids=["depth and endings", "unknown recordings", "unknown images", "hidden", "wrapped", "words of splits",
+         "two folders of a split", "no classes", "a class of its own", "two forms"],
+)  # fmt: skip
+def test_what_can_be_decoded_is_read_and_the_rest_is_counted(name, places, expected, warning, tmp_path):
+    write(tmp_path, *places)
+    source, rows = read(name, tmp_path)
+    assert {split: sorted(names) for split, names in labels(rows).items()} == expected
+    if warning is None:
+        assert source.warnings == []
+    else:
+        assert re.search(warning, " ".join(source.warnings)), source.warnings
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize(
+    ("name", "ending", "column"), [("audiofolder", "wav", "audio"), ("imagefolder", "png", "image")]
+)
+def test_a_table_may_be_at_the_root_or_in_a_split(suffix, name, ending, column, tmp_path):
+    from datasets import Dataset
+
+    write(tmp_path, *(f"{split}/clips/{number}.{ending}" for split in ("train", "test") for number in range(3)))
+    root = [{"file_name": f"{split}/clips/{number}.{ending}", "text": f"{split} {number}"}
+            for split in ("train", "test") for number in range(3)]  # fmt: skip
+    getattr(Dataset.from_list(root), f"to_{'json' if suffix == 'jsonl' else suffix}")(tmp_path / f"metadata.{suffix}")
+    source, rows = read(name, tmp_path)
+    assert {split: part["text"][:] for split, part in rows.items()} == {
+        split: [f"{split} {number}" for number in range(3)] for split in ("train", "test")
+    }
+    assert source.warnings == []
+    (tmp_path / f"metadata.{suffix}").unlink()
+    # The table of a split, with file names alone.
+    lines = "".join(json.dumps({"file_name": f"{number}.{ending}", "text": "x"}) + "\n" for number in range(2))
+    (tmp_path / "train" / "metadata.jsonl").write_text(lines)
+    source, rows = read(name, tmp_path)
+    assert len(rows["train"]) == 2 and rows["test"].column_names == [column]
+    assert "1 of 6 files" in source.warnings[0]
+    (tmp_path / "train" / "metadata.csv").write_text("file_name\n")
+    with pytest.raises(DataError, match="describe one folder"):
+        read(name, tmp_path)
+
+
+def test_a_split_without_a_table_has_the_labels_of_its_folders(tmp_path):
+    write(tmp_path, "train/0.wav", "train/1.wav", "test/high/2.wav", "test/low/3.wav")
+    (tmp_path / "train" / "metadata.csv").write_text("file_name,label\n0.wav,low\n1.wav,high\n")
+    _, rows = read("audiofolder", tmp_path)
+    assert {split: part["label"][:] for split, part in rows.items()} == {
+        "train": ["low", "high"],
+        "test": ["high", "low"],
+    }
+
+
+@pytest.mark.parametrize("place", ["test/1.png", "test/unknown/1.png"])
+def test_a_split_without_classes_is_named_with_what_helps(place, tmp_path):
+    write(tmp_path, *(f"train/{name}/{number}.png" for name in "ab" for number in range(10)), place)
+    text = f"task: image-classification\nmodel: {{id: x}}\ndata: {{source: {{name: imagefolder, path: {tmp_path}}}}}\n"
+    recipe = parse_recipe(text)
+    with pytest.raises(DataError, match=r"split 'test' has no column 'label' .*; data\.splits\.test: 0\.2 takes its"):
+        load_rows(recipe.task, recipe.data.source.load(), data_options(recipe.data), 0)
+
+
+def test_splits_are_whole_words_of_names():
+    whole = {"Train": "train", "train2017": "train", "obj_train_data": "train", "Test Set": "test"}
+    assert {name: split_of(name) for name in whole} == whole
+    assert not any(map(split_of, ("trains", "train_station", "latest", "devices", "values", "contest")))
+    words = {"instances_val2017": "validation", "dev-clean": "validation", "my_test": "test"}
+    assert {name: split_in(name) for name in words} == words
+    assert not any(map(split_in, ("annotations_latest", "instances_default", "retrained", "result")))
