@@ -169,7 +169,7 @@ def test_a_title_and_a_body_are_one_text(tmp_path):
 def test_what_is_no_number_can_be_left_out(tmp_path):
     source = _csv(tmp_path / "a.csv", [f"text {i},{'inf' if i == 7 else i / 9}" for i in range(40)])
     task, columns = "{name: text-classification, problem_type: regression}", "columns: {text: body, label: topic}"
-    with pytest.raises(DataError, match="first row 7: the label is inf, not a number"):
+    with pytest.raises(DataError, match="first row 7: the label is 'inf', not a number"):
         _load(task, source, columns)
     assert _load(task, source, f"{columns}\n  on_error: skip").facts.skipped["train"] == 1
 

@@ -43,7 +43,7 @@ def test_an_audio_folder_may_have_a_table_of_transcripts(tmp_path):
     assert rows["train"][1]["audio"]["path"] == str(tmp_path / "Train" / "more" / "2.wav")
     (tmp_path / "test" / "metadata.csv").write_text("file_name,label\n3.wav,12.5\n")
     rows = plugins.load("sources", "audiofolder")(path=str(tmp_path)).load()
-    assert rows["test"]["label"][:] == [12.5] and rows["test"].column_names == ["label", "audio"]
+    assert rows["test"]["label"][:] == ["12.5"] and rows["test"].column_names == ["label", "audio"]
     (tmp_path / "test" / "metadata.csv").write_text("file,text\n3.wav,no\n")
     with pytest.raises(DataError, match="no column 'file_name'"):
         plugins.load("sources", "audiofolder")(path=str(tmp_path)).load()

@@ -222,6 +222,11 @@ class Label(Feature):
     def is_empty(self, cell: Cell) -> bool:
         return super().is_empty(cell) or (isinstance(cell, str) and not cell.strip())
 
+    def _read(self, role: str, cell: Cell) -> tuple[Cell, bytes]:
+        if isinstance(cell, dict):
+            raise DataError(f"the {role} is a mapping, {cell!r:.60}, not a name, a number or a list of names")
+        return super()._read(role, cell)
+
 
 @dataclass(frozen=True)
 class Boxes(Feature):

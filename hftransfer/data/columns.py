@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from hftransfer.core.arrow import cast_column, read_column
+from hftransfer.core.arrow import read_column, with_column
 from hftransfer.core.errors import DataError
-from hftransfer.core.features import Feature, Label, Text
+from hftransfer.core.features import Feature, Label, Text, class_names
 from hftransfer.core.plugins import nearest
 from hftransfer.data.splits import GROUP
 from hftransfer.tasks import Task
@@ -21,6 +22,7 @@ Columns = Mapping[str, str | list[str]]
 # Where a column may come from: of tables, and of folders.
 _TABLE = "data.columns maps roles to columns"
 _FOLDER = "a folder for each class makes labels, two classes or more, or a metadata.csv columns"
+_WHOLE = re.compile("-?[0-9]+")
 _FLAGS = {"1": True, "1.0": True, "true": True, "yes": True, "0": False, "0.0": False, "false": False, "no": False}
 
 
@@ -83,22 +85,42 @@ def check_columns(task: Task, columns: Columns) -> None:
 def name_classes(task: Task, rows: Dataset, names: Sequence[str]) -> Dataset:
     """The rows with names, if there are any, for the numbers of their classes (`data.names`).
 
+    Multi-hot vectors, a 0 or 1 for each label, become lists of the labels, which without names are called 0, 1, ...
+
     Raises:
         DataError: the column holds no whole numbers, or numbers beyond the names.
     """
     from datasets import ClassLabel, List
 
     role = task.target_role
-    if not names or role is None or role not in rows.column_names:
+    if role is None or role not in rows.column_names or not (names or task.marks_labels(rows[role][:100])):
         return rows
     values = read_column(rows, role)
+    if class_names(rows.features[role]) is None and task.marks_labels(values):
+        width = next(len(cell) for cell in values if cell is not None)
+        if names and len(names) != width:
+            raise DataError(f"data.names: there are {len(names)}, and the role '{role}' has vectors of {width}")
+        values = [cell and [place for place, flag in enumerate(cell) if flag] for cell in values]
+        names = names or [str(place) for place in range(width)]
+    elif not names:
+        return rows
+    else:
+        values = [[_whole(it) for it in cell] if isinstance(cell, list) else _whole(cell) for cell in values]
     numbers = [n for cell in values for n in (cell if isinstance(cell, list) else [cell]) if n is not None]
     if not isinstance(task.features[role], Label) or not all(type(number) is int for number in numbers):
         raise DataError(f"data.names: the column of the role '{role}' holds no whole numbers to name")
     if max(numbers, default=0) >= len(names):
         raise DataError(f"data.names: there are {len(names)}, from 0 on, and the role '{role}' has a {max(numbers)}")
+    several = any(isinstance(cell, list) for cell in values)
     feature = ClassLabel(names=list(names))
-    return cast_column(rows, role, List(feature) if hasattr(rows.features[role], "feature") else feature)
+    return with_column(rows.remove_columns(role), role, values, feature=List(feature) if several else feature)
+
+
+def _whole(cell: object) -> object:
+    """The whole number that a cell is or spells; any other cell as it is."""
+    if isinstance(cell, float) and cell.is_integer():
+        return int(cell)
+    return int(cell) if isinstance(cell, str) and _WHOLE.fullmatch(cell.strip()) else cell
 
 
 def _with_parts(rows: Dataset) -> Dataset:

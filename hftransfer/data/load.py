@@ -116,7 +116,7 @@ def load_rows(task: Task, source: Mapping[str, Dataset], options: DataOptions, s
         contradictions=contradictions,
     )
     indexed = {name: task.index_labels(rows) for name, rows in splits.items()}
-    return Rows(task, indexed | unlabelled, facts, options.splits.sizes(source), left_out)
+    return Rows(task, indexed | unlabelled, facts, options.splits.sizes(source), left_out, task.guesses)
 
 
 def load_items(task: Task, source: Mapping[str, Dataset], columns: Columns) -> tuple[Task, str]:

@@ -12,18 +12,17 @@ if TYPE_CHECKING:
 
 def describe(plan: Plan) -> str:
     """What would run, in a few lines."""
-    facts, recipe, labels = plan.rows.facts, plan.recipe, plan.task.labels
+    facts, recipe = plan.rows.facts, plan.recipe
     counts = ", ".join(f"{count:,} {name}" for name, count in facts.rows.items())
     removed, skipped = sum(facts.duplicates_removed.values()), sum(facts.skipped.values())
     left_out = f"; {skipped} that cannot be used left out" if skipped else ""
-    shown = f"{len(labels)}: {', '.join(labels[:8])}{' ...' if len(labels) > 8 else ''}" if labels else "none"
     new = f"a new {plan.origin.config.model_type}" if "model_type" in (recipe.model.config or {}) else ""
     origin = " from ".join(part for part in (new, recipe.model.id) if part)
     return "\n".join(
         [
             f"task        {plan.task.name}, scored by {', '.join(plan.metrics)}",
             f"rows        {counts}; {removed} duplicates removed{left_out}",
-            f"labels      {shown}",
+            f"labels      {plan.task.describe_labels(plan.rows.splits['train'])}",
             f"checkpoint  {origin}, {plan.parameters['all']:,} parameters",
             f"strategy    {recipe.strategy.name}, {plan.parameters['trainable']:,} parameters train",
             f"baselines   {', '.join(plan.baselines) or 'none'}",

@@ -44,13 +44,27 @@ def _check_unpacked(path: Path, size: int, _modified: int) -> None:
         raise DataError(f"'{path}' cannot be unpacked to its end: {error}") from None
 
 
+def find_opener(path: Path) -> Any:
+    """What unpacks a file, by its first bytes; None for one that is not packed, and for a zip file."""
+    start = _start(path)
+    return next((opener for magic, opener in _OPENERS.items() if start.startswith(magic)), None)
+
+
+def is_zip(path: Path) -> bool:
+    """Whether a file begins as a zip file does."""
+    return _start(path).startswith(b"PK\x03\x04")
+
+
+def _start(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(6)
+
+
 def _unpacked(path: Path, limit: int) -> int:
     """The bytes that a file has once it is unpacked, counted until they exceed the limit; 0 if it is not packed."""
-    with path.open("rb") as file:
-        start = file.read(6)
-    opener = next((opener for magic, opener in _OPENERS.items() if start.startswith(magic)), None)
+    opener = find_opener(path)
     if opener is None:
-        if not start.startswith(b"PK\x03\x04"):
+        if not is_zip(path):
             return 0
         with zipfile.ZipFile(path) as archive:
             return sum(entry.file_size for entry in archive.infolist())

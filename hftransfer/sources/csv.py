@@ -1,46 +1,127 @@
-"""Rows of CSV files (https://huggingface.co/docs/datasets/loading#csv)."""
+"""Rows of CSV files and their like: other delimiters, tabs, with or without quotes and a header."""
 
 from __future__ import annotations
 
-import csv
-from typing import Any
+import re
+from collections.abc import Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Literal, Self
 
+from pydantic import Field, field_validator, model_validator
+
+from hftransfer.core.errors import DataError
 from hftransfer.sources import Files
+from hftransfer.sources._arrow_cache import Table, cached
+from hftransfer.sources._delimited import rows
+from hftransfer.sources._dialects import Found, Given, find_dialects
+
+if TYPE_CHECKING:
+    import pyarrow
+    from datasets import Dataset
+
+_BATCH = 10_000
+# Numbers with groups of three digits, by what stands before their decimals.
+_NUMBERS = {
+    ",": re.compile(r"[+-]?(\d{1,3}([.'’ \u00a0\u202f]\d{3})+|\d+)(,\d+)?"),
+    ".": re.compile(r"[+-]?(\d{1,3}([,'’ \u00a0\u202f]\d{3})+|\d+)(\.\d+)?"),
+}
 
 
 class Csv(Files):
-    """One CSV file, or several, for each split. Only an empty cell is missing: `NA` and `None` are words."""
+    """One CSV file, or several, for each split. Cells are text as the file writes it; only an empty one is missing."""
 
     delimiter: str | None = None
-    """Between the cells of a line; left out, a comma, or a tab in files whose names end in .tsv."""
+    """Between the cells of a line; left out, a tab in files whose names end in .tsv, and else that of comma, semicolon,
+    tab and | which gives each line equally many cells."""
     encoding: str = "utf-8"
     """Of the files, as Python names it: latin-1, cp1252, utf-16."""
-    quotes: bool = True
-    """Whether a cell may be quoted; false where quotation marks are part of the text, as in the files of GLUE."""
+    quotes: bool | None = None
+    """Whether a cell may be quoted; false where quotation marks are part of the text, as in the files of GLUE and
+    Common Voice. Left out, they are part of the text where no line would be read otherwise."""
+    escape: str | None = Field(default=None, min_length=1, max_length=1)
+    r"""What stands before a quotation mark that is text; left out, it is doubled, or a backslash stands before it."""
+    header: bool | list[str] = True
+    """Whether the first line names the columns. false: it is a row, and they are called column_1, column_2, ...; a list
+    names them."""
+    decimal: Literal[",", "."] | None = None
+    """What stands before the decimals in columns of numbers, whose groups of three digits may be parted: 1.234,5 or
+    1,234.5. Left out, cells are left as they are."""
 
-    def loader_options(self) -> dict[str, Any]:
-        files = [self.train] if isinstance(self.train, str) else self.train
-        default = "\t" if all(file.endswith(".tsv") for file in files) else ","
-        options = {
-            "keep_default_na": False,
-            "na_values": [""],
-            "sep": self.delimiter or default,
-            "encoding": self.encoding,
-            "quoting": csv.QUOTE_MINIMAL if self.quotes else csv.QUOTE_NONE,
-        }
-        return options | {"converters": dict.fromkeys(self._code_columns(options), str)}
+    @field_validator("delimiter")
+    @classmethod
+    def _is_a_tab(cls, value: str | None) -> str | None:
+        if value == "":
+            raise ValueError("a delimiter is a character, or several")
+        return "\t" if value == r"\t" else value
 
-    def _code_columns(self, options: dict[str, Any]) -> set[str]:
-        """Columns with numbers that begin with a zero: those are codes, and 01 and 1 would be the same number."""
-        import pandas
+    @model_validator(mode="after")
+    def _long_delimiters_need_no_quotes(self) -> Self:
+        if self.quotes and len(self.delimiter or "") > 1:
+            raise ValueError(f"quotes: cells with '{self.delimiter}' between them cannot be quoted; leave it out")
+        return self
 
-        columns: set[str] = set()
-        for file in (file for files in self._paths().values() for file in files):
-            try:
-                with pandas.read_csv(file, dtype=str, chunksize=50_000, **options) as parts:
-                    for part in parts:
-                        columns |= {name for name in part if part[name].str.fullmatch(r"[+-]?0[0-9]+").any()}
-            except (ValueError, OSError):
-                # The loader reports it in a sentence.
-                return set()
+    def load(self) -> dict[str, Dataset]:
+        """The files, in the one dialect that fits all of them."""
+        paths = self._paths()
+        options = (self.name, self.delimiter, self.encoding, self.quotes, self.escape, self.header, self.decimal)
+        splits, warnings = cached(paths, options, lambda: self._read(paths))
+        for sentence in warnings:
+            self.warn(sentence)
+        return splits
+
+    def _read(self, paths: dict[str, list[str]]) -> tuple[dict[str, Table], list[str]]:
+        files = list(dict.fromkeys(file for names in paths.values() for file in names))
+        found = find_dialects(files, Given(self.encoding, self.header, self.delimiter, self.quotes, self.escape))
+        return {split: self._table(split, names, found) for split, names in paths.items()}, found.warnings
+
+    def _table(self, split: str, files: list[str], found: Found) -> Table:
+        """The rows of a split.
+
+        Raises:
+            DataError: its files have different columns.
+        """
+        from datasets import Features, Value
+
+        columns = found.surveys[files[0]].names
+        for file in files:
+            if different := set(columns).symmetric_difference(found.surveys[file].names):
+                raise DataError(f"data.source.{split}: {files[0]} and {file} differ in the column '{min(different)}'")
+        numbers = self._number_columns(files, found)
+        parts = (part.select(columns) for file in files for part in self._batches(file, found, numbers))
+        return Table(Features({name: Value("string") for name in columns}), parts)
+
+    def _rows(self, file: str, found: Found) -> Iterator[list[str]]:
+        """The cells of each row."""
+        table = rows(file, self.encoding, found.dialects[file], len(found.surveys[file].names))
+        return islice((values for values, _, _ in table), int(self.header is True), None)
+
+    def _batches(self, file: str, found: Found, numbers: set[str]) -> Iterator[pyarrow.Table]:
+        import pyarrow
+
+        names, table = found.surveys[file].names, self._rows(file, found)
+        while batch := list(islice(table, _BATCH)):
+            by_column = zip(names, zip(*batch, strict=True), strict=True)
+            columns = {name: [cell or None for cell in values] for name, values in by_column}
+            for name in numbers:
+                columns[name] = [cell and _canonical(cell, self.decimal or ".") for cell in columns[name]]
+            yield pyarrow.table({name: pyarrow.array(values, pyarrow.string()) for name, values in columns.items()})
+
+    def _number_columns(self, files: list[str], found: Found) -> set[str]:
+        """The columns whose cells are all numbers, where `decimal` says how they are written."""
+        if self.decimal is None:
+            return set()
+        columns, pattern = set(found.surveys[files[0]].names), _NUMBERS[self.decimal]
+        for file in files:
+            names = found.surveys[file].names
+            for values in self._rows(file, found):
+                pairs = zip(names, values, strict=True)
+                columns -= {name for name, cell in pairs if cell.strip() and not pattern.fullmatch(cell.strip())}
         return columns
+
+
+def _canonical(cell: str, decimal: str) -> str:
+    """A number as Python writes it."""
+    text = re.sub(f"[^0-9+{re.escape(decimal)}-]", "", cell).replace(decimal, ".")
+    if not text:
+        return cell
+    return repr(float(text)) if "." in text else str(int(text))

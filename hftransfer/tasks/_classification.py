@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -14,6 +14,7 @@ from hftransfer.core.errors import DataError, RecipeError
 from hftransfer.core.features import Feature, Label, class_names
 from hftransfer.tasks import Model, ModelBatch, Outputs, Predictions, Row, RowTarget, Side, _labels
 from hftransfer.tasks._decisions import Decisions
+from hftransfer.tasks._label_kinds import infer_kind
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -55,11 +56,12 @@ class Classification(Decisions):
     def infer(self, rows: Dataset) -> Self:
         if self.problem_type is not None:
             return self
-        labels, named = read_column(rows, "label"), hasattr(rows.features["label"], "names")
-        several = _labels.has_several(labels, self.separator)
-        numbers = not several and _labels.are_numbers(labels, named=named)
-        kind = "multi_label_classification" if several else "regression" if numbers else "single_label_classification"
-        return self.model_copy(update={"problem_type": kind})
+        named = class_names(rows.features["label"]) is not None
+        kind, warnings = infer_kind(read_column(rows, "label"), self.separator, named=named)
+        return self.model_copy(update={"problem_type": kind})._with(inferred=True, guesses=warnings)
+
+    def marks_labels(self, values: Sequence[Any]) -> bool:
+        return _labels.are_vectors(values)
 
     def fit(self, rows: Dataset) -> Self:
         for name in ("positive", "class_weights", "focal_gamma"):
@@ -73,13 +75,10 @@ class Classification(Decisions):
         return self.model_copy(update={"mean": float(numbers.mean()), "std": float(numbers.std()) or 1.0})
 
     def check_row(self, row: Row) -> str | None:
-        if not self._regression or "label" not in row:
+        if not self._regression or "label" not in row or _labels.is_finite(row["label"]):
             return None
-        try:
-            _labels.number(row["label"], 0)
-        except DataError:
-            return f"the label is {row['label']!r}, not a number, in a regression"
-        return None
+        hint = _labels.notation_hint(row["label"])
+        return f"the label is {row['label']!r:.60}, not a number, in a regression{hint}"
 
     def strata(self, rows: Dataset) -> list[Any] | None:
         if not self.single_label:
@@ -101,7 +100,12 @@ class Classification(Decisions):
                     f"the labels of split '{split}' are all {rows['label'][0]}, as in a benchmark whose labels are "
                     "hidden; data.splits names another split, or a part of the training rows"
                 )
-        found = super().find_labels(splits)
+        try:
+            found = super().find_labels(splits)
+        except DataError as error:
+            numbers = all(map(_labels.is_number, self._first_places(splits["train"])))
+            hint = "; where the numbers are quantities, task.problem_type: regression" if numbers else ""
+            raise DataError(f"{error}{hint}") from None
         if len(found) < 2 and not self._regression:
             raise DataError(f"the training rows have only one class ({', '.join(found)}); two are needed")
         return tuple(name for name in class_names(splits["train"].features["label"]) or found if name in found)
@@ -194,6 +198,14 @@ class Classification(Decisions):
             distance = abs(float(prediction) - float(reference)) / (self.std or 1.0)
             return distance if distance > _TOLERANCE else 0.0
         return float(np.mean(np.asarray(prediction) != np.asarray(reference)))
+
+    def describe_labels(self, rows: Dataset) -> str:
+        if self._regression:
+            numbers = rows["label"][:]
+            shown = f"numbers from {min(numbers):.6g} to {max(numbers):.6g}"
+        else:
+            shown = f"{super().describe_labels(rows)}; {'one' if self.single_label else 'several'} a row"
+        return f"{shown} (task.problem_type: {self.problem_type}{', inferred' if self._inferred else ''})"
 
     def default_metrics(self) -> list[str]:
         if self._regression:

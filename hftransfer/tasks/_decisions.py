@@ -61,7 +61,10 @@ class Decisions(Task):
         """
         if self.positive is None:
             return None
-        if (name := str(self.positive).strip()) not in self.labels:
+        name = str(self.positive).strip()
+        if isinstance(self.positive, bool):
+            name = next((label for label in self.labels if label.casefold() == name.casefold()), name)
+        if name not in self.labels:
             raise RecipeError(f"task.positive: no class is '{name}'; {nearest(name, self.labels)}")
         return self.labels.index(name)
 

@@ -5,7 +5,7 @@ Each says when it is called, how often, and with what shapes. Those about scores
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -31,6 +31,10 @@ class RowHooks(TaskState):
     def infer(self, rows: Dataset) -> Self:
         """The task with the fields that a recipe may leave out inferred from the source's training rows."""
         return self
+
+    def marks_labels(self, values: Sequence[Any]) -> bool:
+        """Whether the cells of the target have a 0 or 1 for each label, as multi-hot vectors do."""
+        return False
 
     def fit(self, rows: Dataset) -> Self:
         """The task with what it may know of the final training rows alone: the scale of numbers."""
@@ -68,7 +72,7 @@ class RowHooks(TaskState):
             for label in sorted(first.keys() - places["train"].keys()):
                 raise DataError(
                     f"label '{label}' in split '{split}' (row {first[label]}) is not among the training labels: "
-                    f"{', '.join(sorted(places['train']))}"
+                    f"{', '.join(sorted(places['train'])):.300}"
                 )
         return tuple(sorted(places["train"], key=natural))
 
@@ -204,6 +208,11 @@ class DisplayHooks(TaskState):
     def describe(self, value: Any) -> str:
         """A prediction or a reference in words, for tables and CSV files."""
         return str(value)
+
+    def describe_labels(self, rows: Dataset) -> str:
+        """How the labels of the training rows, as `index_labels` writes them, were read; for `check`."""
+        shown = f"{', '.join(self.labels[:8])}{' ...' if len(self.labels) > 8 else ''}"
+        return f"{len(self.labels)}: {shown}" if self.labels else "none"
 
     def render(self, row: Row, prediction: Any, reference: Any) -> Rendered:
         """What a report shows of a row: `text`, `image` (a base64 PNG), `audio` (a base64 WAV), or `changes`.

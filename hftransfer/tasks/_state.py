@@ -58,6 +58,8 @@ class TaskState(Plugin):
     _processor: Processor = PrivateAttr(default=None)
     _architecture: PretrainedConfig | None = PrivateAttr(default=None)
     _items_table: Dataset | None = PrivateAttr(default=None)
+    _inferred: bool = PrivateAttr(default=False)
+    _guesses: list[str] = PrivateAttr(default_factory=list)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -78,6 +80,11 @@ class TaskState(Plugin):
     def items_table(self) -> Dataset | None:
         """The rows of the second table, there once the data are loaded."""
         return self._items_table
+
+    @property
+    def guesses(self) -> list[str]:
+        """Warnings of what `infer` guessed and may be otherwise."""
+        return self._guesses
 
     @property
     def features(self) -> dict[str, Feature]:

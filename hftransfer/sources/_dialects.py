@@ -1,0 +1,142 @@
+"""The one dialect that fits all lines of some files: what the recipe says of it, and else what the files show."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+
+from hftransfer.sources._delimited import Dialect, MisfitError, Survey, records, survey
+from hftransfer.sources._text_files import COMPRESSED, read_lines
+
+_DELIMITERS = (",", ";", "\t", "|")
+_TABS = {".tsv", ".tab"}
+# Lines from which a delimiter is guessed.
+_SAMPLE = 200
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a recipe says of its files; None is to be found."""
+
+    encoding: str = "utf-8"
+    header: bool | list[str] = True
+    delimiter: str | None = None
+    quotes: bool | None = None
+    escape: str | None = None
+
+
+@dataclass
+class Found:
+    """File -> its dialect, and what it says of itself; warnings of what was guessed."""
+
+    dialects: dict[str, Dialect]
+    surveys: dict[str, Survey]
+    warnings: list[str] = field(default_factory=list)
+
+    def like_rows(self) -> dict[str, tuple[int, int]]:
+        """File -> first and last line of its first cell whose lines look like rows."""
+        return {file: it.like_rows for file, it in self.surveys.items() if it.like_rows}
+
+
+def find_dialects(files: Sequence[str], given: Given) -> Found:
+    """The first way to write that fits all lines of all files.
+
+    Raises:
+        MisfitError: none does; the sentence is that of the usual one.
+    """
+    delimiters = {file: given.delimiter or guess_delimiter(file, given) for file in files}
+    failed: MisfitError | None = None
+    doubtful: Found | None = None
+    for way in _ways(given, _starts(files[0], given), delimiters[files[0]]):
+        dialects = {file: replace(way, delimiter=delimiter) for file, delimiter in delimiters.items()}
+        try:
+            surveys = {file: survey(file, given.encoding, dialects[file], given.header) for file in files}
+        except MisfitError as error:
+            failed = failed or error
+            continue
+        found = Found(dialects, surveys)
+        if way.quotes and given.quotes is None and any(dialects[file].delimiter in "\t|" for file in found.like_rows()):
+            doubtful = doubtful or found
+        elif way.quotes or given.quotes is False or not any(it.quoted for it in surveys.values()):
+            return _with_warnings(found, given, failed)
+    if doubtful is not None:
+        return _with_warnings(doubtful, given, None)
+    assert failed is not None
+    raise failed
+
+
+def _starts(file: str, given: Given) -> list[str]:
+    return list(islice(read_lines(file, given.encoding), _SAMPLE))
+
+
+def _ways(given: Given, lines: list[str], delimiter: str) -> Iterator[Dialect]:
+    """The ways to write a line that may be, the likeliest first."""
+    if given.quotes is not False and len(delimiter) == 1:
+        usual, spaced = Dialect("", escape=given.escape), Dialect("", escape=given.escape, skip_spaces=True)
+        begins_spaced = bool(lines) and re.search(re.escape(delimiter) + ' +"', lines[0])
+        yield from (spaced, usual) if begins_spaced else (usual, spaced)
+        if given.escape is None:
+            yield Dialect("", escape="\\")
+    if given.quotes is not True:
+        yield Dialect("", quotes=False, escape=given.escape)
+
+
+def guess_delimiter(file: str, given: Given) -> str:
+    """The delimiter that gives the first lines of a file equally many cells, several: a comma, if it does."""
+    if _has_tabs(file):
+        return "\t"
+    lines = _starts(file, given)
+    widths = {delimiter: _width(lines, Dialect(delimiter, given.quotes is not False)) for delimiter in _DELIMITERS}
+    best = max(_DELIMITERS, key=lambda delimiter: (delimiter == "," and widths[","] > 1, widths[delimiter]))
+    if widths[best] > 1:
+        return best
+    return next((delimiter for delimiter in _DELIMITERS if delimiter in "".join(lines[:1])), ",")
+
+
+def _has_tabs(file: str) -> bool:
+    path = Path(file.lower())
+    return (Path(path.stem) if path.suffix in COMPRESSED else path).suffix in _TABS
+
+
+def _width(lines: list[str], dialect: Dialect) -> int:
+    """The cells of each line, quoted or not; 0 where they differ."""
+    for tried in dict.fromkeys((dialect, replace(dialect, quotes=False))):
+        found: set[int] = set()
+        try:
+            found.update(len(values) for values, _, _ in records(lines, tried, "") if values)
+        except MisfitError:
+            # The last of these lines may stand within a cell.
+            if len(lines) < _SAMPLE:
+                continue
+        if len(found) == 1:
+            return found.pop()
+    return 0
+
+
+def _with_warnings(found: Found, given: Given, failed: MisfitError | None) -> Found:
+    """The dialects with a sentence for each guess."""
+    for file, dialect in found.dialects.items():
+        if given.delimiter is None and dialect.delimiter != "," and not _has_tabs(file):
+            found.warnings.append(f"{file} has {dialect.delimiter!r} between its cells (data.source.delimiter)")
+    first = next(iter(found.dialects.values()))
+    if first.escape and given.escape is None:
+        found.warnings.append("a backslash stands before quotation marks that are text (data.source.escape)")
+    if not first.quotes and given.quotes is None and failed is not None:
+        found.warnings.append(
+            f"quotation marks are read as text (data.source.quotes), since with quoted cells: {failed}"
+        )
+    for file, (start, end) in found.like_rows().items():
+        found.warnings.append(
+            f"{file}, lines {start} to {end} are one row with a quoted cell over several lines, and each of them looks "
+            "like a row: data.source.quotes: false reads quotation marks as text"
+        )
+    for file, it in found.surveys.items():
+        if it.repeated_names:
+            found.warnings.append(
+                f"{file}, line 1 looks like a row ('{it.repeated_names[0]:.40}'), and names the columns: "
+                "data.source.header: false or [name, ...] reads it as one"
+            )
+    return found

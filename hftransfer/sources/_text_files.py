@@ -1,0 +1,55 @@
+"""Lines of text files, compressed or not, in whatever encoding."""
+
+from __future__ import annotations
+
+import io
+import lzma
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from hftransfer.core.errors import DataError
+from hftransfer.sources._archives import find_opener, is_zip
+
+COMPRESSED = {".gz", ".bz2", ".xz", ".zip", ".zst"}
+
+
+def read_lines(file: str, encoding: str = "utf-8") -> Iterator[str]:
+    """The lines of a file with their line ends, without a byte order mark.
+
+    Raises:
+        DataError: it cannot be read, or is in another encoding.
+    """
+    utf8 = encoding.lower().replace("_", "-") in ("utf-8", "utf8")
+    try:
+        with io.TextIOWrapper(_open(file), encoding="utf-8-sig" if utf8 else encoding, newline="") as lines:
+            yield from lines
+    except UnicodeError as error:
+        raise DataError(
+            f"data.source.encoding: {file} is not in {encoding} ({error}); others are cp1252, latin-1, utf-16"
+        ) from None
+    except LookupError:
+        raise DataError(f"data.source.encoding: Python has no encoding '{encoding}'") from None
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
+        raise DataError(f"data.source: {file} cannot be read: {error}") from None
+
+
+def _open(file: str) -> IO[bytes]:
+    """The bytes of a file, unpacked."""
+    opener = find_opener(Path(file))
+    if opener is not None:
+        unpacked: IO[bytes] = opener(file)
+        return unpacked
+    if is_zip(Path(file)):
+        archive = zipfile.ZipFile(file)
+        names = [name for name in archive.namelist() if not name.endswith("/")]
+        if len(names) != 1:
+            raise DataError(f"data.source: {file} holds {len(names)} files; it should hold one")
+        return archive.open(names[0])
+    if Path(file).suffix.lower() == ".zst":
+        import pyarrow
+
+        return io.BufferedReader(pyarrow.input_stream(file, compression="zstd"))
+    return Path(file).open("rb")
