@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
 _RELATIVE = "paths in a table count from the working directory"
 READING_ERRORS = (OSError, SyntaxError, ValueError)
 """What Pillow raises for images that are not whole."""
+MAX_PIXELS = 100_000_000
+"""An image with more is refused before it is decoded: a few kilobytes may say that they are gigabytes."""
+WIDEST = 65_535
+"""The largest value of 16 bits."""
+
+
+class PixelError(ValueError):
+    """The pixels of an image are of a kind that cannot be used."""
+
+
 # EXIF orientations under which width and height change places.
 _SIDEWAYS = (5, 6, 7, 8)
 
@@ -52,81 +63,122 @@ class EncodedImage:
         return self.size[1]
 
 
-def rgb(picture: Image) -> Image:
-    """A PIL image in mode RGB, itself where it has that mode.
+def rgb(
+    picture: Image, pixel_range: tuple[int, int] | None = None, background: Literal["white", "black"] = "white"
+) -> Image:
+    """A PIL image in mode RGB, itself where it has that mode; where it is transparent, laid on the background.
 
-    12 or 16 bits a channel are scaled to 8, where `convert` alone would cut them off.
+    `convert` alone would leave black what is transparent, and cut off more than 8 bits. One channel of 16 or 32 bits is
+    scaled by `pixel_range`, the values that become black and white; left out, 0 and 65,535.
 
     Raises:
-        ValueError: it holds decimals, of which nobody knows what is white.
+        PixelError: it holds decimals; or, without `pixel_range`, values outside of it.
     """
-    if picture.mode == "RGB":
-        return picture
-    if picture.mode == "F":
-        raise ValueError("decimals")
-    if picture.mode.startswith("I;16") or picture.mode == "I":
+    _refuse_decimals(picture)
+    if has_wide_pixels(picture):
+        picture = _as_bytes(picture, pixel_range)
+    if picture.has_transparency_data:
         from PIL import Image
 
-        whole = np.asarray(picture, dtype=np.uint32)
-        # X-rays have 12 bits, others 8, in the place of 16 or 32.
-        shift = max(0, int(whole.max(initial=0)).bit_length() - 8)
-        shift = next(it for it in (0, 4, 8, 24) if it >= shift)
-        picture = Image.fromarray((whole >> shift).clip(0, 255).astype(np.uint8))
-    return picture.convert("RGB")
+        # Pillow converts no other premultiplied mode than RGBa.
+        picture = picture.convert("LA") if picture.mode == "La" else picture
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, background), picture)
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
+
+
+def _refuse_decimals(picture: Image) -> None:
+    if picture.mode == "F":
+        raise PixelError(
+            "its pixels are decimals, of which nobody knows what is white: save it with 8 or 16 bits a channel"
+        )
+
+
+def has_wide_pixels(picture: Image) -> bool:
+    """Whether an image has one channel of whole numbers of more than 8 bits."""
+    return str(picture.mode).startswith("I")
+
+
+def _as_bytes(picture: Image, pixel_range: tuple[int, int] | None) -> Image:
+    """One channel of 16 or 32 bits as one of 8, by one scale for all images; what is transparent, transparent still."""
+    from PIL import Image
+
+    values = np.asarray(picture).astype(np.int64)
+    low, high = pixel_range or (0, WIDEST)
+    if pixel_range is None and (values.min() < low or values.max() > high):
+        raise PixelError(
+            f"its pixels go from {values.min():,} to {values.max():,}, and those of 16 bits from 0 to {WIDEST:,}"
+        )
+    scaled = (values.clip(low, high) - low) * 255 // max(1, high - low)
+    transparent = picture.info.get("transparency")
+    if transparent is None:
+        return Image.fromarray(scaled.astype(np.uint8))
+    return Image.fromarray(np.stack([scaled, (values != transparent) * 255], axis=2).astype(np.uint8))
 
 
 @contextmanager
-def _named_errors(where: str | bytes) -> Iterator[None]:
-    """Turns what Pillow raises into a DataError that names the image."""
+def opened(where: str | bytes, what: str = "image") -> Iterator[Image]:
+    """The PIL image in a file, or in bytes, its pixels not yet decoded.
+
+    Raises:
+        DataError: in place of what Pillow raises, with the name of the image; also where it has too many pixels.
+    """
     from PIL import Image
 
-    name = where if isinstance(where, str) else "an image"
+    name = where if isinstance(where, str) else f"{'an' if what == 'image' else 'a'} {what}"
     try:
-        yield
+        # The bound here is lower than the one by which Pillow warns or refuses.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(where) if isinstance(where, bytes) else where)
+        with image:
+            if image.width * image.height > MAX_PIXELS:
+                raise Image.DecompressionBombError
+            yield image
     except FileNotFoundError:
-        raise DataError(f"there is no image file '{name}' ({_RELATIVE})") from None
-    except (*READING_ERRORS, Image.DecompressionBombError) as error:
+        raise DataError(f"there is no {what} file '{name}' ({_RELATIVE})") from None
+    except Image.DecompressionBombError:
+        raise DataError(f"{name} has more than the {MAX_PIXELS:,} pixels that are read: make it smaller") from None
+    except PixelError as error:
+        raise DataError(f"{name}: {error}") from None
+    except READING_ERRORS as error:
         raise DataError(f"{name} is not a readable image ({type(error).__name__})") from None
 
 
 def open_image(where: str | bytes) -> Image:
-    """A file, or bytes, as a PIL image in mode RGB, turned as its EXIF orientation says.
+    """A file, or bytes, as a PIL image in its own mode, turned as its EXIF orientation says.
 
     Raises:
-        DataError: it is no image, or not whole.
+        DataError: it is no image, not whole, too large, or of decimals.
     """
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
-    with _named_errors(where), Image.open(io.BytesIO(where) if isinstance(where, bytes) else where) as image:
-        return rgb(ImageOps.exif_transpose(image))
+    with opened(where) as image:
+        _refuse_decimals(image)
+        return ImageOps.exif_transpose(image)
 
 
 def read_image(where: str | bytes, *, decode: bool) -> EncodedImage:
     """A file, or bytes, as the image that they encode; its pixels are decoded only to make sure that they can be.
 
     Raises:
-        DataError: it is no image; where it is decoded, it is not whole.
+        DataError: it is no image, too large, or of decimals; where it is decoded, it is not whole.
     """
-    from PIL import Image
-
     if decode:
         open_image(where)
-    with _named_errors(where):
-        content = where if isinstance(where, bytes) else Path(where).read_bytes()
-        with Image.open(io.BytesIO(content)) as image:
-            if image.mode == "F":
-                raise ValueError("decimals")
-    return EncodedImage(content)
+    with opened(where) as image:
+        _refuse_decimals(image)
+        return EncodedImage(where if isinstance(where, bytes) else Path(where).read_bytes())
 
 
 def class_numbers(mask: Image) -> np.ndarray:
     """The class number of each pixel of a mask, shape (height, width): its grey level, or its place in the palette.
 
     Raises:
-        ValueError: the picture has colours without a palette, which name no classes.
+        PixelError: the picture has colours without a palette, which name no classes.
     """
-    if mask.mode not in ("1", "L", "P", "I", "I;16"):
-        raise ValueError(f"mode {mask.mode}")
+    if mask.mode not in ("1", "L", "P") and not has_wide_pixels(mask):
+        raise PixelError(f"it is no mask of class numbers (mode {mask.mode}): save it with one channel, or a palette")
     return np.asarray(mask).astype(np.int64)
 
 
@@ -134,22 +186,10 @@ def open_mask(where: str | bytes) -> np.ndarray:
     """A file, or bytes, as the class number of each pixel, int64 of shape (height, width).
 
     Raises:
-        DataError: it is no image of class numbers, or not whole.
+        DataError: it is no image of class numbers, too large, or not whole.
     """
-    from PIL import Image, UnidentifiedImageError
-
-    name = where if isinstance(where, str) else "a mask"
-    try:
-        with Image.open(io.BytesIO(where) if isinstance(where, bytes) else where) as mask:
-            return class_numbers(mask)
-    except FileNotFoundError:
-        raise DataError(f"there is no mask file '{name}' ({_RELATIVE})") from None
-    except ValueError as error:
-        raise DataError(
-            f"{name} is no mask of class numbers ({error}): save it with one channel, or with a palette"
-        ) from None
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{name} is not a readable image ({type(error).__name__})") from None
+    with opened(where, "mask") as mask:
+        return class_numbers(mask)
 
 
 def open_audio(where: str | bytes) -> tuple[np.ndarray, int]:

@@ -17,6 +17,7 @@ from hftransfer.core.errors import RecipeError
 from hftransfer.core.plugins import nearest
 from hftransfer.core.variants import corrupted_split
 from hftransfer.tasks import Task
+from hftransfer.tasks._image_input import ImageInput
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 def _image_noise(image: Image, draw: Draw) -> Image:
     """Gaussian, of a deviation of 0.18 of the full scale."""
-    pixels = np.asarray(media.rgb(image), dtype=float)
+    pixels = np.asarray(image, dtype=float)
     return _image(pixels + draw.normal(0, 0.18 * 255, pixels.shape))
 
 
@@ -35,19 +36,19 @@ def _blur(image: Image, _draw: Draw) -> Image:
     """Gaussian, of a deviation of a fiftieth of the shorter side, at least a pixel."""
     from PIL import ImageFilter
 
-    return media.rgb(image).filter(ImageFilter.GaussianBlur(max(1.0, min(image.size) / 50)))
+    return image.filter(ImageFilter.GaussianBlur(max(1.0, min(image.size) / 50)))
 
 
 def _contrast(image: Image, _draw: Draw) -> Image:
     """Pulled to the mean, 0.2 of the contrast left."""
-    pixels = np.asarray(media.rgb(image), dtype=float)
+    pixels = np.asarray(image, dtype=float)
     return _image(pixels.mean() + 0.2 * (pixels - pixels.mean()))
 
 
 def _jpeg(image: Image, _draw: Draw) -> Image:
     """Quality 15 of 100."""
     buffer = io.BytesIO()
-    media.rgb(image).save(buffer, "JPEG", quality=15)
+    image.save(buffer, "JPEG", quality=15)
     return media.open_image(buffer.getvalue())
 
 
@@ -122,6 +123,15 @@ _CORRUPTIONS: dict[str, dict[str, Callable[[Any, Draw], Any]]] = {
 }
 
 
+def _as_read(task: Task, cell: Any) -> Any:
+    """The cell of a row, an image as the model sees it."""
+    from PIL.Image import Image
+
+    if not isinstance(cell, Image):
+        return cell
+    return task.rgb(cell) if isinstance(task, ImageInput) else media.rgb(cell)
+
+
 def check_corruptions(task: Task, names: Iterable[str]) -> None:
     """Make sure that every name is a corruption of one of the task's inputs.
 
@@ -150,7 +160,7 @@ def corrupted(task: Task, rows: Dataset, names: Iterable[str], seed: int) -> dic
 
         def corrupt(row: dict[str, Any], number: int) -> dict[str, Any]:
             rng = np.random.default_rng((seed, number))
-            return {role: change(row[role], rng) for role, change in changes.items()}
+            return {role: change(_as_read(task, row[role]), rng) for role, change in changes.items()}
 
         return rows.map(corrupt, with_indices=True, features=rows.features, load_from_cache_file=False, desc=name)
 

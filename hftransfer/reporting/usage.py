@@ -40,6 +40,10 @@ class CardTask(Protocol):
         """The pipeline's input, as Python; empty for an example of the input type."""
 
     @property
+    def pipeline_preparation(self) -> tuple[str, str]:
+        """What the pipeline does not do to an input, and the Python that does it and asks; empty for nothing."""
+
+    @property
     def pipeline_activation(self) -> str:
         """What the pipeline has to apply to the logits; empty for its default."""
 
@@ -59,6 +63,8 @@ class ModelUsage:
     imports: str
     load: str
     call: str
+    preparation: tuple[str, str] = ("", "")
+    """What the call leaves out that the run did to an input, and the Python that does it before the call."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +139,7 @@ def model_usage(result: RunResult, task: CardTask) -> ModelUsage | None:
         return ModelUsage(f"import soundfile\nimport soxr\n{imports}", load, call)
     option = f', function_to_apply="{task.pipeline_activation}"' if task.pipeline_activation else ""
     argument = task.pipeline_example or f'"{example}"'
-    return ModelUsage(imports, load, f"answer = pipe({argument}{option})")
+    return ModelUsage(imports, load, f"answer = pipe({argument}{option})", task.pipeline_preparation)
 
 
 def export_usage(result: RunResult, task: CardTask) -> ExportUsage | None:

@@ -240,6 +240,11 @@ class DisplayHooks(TaskState):
         return ""
 
     @property
+    def pipeline_preparation(self) -> tuple[str, str]:
+        """What the pipeline does not do to an input, and the Python that does it and asks; empty for nothing."""
+        return "", ""
+
+    @property
     def pipeline_activation(self) -> str:
         """What the pipeline has to apply to the logits (`function_to_apply`); empty for its default."""
         return ""

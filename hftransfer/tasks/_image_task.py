@@ -9,7 +9,8 @@ import numpy as np
 from pydantic import Field
 
 from hftransfer.core.features import Feature, Image
-from hftransfer.tasks import EncodedRow, Processor, Rows, Task
+from hftransfer.tasks import EncodedRow, Processor, Rows
+from hftransfer.tasks._image_input import ImageInput
 from hftransfer.tasks._images import input_facts, new_processor, random_resized_crop, resized_nearest, resized_to
 from hftransfer.tasks._pixels import normalized
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from hftransfer.core.data_facts import InputFact
 
 
-class ImageTask(Task):
+class ImageTask(ImageInput):
     """Adds the image, its processor, and random crops and flips, with which `moves_with_image` go along."""
 
     inputs: ClassVar[dict[str, Feature]] = {"image": Image()}

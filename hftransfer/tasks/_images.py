@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hftransfer.core.compat import image_processor_class
-from hftransfer.core.media import location, read_image, rgb
+from hftransfer.core.media import location, read_image
 from hftransfer.tasks import Processor, Rendered, Rows
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ def rendered(picture: Image) -> Rendered:
 
 
 def thumbnail(image: Image) -> Rendered:
-    """A small copy for a report."""
-    picture = rgb(image).copy()
+    """A small copy, for a report, of an image in mode RGB."""
+    picture = image.copy()
     picture.thumbnail((160, 160))
     return rendered(picture)
 
@@ -122,11 +122,11 @@ def without_crop(processor: Processor) -> Processor:
 
 
 def overlay(image: Image, masks: Sequence[np.ndarray], classes: int) -> Rendered:
-    """For a report: the image, then each mask in colours over it, side by side."""
+    """For a report: the image, in mode RGB, then each mask in colours over it, side by side."""
     import matplotlib
     from PIL import Image as Pictures
 
-    picture, scale = rgb(image), 160 / max(image.size)
+    picture, scale = image, 160 / max(image.size)
     size = tuple(max(1, round(side * scale)) for side in image.size)
     colours = (matplotlib.colormaps["turbo"](np.linspace(0, 1, max(classes, 2)))[:, :3] * 255).astype(np.uint8)
     layers = [Pictures.fromarray(colours[np.clip(mask, 0, classes - 1)]) for mask in masks]
@@ -148,8 +148,27 @@ def has_snippet(processor: Processor) -> bool:
     return known and processor.do_resize and processor.do_rescale and processor.do_normalize
 
 
-def snippet_inputs(processor: Processor) -> str:
-    """For `runtime_snippet`: the lines that make `inputs` of an image with Pillow alone, as an image processor does."""
+def rgb_lines(pixel_range: tuple[int, int] | None, background: str) -> str:
+    """For snippets: the lines that make `image`, in mode RGB, of a file as `rgb` does."""
+    lines = 'image = ImageOps.exif_transpose(Image.open("image.png"))\n'
+    if pixel_range is not None:
+        low, high = pixel_range
+        lines += (
+            'if image.mode.startswith("I"):  # 16 bits\n'
+            f"    values = np.asarray(image).astype(int).clip({low}, {high}) - {low}\n"
+            f"    image = Image.fromarray((values * 255 // {high - low}).astype(np.uint8))\n"
+        )
+    return (
+        f'{lines}image = image.convert("RGBA")\n'
+        f'image = Image.alpha_composite(Image.new("RGBA", image.size, "{background}"), image).convert("RGB")\n'
+    )
+
+
+def snippet_inputs(processor: Processor, opened: str) -> str:
+    """For `runtime_snippet`: the lines that make `inputs` of an image with Pillow alone, as an image processor does.
+
+    `opened` are those of `rgb_lines`.
+    """
     how = processor.to_dict()
     size, crop = how["size"], how["crop_size"] if how.get("do_center_crop") else None
     if "crop_pct" in how:
@@ -171,7 +190,7 @@ def snippet_inputs(processor: Processor) -> str:
         )
     return (
         "from PIL import Image, ImageOps\n\n"
-        'image = ImageOps.exif_transpose(Image.open("image.png")).convert("RGB")\n'
+        f"{opened}"
         f"image = image.resize({sides}, {int(how['resample'])})\n"
         f"{cut}"
         f"pixels = np.asarray(image, np.float32) * {how['rescale_factor']}\n"

@@ -5,8 +5,9 @@ A normalized pixel is four bytes of what one byte says, and `encode` need not co
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 # Image processor -> its table of normalized values, None where it has none.
 _TABLES: WeakKeyDictionary[Processor, np.ndarray | None] = WeakKeyDictionary()
-_BYTES_ONLY = {"do_rescale": False, "do_normalize": False}
+_BYTES_ONLY: dict[str, Any] = {"do_rescale": False, "do_normalize": False}
 
 
 def encode_pixels(processor: Processor, images: Sequence[Image]) -> np.ndarray:
@@ -26,8 +27,8 @@ def encode_pixels(processor: Processor, images: Sequence[Image]) -> np.ndarray:
 
     Of dtype uint8 where `normalized` can do the rest, else float32 and complete.
     """
-    left_out = {} if _table(processor) is None else _BYTES_ONLY
-    return np.asarray(processor(images=list(images), return_tensors="np", **left_out)["pixel_values"])
+    options = _layout(processor) | ({} if _table(processor) is None else _BYTES_ONLY)
+    return np.asarray(processor(images=list(images), return_tensors="np", **options)["pixel_values"])
 
 
 def normalized(processor: Processor, pixels: np.ndarray) -> np.ndarray:
@@ -44,6 +45,17 @@ def normalized(processor: Processor, pixels: np.ndarray) -> np.ndarray:
         # Bytes are always in range; the default mode would check that, and copy.
         np.take(values, pixels[channel], out=made[channel], mode="clip")
     return made
+
+
+def _layout(processor: Processor) -> dict[str, Any]:
+    """What tells a processor where an image has its channels.
+
+    Some guess it, and take a height of 1 or 3 pixels for channels; some by the first image of a batch for all of them.
+    """
+    method = processor.preprocess if hasattr(processor, "preprocess") else processor.__call__
+    taken = inspect.signature(method).parameters.values()
+    known = any(it.name == "input_data_format" or it.kind is it.VAR_KEYWORD for it in taken)
+    return {"input_data_format": "channels_last"} if known else {}
 
 
 def _table(processor: Processor) -> np.ndarray | None:

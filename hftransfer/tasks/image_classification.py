@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hftransfer.core.errors import ModelError
-from hftransfer.core.media import rgb
 from hftransfer.tasks import Encoded, EncodedRow, ModelBatch, Rendered, Row, Rows
 from hftransfer.tasks._classification import Classification
 from hftransfer.tasks._image_task import ImageTask
-from hftransfer.tasks._images import has_snippet, snippet_inputs, thumbnail
+from hftransfer.tasks._images import has_snippet, rgb_lines, snippet_inputs, thumbnail
 from hftransfer.tasks._pixels import encode_pixels
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ class ImageClassification(ImageTask, Classification):
         return super().check(splits, config)
 
     def encode(self, rows: Rows) -> Encoded:
-        pixels = encode_pixels(self.processor, [rgb(image) for image in rows["image"]])
+        pixels = encode_pixels(self.processor, [self.rgb(image) for image in rows["image"]])
         inputs = {"pixel_values": list(pixels)}
         if "label" in rows:
             inputs["labels"] = self._targets(rows["label"])
@@ -57,7 +56,9 @@ class ImageClassification(ImageTask, Classification):
         return dict(default_data_collator([self.normalize(row) for row in encoded]))
 
     def runtime_snippet(self) -> str:
-        return self._snippet(snippet_inputs(self.processor)) if has_snippet(self.processor) else ""
+        if not has_snippet(self.processor):
+            return ""
+        return self._snippet(snippet_inputs(self.processor, rgb_lines(self.pixel_range, self.background)))
 
     def render(self, row: Row, prediction: Any, reference: Any) -> Rendered:
-        return thumbnail(row["image"])
+        return thumbnail(self.rgb(row["image"]))

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from hftransfer.core.errors import DataError
 from hftransfer.core.features import Feature, Mask
-from hftransfer.core.media import class_numbers, rgb
+from hftransfer.core.media import class_numbers
 from hftransfer.tasks import IGNORED, Encoded, ModelBatch, Outputs, Predictions, Processor, Rows, Side, object_array
 from hftransfer.tasks._dense import Dense
 from hftransfer.tasks._image_task import ImageTask
@@ -86,7 +86,7 @@ class ImageSegmentation(ImageTask, Dense):
         return np.asarray(table[numbers])
 
     def encode(self, rows: Rows) -> Encoded:
-        pixels = encode_pixels(self.processor, [rgb(image) for image in rows["image"]])
+        pixels = encode_pixels(self.processor, [self.rgb(image) for image in rows["image"]])
         inputs = {"pixel_values": list(pixels)}
         if "mask" in rows:
             inputs["labels"] = [resized_nearest(self._numbered(mask), pixels.shape[2:]) for mask in rows["mask"]]
@@ -117,4 +117,4 @@ class ImageSegmentation(ImageTask, Dense):
         return {"logits": np.eye(len(self.labels), dtype=np.float32)[self.most_common(references), :, None, None]}
 
     def render(self, row: dict[str, Any], prediction: Any, reference: Any) -> dict[str, Any]:
-        return overlay(row["image"], [reference, prediction], len(self.labels))
+        return overlay(self.rgb(row["image"]), [reference, prediction], len(self.labels))

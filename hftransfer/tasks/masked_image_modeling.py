@@ -14,9 +14,9 @@ from pydantic import Field
 
 from hftransfer.core.errors import ModelError
 from hftransfer.core.features import Feature, Image
-from hftransfer.core.media import rgb
 from hftransfer.core.results import JsonObject
 from hftransfer.tasks import Encoded, ModelBatch, Outputs, Processor, Rows, Side
+from hftransfer.tasks._image_input import ImageInput
 from hftransfer.tasks._images import new_processor, thumbnail
 from hftransfer.tasks._masked_rows import MaskedRows, row_rng
 from hftransfer.tasks._pixels import encode_pixels, normalized
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
 
-class MaskedImageModeling(MaskedRows):
+class MaskedImageModeling(ImageInput, MaskedRows):
     """Images to their hidden patches. Inputs: `pixel_values` and `bool_masked_pos` of shape (batch, patches).
 
     A loss is the mean absolute error of a hidden patch, in units of the normalized pixels.
@@ -62,10 +62,10 @@ class MaskedImageModeling(MaskedRows):
     def check(self, splits: Mapping[str, Dataset], config: PretrainedConfig) -> list[str]:
         if not isinstance(getattr(config, "patch_size", None), int) or not hasattr(config, "encoder_stride"):
             raise ModelError(f"a {config.model_type} has no patches of one size, which 'masked-image-modeling' hides")
-        return []
+        return super().check(splits, config)
 
     def encode(self, rows: Rows) -> Encoded:
-        pixels = encode_pixels(self.processor, [rgb(image) for image in rows["image"]])
+        pixels = encode_pixels(self.processor, [self.rgb(image) for image in rows["image"]])
         return Encoded({"pixel_values": list(pixels)})
 
     def normalize(self, row: EncodedRow) -> EncodedRow:
@@ -116,7 +116,7 @@ class MaskedImageModeling(MaskedRows):
         return {"losses": np.where(masks, errors, np.nan), "right": np.where(masks, 0, -1)}
 
     def render(self, row: Row, prediction: np.ndarray, reference: np.ndarray) -> JsonObject:
-        return thumbnail(row["image"])
+        return thumbnail(self.rgb(row["image"]))
 
     def respond(self, outputs: Outputs, side: Side) -> JsonObject:
         return {"error": float(np.nanmean(outputs["losses"]))}

@@ -17,7 +17,7 @@ from hftransfer.core.arrow import with_column
 from hftransfer.core.compat import model_classes
 from hftransfer.core.errors import DataError
 from hftransfer.core.features import Boxes, Feature, Image
-from hftransfer.core.media import location, read_image, rgb
+from hftransfer.core.media import location, read_image
 from hftransfer.tasks import (
     Encoded,
     EncodedRow,
@@ -30,10 +30,10 @@ from hftransfer.tasks import (
     Row,
     Rows,
     Side,
-    Task,
     _boxes,
 )
 from hftransfer.tasks import object_array as objects
+from hftransfer.tasks._image_input import ImageInput
 from hftransfer.tasks._images import input_facts, new_processor, random_resized_crop, rendered
 from hftransfer.tasks._pixels import encode_pixels, normalized
 
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 _MOST = 100
 
 
-class ObjectDetection(Task):
+class ObjectDetection(ImageInput):
     """Images to boxes, each image scored without padding, so that its boxes do not depend on the others in its batch.
 
     Outputs: `logits` (rows, queries, classes), `boxes` (rows, queries, 4: middle, width and height as shares of the
@@ -133,7 +133,7 @@ class ObjectDetection(Task):
     def check(self, splits: Mapping[str, Dataset], config: PretrainedConfig) -> list[str]:
         queries = getattr(config, "num_detection_tokens", None) or getattr(config, "num_queries", None)
         boxes = [_corners(cell)[_to_find(cell)] for cell in splits["train"]["objects"][:]]
-        most, warnings = max(map(len, boxes)), []
+        most, warnings = max(map(len, boxes)), super().check(splits, config)
         if queries is not None and most > queries:
             warnings.append(f"a training image has {most} boxes, and the model finds at most {queries} in an image")
         corners = np.concatenate(boxes)
@@ -145,7 +145,7 @@ class ObjectDetection(Task):
     def encode(self, rows: Rows) -> Encoded:
         inputs: dict[str, list[Any]] = {"pixel_values": [], "shape": []}
         for image in rows["image"]:
-            pixels = encode_pixels(self.processor, [rgb(image)])[0]
+            pixels = encode_pixels(self.processor, [self.rgb(image)])[0]
             inputs["shape"].append(np.array(pixels.shape))
             # Flat, since a table has no column for arrays of many shapes.
             inputs["pixel_values"].append(pixels.ravel())
@@ -271,7 +271,7 @@ class ObjectDetection(Task):
 
     def render(self, row: Row, prediction: Any, reference: Any) -> Rendered:
         layers = [(self._above_threshold(reference), "#12a05c"), (self._above_threshold(prediction), "#e5484d")]
-        return rendered(_boxes.draw(rgb(row["image"]), layers))
+        return rendered(_boxes.draw(self.rgb(row["image"]), layers))
 
     def respond(self, outputs: Outputs, side: Side) -> dict[str, Any]:
         names = ("xmin", "ymin", "xmax", "ymax")
