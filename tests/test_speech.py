@@ -192,6 +192,44 @@ def test_whisper_is_made_from_a_config_with_a_tokenizer_of_the_training_text(tmp
     assert ids[0] == model.config.decoder_start_token_id and ids[-1] == model.config.eos_token_id
 
 
+@pytest.mark.parametrize("language", ["spanish", None])
+def test_whisper_ships_with_its_language_and_without_that_of_an_older_config(language, tmp_path):
+    from tokenizers import ByteLevelBPETokenizer
+    from transformers import (
+        GenerationConfig,
+        WhisperConfig,
+        WhisperFeatureExtractor,
+        WhisperForConditionalGeneration,
+        WhisperProcessor,
+        WhisperTokenizer,
+    )
+
+    special = ["<|endoftext|>", "<|startoftranscript|>", "<|en|>", "<|es|>", "<|transcribe|>", "<|notimestamps|>"]
+    bpe = ByteLevelBPETokenizer()
+    bpe.train_from_iterator(["uno"], 270, special_tokens=special, show_progress=False)
+    tokenizer = WhisperTokenizer(*bpe.save_model(str(tmp_path)), additional_special_tokens=special[1:])
+    end, start, english, spanish, transcribe, plain = tokenizer.convert_tokens_to_ids(special)
+    sizes = {"d_model": 4, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 4, "decoder_ffn_dim": 4}
+    sizes |= {"encoder_attention_heads": 1, "decoder_attention_heads": 1, "vocab_size": len(tokenizer)}
+    ends = {"pad_token_id": end, "bos_token_id": end, "eos_token_id": end, "decoder_start_token_id": start}
+    model = WhisperForConditionalGeneration(WhisperConfig(**sizes, **ends))
+    # As the first checkpoints had it: no tables, and English.
+    forced = [[1, english], [2, transcribe], [3, plain]]
+    model.generation_config = GenerationConfig(**ends, forced_decoder_ids=forced)
+    model.config.forced_decoder_ids = forced
+    task = plugins.load("tasks", "automatic-speech-recognition")(language=language)
+    processor = task._with_language(WhisperProcessor(WhisperFeatureExtractor(), tokenizer), model.config)
+    task.with_processor(processor).finalize(model)
+    model.save_pretrained(tmp_path / "model")
+    ships = GenerationConfig.from_pretrained(tmp_path / "model")
+    assert (ships.language, ships.task) == ("es" if language else None, "transcribe")
+    assert ships.forced_decoder_ids is None and getattr(model.config, "forced_decoder_ids", None) is None
+    assert ships.lang_to_id == {"<|en|>": english, "<|es|>": spanish} and ships.no_timestamps_token_id == plain
+    assert ships.is_multilingual and ships.task_to_id == {"transcribe": transcribe}
+    with pytest.raises(ModelError, match="of English alone"):
+        task.model_copy(update={"language": "en"})._with_language(processor, WhisperConfig(vocab_size=51_864))
+
+
 def test_a_random_crop_is_a_part_of_a_longer_recording():
     row = {"input_values": np.arange(1000, dtype=np.float32)}
     rngs = [np.random.default_rng(seed) for seed in range(5)]

@@ -87,11 +87,13 @@ class ImageInput(Task):
     def finalize(self, model: PreTrainedModel) -> None:
         """Write the scale where whoever loads the model finds it."""
         super().finalize(model)
-        if self.pixel_range is not None:
-            model.config.pixel_range = list(self.pixel_range)
-        elif hasattr(model.config, "pixel_range"):
-            # Of an earlier run.
-            del model.config.pixel_range
+        # A wrapper of several models has no config of its own.
+        for config in [part.config for part in model.modules() if hasattr(part, "save_pretrained")]:
+            if self.pixel_range is not None:
+                config.pixel_range = list(self.pixel_range)
+            elif hasattr(config, "pixel_range"):
+                # Of an earlier run.
+                del config.pixel_range
 
     @property
     def pipeline_preparation(self) -> tuple[str, str]:

@@ -20,14 +20,18 @@ if TYPE_CHECKING:
     from transformers import (
         FeatureExtractionMixin,
         PretrainedConfig,
+        PreTrainedModel,
         PreTrainedTokenizerBase,
         ProcessorMixin,
         WhisperProcessor,
     )
 
 _END, _START, _TRANSCRIBE = "<|endoftext|>", "<|startoftranscript|>", "<|transcribe|>"
+_NO_TIMES, _TASKS = "<|notimestamps|>", ("transcribe", "translate")
 # Tokens before a text at most: start, language, task, no time stamps.
 _BEFORE_TEXT = 4
+# Of the checkpoints whose names end in .en; their tokenizers have the tokens of all languages.
+_ENGLISH_VOCABULARY = 51_864
 
 
 def new_processor(extractor: FeatureExtractionMixin, rows: Dataset, config: PretrainedConfig) -> WhisperProcessor:
@@ -38,7 +42,7 @@ def new_processor(extractor: FeatureExtractionMixin, rows: Dataset, config: Pret
     from tokenizers import ByteLevelBPETokenizer
     from transformers import WhisperProcessor, WhisperTokenizer
 
-    special = [_END, _START, _TRANSCRIBE, "<|notimestamps|>"]
+    special = [_END, _START, _TRANSCRIBE, _NO_TIMES]
     bpe = ByteLevelBPETokenizer()
     bpe.train_from_iterator(rows["text"][:], config.vocab_size, special_tokens=special, show_progress=False)
     with tempfile.TemporaryDirectory() as folder:
@@ -50,11 +54,11 @@ def new_processor(extractor: FeatureExtractionMixin, rows: Dataset, config: Pret
     return WhisperProcessor(feature_extractor=extractor, tokenizer=tokenizer)
 
 
-def set_language(processor: ProcessorMixin, language: str) -> None:
+def set_language(processor: ProcessorMixin, language: str, config: PretrainedConfig) -> None:
     """Let the tokenizer begin texts with the tokens of a language, given by its code or its English name.
 
     Raises:
-        ModelError: the tokenizer has no languages, or not this one.
+        ModelError: the checkpoint has no languages, or not this one.
     """
     from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
 
@@ -62,6 +66,8 @@ def set_language(processor: ProcessorMixin, language: str) -> None:
     code = TO_LANGUAGE_CODE.get(name, name)
     if _TRANSCRIBE not in vocabulary:
         raise ModelError("task.language is for Whisper: the checkpoint's tokenizer has no languages")
+    if config.vocab_size == _ENGLISH_VOCABULARY:
+        raise ModelError("task.language: the checkpoint is of English alone and names no language; leave it out")
     if f"<|{code}|>" not in vocabulary:
         names = [name for name, short in TO_LANGUAGE_CODE.items() if f"<|{short}|>" in vocabulary]
         raise ModelError(f"task.language: the checkpoint has no language '{language}'; {nearest(name, names)}")
@@ -125,6 +131,31 @@ def check_lengths(
     return warnings
 
 
-def has_languages(tokenizer: PreTrainedTokenizerBase) -> bool:
+def write_language(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, language: str | None) -> None:
+    """Write where generation looks for them: the code of the language, None to detect it, and the task.
+
+    Older checkpoints force tokens of another language, and may lack the tables by which generation finds the tokens.
+    `GenerationConfig.update` changes no field that a checkpoint lacks.
+    """
+    from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
+
+    settings, vocabulary = model.generation_config, tokenizer.get_vocab()
+    languages = [f"<|{code}|>" for code in TO_LANGUAGE_CODE.values()]
+    missing = {
+        "is_multilingual": True,
+        "lang_to_id": {token: vocabulary[token] for token in languages if token in vocabulary},
+        "task_to_id": {task: vocabulary[f"<|{task}|>"] for task in _TASKS if f"<|{task}|>" in vocabulary},
+        "no_timestamps_token_id": vocabulary.get(_NO_TIMES),
+    }
+    for name, value in missing.items():
+        if getattr(settings, name, None) is None:
+            setattr(settings, name, value)
+    settings.language, settings.task = language, "transcribe"
+    settings.forced_decoder_ids = None
+    if getattr(model.config, "forced_decoder_ids", None) is not None:
+        model.config.forced_decoder_ids = None
+
+
+def has_languages(tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig) -> bool:
     """Whether texts can begin with the token of a language."""
-    return "<|es|>" in tokenizer.get_vocab()
+    return "<|es|>" in tokenizer.get_vocab() and config.vocab_size != _ENGLISH_VOCABULARY

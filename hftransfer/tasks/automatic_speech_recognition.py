@@ -85,26 +85,29 @@ class AutomaticSpeechRecognition(Task):
         transcribes = any("ForCTC" in name for name in config.architectures or [])
         reused = self.vocabulary == "checkpoint" and transcribes
         if rows is None or config.is_encoder_decoder or reused:
-            return self._with_language(read(self.auto_processor))
-        return self._with_language(_ctc.new_processor(read("AutoFeatureExtractor"), rows))
+            return self._with_language(read(self.auto_processor), config)
+        return self._with_language(_ctc.new_processor(read("AutoFeatureExtractor"), rows), config)
 
     def new_processor(self, config: PretrainedConfig, rows: Dataset) -> Processor:
         extractor = _audio.new_extractor(config)
         if extractor is None:
             return super().new_processor(config, rows)
         if config.is_encoder_decoder:
-            return self._with_language(_whisper.new_processor(extractor, rows, config))
-        return self._with_language(_ctc.new_processor(extractor, rows))
+            return self._with_language(_whisper.new_processor(extractor, rows, config), config)
+        return self._with_language(_ctc.new_processor(extractor, rows), config)
 
-    def _with_language(self, processor: Processor) -> Processor:
+    def _with_language(self, processor: Processor, config: PretrainedConfig) -> Processor:
         if self.language is not None:
-            _whisper.set_language(processor, self.language)
+            _whisper.set_language(processor, self.language, config)
         return processor
 
     def finalize(self, model: PreTrainedModel) -> None:
         """Write the language where generation looks for it."""
-        if self.language is not None:
-            model.generation_config.update(language=self.processor.tokenizer.language, task="transcribe")
+        if not self._generates:
+            return
+        tokenizer = self.processor.tokenizer
+        if self.language is not None or _whisper.has_languages(tokenizer, model.config):
+            _whisper.write_language(model, tokenizer, None if self.language is None else tokenizer.language)
 
     def config_fields(self) -> JsonObject:
         if self.processor is None or self._generates:
@@ -123,7 +126,7 @@ class AutomaticSpeechRecognition(Task):
         warnings = _audio.truncated(splits, extractor)
         warnings += _whisper.check_lengths(splits, tokenizer, positions, self.max_target_length)
         warnings += _unspaced(splits)
-        if self.language is None and _whisper.has_languages(tokenizer):
+        if self.language is None and _whisper.has_languages(tokenizer, config):
             warnings.append(
                 "task.language is left out: training names no language, and scoring lets the model detect it"
             )
