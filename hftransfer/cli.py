@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hftransfer import __version__
-from hftransfer.core import plugins, termination
+from hftransfer.core import plugins
+from hftransfer.core.disk import full_disk_explained
 from hftransfer.core.errors import HFTransferError, RecipeError
 from hftransfer.core.progress import hide_library_bars
-from hftransfer.core.ranks import is_main
-from hftransfer.core.termination import Terminated, handled_sigterm
+from hftransfer.core.ranks import is_main, leave_main_to_speak
+from hftransfer.core.termination import Terminated, explain, handled_sigterm
 
 if TYPE_CHECKING:
     from hftransfer.core.results import RunResult
@@ -40,27 +41,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for folder in args.plugins:
             plugins.add_folder(folder)
-        with handled_sigterm():
+        with handled_sigterm(), full_disk_explained():
             code = int(args.command(args))
         sys.stdout.flush()
     except HFTransferError as error:
+        leave_main_to_speak()
         print(f"hftransfer: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         # `hftransfer list | head`: what is still buffered would fail once more when Python exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _CLOSED_PIPE
-    except KeyboardInterrupt:
-        return _stopped(args, "interrupted", 130)
-    except Terminated:
-        return _stopped(args, "terminated", termination.EXIT_CODE)
-    return code
-
-
-def _stopped(args: argparse.Namespace, how: str, code: int) -> int:
-    resumable = "; the same command with --resume continues" if hasattr(args, "resume") else ""
-    if is_main():
-        print(f"\nhftransfer: {how}{resumable}", file=sys.stderr)
+    except (KeyboardInterrupt, Terminated) as end:
+        return explain(end, resumable=hasattr(args, "resume"))
     return code
 
 
@@ -190,7 +183,8 @@ def _run(args: argparse.Namespace) -> int:
 def _finished(result: "RunResult", out: Path) -> int:
     from hftransfer.reporting.report import terminal
 
-    print(f"\n{terminal(result)}\n\nreport: {out}/report.html, model: {out}/model/")
+    if is_main():
+        print(f"\n{terminal(result)}\n\nreport: {out}/report.html, model: {out}/model/")
     return 3 if result.rejected() else 0
 
 
@@ -286,7 +280,7 @@ def _bench(args: argparse.Namespace) -> int:
 
 def _report(args: argparse.Namespace) -> int:
     from hftransfer.api import finished_run
-    from hftransfer.core.run_folder import write_text
+    from hftransfer.core.files import write_text
     from hftransfer.reporting import report
 
     results = [finished_run(folder) for folder in args.runs]

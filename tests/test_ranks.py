@@ -1,5 +1,7 @@
-"""The same command under torchrun: two processes train one model and leave one run."""
+"""The same command under torchrun or `accelerate launch`: two processes train one model and leave one run."""
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +9,7 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+from interruptions import assert_same
 from safetensors.torch import load_file
 
 from hftransfer.core import plugins
@@ -16,12 +19,16 @@ from hftransfer.runner.pipeline import run
 
 STRATEGIES = plugins.names("strategies")
 FIELDS = {"prune": "layers: 1", "peft": "method: ia3", "lp_ft": "probe_epochs: 2", "few_shot": "temperature: 0.2"}
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+ACCELERATE = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
 
 
-def _launched(*command: str) -> str:
-    """The output of two processes."""
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    ended = subprocess.run([sys.executable, *launch, *command], capture_output=True, text=True, timeout=300)
+def _launched(launch: list[str], *files: Path) -> str:
+    """What two processes print that run recipes in turn."""
+    command = [sys.executable, *launch, str(Path(__file__).with_name("ranks.py")), *map(str, files)]
+    # Where there is no GPU, accelerate launches several processes by this variable alone.
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
     assert ended.returncode == 0, ended.stderr[-4000:]
     return ended.stdout + ended.stderr
 
@@ -29,15 +36,17 @@ def _launched(*command: str) -> str:
 def test_two_processes_train_what_one_trains_with_twice_the_rows(tmp_path):
     """ViT has no dropout here, so that the gradient of a batch is the mean of the gradients of its halves."""
     # A temperature would enlarge the small differences.
-    text = tiny.recipe(plugins.load("tasks", "image-classification")(), tmp_path, more="calibrate: false")
+    more = "calibrate: false"
+    text = tiny.recipe(plugins.load("tasks", "image-classification")(), tmp_path, more=more)
+    text = text.replace("baselines: []", "feature_similarity: true, baselines: [probe]")
     once = run(parse_recipe(text), tmp_path / "once")
-    (tmp_path / "recipe.yaml").write_text(text)
-    command = str(Path(sys.executable).with_name("hftransfer"))
-    half = "training.per_device_train_batch_size=4"
-    output = _launched(
-        "--no-python", command, "run", str(tmp_path / "recipe.yaml"), half, "--out", str(tmp_path / "two")
-    )
-    assert output.count("accuracy on the test split") <= 1
+    files = [tmp_path / name for name in ("two.yaml", "killed.yaml")]
+    for file in files:
+        file.write_text(text.replace("per_device_train_batch_size: 8", "per_device_train_batch_size: 4"))
+    output = _launched(ACCELERATE, *files)
+    # Each line once a run.
+    for line in ("training tuned: 8 steps", "scoring tuned on test: 12 rows", "bootstrap intervals", "/report.html"):
+        assert output.count(line) == 2, output
     twice = RunResult.load(tmp_path / "two" / "result.json")
     assert twice.scores["test"].keys() == once.scores["test"].keys()
     for name, score in once.scores["test"].items():
@@ -46,6 +55,15 @@ def test_two_processes_train_what_one_trains_with_twice_the_rows(tmp_path):
     assert first.keys() == second.keys()
     for name, tensor in first.items():
         torch.testing.assert_close(second[name], tensor, atol=1e-4, rtol=1e-3)
+    assert_same(tmp_path / "two", tmp_path / "killed")
+    assert RunResult.load(tmp_path / "killed" / "result.json").history == twice.history
+    calls = [json.loads((tmp_path / f"calls-{rank}.json").read_text()) for rank in range(2)]
+    # Three commands read the rows.
+    assert calls[0]["load_rows"] == 3
+    assert {name: calls[0][name] for name in ("measure_latency", "feature_similarity", "fit_and_score", "html")} == {
+        "measure_latency": 2, "feature_similarity": 2, "fit_and_score": 2, "html": 2,
+    }  # fmt: skip
+    assert calls[1] == {}
 
 
 @pytest.mark.parametrize("part", range(3))
@@ -60,7 +78,7 @@ def test_every_strategy_trains_in_two_processes(part, tmp_path):
     for strategy in dict.fromkeys([*(["full"] if "distill" in strategies else []), *strategies]):
         files.append(tmp_path / f"{strategy}.yaml")
         files[-1].write_text(tiny.recipe(task, tmp_path, strategy=f"{{name: {strategy}, {fields.get(strategy, '')}}}"))
-    _launched(str(Path(__file__).with_name("ranks.py")), *map(str, files))
+    _launched(TORCHRUN, *files)
     for file in files:
         assert RunResult.load(file.with_suffix("") / "result.json").scores["test"]["tuned"]["accuracy"].count == 12
         assert (file.with_suffix("") / "model" / "model.safetensors").is_file()

@@ -4,10 +4,10 @@ import os
 import shutil
 import signal
 
-import numpy as np
 import processes
 import pytest
 import tiny
+from interruptions import assert_same, kill_at
 
 from hftransfer.cli import main
 from hftransfer.core import plugins
@@ -16,7 +16,6 @@ from hftransfer.core.results import RunResult
 from hftransfer.core.run_folder import RunFolder
 from hftransfer.recipe.loader import parse_recipe
 from hftransfer.runner.pipeline import run
-from hftransfer.training.callbacks import CompleteCheckpoint
 
 
 def _recipe(folder):
@@ -24,14 +23,6 @@ def _recipe(folder):
     text = tiny.recipe(task, folder, strategy="lora", more=tiny.EXPORT)
     text = text.replace("baselines: []", "baselines: [linear_probe, scratch]")
     return text.replace("num_train_epochs: 2", "num_train_epochs: 3")
-
-
-def _assert_same(first, second):
-    for split in ("validation", "test"):
-        expected, found = (np.load(run / "predictions" / f"{split}.npz") for run in (first, second))
-        assert set(expected) == set(found)
-        for variant in expected:
-            np.testing.assert_array_equal(found[variant], expected[variant], err_msg=variant)
 
 
 def test_three_kills_change_no_prediction(tmp_path):
@@ -47,7 +38,7 @@ def test_three_kills_change_no_prediction(tmp_path):
     ):
         assert processes.kill_when(command, partial, pattern) == -signal.SIGKILL
     assert processes.finish(*command) == 0
-    _assert_same(tmp_path / "uninterrupted", tmp_path / "killed")
+    assert_same(tmp_path / "uninterrupted", tmp_path / "killed")
     assert not partial.exists()
 
 
@@ -67,37 +58,13 @@ def test_a_run_killed_after_its_last_step_is_complete(tmp_path):
     assert not list(tmp_path.glob("run.*"))
 
 
-class _Killed(BaseException):
-    """The end of a process, in a test that goes on."""
-
-
-def _kill_at(monkeypatch, step, run_it):
-    """Call a function whose training ends once a step is saved; None: once the first of two trainings ends."""
-    complete = CompleteCheckpoint.on_save
-
-    def on_save(self, args, state, control, **kwargs):
-        complete(self, args, state, control, **kwargs)
-        if state.global_step == step and "tuned/" in args.output_dir:
-            raise _Killed
-
-    def load_saved(*_args):
-        raise _Killed
-
-    with monkeypatch.context() as patched:
-        patched.setattr(CompleteCheckpoint, "on_save", on_save)
-        if step is None:
-            patched.setattr("hftransfer.runner.stages.load_saved", load_saved)
-        with pytest.raises(_Killed):
-            run_it()
-
-
 def _assert_a_kill_changes_nothing(text, tmp_path, monkeypatch, step):
     recipe = parse_recipe(text)
     uninterrupted = run(recipe, tmp_path / "uninterrupted")
-    _kill_at(monkeypatch, step, lambda: run(recipe, tmp_path / "killed"))
+    kill_at(monkeypatch, step, lambda: run(recipe, tmp_path / "killed"))
     resumed = run(recipe, tmp_path / "killed", resume=True)
     assert resumed.history["tuned"] == uninterrupted.history["tuned"]
-    _assert_same(tmp_path / "uninterrupted", tmp_path / "killed")
+    assert_same(tmp_path / "uninterrupted", tmp_path / "killed")
 
 
 @pytest.mark.parametrize(
@@ -176,7 +143,7 @@ def test_sigterm_loses_no_step(event, step, saved, tmp_path, monkeypatch, capsys
     assert main([*command, "--resume"]) == 0
     resumed = RunResult.load(tmp_path / "stopped" / "result.json")
     assert resumed.history == uninterrupted.history
-    _assert_same(tmp_path / "uninterrupted", tmp_path / "stopped")
+    assert_same(tmp_path / "uninterrupted", tmp_path / "stopped")
 
 
 def test_a_training_of_seconds_writes_no_checkpoint_unless_it_is_asked_to(tmp_path, monkeypatch):
@@ -189,7 +156,7 @@ def test_a_training_of_seconds_writes_no_checkpoint_unless_it_is_asked_to(tmp_pa
     assert not saved
     run(parse_recipe(text), tmp_path / "asked")
     assert len(saved) == 2
-    _assert_same(tmp_path / "seldom", tmp_path / "asked")
+    assert_same(tmp_path / "seldom", tmp_path / "asked")
 
 
 def test_the_checkpoints_of_a_recorded_training_are_removed(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ HFTransferError
 ├── ModelError         the checkpoint
 ├── ExportError        a runtime that cannot hold the model
 ├── HubError           the network, or the rights of a token
+├── DiskFullError      no space where a run is written
 ├── PluginError        a plug-in that breaks its contract
 └── MissingExtraError  a package that is not installed
 """
@@ -57,6 +58,10 @@ class ExportError(HFTransferError):
 
 class HubError(HFTransferError):
     """The Hub cannot be reached, or refuses the request."""
+
+
+class DiskFullError(HFTransferError):
+    """There is no space left for what a run writes; the run can be resumed when there is."""
 
 
 class PluginError(HFTransferError):

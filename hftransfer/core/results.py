@@ -230,7 +230,7 @@ class RunResult(Section):
 
     def save(self, path: Path) -> None:
         """Write the record as JSON, atomically."""
-        from hftransfer.core.run_folder import write_text
+        from hftransfer.core.files import write_text
 
         write_text(path, json.dumps(self.model_dump(by_alias=True), indent=1) + "\n")
 

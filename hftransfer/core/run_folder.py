@@ -7,25 +7,37 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-import numpy as np
 import yaml
 
+from hftransfer.core import ranks
 from hftransfer.core.energy import measure_energy
 from hftransfer.core.errors import HFTransferError, RecipeError
+from hftransfer.core.files import (
+    Arrays,
+    arrays_once,
+    atomic_directory,
+    damaged_file,
+    is_whole,
+    record_once,
+    seal,
+    write_sealed,
+    write_text,
+)
 from hftransfer.core.paths import is_file
 
 if TYPE_CHECKING:
     from accelerate import PartialState
 
-Arrays = dict[str, np.ndarray]
 JsonObject = dict[str, Any]
 
-_LOCK, _WORK = "lock", "work"
+_LOCK, _WORK, _COSTS, _SEALS = "lock", "work", "costs.json", "seals"
 # Suffixes of the folders that exist next to a run only while it is written.
 _PARTIAL, _REPLACED, _DISCARDED = ".partial", ".replaced", ".discarded"
 
@@ -51,10 +63,11 @@ class RunFolder:
         Raises:
             RecipeError: the directory is taken, or the run there has a different recipe.
         """
+        return ranks.from_main(partial(self._check, recipe, resume, overwrite))
+
+    def _check(self, recipe: JsonObject, resume: bool, overwrite: bool) -> Path | None:
         _check_writable(self.out)
-        if self.state.is_main_process:
-            recover(self.out)
-        self.state.wait_for_everyone()
+        recover(self.out)
         result = self.out / "result.json"
         if self.out.exists() and not result.is_file():
             raise RecipeError(f"'{self.out}' exists and is no run; --out chooses another place")
@@ -90,7 +103,12 @@ class RunFolder:
 
     def _check_same_recipe(self, recipe: JsonObject, file: Path) -> None:
         """Raises a RecipeError where the run's recipe is another; a value that was left out may be filled in there."""
-        previous = yaml.safe_load(file.read_text(encoding="utf-8"))
+        try:
+            previous = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError):
+            previous = None
+        if not isinstance(previous, dict) or recipe.keys() - previous.keys():
+            raise RecipeError(f"{file} is damaged, or of another version of hftransfer; --overwrite starts again")
         place = _difference(json.loads(json.dumps(recipe)), previous)
         if place is not None:
             raise RecipeError(
@@ -105,8 +123,8 @@ class RunFolder:
         Raises:
             RecipeError: another process is writing there.
         """
-        if not self.state.is_main_process:
-            self.state.wait_for_everyone()
+        if not ranks.is_main():
+            ranks.wait_for_file(self.folder / _LOCK)
             yield self
             return
         fresh = overwrite or not (self.folder / "recipe.yaml").is_file()
@@ -119,7 +137,9 @@ class RunFolder:
                     if path.name != _LOCK:
                         shutil.rmtree(path) if path.is_dir() else path.unlink()
                 write_text(self.folder / "recipe.yaml", recipe)
-            self.state.wait_for_everyone()
+            lock.write(uuid.uuid4().hex)
+            lock.flush()
+            ranks.wait_for_file(self.folder / _LOCK)
             try:
                 yield self
             except HFTransferError:
@@ -128,30 +148,72 @@ class RunFolder:
                     shutil.rmtree(self.folder)
                 raise
 
-    def arrays(self, name: str, compute: Callable[[], Arrays] | None = None) -> Arrays:
-        """Arrays that are computed once in the life of the run; `compute` may need all processes."""
-        return arrays_once(self.work_folder / f"{name}.npz", compute, self.state)
+    def arrays(self, name: str, compute: Callable[[], Arrays], *, alone: bool = False) -> Arrays:
+        """Arrays that are computed once in the life of the run, `alone` or by all processes together."""
+        return arrays_once(self.work_folder / f"{name}.npz", compute, alone=alone)
 
-    def record(self, name: str, compute: Callable[[], Any]) -> Any:
-        """A JSON value that is computed once in the life of the run; `compute` may need all processes."""
-        path = self.work_folder / f"{name}.json"
-        if _exists_for_all(path, self.state):
-            return json.loads(path.read_text(encoding="utf-8"))
-        value = compute()
-        if self.state.is_main_process:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_text(path, json.dumps(value))
-        # Measurements differ between processes; all continue with those of the main one.
-        self.state.wait_for_everyone()
-        return json.loads(path.read_text(encoding="utf-8"))
+    def record(self, name: str, compute: Callable[[], Any], *, alone: bool = False) -> Any:
+        """A JSON value that is computed once in the life of the run, `alone` or by all processes together."""
+        return record_once(self.work_folder / f"{name}.json", compute, alone=alone)
 
     def directory(self, name: str, write: Callable[[Path], object]) -> Path:
         """A directory of the run, written once by the main process, completely or not at all."""
-        path = self.folder / name
-        if self.state.is_main_process:
-            atomic_directory(path, write)
-        self.state.wait_for_everyone()
+        path, mark = self.folder / name, self._seal(name)
+
+        def make() -> None:
+            self._discard_damaged(name)
+            if not path.is_dir():
+                atomic_directory(path, write)
+                mark.parent.mkdir(parents=True, exist_ok=True)
+                seal(path, mark)
+
+        ranks.from_main(make)
         return path
+
+    def training(self, name: str, compute: Callable[[], Any], *directories: str) -> Any:
+        """The JSON value of a training, which is done again where a file that it has left is damaged.
+
+        `directories` are those that it writes; the training's other files lie in the work folder under its name.
+        """
+        mark, folder = self._seal(f"{name}-files"), self.work_folder / name
+
+        def forget() -> None:
+            damaged = damaged_file(folder, mark) if mark.is_file() else None
+            if damaged is not None:
+                ranks.warn(f"{folder / damaged} is damaged: '{name}' is trained again")
+            if any([damaged is not None, *map(self._discard_damaged, directories)]):
+                for path in [mark, *folder.glob("*.json"), *folder.glob("*.npz")]:
+                    path.unlink(missing_ok=True)
+                for directory in directories:
+                    shutil.rmtree(self.folder / directory, ignore_errors=True)
+
+        def make() -> Any:
+            value = compute()
+            if ranks.is_main():
+                mark.parent.mkdir(parents=True, exist_ok=True)
+                seal(folder, mark, [*folder.glob("*.json"), *folder.glob("*.npz")])
+            return value
+
+        ranks.from_main(forget)
+        return self.record(f"{name}/history", make)
+
+    def _discard_damaged(self, name: str) -> bool:
+        """Delete a directory of which a file is missing or not what was written; whether it was one."""
+        mark = self._seal(name)
+        damaged = damaged_file(self.folder / name, mark) if mark.is_file() else None
+        if damaged is None:
+            return False
+        ranks.warn(f"{self.folder / name} is damaged ({damaged}) and made again")
+        shutil.rmtree(self.folder / name, ignore_errors=True)
+        mark.unlink()
+        return True
+
+    def unseal(self) -> None:
+        """Files that are complete may be changed from now on: the run is about to end."""
+        shutil.rmtree(self.work_folder / _SEALS, ignore_errors=True)
+
+    def _seal(self, name: str) -> Path:
+        return self.work_folder / _SEALS / name.replace("/", "-")
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -162,17 +224,17 @@ class RunFolder:
             spent = {"seconds": time.monotonic() - start}
         if energy.watt_hours is not None:
             spent["energy"] = energy.watt_hours
-        if self.state.is_main_process:
+        if ranks.is_main():
             costs = self.costs()
             for unit, value in spent.items():
                 costs[unit][stage] = costs[unit].get(stage, 0.0) + value
-            self.work_folder.mkdir(parents=True, exist_ok=True)
-            write_text(self.work_folder / "costs.json", json.dumps(costs))
+            text = json.dumps(costs)
+            write_sealed(self.work_folder / _COSTS, lambda file: file.write_text(text, encoding="utf-8"))
 
     def costs(self) -> dict[str, dict[str, float]]:
         """`seconds` and `energy` (Wh) -> stage -> the sum over all processes that continued the run."""
-        path = self.work_folder / "costs.json"
-        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {"seconds": {}, "energy": {}}
+        path = self.work_folder / _COSTS
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if is_whole(path) else {"seconds": {}, "energy": {}}
 
     def complete(self) -> Path:
         """Delete the intermediate files, and rename the folder to its final name."""
@@ -196,17 +258,6 @@ def recover(out: Path) -> None:
     if is_file(out / "result.json"):
         for leftover in (replaced, discarded):
             shutil.rmtree(leftover, ignore_errors=True)
-
-
-def atomic_directory(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a directory unless it exists; it appears under its name when it is complete."""
-    if path.is_dir():
-        return
-    partial = path.with_name(path.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    write(partial)
-    partial.rename(path)
 
 
 def _acquire(lock: IO[str], out: Path) -> None:
@@ -237,55 +288,6 @@ def _difference(recipe: Any, previous: Any, place: str = "") -> str | None:
     return None if recipe is None or recipe == previous else place
 
 
-def save_arrays(path: Path, arrays: Arrays) -> None:
-    """Write an .npz file without pickles; it appears under its name when it is complete."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
-    partial.replace(path)
-
-
-def _exists_for_all(path: Path, state: PartialState) -> bool:
-    """Whether a file exists, with the same answer in all processes: none writes it before all have looked."""
-    state.wait_for_everyone()
-    exists = path.is_file()
-    state.wait_for_everyone()
-    return exists
-
-
-def arrays_once(path: Path, compute: Callable[[], Arrays] | None, state: PartialState) -> Arrays:
-    """The arrays of a file, computed and written unless it exists; all processes call this, the main one writes."""
-    if not _exists_for_all(path, state) and compute is not None:
-        arrays = compute()
-        if state.is_main_process:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            save_arrays(path, arrays)
-        state.wait_for_everyone()
-    with np.load(path, allow_pickle=False) as file:
-        return dict(file)
-
-
-def flatten_outputs(outputs: Mapping[str, Arrays]) -> Arrays:
-    """Outputs by split, or by variant, as one file holds them: `split.name` -> array."""
-    return {f"{key}.{name}": array for key, arrays in outputs.items() for name, array in arrays.items()}
-
-
-def nest_outputs(arrays: Mapping[str, np.ndarray]) -> dict[str, Arrays]:
-    """The inverse of `flatten_outputs`."""
-    outputs: dict[str, Arrays] = {}
-    for key, array in arrays.items():
-        first, _, name = key.rpartition(".")
-        outputs.setdefault(first, {})[name] = array
-    return outputs
-
-
 def dump_yaml(recipe: JsonObject) -> str:
     """A recipe with all defaults as the text of its file."""
     return yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=120)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file; it appears under its name when it is complete."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)

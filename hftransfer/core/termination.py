@@ -10,12 +10,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-EXIT_CODE = 128 + signal.SIGTERM
-"""What a shell reports of a command that SIGTERM has ended."""
+from hftransfer.core.ranks import is_main
 
 
 class Terminated(BaseException):
     """SIGTERM, as KeyboardInterrupt is SIGINT."""
+
+
+def explain(end: BaseException, *, resumable: bool) -> int:
+    """Print how a command has ended by a signal; the exit code that a shell reports of such a command."""
+    how, number = (
+        ("interrupted", signal.SIGINT) if isinstance(end, KeyboardInterrupt) else ("terminated", signal.SIGTERM)
+    )
+    if is_main():
+        remedy = "; the same command with --resume continues" if resumable else ""
+        print(f"\nhftransfer: {how}{remedy}", file=sys.stderr)
+    return 128 + number
 
 
 class _Signals:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hftransfer.core import ranks
 from hftransfer.data.processes import batch_size, decode_images, processes, use_one_thread
 from hftransfer.tasks import Encoded, ModelBatch, Side, Task
 
@@ -187,10 +188,8 @@ def cache_rows(
         first: What `function` makes of some row, if that is known.
         num_proc: As in `encode`.
     """
-    from accelerate import PartialState
-
     features = _array_features(function(rows[:2]) if first is None else first)
-    with PartialState().main_process_first():
+    with ranks.main_first():
         mapped = rows.map(
             function,
             batched=True,

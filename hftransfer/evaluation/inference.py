@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hftransfer.core import ranks
 from hftransfer.core.progress import Progress
 from hftransfer.data.encode import EncodedSplits, longest_first, side_of
 from hftransfer.tasks import Model, Outputs, Task, stack
@@ -23,27 +24,26 @@ def predict(task: Task, model: Model, encoded: EncodedSplits, split: str, batch_
         TypeError: the task gives no array of floats, by which an exported model could be compared.
     """
     import torch
-    from accelerate import PartialState
     from accelerate.utils import gather_object, send_to_device
 
     rows = encoded.splits[split]
     order = longest_first(rows)
-    state = PartialState()
+    number, processes = ranks.place()
     batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-    share = batches[state.process_index :: state.num_processes]
+    share = batches[number::processes]
     if hasattr(model, "eval"):
         model.eval()
     device = getattr(model, "device", torch.device("cpu"))
     numbered: list[tuple[int, Outputs]] = []
-    bar = Progress(total=len(rows), desc=description, unit="row", disable=not state.is_main_process)
+    bar = Progress(total=len(rows), desc=description, unit="row", disable=number > 0)
     with torch.inference_mode(), bar:
         for batch in share:
             examples = rows.__getitems__(batch)
             inputs = send_to_device(encoded.collate(examples), device)
             outputs = task.outputs(model, inputs, side_of(examples))
             numbered += [(row, {name: array[i] for name, array in outputs.items()}) for i, row in enumerate(batch)]
-            bar.update(min(len(batch) * state.num_processes, bar.total - bar.n))
-    gathered = gather_object(numbered) if state.num_processes > 1 else numbered
+            bar.update(min(len(batch) * processes, bar.total - bar.n))
+    gathered = gather_object(numbered) if processes > 1 else numbered
     in_order = [output for _, output in sorted(gathered, key=lambda pair: pair[0])]
     stacked = {name: stack([np.asarray(output[name]) for output in in_order]) for name in in_order[0]}
     if not any(array.dtype.kind == "f" for array in stacked.values()):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hftransfer.core.run_folder import flatten_outputs
+from hftransfer.core.files import flatten_outputs
 from hftransfer.core.variants import FROZEN_BASELINES, FrozenBaseline
 from hftransfer.models.frozen_features import Features, baseline_features, named_pooling
 from hftransfer.models.probe import fit_and_score
@@ -43,7 +43,7 @@ def score_frozen(context: RunContext) -> None:
     names = [name for name in FROZEN_BASELINES if name in context.plan.baselines]
     for name in names:
         with context.run_folder.timed(f"score {name}"):
-            outputs = context.run_folder.arrays(f"{name}/outputs", partial(_frozen_outputs, context, name))
+            outputs = context.run_folder.arrays(f"{name}/outputs", partial(_frozen_outputs, context, name), alone=True)
             fit_outputs(context, name, outputs)
         context.add_outputs(name, outputs)
         recall_fitted(context, name)

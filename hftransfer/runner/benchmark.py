@@ -17,9 +17,9 @@ import numpy as np
 
 from hftransfer.core import machine, plugins
 from hftransfer.core.errors import RecipeError
+from hftransfer.core.files import write_text
 from hftransfer.core.progress import Progress
 from hftransfer.core.results import BenchmarkTiming, RunResult
-from hftransfer.core.run_folder import write_text
 from hftransfer.core.variants import Variant
 from hftransfer.data.encode import encode, side_of
 from hftransfer.evaluation.latency import time_calls

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hftransfer.core import machine
+from hftransfer.core.files import flatten_outputs, save_arrays, write_text
 from hftransfer.core.results import Example, RunResult
-from hftransfer.core.run_folder import dump_yaml, flatten_outputs, save_arrays, write_text
+from hftransfer.core.run_folder import dump_yaml
 from hftransfer.evaluation.scoring import Answers, confusion_matrix
 from hftransfer.hub.client import hub_cards
 from hftransfer.hub.upload import run_id_of
@@ -157,12 +158,10 @@ def _frozen_new_weights(context: RunContext) -> list[str]:
 
 
 def write_results(result: RunResult, context: RunContext) -> None:
-    """Write everything that a run leaves, result.json last, and give the run its name."""
+    """Write everything that a run leaves, result.json last, and give the run its name; in the main process alone."""
     run_folder = context.run_folder
-    if not run_folder.state.is_main_process:
-        run_folder.state.wait_for_everyone()
-        return
     folder = run_folder.folder
+    run_folder.unseal()
     (folder / "predictions").mkdir(exist_ok=True)
     for split, outputs in context.outputs.items():
         save_arrays(folder / "predictions" / f"{split}.npz", flatten_outputs(outputs))
@@ -175,7 +174,6 @@ def write_results(result: RunResult, context: RunContext) -> None:
     write_text(folder / "report.html", report.html([result]))
     result.save(folder / "result.json")
     run_folder.complete()
-    run_folder.state.wait_for_everyone()
 
 
 def _write_thresholds(result: RunResult, folder: Path, thresholds: dict[str, float] | None) -> None:

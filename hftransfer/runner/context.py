@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hftransfer.core.run_folder import RunFolder, flatten_outputs, nest_outputs
+from hftransfer.core.files import flatten_outputs, nest_outputs
+from hftransfer.core.run_folder import RunFolder
 from hftransfer.core.variants import parse_split
 from hftransfer.data.encode import EncodedSplits
 from hftransfer.evaluation.inference import predict
@@ -66,6 +67,7 @@ class RunContext:
         return self.run_folder.arrays(
             f"{name}/features-{split}",
             lambda: frozen_features(self.plan.task, load(), self.encoded, split, size),
+            alone=True,
         )
 
     def add_outputs(self, variant: str, flat: dict[str, np.ndarray]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hftransfer.core import plugins
+from hftransfer.core import plugins, ranks
 from hftransfer.core.results import ExportFacts, RuntimeFacts, SearchTrial
 from hftransfer.core.variants import Variant
 from hftransfer.evaluation.scoring import gate
@@ -20,7 +20,7 @@ from hftransfer.runner.context import RunContext
 from hftransfer.runner.export_check import example_batch
 from hftransfer.runner.specs import gate_reference
 from hftransfer.runner.stages import measure, weights_size
-from hftransfer.tasks import Outputs
+from hftransfer.tasks import Model, Outputs
 
 # Rows that the record names, of those whose outputs differ most.
 _LARGEST_DIFFERENCES = 5
@@ -104,13 +104,21 @@ def _compare(
     context: RunContext, exporter: Exporter, export: Export, variant: str, made_by: dict[str, str]
 ) -> ExportFacts:
     """Score and time an exported variant, and compare it with the tuned model."""
-    plan, folder = context.plan, context.run_folder.folder / variant
-    model, files = exporter.load(plan.task, folder), exporter.files(folder)
+    model = exporter.load(context.plan.task, context.run_folder.folder / variant)
     with context.run_folder.timed(f"score {variant}"):
         flat = context.run_folder.arrays(
             f"{variant}/outputs", lambda: context.predict(model, context.encoded, variant, ("test",))
         )
     context.add_outputs(variant, flat)
+    return ranks.from_main(lambda: _facts(context, exporter, export, variant, made_by, model))
+
+
+def _facts(
+    context: RunContext, exporter: Exporter, export: Export, variant: str, made_by: dict[str, str], model: Model
+) -> ExportFacts:
+    """What is recorded of an exported variant whose outputs are in the context."""
+    plan, folder = context.plan, context.run_folder.folder / variant
+    files = exporter.files(folder)
     drop, _ = export_search.drop(
         context, context.answers("test", gate_reference(plan.recipe)), context.answers("test", variant), "test"
     )

@@ -12,9 +12,10 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+from hftransfer.core import ranks
 from hftransfer.core.errors import ExportError
+from hftransfer.core.files import atomic_directory, nest_outputs
 from hftransfer.core.results import Score, SearchTrial
-from hftransfer.core.run_folder import atomic_directory, nest_outputs
 from hftransfer.evaluation.latency import paired_latency
 from hftransfer.evaluation.scoring import Answers, answers
 from hftransfer.exporters import Exporter, ExportOptions
@@ -22,7 +23,7 @@ from hftransfer.metrics import lower_is_better
 from hftransfer.runner.context import RunContext
 from hftransfer.runner.plan import Plan
 from hftransfer.runner.specs import gate_reference
-from hftransfer.tasks import Model
+from hftransfer.tasks import Model, Outputs
 
 Trials = dict[str, SearchTrial]
 
@@ -92,7 +93,7 @@ class Search:
     def _excluding(self, scheme: str, trials: Trials) -> Iterator[Candidate]:
         """The scheme without the most sensitive group of nodes, the two, the four, until the drop is small enough."""
         groups = self.context.run_folder.record(
-            "tried/sensitive", lambda: self.exporter.sensitive_nodes(self.source, self.options)
+            "tried/sensitive", lambda: self.exporter.sensitive_nodes(self.source, self.options), alone=True
         )
         count = 1
         while count < len(groups):
@@ -146,6 +147,11 @@ class Search:
             lambda: context.predict(model, context.encoded, candidate.name, ("validation",)),
         )
         outputs = nest_outputs(flat)["validation"]
+        return ranks.from_main(lambda: self._trial(candidate, trials, model, outputs).model_dump())
+
+    def _trial(self, candidate: Candidate, trials: Trials, model: Model, outputs: Outputs) -> SearchTrial:
+        """A candidate's score and time, and whether it may ship."""
+        context, folder = self.context, self._folder(candidate)
         found = answers(context.task_of("tuned"), outputs, context.side("validation"))
         lost, score = drop(
             context, context.answers("validation", gate_reference(context.plan.recipe)), found, "validation"
@@ -162,4 +168,4 @@ class Search:
             p50_ms=self._time(model, trials),
             excluded_nodes=len(candidate.excluded_nodes),
             reason=reason,
-        ).model_dump()
+        )

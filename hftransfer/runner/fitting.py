@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from hftransfer.core.files import nest_outputs
 from hftransfer.core.results import Score, Thresholds
-from hftransfer.core.run_folder import nest_outputs
 from hftransfer.data.encode import EncodedSplits
 from hftransfer.evaluation.scoring import Answers, answers
 from hftransfer.runner.context import RunContext

@@ -34,6 +34,8 @@ class SourceTask:
     references: Predictions
     """The class of each row by its number in the checkpoint."""
     checkpoint: Checkpoint
+    fingerprint: str
+    """A hash of the rows' content."""
 
     def encoded(self, folder: Path) -> EncodedSplits:
         """As the checkpoint takes them, cached in `folder`."""
@@ -82,4 +84,4 @@ def source_task(rows: Rows, origin: ResolvedCheckpoint) -> SourceTask:
     task.check(rows.splits, config)
     numbers = np.array([known.index(label) for label in labels])
     test = rows.splits["test"]
-    return SourceTask(task, test, numbers[task.references(test)], origin.weights)
+    return SourceTask(task, test, numbers[task.references(test)], origin.weights, rows.facts.fingerprint)

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from hftransfer.core import ranks
+from hftransfer.core.files import save_arrays
 from hftransfer.core.results import OutOfDomain, Score
-from hftransfer.core.run_folder import save_arrays
 from hftransfer.data.encode import EncodedSplits, Example, encode, without_side
 from hftransfer.evaluation.out_of_domain import neighbour_distances, share_nearer
 from hftransfer.evaluation.scoring import Answers, Scorer
@@ -35,13 +36,14 @@ def score_out_of_domain(context: RunContext) -> OutOfDomain | None:
     if not asked:
         return None
     with context.run_folder.timed("score out of domain"):
-        arrays = context.run_folder.arrays("out_of_domain", partial(_features_and_distances, context))
+        arrays = context.run_folder.arrays("out_of_domain", partial(_features_and_distances, context), alone=True)
     if context.run_folder.state.is_main_process:
         kept = {"train": arrays["train"], "validation": arrays["validation"]}
         save_arrays(context.run_folder.folder / FEATURES, kept)
     if left_out is None or asked is True:
         return OutOfDomain(classes=[], rows=0)
-    return OutOfDomain(classes=list(asked), rows=len(left_out), auroc=_auroc(context, arrays["test"], arrays[_SPLIT]))
+    auroc = ranks.from_main(lambda: _auroc(context, arrays["test"], arrays[_SPLIT]))
+    return OutOfDomain(classes=list(asked), rows=len(left_out), auroc=auroc)
 
 
 def _features_and_distances(context: RunContext) -> dict[str, np.ndarray]:

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hftransfer.core import machine
-from hftransfer.core.errors import DataError, RecipeError
+from hftransfer.core import machine, ranks
+from hftransfer.core.disk import full_disk_explained
+from hftransfer.core.errors import DataError
+from hftransfer.core.files import nest_outputs
 from hftransfer.core.media import READING_ERRORS
 from hftransfer.core.results import RunResult
-from hftransfer.core.run_folder import RunFolder, dump_yaml, nest_outputs
+from hftransfer.core.run_folder import RunFolder, dump_yaml
 from hftransfer.data.augmentation import augmenter
 from hftransfer.data.corruptions import corrupted
 from hftransfer.data.encode import EncodedSplits, encode
@@ -28,6 +30,13 @@ from hftransfer.runner.export import export_variants
 from hftransfer.runner.fitting import refit_baselines
 from hftransfer.runner.out_of_domain import score_out_of_domain
 from hftransfer.runner.plan import Plan, check
+from hftransfer.runner.resuming import (
+    discard_damaged_rows,
+    refuse_changes,
+    refuse_lost_files,
+    refuse_other_packages,
+    seal_rows,
+)
 from hftransfer.runner.scores import score_variants
 from hftransfer.runner.specs import baseline_specs, with_defaults
 
@@ -41,12 +50,18 @@ def run(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool = Fa
     Raises:
         HFTransferError: in a sentence, a mistake in the recipe, the rows, the checkpoint or the place.
     """
+    with full_disk_explained(out):
+        return _run(recipe, out, resume=resume, overwrite=overwrite)
+
+
+def _run(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) -> RunResult:
     run_folder = RunFolder(out, _processes(recipe.training))
     if finished := run_folder.check(with_defaults(recipe), resume=resume, overwrite=overwrite):
-        return RunResult.load(finished)
+        return ranks.from_main(lambda: _finished(finished))
     plan = check(recipe, decode=False)
     with run_folder.open(dump_yaml(with_defaults(recipe)), overwrite=overwrite):
-        _refuse_other_transformers(run_folder)
+        refuse_other_packages(run_folder)
+        refuse_changes(plan, run_folder)
         with run_folder.timed("encode"):
             encoded = _encode(plan, recipe, run_folder)
         context = RunContext(plan, encoded, run_folder)
@@ -61,16 +76,26 @@ def run(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool = Fa
         similarity, source_scores = stages.compare_features(context), stages.score_source_task(context)
         out_of_domain = score_out_of_domain(context)
         # After all other stages, since it reads how long each took.
-        result = collect(context, with_defaults(plan.recipe), histories, exported).model_copy(
-            update={
-                "task_heads": task_results,
-                "compression_steps": compression_steps,
-                "feature_similarity": similarity,
-                "source_task_scores": source_scores,
-                "out_of_domain": out_of_domain,
-            }
-        )
-        write_results(result, context)
+        fields = {
+            "task_heads": task_results,
+            "compression_steps": compression_steps,
+            "feature_similarity": similarity,
+            "source_task_scores": source_scores,
+            "out_of_domain": out_of_domain,
+        }
+
+        def write_all() -> RunResult:
+            result = collect(context, with_defaults(plan.recipe), histories, exported).model_copy(update=fields)
+            write_results(result, context)
+            return result
+
+        return ranks.from_main(write_all)
+
+
+def _finished(file: Path) -> RunResult:
+    """The record of a run that is finished already."""
+    result = RunResult.load(file)
+    refuse_lost_files(file.parent, result)
     return result
 
 
@@ -82,23 +107,16 @@ def _encode(plan: Plan, recipe: Recipe, run_folder: RunFolder) -> EncodedSplits:
     """
     data, corruptions = plan.recipe.data, plan.recipe.evaluation.corruptions
     augment = augmenter(plan.task, data.augment)
+    folder = run_folder.work_folder / "encoded"
+    ranks.from_main(lambda: discard_damaged_rows(folder))
     try:
         splits = plan.rows.labelled | corrupted(plan.task, plan.rows.splits["test"], corruptions, plan.recipe.seed)
-        return encode(plan.task, splits, run_folder.work_folder / "encoded", augment, data.num_proc)
+        encoded = encode(plan.task, splits, folder, augment, data.num_proc)
     except READING_ERRORS:
         check(recipe)
         raise
-
-
-def _refuse_other_transformers(run_folder: RunFolder) -> None:
-    """Raises a RecipeError where another major version began the run, whose checkpoints have other names."""
-    installed = machine.versions()["transformers"]
-    began = run_folder.record("versions", machine.versions)["transformers"]
-    if began.partition(".")[0] != installed.partition(".")[0]:
-        raise RecipeError(
-            f"the run in '{run_folder.out}' was begun with transformers {began}, and {installed} is installed: "
-            "continue it there, or --overwrite to start again"
-        )
+    ranks.from_main(lambda: seal_rows(folder))
+    return encoded
 
 
 def export(folder: Path, settings: Export) -> RunResult:
@@ -119,8 +137,9 @@ def export(folder: Path, settings: Export) -> RunResult:
         context = RunContext(plan, encoded, run_folder, _scored_outputs(folder, before), {"tuned": before.fitted})
         refit_baselines(context)
         exported = export_variants(context)
-        result = before.model_copy(
-            update={
+
+        def write_all() -> RunResult:
+            fields = {
                 "recipe": before.recipe | {"export": settings.model_dump()},
                 "pytorch": exported.pytorch,
                 "exports": exported.exports,
@@ -130,15 +149,18 @@ def export(folder: Path, settings: Export) -> RunResult:
                 "versions": machine.versions() | before.versions,
                 **score_variants(context),
             }
-        )
-        write_results(result, context)
-    return result
+            result = before.model_copy(update=fields)
+            write_results(result, context)
+            return result
+
+        return ranks.from_main(write_all)
 
 
 def _link_files(folder: Path, run_folder: RunFolder, before: RunResult) -> None:
     """Take over the files of a finished run but for its exports and what was measured of them."""
     replaced = {"recipe.yaml", "result.json", "bench.json", "bench.png", *before.exports}
-    if run_folder.state.is_main_process:
+
+    def link() -> None:
         # Links cost no space, and every file is replaced by renaming, never written in place.
         shutil.copytree(
             folder,
@@ -147,7 +169,8 @@ def _link_files(folder: Path, run_folder: RunFolder, before: RunResult) -> None:
             copy_function=os.link,
             ignore=lambda place, _names: replaced if Path(place) == folder else set(),
         )
-    run_folder.state.wait_for_everyone()
+
+    ranks.from_main(link)
 
 
 def _scored_outputs(folder: Path, before: RunResult) -> dict[str, dict[str, dict[str, np.ndarray]]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import pickle
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hftransfer.core import plugins
+from hftransfer.core import plugins, ranks
 from hftransfer.core.errors import RecipeError
 from hftransfer.core.results import RunResult
 from hftransfer.core.variants import FROZEN_BASELINES
@@ -151,12 +152,25 @@ def _load(task: Task, data: Data, seed: int, leave_out: Sequence[str] = (), *, d
         task, fingerprint = load_items(task, data.items.source.load(), data.items.columns)
     # Rows of classes that are left out are encoded at the end of a run.
     options = replace(data_options(data, decode=decode or bool(leave_out)), leave_out=leave_out)
-    rows = load_rows(task, data.source.load(), options, seed)
+    rows = _shared_rows(lambda: load_rows(task, data.source.load(), options, seed))
     rows = replace(rows, warnings=[*data.source.warnings, *rows.warnings])
     if fingerprint:
         rows = replace(
             rows, facts=rows.facts.model_copy(update={"fingerprint": f"{rows.facts.fingerprint}-{fingerprint}"})
         )
+    return rows
+
+
+def _shared_rows(load: Callable[[], Rows]) -> Rows:
+    """The rows, read by the main process; the others open the same tables, or read them too where they have no such."""
+    if ranks.total() == 1:
+        return load()
+    pickled = ranks.from_main(lambda: pickle.dumps(load()))
+    try:
+        rows: Rows = pickle.loads(pickled)
+    except OSError:
+        # On another machine.
+        rows = load()
     return rows
 
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hftransfer.core import ranks
 from hftransfer.core.errors import ModelError
+from hftransfer.core.files import flatten_outputs, nest_outputs
 from hftransfer.core.results import RuntimeFacts, Score
-from hftransfer.core.run_folder import flatten_outputs, nest_outputs
 from hftransfer.data.encode import LENGTH, EncodedSplits
 from hftransfer.data.mixup import install_mixup
 from hftransfer.evaluation.feature_similarity import feature_similarity
@@ -33,6 +34,9 @@ from hftransfer.training.trainer import train
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from hftransfer.runner.forgetting import SourceTask
+    from hftransfer.tasks import Side
+
 History = list[dict[str, float]]
 NEW_WEIGHTS = "new_weights"
 """The record of the weights outside the head that the checkpoint lacks."""
@@ -46,6 +50,7 @@ def measure(context: RunContext, variant: str, load: Callable[[], Any], size: in
     facts = context.run_folder.record(
         f"{variant}/runtime",
         lambda: measure_latency(context.plan.task, load(), context.encoded, size, variant).model_dump(),
+        alone=True,
     )
     return RuntimeFacts.model_validate(facts)
 
@@ -59,18 +64,20 @@ def train_baseline(context: RunContext, spec: TrainingSpec) -> History:
     """Train and score a baseline; the model itself is not kept."""
     name, run_folder = spec.variant, context.run_folder
 
+    def outputs(model: Any = None, encoded: EncodedSplits = context.encoded) -> dict[str, np.ndarray]:
+        return run_folder.arrays(f"{name}/outputs", lambda: _score(context, model, encoded, name))
+
     def make() -> History:
         with run_folder.timed(f"train {name}"):
             model, encoded, history = _fit(context, spec)
             context.plan.task.finalize(model)
         with run_folder.timed(f"score {name}"):
-            run_folder.arrays(f"{name}/outputs", lambda: _score(context, model, encoded, name))
-            fit_outputs(context, name, run_folder.arrays(f"{name}/outputs"), lambda: model, encoded)
+            fit_outputs(context, name, outputs(model, encoded), lambda: model, encoded)
         return history
 
-    history: History = run_folder.record(f"{name}/history", make)
+    history: History = run_folder.training(name, make)
     _remove_checkpoints(context, name)
-    context.add_outputs(name, run_folder.arrays(f"{name}/outputs"))
+    context.add_outputs(name, outputs())
     recall_fitted(context, name)
     return history
 
@@ -102,7 +109,7 @@ def tune(context: RunContext, save_auxiliary: Callable[[dict[str, PreTrainedMode
         run_folder.directory("model", lambda folder: save_model(model, plan.origin.processor, folder))
         return history
 
-    history: History = run_folder.record("tuned/history", make)
+    history: History = run_folder.training("tuned", make, "adapter", "model")
     _remove_checkpoints(context, "tuned")
     score_tuned(context)
     return history
@@ -155,7 +162,7 @@ def compare_features(context: RunContext) -> list[float]:
         return feature_similarity(plan.task, before, after, context.encoded)
 
     with context.run_folder.timed("compare features"):
-        similarities: list[float] = context.run_folder.record("feature_similarity", make)
+        similarities: list[float] = context.run_folder.record("feature_similarity", make, alone=True)
     return similarities
 
 
@@ -179,7 +186,14 @@ def score_source_task(context: RunContext) -> dict[str, Score]:
 
     with context.run_folder.timed("score source"):
         outputs = nest_outputs(context.run_folder.arrays("source/outputs", make))
-    accuracy, side = context.scorer(["accuracy"]), encoded.side("test")
+    return ranks.from_main(lambda: _source_scores(context, source, encoded.side("test"), outputs))
+
+
+def _source_scores(
+    context: RunContext, source: SourceTask, side: Side, outputs: dict[str, dict[str, np.ndarray]]
+) -> dict[str, Score]:
+    """Accuracy before and after the training, and what it has lost."""
+    accuracy = context.scorer(["accuracy"])
     variants = {name: answers(source.task, arrays, side) for name, arrays in outputs.items()}
     resampled = {name: it["accuracy"] for name, it in accuracy.resample(variants, source.references).items()}
     if "after" in resampled:
@@ -223,7 +237,7 @@ def _earlier_step(
         run_folder.directory(f"work/{name}/model", lambda folder: save_model(merged, plan.origin.processor, folder))
         return log
 
-    log: History = run_folder.record(f"{name}/history", make)
+    log: History = run_folder.training(name, make, f"work/{name}/model")
     _remove_checkpoints(context, name)
     saved = load_saved(plan.task, Checkpoint(str(run_folder.work_folder / name / "model")))
     set_seed(plan.recipe.seed)

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hftransfer.core import ranks
 from hftransfer.core.results import RunResult, TaskHead
 from hftransfer.core.run_folder import RunFolder, dump_yaml
 from hftransfer.data.encode import encode
@@ -56,5 +57,5 @@ def _write_run(context: RunContext, name: str, plan: Plan, out: Path, history: s
         head = RunContext(plan, encoded, run_folder)
         baselines.score_pretrained(head)
         stages.score_tuned(head)
-        result = collect(head, with_defaults(recipe), {"tuned": history}, export_variants(head))
-        write_results(result, head)
+        exported = export_variants(head)
+        ranks.from_main(lambda: write_results(collect(head, with_defaults(recipe), {"tuned": history}, exported), head))

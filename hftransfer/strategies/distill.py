@@ -15,8 +15,8 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from hftransfer.core.errors import RecipeError
+from hftransfer.core.files import arrays_once, flatten_outputs, nest_outputs
 from hftransfer.core.plugins import nearest
-from hftransfer.core.run_folder import arrays_once, flatten_outputs, nest_outputs
 from hftransfer.data.encode import EncodedSplits, Example, encode
 from hftransfer.models.checkpoint import Checkpoint, find_checkpoint, open_processor, read_pretrained
 from hftransfer.models.layers import logits_layer
@@ -111,7 +111,6 @@ class Distill(Strategy):
 
     def _teacher_outputs(self, teacher: _Teacher, context: TrainingContext, device: torch.device) -> dict[str, Outputs]:
         """Split -> the teacher's outputs, computed once in the life of the run."""
-        from accelerate import PartialState
 
         def predict() -> dict[str, np.ndarray]:
             model = self._load_teacher(teacher).to(device)
@@ -120,7 +119,7 @@ class Distill(Strategy):
                 {split: context.predict(teacher.task, model, teacher.encoded, split) for split in splits}
             )
 
-        return nest_outputs(arrays_once(context.folder / "teacher.npz", predict, PartialState()))
+        return nest_outputs(arrays_once(context.folder / "teacher.npz", predict))
 
     def _load_teacher(self, teacher: _Teacher) -> PreTrainedModel:
         """The teacher, with hooks that widen its output.

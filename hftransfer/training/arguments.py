@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from hftransfer.training.compat import (
     checkpointing_options,
     group_by_length,
     use_one_gpu,
+    use_plain_cpu,
 )
 
 if TYPE_CHECKING:
@@ -50,6 +52,8 @@ _REFUSALS = (
     *(AttributeError, AssertionError),
 )
 """What Transformers and Accelerate raise for values of a wrong type, or that do not go together."""
+# What the configuration of Accelerate may ask for, and the recipe may not.
+_SHARDED = ("fsdp", "deepspeed", "megatron_lm")
 
 
 def training_arguments(training: Mapping[str, Any], folder: Path, seed: int, by_length: bool) -> TrainingArguments:
@@ -93,6 +97,7 @@ def training_arguments(training: Mapping[str, Any], folder: Path, seed: int, by_
     _check_values(arguments)
     if arguments.device.type == "cpu":
         arguments.dataloader_pin_memory = False
+        use_plain_cpu(arguments)
     use_one_gpu(arguments)
     with accelerate_environment(arguments.accelerate_variables), _as_recipe_error():
         _build_trainer(arguments)
@@ -110,6 +115,9 @@ def _as_recipe_error() -> Iterator[None]:
 
 def _check_values(arguments: TrainingArguments) -> None:
     """Refuse what TrainingArguments accepts, and Trainer refuses only when it trains."""
+    for name in _SHARDED:
+        if os.environ.get(f"ACCELERATE_USE_{name.upper()}", "false").lower() in ("1", "true"):
+            raise RecipeError(f"accelerate launch: {name} cannot be used, only data parallelism (--multi_gpu)")
     metric = arguments.metric_for_best_model
     if arguments.load_best_model_at_end and metric not in ("loss", "eval_loss"):
         raise RecipeError(f"training.metric_for_best_model: only 'loss' is computed while training, got '{metric}'")

@@ -11,9 +11,8 @@ import numpy as np
 import torch
 from transformers import TrainerCallback
 
-from hftransfer.core.checksums import seal
+from hftransfer.core.files import seal, write_text
 from hftransfer.core.progress import Progress
-from hftransfer.core.run_folder import write_text
 from hftransfer.core.termination import Terminated, has_sigterm
 from hftransfer.data.encode import ROW
 from hftransfer.training.checkpoints import COMPLETE, PROGRESS

@@ -53,6 +53,16 @@ def use_one_gpu(arguments: TrainingArguments) -> None:
     arguments._n_gpu = min(1, arguments.n_gpu)
 
 
+def use_plain_cpu(arguments: TrainingArguments) -> None:
+    """Call the CPU of several processes `cpu`, not `cpu:0`.
+
+    Transformers 4.57: Trainer restores the optimizer to the device of the arguments, and PyTorch knows no `cpu:0`.
+    """
+    import torch
+
+    arguments.__dict__["_setup_devices"] = torch.device("cpu")
+
+
 def group_by_length() -> dict[str, Any]:
     """TrainingArguments for batches of rows of like length.
 

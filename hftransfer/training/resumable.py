@@ -79,6 +79,9 @@ class ResumableTrainer(Trainer):
         self._unlogged = self._unlogged + progress["losses"][self.args.process_index]
         self._restored = self._unlogged
         set_last_logged(self, progress["last_logged"])
+        if self.state.best_global_step:
+            # The state has its path as another process has seen it.
+            self.state.best_model_checkpoint = f"{self.args.output_dir}/checkpoint-{self.state.best_global_step}"
         if progress["evaluate"]:
             load_random_state(self, self._checkpoint)
             end_step(self)
