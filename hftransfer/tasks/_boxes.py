@@ -1,5 +1,6 @@
 """Boxes: how data sets write them, checked and turned into corners; matched; painted on an image."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,50 @@ def names(feature: Any) -> list[str] | None:
         if isinstance(inner, dict) and name in inner:
             return class_names(inner[name])
     return None
+
+
+def named(feature: Any, objects: Any) -> list[tuple[str, bool]]:
+    """The label of each box of an image as it was read, and whether it is a crowd or otherwise not to be found."""
+    known, numbers = names(feature), parts(objects)[1]
+    crowds, ignored = (marks or [0] * len(numbers) for marks in flags(objects))
+    labels = [known[number] if known else str(number) for number in numbers]
+    return [(label, bool(crowd or other)) for label, crowd, other in zip(labels, crowds, ignored, strict=True)]
+
+
+def indexed_feature() -> dict[str, Any]:
+    """The type of a cell of `indexed`."""
+    from datasets import List, Value
+
+    marks = {"iscrowd": List(Value("bool")), "ignore": List(Value("bool"))}
+    return {"bbox": List(List(Value("float32"))), "category": List(Value("int64")), **marks}
+
+
+def indexed(feature: Any, objects: Any, ids: Mapping[str, int], corners: np.ndarray) -> dict[str, list[Any]]:
+    """The boxes of an image as their corners, the numbers of their labels, and `iscrowd` and `ignore` of each.
+
+    A crowd of a class that has no box elsewhere can neither be found nor be in the way, and is left out.
+    """
+    labels = [name for name, _ in named(feature, objects)]
+    chosen = [number for number, name in enumerate(labels) if name in ids]
+    crowds, ignored = ([bool(marks and marks[number]) for number in chosen] for marks in flags(objects))
+    categories = [ids[labels[number]] for number in chosen]
+    return {"bbox": corners[chosen].tolist(), "category": categories, "iscrowd": crowds, "ignore": ignored}
+
+
+def read_corners(objects: Mapping[str, Any]) -> np.ndarray:
+    """The boxes of an image as the task has indexed them, shape (boxes, 4)."""
+    return np.array(objects["bbox"], dtype=float).reshape(-1, 4)
+
+
+def to_find(objects: Mapping[str, Any]) -> np.ndarray | slice:
+    """Which boxes of an image are to be found: all but those marked `iscrowd` or `ignore`."""
+    marks = [np.array(objects[name], dtype=bool) for name in ("iscrowd", "ignore") if name in objects]
+    return ~np.any(marks, axis=0) if marks else slice(None)
+
+
+def corners_to_find(objects: Mapping[str, Any]) -> np.ndarray:
+    """The boxes of an image, as the task has indexed them, that are to be found; shape (boxes, 4)."""
+    return read_corners(objects)[to_find(objects)]
 
 
 def row_fault(objects: Any, size: tuple[int, int], box_format: str) -> str | None:

@@ -94,7 +94,10 @@ class ObjectDetection(ImageInput):
         return _boxes.row_fault(row["objects"], row["image"].size, self.box_format) if "objects" in row else None
 
     def row_labels(self, rows: Dataset) -> list[list[str]] | None:
-        return [[name for name, flagged in _named(rows, cell) if not flagged] for cell in rows["objects"][:]]
+        return [
+            [name for name, flagged in _boxes.named(rows.features["objects"], cell) if not flagged]
+            for cell in rows["objects"][:]
+        ]
 
     def find_labels(self, splits: Mapping[str, Dataset]) -> tuple[str, ...]:
         found = super().find_labels(splits)
@@ -109,30 +112,19 @@ class ObjectDetection(ImageInput):
 
     def index_labels(self, rows: Dataset) -> Dataset:
         """The boxes as corners (left, top, right, bottom) in pixels, with `iscrowd` and `ignore` of each."""
-        from datasets import List, Value
-
-        ids = {name: i for i, name in enumerate(self.labels)}
         # The images are opened only where the boxes are shares of them.
         sizes = _sizes(rows) if self.box_format == "yolo" else [(1, 1)] * len(rows)
-        column = []
-        for cell, size in zip(rows["objects"][:], sizes, strict=True):
-            corners = _boxes.corners(_boxes.parts(cell)[0], size, self.box_format)
-            names = [name for name, _ in _named(rows, cell)]
-            # A crowd of a class that has no box elsewhere can neither be found nor be in the way.
-            chosen = [number for number, name in enumerate(names) if name in ids]
-            crowds, ignored = (
-                [bool(marks[number]) if marks else False for number in chosen] for marks in _boxes.flags(cell)
-            )
-            categories = [ids[names[number]] for number in chosen]
-            boxes = {"bbox": corners[chosen].tolist(), "category": categories}
-            column.append(boxes | {"iscrowd": crowds, "ignore": ignored})
-        marks = {"iscrowd": List(Value("bool")), "ignore": List(Value("bool"))}
-        feature = {"bbox": List(List(Value("float32"))), "category": List(Value("int64")), **marks}
-        return with_column(rows.remove_columns("objects"), "objects", column, feature=feature)
+        ids = {name: number for number, name in enumerate(self.labels)}
+        feature = rows.features["objects"]
+        column = [
+            _boxes.indexed(feature, cell, ids, _boxes.corners(_boxes.parts(cell)[0], size, self.box_format))
+            for cell, size in zip(rows["objects"][:], sizes, strict=True)
+        ]
+        return with_column(rows.remove_columns("objects"), "objects", column, feature=_boxes.indexed_feature())
 
     def check(self, splits: Mapping[str, Dataset], config: PretrainedConfig) -> list[str]:
         queries = getattr(config, "num_detection_tokens", None) or getattr(config, "num_queries", None)
-        boxes = [_corners(cell)[_to_find(cell)] for cell in splits["train"]["objects"][:]]
+        boxes = [_boxes.corners_to_find(cell) for cell in splits["train"]["objects"][:]]
         most, warnings = max(map(len, boxes)), super().check(splits, config)
         if queries is not None and most > queries:
             warnings.append(f"a training image has {most} boxes, and the model finds at most {queries} in an image")
@@ -151,10 +143,10 @@ class ObjectDetection(ImageInput):
             inputs["pixel_values"].append(pixels.ravel())
         if "objects" in rows:
             pairs = zip(rows["objects"], rows["image"], strict=True)
-            boxes = [_boxes.shares(_corners(cell)[_to_find(cell)], image.size) for cell, image in pairs]
+            boxes = [_boxes.shares(_boxes.corners_to_find(cell), image.size) for cell, image in pairs]
             inputs["boxes"] = [box.astype(np.float32).ravel() for box in boxes]
             inputs["class_labels"] = [
-                np.array(cell["category"], dtype=np.int64)[_to_find(cell)] for cell in rows["objects"]
+                np.array(cell["category"], dtype=np.int64)[_boxes.to_find(cell)] for cell in rows["objects"]
             ]
         return Encoded(
             inputs,
@@ -167,7 +159,7 @@ class ObjectDetection(ImageInput):
 
     def input_facts(self, rows: Dataset) -> dict[InputFact, np.ndarray]:
         facts = input_facts(rows, lambda batch: tuple(self.encode(batch).side["size"][0]))
-        sides = [_boxes.median_side(_corners(cell)[_to_find(cell)]) for cell in rows["objects"][:]]
+        sides = [_boxes.median_side(_boxes.corners_to_find(cell)) for cell in rows["objects"][:]]
         return facts | {"object_side": np.array(sides) * facts["scale"]}
 
     def normalize(self, row: EncodedRow) -> EncodedRow:
@@ -240,7 +232,7 @@ class ObjectDetection(ImageInput):
         return objects(
             [
                 {
-                    "boxes": _corners(cell),
+                    "boxes": _boxes.read_corners(cell),
                     "labels": [self.labels[number] for number in cell["category"]],
                     "scores": np.ones(len(cell["category"])),
                     "iscrowd": np.array(cell["iscrowd"], dtype=bool),
@@ -252,7 +244,7 @@ class ObjectDetection(ImageInput):
 
     def _above_threshold(self, boxes: dict[str, Any]) -> list[tuple[str, float, list[float]]]:
         """Label, score and box of what is found above the threshold, or is to be found."""
-        chosen = _to_find(boxes)
+        chosen = _boxes.to_find(boxes)
         labels = np.array(boxes["labels"], dtype=object)[chosen].tolist()
         rows = zip(labels, boxes["scores"][chosen].tolist(), boxes["boxes"][chosen].tolist(), strict=True)
         return [(label, score, box) for label, score, box in rows if score >= self.threshold]
@@ -287,25 +279,6 @@ def _sizes(rows: Dataset) -> list[tuple[int, int]]:
     """Width and height of each image, none of them decoded."""
     images = Image().cast(rows, "image", decode=False)["image"]
     return [read_image(location(image), decode=False).size for image in images]
-
-
-def _corners(cell: dict[str, Any]) -> np.ndarray:
-    """The boxes of an image as `index_labels` writes them, shape (boxes, 4)."""
-    return np.array(cell["bbox"], dtype=float).reshape(-1, 4)
-
-
-def _named(rows: Dataset, cell: Any) -> list[tuple[str, bool]]:
-    """The label of each box of an image as it was read, and whether it is a crowd or otherwise not to be found."""
-    names, numbers = _boxes.names(rows.features["objects"]), _boxes.parts(cell)[1]
-    crowds, ignored = (marks or [0] * len(numbers) for marks in _boxes.flags(cell))
-    labels = [names[number] if names else str(number) for number in numbers]
-    return [(label, bool(crowd or other)) for label, crowd, other in zip(labels, crowds, ignored, strict=True)]
-
-
-def _to_find(boxes: Mapping[str, Any]) -> np.ndarray | slice:
-    """Which boxes of an image are to be found: all but those marked `iscrowd` or `ignore`."""
-    marks = [np.array(boxes[name], dtype=bool) for name in ("iscrowd", "ignore") if name in boxes]
-    return ~np.any(marks, axis=0) if marks else slice(None)
 
 
 def _model_target(row: dict[str, Any]) -> dict[str, torch.Tensor]:
