@@ -60,14 +60,14 @@ def run(
 def check(recipe: Recipe | AnyPath, overrides: Sequence[str] = ()) -> "Plan":
     """Find everything that can be wrong with a run, in seconds, without reading any weights.
 
-    `str()` of the plan describes the run in a few lines.
+    Of large data a sample is read (`data.check_rows`). `str()` of the plan describes the run in a few lines.
 
     Raises:
         HFTransferError: the first mistake, in one sentence.
     """
     from hftransfer.runner import plan
 
-    return plan.check(read_recipe(recipe, overrides))
+    return plan.check(read_recipe(recipe, overrides), sample=True)
 
 
 def predict(

@@ -3,12 +3,16 @@
 from pathlib import Path
 
 import pytest
+import tiny
 from datasets import ClassLabel, Dataset, Value
 
+from hftransfer import api
 from hftransfer.core.arrow import cast_column, read_column, with_column
+from hftransfer.core.errors import DataError
 from hftransfer.core.plugins import load
 from hftransfer.data.load import DataOptions, load_rows
 from hftransfer.data.splits import SplitOptions
+from hftransfer.recipe.loader import parse_recipe
 from hftransfer.sources.parquet import Parquet
 
 
@@ -47,3 +51,57 @@ def test_loading_writes_no_second_copy_of_the_texts(rows):
     assert found.facts.rows == {"test": 20, "validation": 10, "train": 70}
     assert sum(file.stat().st_size for file in folder.iterdir()) < 130_000
     assert found.splits["train"]["label"][:] == [int(text[0:2]) % 2 for text in found.splits["train"]["text"]]
+
+
+@pytest.fixture
+def table(tmp_path):
+    """A recipe on 4,000 rows, sorted by label, in several row groups."""
+    labels = ["a"] * 2000 + ["b"] * 2000
+    texts = [f"good {number}" for number in range(4000)]
+    file = tmp_path / "rows.parquet"
+    Dataset.from_dict({"text": texts, "label": labels}).to_parquet(file, batch_size=700)
+    checkpoint = tiny.checkpoint(load("tasks", "text-classification")(), tmp_path / "checkpoint")
+    source = f"source: {{name: parquet, train: {file}}}"
+    return f"task: text-classification\nmodel: {{id: {checkpoint}}}\ndata:\n  {source}\n", file
+
+
+def _check(text, *overrides):
+    return api.check(parse_recipe(text), overrides)
+
+
+def test_check_reads_a_sample_and_says_so_and_a_run_reads_all(table, monkeypatch):
+    monkeypatch.setattr(Parquet, "load", None)
+    plan = _check(table[0], "data.check_rows=500", "data.splits.test=900")
+    assert plan.rows.sampled == {"train": (500, 4000)} and plan.task.labels == ("a", "b")
+    assert "500 of the 4,000 rows of 'train' were read, at random; a run reads all" in str(plan)
+    assert sum(plan.rows.facts.rows.values()) == 500 and plan.rows.facts.rows["test"] == 100
+    monkeypatch.undo()
+    whole = _check(table[0], "data.check_rows=all", "data.splits.test=900")
+    assert sum(whole.rows.facts.rows.values()) == 4000 and not whole.rows.sampled
+    assert "were read" not in str(whole)
+
+
+def test_a_mistake_in_a_sample_is_reported_of_the_whole(table):
+    text, file = table
+    rows = Dataset.from_parquet(str(file)).map(
+        lambda row, number: {"text": row["text"] * (number % 20 != 3)}, with_indices=True
+    )
+    rows.to_parquet(file)
+    with pytest.raises(DataError, match="200 of 4000 rows of split 'train' cannot be used, first row 3: the text is"):
+        _check(text, "data.check_rows=500")
+
+
+def test_slices_and_max_rows_read_what_they_use(table, monkeypatch):
+    text, file = table
+    loaded = _check(text, "data.max_rows=100", "data.splits.test=20").rows
+    monkeypatch.setattr(Parquet, "load", None)
+    taken = _check(text, "data.max_rows=100", "data.splits.test=20").rows
+    assert [taken.splits[name].to_dict() for name in taken.splits] == [
+        loaded.splits[name].to_dict() for name in loaded.splits
+    ]
+    splits = "data.splits={train: 'train[1500:2500]', validation: 'train[:50]', test: 'train[3990:]'}"
+    rows = _check(text, splits).rows
+    assert rows.facts.rows == {"train": 1000, "validation": 50, "test": 10}
+    assert rows.splits["test"]["text"][0] == "good 3990" and rows.splits["train"]["text"][999] == "good 2499"
+    with pytest.raises(DataError, match=r"'train\[4000:\]' has no rows: the source's split 'train' has 4000"):
+        _check(text, splits, "data.splits.test='train[4000:]'")

@@ -12,23 +12,27 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 Result = TypeVar("Result")
+# Where less than this share of a column is selected, its cells are read one by one.
+_FEW = 0.05
 
 
 def read_column(rows: Dataset, name: str) -> list[Any]:
     """The cells of a column, of which equal ones are one object: a million labels take 8 bytes each."""
     import pyarrow
 
-    if rows.format["type"] is not None:
+    column = rows.data.column(name)
+    if rows.format["type"] is not None or len(rows) < _FEW * len(column):
         return list(rows[name][:])
-    column = rows.with_format("arrow")[name][:]
     nested = pyarrow.types.is_nested(column.type) or isinstance(column.type, pyarrow.ExtensionType)
-    if nested or pyarrow.types.is_dictionary(column.type) or not len(column):
+    if nested or pyarrow.types.is_dictionary(column.type) or not len(rows):
         return list(rows[name][:])
     encoded = column.combine_chunks().dictionary_encode()
     distinct = np.empty(len(encoded.dictionary) + 1, dtype=object)
     distinct[:-1] = encoded.dictionary.to_pylist()
     distinct[-1] = None
-    shared: list[Any] = distinct[encoded.indices.fill_null(len(distinct) - 1).to_numpy()].tolist()
+    places = encoded.indices.fill_null(len(distinct) - 1).to_numpy()
+    # `datasets` would make an object of each selected row, of 500 bytes.
+    shared: list[Any] = distinct[places if rows._indices is None else places[_numbers(rows)]].tolist()
     return shared
 
 
@@ -50,12 +54,18 @@ def with_column(rows: Dataset, name: str, values: Sequence[Any] | np.ndarray, fe
     if rows._indices is None:
         return rows.add_column(name, values, feature=feature)
     column = Dataset.from_dict({name: values}, features=Features({name: feature}) if feature else None)
-    numbers = rows._indices.column(0).to_numpy()
+    numbers = _numbers(rows)
     places = np.full(rows.data.num_rows, -1)
     places[numbers] = np.arange(len(numbers))
     whole = Dataset(rows.data, info=rows.info.copy(), split=rows.split)
     spread = column.data.table.column(name).take(_or_null(places))
     return whole.add_column(name, spread, feature=column.features[name]).select(numbers)
+
+
+def _numbers(rows: Dataset) -> np.ndarray:
+    """The numbers of selected rows."""
+    numbers: np.ndarray = rows._indices.column(0).to_numpy()
+    return numbers
 
 
 def _or_null(places: np.ndarray) -> Any:

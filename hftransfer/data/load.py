@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -12,12 +12,12 @@ import numpy as np
 from hftransfer.core.data_facts import DataFacts
 from hftransfer.core.errors import DataError
 from hftransfer.core.features import Text, class_names
-from hftransfer.core.plugins import nearest
 from hftransfer.data.clean import CleanRows, clean
 from hftransfer.data.columns import Columns, all_features, check_columns, name_classes, to_roles
 from hftransfer.data.contradictions import count_repeated, find_contradictions
 from hftransfer.data.hashes import contained, fingerprint
 from hftransfer.data.left_out import leave_out
+from hftransfer.data.parts import Loaded, SourceSplits
 from hftransfer.data.splits import (
     GROUP,
     Places,
@@ -25,7 +25,6 @@ from hftransfer.data.splits import (
     balanced,
     draw_shots,
     remove_duplicates,
-    sample_rows,
     split,
 )
 from hftransfer.tasks import Task
@@ -44,6 +43,8 @@ class DataOptions:
     names: Sequence[str] = ()
     splits: SplitOptions = field(default_factory=SplitOptions)
     max_rows: int | None = None
+    check_rows: int | None = None
+    """So many rows of each split are read, at random, and no more: for a check."""
     shots: int | None = None
     unlabelled: str | None = None
     sampling: Literal["natural", "balanced"] = "natural"
@@ -67,6 +68,8 @@ class Rows:
     """The test rows of the classes that are in no split, without labels."""
     warnings: list[str] = field(default_factory=list)
     """What was guessed or left out while the rows were read."""
+    sampled: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Split of the source of which `check` has read a sample -> rows that were read, and all of them."""
 
     @property
     def labelled(self) -> dict[str, Dataset]:
@@ -74,18 +77,22 @@ class Rows:
         return {name: rows for name, rows in self.splits.items() if name != "unlabelled"}
 
 
-def load_rows(task: Task, source: Mapping[str, Dataset], options: DataOptions, seed: int) -> Rows:
+def load_rows(task: Task, source: Mapping[str, Dataset] | SourceSplits, options: DataOptions, seed: int) -> Rows:
     """Rename, check and split the rows of a loaded source, remove duplicates from the training side, draw the shots.
 
     Raises:
         DataError: a column, split or label is not what it should be; a cell is empty, a file unreadable.
     """
     check_columns(task, options.columns)
+    source = source if isinstance(source, SourceSplits) else SourceSplits(Loaded(source))
     read = _read(task, source, options, seed)
+    sampled = _sampled(read, source) if options.check_rows else {}
+    if options.splits.train in sampled:
+        options = replace(options, splits=options.splits.within(*sampled[options.splits.train]))
     raw, hashes = ({name: getattr(it, field) for name, it in read.items()} for field in ("rows", "inputs"))
     _check_item_ids(task, raw)
     task = task.infer(raw[options.splits.train])
-    places = split(task, options.splits, source, raw, seed)
+    places = split(task, options.splits, source.names, raw, seed)
     without_labels = _unlabelled_split(options)
     if without_labels:
         places["unlabelled"] = (without_labels, np.arange(len(raw[without_labels])))
@@ -116,7 +123,7 @@ def load_rows(task: Task, source: Mapping[str, Dataset], options: DataOptions, s
         contradictions=contradictions,
     )
     indexed = {name: task.index_labels(rows) for name, rows in splits.items()}
-    return Rows(task, indexed | unlabelled, facts, options.splits.sizes(source), left_out, task.guesses)
+    return Rows(task, indexed | unlabelled, facts, options.splits.sizes(source.names), left_out, task.guesses, sampled)
 
 
 def load_items(task: Task, source: Mapping[str, Dataset], columns: Columns) -> tuple[Task, str]:
@@ -150,24 +157,28 @@ def _unlabelled_split(options: DataOptions) -> str | None:
     return options.unlabelled if options.unlabelled != "rest" else None
 
 
-def _read(task: Task, source: Mapping[str, Dataset], options: DataOptions, seed: int) -> dict[str, CleanRows]:
+def _read(task: Task, source: SourceSplits, options: DataOptions, seed: int) -> dict[str, CleanRows]:
     """Every split of the source that is used: renamed, cast, checked row by row."""
     without_labels = _unlabelled_split(options)
-    wanted = [options.splits.train, *options.splits.named(source).values(), without_labels]
+    wanted = [options.splits.train, *options.splits.named(source.names).values(), without_labels]
     read = {}
     for name in (name for name in wanted if name):
-        if name not in source:
-            raise DataError(f"the source has no split '{name}'; {nearest(name, source)}")
         features = all_features(task)
         if name == without_labels:
             features = {role: it for role, it in features.items() if role not in (task.target_role, GROUP)}
-        given = sample_rows(source[name], options.max_rows, seed)
+        bounds = [bound for bound in (options.max_rows, options.check_rows) if bound is not None]
+        given = source.sample(name, min(bounds, default=None), seed, fewer=options.check_rows is not None)
         rows = name_classes(task, to_roles(features, given, options.columns, name, owner=task.name), options.names)
         types = all_features(task)
         if not options.decode:
             types = {role: feature.without_decoding() for role, feature in types.items()}
         read[name] = clean(task, types, rows, name, options.on_error)
     return read
+
+
+def _sampled(read: Mapping[str, CleanRows], source: SourceSplits) -> dict[str, tuple[int, int]]:
+    """Split of the source of which not all rows were read -> how many were, of how many."""
+    return {name: (len(read[name].rows) + read[name].skipped, total) for name, total in source.totals.items()}
 
 
 def _draw_shots(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -35,7 +35,7 @@ class SplitOptions:
     test: str | int | float | None = None
     by_group: bool = False
 
-    def named(self, source: Mapping[str, Any]) -> dict[str, str | None]:
+    def named(self, source: Container[str]) -> dict[str, str | None]:
         """Split -> the source's split that it is, or None where it is a part of the training rows."""
         given = {"validation": self.validation, "test": self.test}
         present = {name: name if name in source and name != self.train else None for name in given}
@@ -44,17 +44,18 @@ class SplitOptions:
             for name, value in given.items()
         }
 
-    def sizes(self, source: Mapping[str, Any]) -> dict[str, str | int | float]:
+    def sizes(self, source: Container[str]) -> dict[str, str | int | float]:
         """`test` and `validation`: the source's split that each is, or how much of the training rows becomes it."""
         named, sizes = self.named(source), {"test": self.test or 0.2, "validation": self.validation or 0.1}
         return {name: named[name] or size for name, size in sizes.items()}
 
-
-def sample_rows(rows: Dataset, most: int | None, seed: int) -> Dataset:
-    """The rows, or a sample of the given size by the seed, in their order."""
-    if most is None or most >= len(rows):
-        return rows
-    return rows.select(np.sort(np.random.default_rng(seed).permutation(len(rows))[:most]))
+    def within(self, sampled: int, total: int) -> Self:
+        """The options for a sample of the training rows, of which no number of rows takes more than a fifth."""
+        most = max(1, sampled // 5)
+        validation, test = (
+            min(it, most) if isinstance(it, int) and it < total else it for it in (self.validation, self.test)
+        )
+        return replace(self, validation=validation, test=test)
 
 
 def balanced(task: Task, rows: Dataset) -> Dataset:
@@ -74,9 +75,7 @@ def balanced(task: Task, rows: Dataset) -> Dataset:
     return rows.select(sorted(row for numbers in repeated for row in numbers))
 
 
-def split(
-    task: Task, options: SplitOptions, source: Mapping[str, Any], raw: Mapping[str, Dataset], seed: int
-) -> Places:
+def split(task: Task, options: SplitOptions, source: Container[str], raw: Mapping[str, Dataset], seed: int) -> Places:
     """Which rows become which split."""
     rows = raw[options.train]
     pool = np.arange(len(rows))

@@ -9,7 +9,9 @@ from hftransfer.data.splits import GROUP
 
 def data_warnings(rows: Rows, shots: int | None) -> list[str]:
     """Warnings of classes with too few rows or none in test, and of groups that train and test share."""
-    return [*_few_shots(rows, shots), *_classes_without_test_rows(rows), *_shared_groups(rows)]
+    # A sample has fewer rows of each class.
+    counted = [] if rows.sampled else [*_few_shots(rows, shots), *_classes_without_test_rows(rows)]
+    return [*counted, *_shared_groups(rows)]
 
 
 def _few_shots(rows: Rows, shots: int | None) -> list[str]:

@@ -22,6 +22,7 @@ def describe(plan: Plan) -> str:
         [
             f"task        {plan.task.name}, scored by {', '.join(plan.metrics)}",
             f"rows        {counts}; {removed} duplicates removed{left_out}",
+            *(f"sample      {line}" for line in _samples(plan)),
             f"labels      {plan.task.describe_labels(plan.rows.splits['train'])}",
             f"checkpoint  {origin}, {plan.parameters['all']:,} parameters",
             f"strategy    {recipe.strategy.name}, {plan.parameters['trainable']:,} parameters train",
@@ -31,6 +32,14 @@ def describe(plan: Plan) -> str:
             *(f"warning     {line}" for line in plan.warnings),
         ]
     )
+
+
+def _samples(plan: Plan) -> list[str]:
+    return [
+        f"{count:,} of the {total:,} rows of '{split}' were read, at random; a run reads all, and so does "
+        "data.check_rows=all"
+        for split, (count, total) in plan.rows.sampled.items()
+    ]
 
 
 def _exports(recipe: Recipe) -> str:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
-from hftransfer.core import plugins, ranks
+from hftransfer.core import plugins
 from hftransfer.core.errors import RecipeError
 from hftransfer.core.results import RunResult
 from hftransfer.core.variants import FROZEN_BASELINES
 from hftransfer.data.augmentation import operations
 from hftransfer.data.corruptions import check_corruptions
-from hftransfer.data.load import Rows, load_items, load_rows
+from hftransfer.data.load import Rows
 from hftransfer.data.mixup import mixup_operations
 from hftransfer.evaluation.metric import check_metric, check_metrics
 from hftransfer.hub.upload import check_write_access
@@ -31,7 +30,8 @@ from hftransfer.runner.data_warnings import data_warnings
 from hftransfer.runner.description import describe
 from hftransfer.runner.export_check import check_export
 from hftransfer.runner.forgetting import SourceTask, source_task
-from hftransfer.runner.specs import TrainingSpec, baseline_specs, data_options, tuned_spec
+from hftransfer.runner.rows import read_rows
+from hftransfer.runner.specs import TrainingSpec, baseline_specs, tuned_spec
 from hftransfer.tasks import Task
 from hftransfer.training.arguments import DEFAULTS, training_arguments
 
@@ -77,10 +77,10 @@ class Plan:
         return describe(self)
 
 
-def check(recipe: Recipe, *, decode: bool = True) -> Plan:
+def check(recipe: Recipe, *, decode: bool = True, sample: bool = False) -> Plan:
     """Make sure of checkpoint, rows, labels, metrics, training arguments and packages.
 
-    Without `decode`, images that are not whole are left to `encode` to find.
+    Without `decode`, images that are not whole are left to `encode` to find. With `sample`, `data.check_rows` are read.
 
     Raises:
         HFTransferError: in a sentence, the first thing that is wrong.
@@ -93,8 +93,9 @@ def check(recipe: Recipe, *, decode: bool = True) -> Plan:
     recipe, start = _pin_revisions(recipe)
     check_metrics(recipe.evaluation.metrics)
     _check_training(specs, recipe.seed)
-    rows = _load(task, recipe.data, recipe.seed, recipe.evaluation.left_out, decode=decode)
-    _check_batches(specs, len(rows.splits["train"]))
+    rows = read_rows(task, recipe.data, recipe.seed, recipe.evaluation.left_out, decode=decode, sample=sample)
+    if not rows.sampled:
+        _check_batches(specs, len(rows.splits["train"]))
     recipe = _with_inferred(recipe, rows)
     origin = resolve_checkpoint(rows.task, rows.splits["train"], start, recipe.model.config, recipe.model.processor)
     rows = replace(rows, task=rows.task.with_processor(origin.processor, origin.config))
@@ -104,14 +105,14 @@ def check(recipe: Recipe, *, decode: bool = True) -> Plan:
         raise RecipeError("evaluation.out_of_domain: it is for tasks whose rows have classes or a number each")
     _check_changes(rows.task, recipe, specs)
     warnings = rows.warnings + data_warnings(rows, recipe.data.shots) + rows.task.check(rows.labelled, origin.config)
-    auxiliary = resolve_auxiliary(recipe.strategy, check)
+    auxiliary = resolve_auxiliary(recipe.strategy, partial(check, sample=sample))
     specs[-1] = _with_auxiliary(specs[-1], auxiliary)
     counts = [_count_parameters(rows.task, origin, spec) for spec in specs]
     if recipe.export is not None:
         check_export(rows.task, origin, recipe.export, metrics, rows.splits["train"])
-    source = None
-    if recipe.evaluation.source_task is not None:
-        source = source_task(_load(task, recipe.evaluation.source_task, _source_seed(recipe)), origin)
+    source, source_data = None, recipe.evaluation.source_task
+    if source_data is not None:
+        source = source_task(read_rows(task, source_data, _source_seed(recipe), sample=sample), origin)
     return Plan(recipe, rows, origin, metrics, counts[-1], warnings, source, auxiliary)
 
 
@@ -139,39 +140,6 @@ def _check_batches(specs: list[TrainingSpec], rows: int) -> None:
                 f"training.dataloader_drop_last: it leaves out the only batch, of {rows} training rows; make "
                 f"per_device_train_batch_size smaller, which is {size}"
             )
-
-
-def _load(task: Task, data: Data, seed: int, leave_out: Sequence[str] = (), *, decode: bool = True) -> Rows:
-    """The rows of a section `data`, and those of its second table."""
-    if task.items and data.items is None:
-        raise RecipeError(f"data.items: task '{task.name}' needs a second table, of {', '.join(task.items)}")
-    fingerprint = ""
-    if data.items is not None:
-        if not task.items:
-            raise RecipeError(f"data.items: task '{task.name}' has no second table; leave it out")
-        task, fingerprint = load_items(task, data.items.source.load(), data.items.columns)
-    # Rows of classes that are left out are encoded at the end of a run.
-    options = replace(data_options(data, decode=decode or bool(leave_out)), leave_out=leave_out)
-    rows = _shared_rows(lambda: load_rows(task, data.source.load(), options, seed))
-    rows = replace(rows, warnings=[*data.source.warnings, *rows.warnings])
-    if fingerprint:
-        rows = replace(
-            rows, facts=rows.facts.model_copy(update={"fingerprint": f"{rows.facts.fingerprint}-{fingerprint}"})
-        )
-    return rows
-
-
-def _shared_rows(load: Callable[[], Rows]) -> Rows:
-    """The rows, read by the main process; the others open the same tables, or read them too where they have no such."""
-    if ranks.total() == 1:
-        return load()
-    pickled = ranks.from_main(lambda: pickle.dumps(load()))
-    try:
-        rows: Rows = pickle.loads(pickled)
-    except OSError:
-        # On another machine.
-        rows = load()
-    return rows
 
 
 def _with_inferred(recipe: Recipe, rows: Rows) -> Recipe:

@@ -90,10 +90,11 @@ def with_defaults(recipe: Recipe) -> dict[str, Any]:
     return recipe.model_dump() | {"training": DEFAULTS | tuned_spec(recipe).training if steps else recipe.training}
 
 
-def data_options(data: Data, *, decode: bool = True) -> DataOptions:
+def data_options(data: Data, *, decode: bool = True, check_rows: int | None = None) -> DataOptions:
     """The section `data` of a recipe as plain options.
 
-    Without `decode`, images are decoded only where rows may be left out, or some are encoded later than the others.
+    `check_rows` is for a check alone. Without `decode`, images are decoded only where rows may be left out, or some are
+    encoded later than the others.
     """
     splits = SplitOptions(data.splits.train, data.splits.validation, data.splits.test, data.splits.by_group)
     return DataOptions(
@@ -101,6 +102,7 @@ def data_options(data: Data, *, decode: bool = True) -> DataOptions:
         names=data.names,
         splits=splits,
         max_rows=data.max_rows,
+        check_rows=check_rows,
         shots=data.shots,
         unlabelled=data.unlabelled,
         sampling=data.sampling,

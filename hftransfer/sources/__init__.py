@@ -17,6 +17,7 @@ from hftransfer.sources._archives import check_unpacked
 from hftransfer.sources._listing import Media, endings, files_below, is_document, visible
 
 if TYPE_CHECKING:
+    import numpy as np
     from datasets import Dataset
 
 SPLITS = {
@@ -72,6 +73,14 @@ class Source(Plugin):
             DataError: the files or the data set do not exist, or cannot be read.
         """
         raise NotImplementedError
+
+    def count(self) -> dict[str, int] | None:
+        """Split -> its rows, of a source that can `take` some without reading all; None of any other."""
+        return None
+
+    def take(self, split: str, numbers: np.ndarray) -> Dataset | None:  # noqa: ARG002
+        """The rows of a split with these numbers, ascending; None where they are too large to be held in memory."""
+        return None
 
 
 class Folder(Source):

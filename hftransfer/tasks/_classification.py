@@ -71,7 +71,7 @@ class Classification(Decisions):
             raise RecipeError("task.mean and task.std are given together, or neither")
         if not self._regression or self.mean is not None:
             return self
-        numbers = np.array([_labels.number(value, row) for row, value in enumerate(rows["label"][:])])
+        numbers = np.array([_labels.number(value, row) for row, value in enumerate(read_column(rows, "label"))])
         return self.model_copy(update={"mean": float(numbers.mean()), "std": float(numbers.std()) or 1.0})
 
     def check_row(self, row: Row) -> str | None:
@@ -95,7 +95,7 @@ class Classification(Decisions):
 
     def find_labels(self, splits: Mapping[str, Dataset]) -> tuple[str, ...]:
         for split, rows in splits.items() if self._regression else ():
-            if len(rows) > 1 and len(set(rows["label"][:])) == 1:
+            if len(rows) > 1 and len(set(read_column(rows, "label"))) == 1:
                 raise DataError(
                     f"the labels of split '{split}' are all {rows['label'][0]}, as in a benchmark whose labels are "
                     "hidden; data.splits names another split, or a part of the training rows"
@@ -189,7 +189,7 @@ class Classification(Decisions):
         return {"logits": model(**inputs).logits.float().cpu().numpy()}
 
     def references(self, rows: Dataset) -> Predictions:
-        values = np.asarray(rows["label"][:])
+        values = np.asarray(read_column(rows, "label"))
         return values if self._regression else values.astype(int)
 
     def error(self, prediction: Any, reference: Any) -> float:

@@ -1,0 +1,86 @@
+"""The rows of a recipe: all of them for a run, a sample for a check."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from hftransfer.core import ranks
+from hftransfer.core.errors import DataError, RecipeError
+from hftransfer.core.features import Audio, Image
+from hftransfer.data.load import DataOptions, Rows, load_items, load_rows
+from hftransfer.data.parts import SourceSplits
+from hftransfer.recipe.schema import Data
+from hftransfer.runner.specs import data_options
+from hftransfer.tasks import Task
+
+# Rows of a split that `check` reads, and as many where they are images or recordings.
+_CHECKED, _CHECKED_FILES = 10_000, 2_000
+
+
+def read_rows(
+    task: Task, data: Data, seed: int, leave_out: Sequence[str] = (), *, decode: bool = True, sample: bool = False
+) -> Rows:
+    """The rows of a section `data`, and those of its second table.
+
+    Args:
+        task: The task.
+        data: The section.
+        seed: By which rows are sampled and split.
+        leave_out: Classes that are in no split.
+        decode: Whether images are decoded, by which files are found that are not whole.
+        sample: Whether `data.check_rows` of them are read; all where there is a mistake among them.
+
+    Raises:
+        RecipeError, DataError: a table is missing, or holds something else than the task needs.
+    """
+    if task.items and data.items is None:
+        raise RecipeError(f"data.items: task '{task.name}' needs a second table, of {', '.join(task.items)}")
+    fingerprint = ""
+    if data.items is not None:
+        if not task.items:
+            raise RecipeError(f"data.items: task '{task.name}' has no second table; leave it out")
+        task, fingerprint = load_items(task, data.items.source.load(), data.items.columns)
+    # Rows of classes that are left out are encoded at the end of a run.
+    has_files = any(isinstance(feature, Image | Audio) for feature in task.inputs.values())
+    bound = data.check_rows or (_CHECKED_FILES if has_files else _CHECKED)
+    options = replace(
+        data_options(
+            data, decode=decode or bool(leave_out), check_rows=bound if sample and isinstance(bound, int) else None
+        ),
+        leave_out=leave_out,
+    )
+    rows = _shared_rows(lambda: _load_rows(task, SourceSplits(data.source), options, seed))
+    rows = replace(rows, warnings=[*data.source.warnings, *rows.warnings])
+    if fingerprint:
+        rows = replace(
+            rows, facts=rows.facts.model_copy(update={"fingerprint": f"{rows.facts.fingerprint}-{fingerprint}"})
+        )
+    return rows
+
+
+def _load_rows(task: Task, source: SourceSplits, options: DataOptions, seed: int) -> Rows:
+    """The rows; all of them where there is a mistake in a sample, so that the sentence is that of a run.
+
+    A sample may also be too small for a rare class.
+    """
+    try:
+        return load_rows(task, source, options, seed)
+    except DataError:
+        if not (options.check_rows and source.totals):
+            raise
+        return load_rows(task, source, replace(options, check_rows=None), seed)
+
+
+def _shared_rows(load: Callable[[], Rows]) -> Rows:
+    """The rows, read by the main process; the others open the same tables, or read them too where they have no such."""
+    if ranks.total() == 1:
+        return load()
+    pickled = ranks.from_main(lambda: pickle.dumps(load()))
+    try:
+        rows: Rows = pickle.loads(pickled)
+    except OSError:
+        # On another machine.
+        rows = load()
+    return rows
