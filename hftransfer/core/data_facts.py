@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from hftransfer.core.plugins import Section
+from hftransfer.core.plugins import Record
 
 InputFact = Literal["truncated", "label_lost", "rate", "pace", "scale", "squeeze", "side", "object_side"]
 """A number about a row and what the model gets to see of it.
@@ -20,7 +20,7 @@ InputFact = Literal["truncated", "label_lost", "rate", "pace", "scale", "squeeze
 """
 
 
-class Spread(Section):
+class Spread(Record):
     """How a number is spread over rows."""
 
     rows: int
@@ -30,7 +30,7 @@ class Spread(Section):
     """Least, 10 %, 20 % ... 90 % and largest value: 11 numbers."""
 
 
-class ErrorCounts(Section):
+class ErrorCounts(Record):
     """Test rows that have a property and those that lack it, and how many of each the tuned model gets wrong."""
 
     rows: int
@@ -39,7 +39,7 @@ class ErrorCounts(Section):
     other_wrong: int
 
 
-class TokenBaseline(Section):
+class TokenBaseline(Record):
     """Accuracy of a linear classifier of token counts, cross-validated on training rows: what truncation costs."""
 
     rows: int
@@ -51,7 +51,7 @@ class TokenBaseline(Section):
     """Whether whole texts give significantly more (McNemar 1947, https://doi.org/10.1007/BF02295996; 99.9 %)."""
 
 
-class Contradictions(Section):
+class Contradictions(Record):
     """Training rows whose content is equal, but for case, spaces and punctuation of texts, and whose labels differ."""
 
     rows: int
@@ -64,7 +64,7 @@ class Contradictions(Section):
     """The labels of these two."""
 
 
-class DataFacts(Section):
+class DataFacts(Record):
     """Counts, classes and fingerprint of the rows."""
 
     fingerprint: str

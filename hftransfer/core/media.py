@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,12 +18,18 @@ from hftransfer.core.errors import DataError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from soundfile import SoundFile
 
 _RELATIVE = "paths in a table count from the working directory"
 READING_ERRORS = (OSError, SyntaxError, ValueError)
 """What Pillow raises for images that are not whole."""
 MAX_PIXELS = 100_000_000
 """An image with more is refused before it is decoded: a few kilobytes may say that they are gigabytes."""
+# Power of the averaged channels as a share of that of the channels; noise from two microphones has a half.
+_CANCELLED = 0.01
+_UNKNOWN_LENGTH = 0x7FFF0000
+# Bytes within which a recording says how long it is.
+_HEAD = 4096
 WIDEST = 65_535
 """The largest value of 16 bits."""
 
@@ -196,7 +203,7 @@ def open_audio(where: str | bytes) -> tuple[np.ndarray, int]:
     """A file, or bytes, as samples of shape (time,), float32 in [-1, 1], channels averaged, and their rate in Hz.
 
     Raises:
-        DataError: it is no recording, or an empty one.
+        DataError: it is no recording, an empty one, or one cut short; samples are no numbers, or channels cancel.
     """
     import soundfile
 
@@ -204,14 +211,43 @@ def open_audio(where: str | bytes) -> tuple[np.ndarray, int]:
     if isinstance(where, str) and not Path(where).is_file():
         raise DataError(f"there is no recording '{name}' ({_RELATIVE})")
     try:
-        samples, rate = soundfile.read(
-            io.BytesIO(where) if isinstance(where, bytes) else where, dtype="float32", always_2d=True
-        )
+        with soundfile.SoundFile(io.BytesIO(where) if isinstance(where, bytes) else where) as file:
+            samples, rate = file.read(dtype="float32", always_2d=True), file.samplerate
+            cut = _is_cut(file, len(samples), _first_bytes(where))
     except (soundfile.LibsndfileError, TypeError):
         raise DataError(f"{name} is not a readable recording") from None
+    if cut:
+        raise DataError(f"{name} is cut short: its head says that it is longer")
     if not len(samples):
         raise DataError(f"{name} holds no samples")
-    return samples.mean(axis=1), rate
+    if not (finite := np.isfinite(samples)).all():
+        raise DataError(f"{name} has {(~finite).sum():,} samples that are no numbers (NaN or infinite)")
+    mono = samples.mean(axis=1)
+    if np.square(mono, dtype=float).mean() < _CANCELLED * np.square(samples, dtype=float).mean():
+        raise DataError(f"{name}: its {samples.shape[1]} channels cancel when they are averaged: save one of them")
+    return mono, rate
+
+
+def _first_bytes(where: str | bytes) -> bytes:
+    if isinstance(where, bytes):
+        return where[:_HEAD]
+    with Path(where).open("rb") as file:
+        return file.read(_HEAD)
+
+
+def _is_cut(file: SoundFile, count: int, head: bytes) -> bool:
+    """Whether a recording of so many samples is shorter than its head says, as libsndfile's log of reading it tells.
+
+    Recorders that write into a pipe leave a length of nought, or the largest that the head can hold.
+    """
+    if file.format == "MP3":
+        # Without the frame that holds the length, libsndfile estimates it.
+        return count < 0.98 * file.frames and (b"Xing" in head or b"Info" in head)
+    if file.format == "NIST":
+        length = re.search(rb"sample_count -i (\d+)", head)
+        return length is not None and count < int(length[1])
+    stated = re.findall(r"^ *(data|SSND|Data Size|Riff size|riff) *: *(\d+) \(should be (\d+)\)", file.extra_info, re.M)
+    return any(int(present) + 1 < int(length) < _UNKNOWN_LENGTH for _, length, present in stated)
 
 
 def audio_head(cell: Any) -> tuple[float, int]:

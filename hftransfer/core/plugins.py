@@ -39,12 +39,16 @@ def _plugin_name(kind: str, stem: str) -> str:
     return stem.replace("_", "-") if kind in _HYPHENATED else stem
 
 
-class Section(BaseModel):
+class Record(BaseModel):
+    """A frozen part of a run's record, in which a score may be NaN and a prediction an empty text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), use_attribute_docstrings=True)
+
+
+class Section(Record):
     """A frozen group of recipe keys; a key that it does not know is an error."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", protected_namespaces=(), use_attribute_docstrings=True, allow_inf_nan=False
-    )
+    model_config = ConfigDict(allow_inf_nan=False)
 
     @field_validator("*", mode="before")
     @classmethod

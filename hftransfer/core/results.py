@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from hftransfer.core.data_facts import DataFacts
-from hftransfer.core.plugins import Section
+from hftransfer.core.plugins import Record
 from hftransfer.core.scores import Calibration, OutOfDomain, RiskCoverage, Score, Thresholds
 
 __all__ = [
@@ -34,7 +34,7 @@ JsonObject = dict[str, Any]
 """A JSON object whose keys depend on the recipe: name -> value."""
 
 
-class RuntimeFacts(Section):
+class RuntimeFacts(Record):
     """Size and latency of a variant, measured after warm-up on test rows, on the machine that `hardware` names."""
 
     bytes: int
@@ -70,7 +70,7 @@ class ExportFacts(RuntimeFacts):
     """Why the variant was rejected; None for an accepted one."""
 
 
-class SearchTrial(Section):
+class SearchTrial(Record):
     """One quantization scheme tried by `export.quantization: auto`, measured on the validation rows."""
 
     score: float | None = None
@@ -87,7 +87,7 @@ class SearchTrial(Section):
     """Why the scheme was not selected; None for the selected one."""
 
 
-class BenchmarkTiming(Section):
+class BenchmarkTiming(Record):
     """Latency of a variant at one batch size and number of threads."""
 
     variant: str
@@ -109,7 +109,7 @@ class BenchmarkTiming(Section):
         return float(numpy.percentile(self.milliseconds, percent))
 
 
-class Example(Section):
+class Example(Record):
     """A test row that the tuned model gets wrong."""
 
     row: int
@@ -121,7 +121,7 @@ class Example(Section):
     """The row as `Task.render` returns it."""
 
 
-class TaskHead(Section):
+class TaskHead(Record):
     """An additional head of a multi-task run; its own record is `heads/NAME/result.json`."""
 
     task: str
@@ -131,7 +131,7 @@ class TaskHead(Section):
     """Metric -> score on the test rows of its task."""
 
 
-class RunResult(Section):
+class RunResult(Record):
     """Scores, costs and provenance of a finished run."""
 
     schema_: int = Field(default=SCHEMA, alias="schema")

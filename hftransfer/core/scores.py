@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from hftransfer.core.plugins import Section
+from hftransfer.core.plugins import Record
 
 
-class Score(Section):
+class Score(Record):
     """A metric, or a difference of two, on some rows, with its bootstrap interval."""
 
     value: float
@@ -18,7 +18,7 @@ class Score(Section):
     """Rows."""
 
 
-class Calibration(Section):
+class Calibration(Record):
     """How far the probabilities of the tuned model are from how often it is right, on the test rows."""
 
     temperature: float | dict[str, float]
@@ -37,7 +37,7 @@ class Calibration(Section):
     """The same for the model as it ships."""
 
 
-class Thresholds(Section):
+class Thresholds(Record):
     """Thresholds on the probabilities of labels, chosen on validation rows, and what they change on the test rows."""
 
     rule: Any
@@ -52,7 +52,7 @@ class Thresholds(Section):
     """Metric -> gain by the thresholds, positive is better, with the interval of a paired bootstrap."""
 
 
-class RiskCoverage(Section):
+class RiskCoverage(Record):
     """What a model gains that answers only where it is certain, on the test rows.
 
     El-Yaniv and Wiener 2010, https://jmlr.org/papers/v11/el-yaniv10a.html
@@ -69,7 +69,7 @@ class RiskCoverage(Section):
     """On the 90 % of the rows of which the model is most certain."""
 
 
-class OutOfDomain(Section):
+class OutOfDomain(Record):
     """How well rows of other domains are told from test rows by their distance from the training rows."""
 
     classes: list[str]

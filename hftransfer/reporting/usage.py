@@ -134,8 +134,9 @@ def model_usage(result: RunResult, task: CardTask) -> ModelUsage | None:
     imports, load = "from transformers import pipeline", f'pipe = pipeline("{result.task}", model=repo)'
     if "audio" in types:
         # Given a path, Transformers would need ffmpeg to read it and torchaudio to resample it.
-        resampled = "soxr.resample(samples.astype('float32'), rate, pipe.feature_extractor.sampling_rate)"
-        call = f'samples, rate = soundfile.read("{example}")\nanswer = pipe({resampled})'
+        resampled = "soxr.resample(samples.mean(axis=1), rate, pipe.feature_extractor.sampling_rate)"
+        read = f'samples, rate = soundfile.read("{example}", dtype="float32", always_2d=True)'
+        call = f"{read}\nanswer = pipe({resampled})"
         return ModelUsage(f"import soundfile\nimport soxr\n{imports}", load, call)
     option = f', function_to_apply="{task.pipeline_activation}"' if task.pipeline_activation else ""
     argument = task.pipeline_example or f'"{example}"'

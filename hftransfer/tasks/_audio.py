@@ -44,16 +44,34 @@ def fault(row: Row, *, silence: bool = True) -> str | None:
 
 
 def new_extractor(config: PretrainedConfig) -> FeatureExtractionMixin | None:
-    """The feature extractor of a new model, with as many mel bins and frames as its config; None where it has none."""
+    """The feature extractor of a new model, with as many mel bins and frames as its config; None where it has none.
+
+    Raises:
+        ModelError: the config asks for features that no extractor makes.
+    """
     extractor_class = feature_extractor_class(config)
     if extractor_class is None:
         return None
-    shared = {"max_length", "num_mel_bins"} & set(inspect.signature(extractor_class.__init__).parameters)
+    if (size := getattr(config, "feature_projection_input_dim", None)) is not None:
+        return _spectrogram_extractor(size)
+    parameters = set(inspect.signature(extractor_class.__init__).parameters)
+    shared = {"max_length", "num_mel_bins"} & parameters
     sizes = {name: getattr(config, name) for name in shared if hasattr(config, name)}
-    if hasattr(config, "max_source_positions"):
+    if "chunk_length" in parameters and hasattr(config, "max_source_positions"):
         # Whisper's convolution halves the frames, of 10 ms each.
         sizes |= {"feature_size": config.num_mel_bins, "chunk_length": config.max_source_positions * 2 // 100}
     return extractor_class(**sizes)
+
+
+def _spectrogram_extractor(size: int) -> FeatureExtractionMixin:
+    """That of w2v-BERT, whose features are two frames of a spectrogram; Transformers' table names one of waveforms."""
+    from transformers import SeamlessM4TFeatureExtractor
+
+    if size % 2:
+        raise ModelError(
+            f"model.config.feature_projection_input_dim: it is that of two frames of a spectrogram, got {size}"
+        )
+    return SeamlessM4TFeatureExtractor(feature_size=size // 2, num_mel_bins=size // 2)
 
 
 def extract_features(

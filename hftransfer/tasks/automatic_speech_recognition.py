@@ -90,7 +90,8 @@ class AutomaticSpeechRecognition(Task):
 
     def new_processor(self, config: PretrainedConfig, rows: Dataset) -> Processor:
         extractor = _audio.new_extractor(config)
-        if extractor is None:
+        # Other decoders have tokenizers of their own.
+        if extractor is None or (config.is_encoder_decoder and config.model_type != "whisper"):
             return super().new_processor(config, rows)
         if config.is_encoder_decoder:
             return self._with_language(_whisper.new_processor(extractor, rows, config), config)
