@@ -89,3 +89,73 @@ def test_a_crowd_is_not_trained_on_and_counts_as_pycocotools_counts_it(tmp_path)
     for rows in (found, wrong):
         resampled = metric.resampler(object_array([rows]), truth)(np.ones((1, 1), dtype=int))
         assert resampled["map"][0] == pytest.approx(metric(object_array([rows]), truth)["map"])
+
+
+def _voc(file, boxes, name=None, size=(30, 20)):
+    """Write the XML of an image; boxes: class, corners, difficult."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    objects = "".join(
+        f"<object><name>{category}</name><difficult>{difficult}</difficult><part><name>head</name></part><bndbox>"
+        + "".join(f"<{side}>{it}</{side}>" for side, it in zip(("xmin", "ymin", "xmax", "ymax"), corners, strict=True))
+        + "</bndbox></object>"
+        for category, corners, difficult in boxes
+    )
+    sides = f"<size><width>{size[0]}</width><height>{size[1]}</height></size>"
+    file.write_text(f"<annotation><filename>{name or file.stem + '.png'}</filename>{sides}{objects}</annotation>")
+
+
+@pytest.mark.parametrize(
+    ("images", "tables", "expected"),
+    [
+        ("VOC2012/JPEGImages/{}.png", "VOC2012/Annotations/{}.xml", {"train": 4, "validation": 2}),
+        ("{}.png", "{}.xml", {"train": 6}),
+        ("images/{}.png", "annotations/{}.xml", {"train": 6}),
+        ("train/{}.png", "train/{}.xml", {"train": 6}),
+    ],
+    ids=["VOC", "LabelImg", "two folders", "Roboflow"],
+)
+def test_voc_is_read_from_the_folders_that_tools_make(images, tables, expected, tmp_path):
+    for number in range(6):
+        picture = tmp_path / images.format(number)
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (30, 20), number).save(picture)
+        boxes = [("cat", (2, 2, 10.5, 11), 0), ("dog", (12, 2, 21, 11), 1)][: number % 3]
+        _voc(tmp_path / tables.format(number), boxes, name="before renaming.jpg")
+    if "validation" in expected:
+        lists = {"train": "0\n1\n2\n3\n", "val": "4\n5\n", "trainval": "0\n1\n", "cat_train": "0 -1\n"}
+        for name, lines in lists.items():
+            file = tmp_path / "VOC2012/ImageSets/Main" / f"{name}.txt"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(lines)
+    source = plugins.load("sources", "voc")(path=str(tmp_path))
+    rows = source.load()
+    assert {split: len(part) for split, part in rows.items()} == expected and source.warnings == []
+    train = rows["train"]
+    assert [image.getpixel((0, 0)) for image in train["image"][:3]] == [0, 1, 2]
+    assert train[2]["objects"]["bbox"] == [[2, 2, 8.5, 9], [12, 2, 9, 9]]
+    assert train[2]["objects"]["difficult"] == [False, True] and train[0]["objects"]["bbox"] == []
+    assert train.features["objects"]["category"].feature.names == ["cat", "dog"]
+    task = load(tmp_path, "voc").task
+    assert task.labels == ("cat",)
+
+
+def test_what_is_wrong_with_voc_is_said_with_file_and_object(tmp_path):
+    file = tmp_path / "1.xml"
+    Image.new("L", (30, 20)).save(tmp_path / "1.png")
+    cases = [
+        ({"boxes": [("cat", (2, 2, "", 11), 0)]}, "object 0 .cat. has no bndbox of four numbers"),
+        ({"boxes": [("", (2, 2, 9, 11), 0)]}, "object 0 has no name"),
+        ({"boxes": [("cat", (2, 2, 9, 11), 0)], "size": (20, 30)}, "are for 20 x 30 pixels, and the image has 30 x 20"),
+        ({"boxes": []}, "none of the 1 XML files in .* has an object"),
+    ]
+    for fields, said in cases:
+        _voc(file, **fields)
+        with pytest.raises(DataError, match=said):
+            plugins.load("sources", "voc")(path=str(tmp_path)).load()
+    file.write_text("<annotation>")
+    with pytest.raises(DataError, match="is not XML"):
+        plugins.load("sources", "voc")(path=str(tmp_path)).load()
+    _voc(tmp_path / "2.xml", [("cat", (2, 2, 9, 11), 0)])
+    file.unlink()
+    with pytest.raises(DataError, match=r"its image '2\.png' is not in the folder"):
+        plugins.load("sources", "voc")(path=str(tmp_path)).load()

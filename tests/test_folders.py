@@ -7,12 +7,15 @@ import unicodedata
 import numpy as np
 import pytest
 import soundfile
+from datasets import ClassLabel, Dataset, Features, List, Value
 from PIL import Image
 
 from hftransfer.core import plugins
 from hftransfer.core.errors import DataError
 from hftransfer.data.load import load_rows
+from hftransfer.data.normal_form import with_normal_form
 from hftransfer.recipe.loader import parse_recipe
+from hftransfer.runner.data_warnings import data_warnings
 from hftransfer.runner.specs import data_options
 from hftransfer.sources import split_in, split_of
 
@@ -87,8 +90,6 @@ def test_what_can_be_decoded_is_read_and_the_rest_is_counted(name, places, expec
     ("name", "ending", "column"), [("audiofolder", "wav", "audio"), ("imagefolder", "png", "image")]
 )
 def test_a_table_may_be_at_the_root_or_in_a_split(suffix, name, ending, column, tmp_path):
-    from datasets import Dataset
-
     write(tmp_path, *(f"{split}/clips/{number}.{ending}" for split in ("train", "test") for number in range(3)))
     root = [{"file_name": f"{split}/clips/{number}.{ending}", "text": f"{split} {number}"}
             for split in ("train", "test") for number in range(3)]  # fmt: skip
@@ -136,3 +137,40 @@ def test_splits_are_whole_words_of_names():
     words = {"instances_val2017": "validation", "dev-clean": "validation", "my_test": "test"}
     assert {name: split_in(name) for name in words} == words
     assert not any(map(split_in, ("annotations_latest", "instances_default", "retrained", "result")))
+
+
+def test_names_of_two_unicode_forms_are_one_and_the_rest_of_the_rows_stays():
+    decomposed = unicodedata.normalize("NFD", "é")
+    objects = {"bbox": List(List(Value("float32"))), "category": List(ClassLabel(names=[decomposed, "é"]))}
+    features = {"text": Value("string"), "tags": List(Value("string")), "label": ClassLabel(names=["é", decomposed])}
+    rows = Dataset.from_dict(
+        {
+            "text": [decomposed, None, "x"],
+            "tags": [[decomposed, "é"], [], None],
+            "label": [1, -1, None],
+            "objects": [{"bbox": [[1]], "category": [1]}, None, {"bbox": [], "category": []}],
+        },
+        Features(features | {"objects": objects}),
+    )
+    expected = {"text": ["é", None, "x"], "tags": [["é", "é"], [], None], "label": [0, -1, None]}
+    expected["objects"] = [{"bbox": [[1]], "category": [0]}, None, {"bbox": [], "category": []}]
+    for name, cells in expected.items():
+        for numbers in ([0, 1, 2], [2, 0, 0]):
+            given = rows.select(numbers)
+            changed = with_normal_form(given, name)
+            assert changed[name][:] == [cells[number] for number in numbers]
+            others = [column for column in rows.column_names if column != name]
+            assert changed.select_columns(others)[:] == given.select_columns(others)[:]
+            assert with_normal_form(changed, name) is changed
+    assert with_normal_form(rows, "label").features["label"].names == ["é"]
+
+
+def test_one_image_with_a_label_in_each_of_several_rows_is_a_warning(tmp_path):
+    lines = [f"{tmp_path}/{number}.png,{label}" for number in range(20) for label in ("dark", "cat"[: 3 - number % 2])]
+    write(tmp_path, *(f"{number}.png" for number in range(20)))
+    (tmp_path / "rows.csv").write_text("\n".join(["image,label", *lines]))
+    source = f"{{name: csv, train: {tmp_path / 'rows.csv'}}}"
+    recipe = parse_recipe(f"task: image-classification\nmodel: {{id: x}}\ndata: {{source: {source}}}\n")
+    rows = load_rows(recipe.task, recipe.data.source.load(), data_options(recipe.data), 0)
+    (warning,) = data_warnings(rows, None)
+    assert re.search("training rows have the same content .* most likely each has several labels.*'dark,ca", warning)

@@ -9,6 +9,7 @@ import numpy as np
 
 from hftransfer.core.errors import DataError
 from hftransfer.core.plugins import nearest
+from hftransfer.data.normal_form import nfc
 from hftransfer.data.splits import GROUP, Places
 from hftransfer.tasks import Task
 
@@ -28,6 +29,7 @@ def leave_out(task: Task, raw: Mapping[str, Dataset], places: Places, classes: S
     Raises:
         DataError: rows have no classes, or no test row has one of these.
     """
+    classes = [nfc(name) for name in classes]
     removed: dict[str, np.ndarray] = {}
     known: set[str] = set()
     for split in ("train", "validation", "test"):

@@ -17,6 +17,7 @@ from hftransfer.data.columns import Columns, all_features, check_columns, name_c
 from hftransfer.data.contradictions import count_repeated, find_contradictions
 from hftransfer.data.hashes import contained, fingerprint
 from hftransfer.data.left_out import leave_out
+from hftransfer.data.normal_form import with_normal_form
 from hftransfer.data.parts import Loaded, SourceSplits
 from hftransfer.data.splits import (
     GROUP,
@@ -169,6 +170,8 @@ def _read(task: Task, source: SourceSplits, options: DataOptions, seed: int) -> 
         bounds = [bound for bound in (options.max_rows, options.check_rows) if bound is not None]
         given = source.sample(name, min(bounds, default=None), seed, fewer=options.check_rows is not None)
         rows = name_classes(task, to_roles(features, given, options.columns, name, owner=task.name), options.names)
+        for role in (task.target_role, GROUP):
+            rows = with_normal_form(rows, role) if role in rows.column_names else rows
         types = all_features(task)
         if not options.decode:
             types = {role: feature.without_decoding() for role, feature in types.items()}

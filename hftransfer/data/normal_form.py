@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from typing import TYPE_CHECKING, Any
 
+from hftransfer.core.arrow import with_column
 from hftransfer.core.features import CATEGORIES
 
 if TYPE_CHECKING:
@@ -17,21 +18,29 @@ def nfc(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def with_normal_form(rows: Dataset, role: str) -> Dataset:
+def with_normal_form(rows: Dataset, role: str | None) -> Dataset:
     """The rows with the names and texts of a column in NFC; the rows themselves where they are already.
 
     Classes whose names become equal become one.
     """
-    feature = rows.features[role]
-    if not _has_names(feature):
+    from datasets import Dataset, Features
+
+    if role is None or not _has_names(feature := rows.features[role]):
         return rows
-    table = rows.select_columns([role]).with_format("arrow")[:]
-    column = table.column(role).combine_chunks()
-    changed, values = _normal(feature, column)
-    if changed == feature and values.equals(column):
+    column = rows.select_columns([role]).with_format("arrow")
+    if all(_is_normal(feature, batch.column(role)) for batch in column.iter(batch_size=10_000)):
         return rows
-    order = rows.column_names
-    return rows.remove_columns(role).add_column(role, values, feature=changed).select_columns(order)
+    changed, values = _normal(feature, column[:].column(role).combine_chunks())
+    others = rows.remove_columns(role)
+    if not others.column_names:
+        return Dataset.from_dict({role: values}, features=Features({role: changed}))
+    return with_column(others, role, values, feature=changed).select_columns(rows.column_names)
+
+
+def _is_normal(feature: Any, column: pyarrow.ChunkedArray) -> bool:
+    part = column.combine_chunks()
+    changed, values = _normal(feature, part)
+    return bool(changed == feature and values.equals(part))
 
 
 def _has_names(feature: Any) -> bool:
@@ -58,12 +67,11 @@ def _normal(feature: Any, column: pyarrow.Array) -> tuple[Any, pyarrow.Array]:
         values = compute.if_else(compute.is_null(named), column, numbers.take(named))
         return ClassLabel(names=merged), values
     if isinstance(feature, dict):
-        parts = {key: _normal(it, compute.struct_field(column, key)) for key, it in feature.items()}
+        parts = {key: (it, compute.struct_field(column, key)) for key, it in feature.items()}
+        parts |= {key: _normal(*part) for key, part in parts.items() if key in CATEGORIES}
         arrays = [values for _, values in parts.values()]
-        mask = column.is_null()
-        return {key: it for key, (it, _) in parts.items()}, pyarrow.StructArray.from_arrays(
-            arrays, list(parts), mask=mask
-        )
+        changed = {key: it for key, (it, _) in parts.items()}
+        return changed, pyarrow.StructArray.from_arrays(arrays, list(parts), mask=column.is_null())
     if pyarrow.types.is_list(column.type) or pyarrow.types.is_large_list(column.type):
         inner, values = _normal(feature.feature, column.flatten())
         lengths = compute.fill_null(compute.list_value_length(column), 0)

@@ -6,12 +6,15 @@ from hftransfer.core import plugins
 from hftransfer.data.load import Rows
 from hftransfer.data.splits import GROUP
 
+# Share of the training rows from which on contradictions are no mistakes of labelling.
+_LIKELY_SEVERAL = 0.1
+
 
 def data_warnings(rows: Rows, shots: int | None) -> list[str]:
-    """Warnings of classes with too few rows or none in test, and of groups that train and test share."""
+    """Warnings of classes with too few rows or none in test, contradictions, and groups that train and test share."""
     # A sample has fewer rows of each class.
     counted = [] if rows.sampled else [*_few_shots(rows, shots), *_classes_without_test_rows(rows)]
-    return [*counted, *_shared_groups(rows)]
+    return [*counted, *_contradictions(rows), *_shared_groups(rows)]
 
 
 def _few_shots(rows: Rows, shots: int | None) -> list[str]:
@@ -29,6 +32,23 @@ def _classes_without_test_rows(rows: Rows) -> list[str]:
     return [
         f"{len(lacking)} of {len(counts['train'])} classes have no test row ({named}): data.splits.test may be larger; "
         "where the numbers are quantities, the task is a regression"
+    ]
+
+
+def _contradictions(rows: Rows) -> list[str]:
+    found, count = rows.facts.contradictions, rows.facts.rows["train"]
+    if found is None:
+        return []
+    reading = ""
+    if rows.facts.classes["train"] and found.rows >= _LIKELY_SEVERAL * count:
+        reading = (
+            "; most likely each has several labels, of which a row holds one: give it in one row with all of them, "
+            f"as a list or '{','.join(found.labels)}'"
+        )
+    (first, second), (label, other) = found.example, found.labels
+    return [
+        f"{found.rows} of {count} training rows have the same content as another with another label, such as rows "
+        f"{first} ('{label}') and {second} ('{other}') of split '{found.split}'{reading}"
     ]
 
 
