@@ -90,7 +90,8 @@ def test_a_changed_file_is_read_again(tmp_path):
         ('[{"a": "say \\"x\\""}, {"a": 10}, {"a": 1.50}, {"a": true}]', ['say "x"', "10", "1.50", "true"]),
         ('{"a": ["In", 1990]}\n{"a": ["x"]}\n', [["In", "1990"], ["x"]]),
         ('{"a": {"choices": ["x", "y"]}}\n{"a": "z"}\n', [["x", "y"], ["z"]]),
-        ('\ufeff{"a": 1}\n\n{"a": 2.5}\n', [1.0, 2.5]),
+        ('\ufeff{"a": 1}\n\n{"a": 2.50}\n', ["1", "2.50"]),
+        ('{"a": 6109.10}\n{"a": NaN}\n{"a": 1e3}\n', ["6109.10", None, "1e3"]),
         ('{"a": 123456789012345678901}\n{"a": 1}\n', ["123456789012345678901", "1"]),
         ('{\n"a": ["x", "y"],\n"b": [1, 2]}', ["x", "y"]),
         ('{"a": [{"b": 1}]}\n{"a": "x"}\n', [[{"b": 1}], "x"]),
@@ -99,6 +100,12 @@ def test_a_changed_file_is_read_again(tmp_path):
 def test_json_cells_are_what_the_file_writes(tmp_path, content, rows):
     read, _ = _load(tmp_path, "a.json", content, "json")
     assert read["a"][:] == rows
+
+
+def test_plain_text_has_no_byte_order_mark_and_may_be_in_another_encoding(tmp_path):
+    first, _ = _load(tmp_path, "a.txt", "\ufeffé\n", "text")
+    second, _ = _load(tmp_path, "b.txt", "é\n".encode("cp1252"), "text", encoding="cp1252")
+    assert first["text"][:] == second["text"][:] == ["é"]
 
 
 def test_a_word_among_numbers_of_a_later_block_is_read(tmp_path):
@@ -152,7 +159,7 @@ def test_the_kind_of_labels_is_inferred_and_doubts_are_told(labels, kind, warned
 @pytest.mark.parametrize(
     "cell",
     ["[1, 0]", "[1.0 0.0]", "[1. 0. 1.]", "array([1, 0])", "{'a', 'b'}", "('a',)", "(1, 0)", "['a' 'b']", "[a, b]",
-     "[]", '{"choices": ["a"]}', "[True, False]", "1,0,1", "tensor([0., 1.])", "[[1], [2]]"],
+     "[]", '{"choices": ["a"]}', "[True, False]", "1,0,1", "0 1 1", "tensor([0., 1.])", "[[1], [2]]"],
 )  # fmt: skip
 def test_lists_that_are_written_as_text_are_refused(cell):
     with pytest.raises(DataError, match="written as text"):
@@ -199,12 +206,21 @@ def test_multi_hot_vectors_are_labels(tmp_path):
         ([[1, 1, 0], [1, 0]], "repeats an entry"),
         ([[0.2, 0.8], [0.5, 0.5]], "holds decimals"),
         ([{"choices": ["a"], "x": 1}, "b"], "is a mapping"),
+        ([{"name": "a"}, {"name": "b"}], r"part of them, such as COLUMN\.name"),
         ([[{"name": "a"}], [{"name": "b"}]], "a mapping"),
     ],
 )
 def test_lists_that_are_no_names_are_refused(tmp_path, labels, sentence):
     with pytest.raises(DataError, match=sentence):
         _rows(tmp_path, labels * 20)
+
+
+@pytest.mark.parametrize(
+    "labels", [[{"choices": ["a", "b"]}, {"choices": ["b"]}], [{"choices": ["a", "b"]}, "b", None]]
+)
+def test_choices_of_label_studio_are_labels(tmp_path, labels):
+    rows = _rows(tmp_path, labels * 20, problem_type=SEVERAL)
+    assert rows.task.labels == ("a", "b") and sum(map(len, rows.splits.values())) == 20 * len(labels)
 
 
 def test_numbers_are_told_with_their_range(tmp_path):

@@ -23,6 +23,8 @@ Cell = Any
 """What a cell of a table holds: JSON, or an image or a recording as `datasets` gives it."""
 # How the class of an object may be called, the usual name first.
 CATEGORIES = ("category", "categories", "category_id", "label", "labels", "id")
+CHOICES = "choices"
+"""The key under which Label Studio writes several choices, where one choice is a string."""
 
 
 @dataclass(frozen=True)
@@ -214,8 +216,10 @@ class Label(Feature):
 
     def cast(self, rows: Dataset, role: str, *, decode: bool) -> Dataset:
         if isinstance(rows.features[role], dict):
+            part = next(iter(rows.features[role]), "part")
             raise DataError(
-                f"the column of the role '{role}' should hold labels, and holds mappings; name a part of them"
+                f"the column of the role '{role}' should hold labels, and holds mappings; data.columns.{role} names a "
+                f"part of them, such as COLUMN.{part}"
             )
         return rows
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hftransfer.core.arrow import read_column, with_column
 from hftransfer.core.errors import DataError
-from hftransfer.core.features import Feature, Label, Text, class_names
+from hftransfer.core.features import CHOICES, Feature, Label, Text, class_names
 from hftransfer.core.plugins import nearest
 from hftransfer.data.splits import GROUP
 from hftransfer.tasks import Task
@@ -20,9 +20,9 @@ Columns = Mapping[str, str | list[str]]
 """Role -> column of the source, or several columns."""
 
 # Where a column may come from: of tables, and of folders.
-_TABLE = "data.columns maps roles to columns"
+_TABLE = "data.columns maps roles to columns; of CSV files, data.source.delimiter and header say where columns are"
 _FOLDER = "a folder for each class makes labels, two classes or more, or a metadata.csv columns"
-_WHOLE = re.compile("-?[0-9]+")
+_WHOLE = re.compile(r"(-?[0-9]+)(\.0+)?")
 _FLAGS = {"1": True, "1.0": True, "true": True, "yes": True, "0": False, "0.0": False, "false": False, "no": False}
 
 
@@ -40,7 +40,7 @@ def to_roles(features: Mapping[str, Feature], rows: Dataset, columns: Columns, s
     rows = _with_parts(rows)
     chosen: dict[str, str] = {}
     for role, feature in features.items():
-        column = columns.get(role, role)
+        column = _choices(columns.get(role, role), rows, feature)
         if feature.optional and role not in columns and role not in rows.column_names:
             continue
         for name in [column] if isinstance(column, str) else column:
@@ -59,6 +59,12 @@ def to_roles(features: Mapping[str, Feature], rows: Dataset, columns: Columns, s
             rows, column = rows.add_column("_group", read_column(rows, column), feature=rows.features[column]), "_group"
         chosen[role] = column
     return rows.select_columns(list(chosen.values())).rename_columns({c: r for r, c in chosen.items() if c != r})
+
+
+def _choices(column: str | list[str], rows: Dataset, feature: Feature) -> str | list[str]:
+    """The column of labels; of mappings that hold nothing but the choices of Label Studio, that of the choices."""
+    mapping = rows.features.get(column) if isinstance(column, str) and isinstance(feature, Label) else None
+    return f"{column}.{CHOICES}" if isinstance(mapping, dict) and list(mapping) == [CHOICES] else column
 
 
 def _remedy(column: str, columns: list[str], split: str) -> str:
@@ -120,7 +126,8 @@ def _whole(cell: object) -> object:
     """The whole number that a cell is or spells; any other cell as it is."""
     if isinstance(cell, float) and cell.is_integer():
         return int(cell)
-    return int(cell) if isinstance(cell, str) and _WHOLE.fullmatch(cell.strip()) else cell
+    spelled = _WHOLE.fullmatch(cell.strip()) if isinstance(cell, str) else None
+    return int(spelled[1]) if spelled else cell
 
 
 def _with_parts(rows: Dataset) -> Dataset:

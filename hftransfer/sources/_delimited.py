@@ -16,8 +16,6 @@ _LONGEST = 50_000_000
 _SAMPLE = 200
 # Characters of a column's name.
 _NAME_LENGTH = 60
-# A backslash that escapes nothing is part of the text: C:\new.
-_PLAIN_BACKSLASH = re.compile(r'\\(["\\\r\n]|$)?')
 
 
 @dataclass(frozen=True)
@@ -25,7 +23,8 @@ class Dialect:
     """How a line is written."""
 
     delimiter: str
-    quotes: bool = True
+    quote: str = '"'
+    """What stands around a quoted cell; empty where none is quoted."""
     escape: str | None = None
     skip_spaces: bool = False
     """Whether spaces before a quoted cell are none of its text."""
@@ -59,7 +58,7 @@ def records(lines: Iterable[str], dialect: Dialect, file: str) -> Iterator[tuple
     Raises:
         MisfitError: a quoted cell does not end as it should.
     """
-    if not dialect.quotes and dialect.escape is None:
+    if not dialect.quote and dialect.escape is None:
         for number, line in enumerate(lines, 1):
             yield line.rstrip("\r\n").split(dialect.delimiter), [line], number
         return
@@ -69,7 +68,8 @@ def records(lines: Iterable[str], dialect: Dialect, file: str) -> Iterator[tuple
         _remembered(lines, lines_of_record, dialect),
         strict=True,
         delimiter=dialect.delimiter,
-        quoting=csv.QUOTE_MINIMAL if dialect.quotes else csv.QUOTE_NONE,
+        quotechar=dialect.quote or None,
+        quoting=csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE,
         escapechar=dialect.escape,
         skipinitialspace=dialect.skip_spaces,
     )
@@ -95,12 +95,14 @@ def _without_hint(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _remembered(lines: Iterable[str], seen: list[str], dialect: Dialect) -> Iterator[str]:
+    """The lines, noted in `seen`; a backslash that escapes nothing, as in C:\\new, is doubled to stay."""
+    escaped = re.compile(rf"\\([\\\r\n{re.escape(dialect.quote + dialect.delimiter)}]|$)?")
     for line in lines:
         seen.append(line)
-        yield _PLAIN_BACKSLASH.sub(_kept, line) if dialect.escape == "\\" and "\\" in line else line
+        yield escaped.sub(_doubled, line) if dialect.escape == "\\" and "\\" in line else line
 
 
-def _kept(match: re.Match[str]) -> str:
+def _doubled(match: re.Match[str]) -> str:
     return match[0] if match[1] else r"\\"
 
 
@@ -134,7 +136,7 @@ def survey(file: str, encoding: str, dialect: Dialect, header: bool | list[str])
     first = next(table, None)
     if first is None:
         raise DataError(f"data.source: {file} is empty")
-    found = Survey(_names(first[0], header, file), rows=int(header is not True))
+    found = Survey(_names(first[0], header, f"{file}, line {first[2]}"), rows=int(header is not True))
     head: list[list[str]] = []
     wrapped = [0] * len(found.names)
     for values, lines, number in table:
@@ -143,7 +145,7 @@ def survey(file: str, encoding: str, dialect: Dialect, header: bool | list[str])
             head.append(values)
         if len(lines) > 1 and found.like_rows is None and _are_rows(lines, dialect, len(values)):
             found.like_rows = (number, number + len(lines) - 1)
-        if not dialect.quotes and '"' in lines[0]:
+        if not dialect.quote and '"' in lines[0]:
             found.quoted |= _count_wrapped(values, wrapped)
     found.quoted |= any(count > found.rows / 2 for count in wrapped)
     if header is True:
@@ -155,7 +157,7 @@ def survey(file: str, encoding: str, dialect: Dialect, header: bool | list[str])
     return found
 
 
-def _names(values: list[str], header: bool | list[str], file: str) -> list[str]:
+def _names(values: list[str], header: bool | list[str], place: str) -> list[str]:
     """The names of the columns."""
     if isinstance(header, list):
         return header
@@ -165,7 +167,7 @@ def _names(values: list[str], header: bool | list[str], file: str) -> list[str]:
     for number, name in enumerate(names):
         if name in names[:number]:
             raise DataError(
-                f"{file}, line 1 names two columns '{name}'; where the first line is a row, data.source.header: "
+                f"{place} names two columns '{name}'; where the first line is a row, data.source.header: "
                 "[name, ...] names the columns"
             )
     return names

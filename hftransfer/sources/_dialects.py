@@ -24,7 +24,7 @@ class Given:
     encoding: str = "utf-8"
     header: bool | list[str] = True
     delimiter: str | None = None
-    quotes: bool | None = None
+    quotes: bool | str | None = None
     escape: str | None = None
 
 
@@ -58,12 +58,13 @@ def find_dialects(files: Sequence[str], given: Given) -> Found:
             failed = failed or error
             continue
         found = Found(dialects, surveys)
-        if way.quotes and given.quotes is None and any(dialects[file].delimiter in "\t|" for file in found.like_rows()):
+        if way.quote and given.quotes is None and any(dialects[file].delimiter in "\t|" for file in found.like_rows()):
             doubtful = doubtful or found
-        elif way.quotes or given.quotes is False or not any(it.quoted for it in surveys.values()):
-            return _with_warnings(found, given, failed)
+        elif way.quote or given.quotes is False or not any(it.quoted for it in surveys.values()):
+            reasons = [failed.fault] if failed else _doubts(doubtful) if doubtful else []
+            return _with_warnings(found, given, reasons)
     if doubtful is not None:
-        return _with_warnings(doubtful, given, None)
+        return _with_warnings(doubtful, given, [])
     assert failed is not None
     raise failed
 
@@ -75,13 +76,20 @@ def _starts(file: str, given: Given) -> list[str]:
 def _ways(given: Given, lines: list[str], delimiter: str) -> Iterator[Dialect]:
     """The ways to write a line that may be, the likeliest first."""
     if given.quotes is not False and len(delimiter) == 1:
-        usual, spaced = Dialect("", escape=given.escape), Dialect("", escape=given.escape, skip_spaces=True)
-        begins_spaced = bool(lines) and re.search(re.escape(delimiter) + ' +"', lines[0])
+        usual = Dialect("", given.quotes if isinstance(given.quotes, str) else '"', given.escape)
+        spaced = replace(usual, skip_spaces=True)
+        begins_spaced = bool(lines) and re.search(f"{re.escape(delimiter)} +{usual.quote}", lines[0])
         yield from (spaced, usual) if begins_spaced else (usual, spaced)
         if given.escape is None:
-            yield Dialect("", escape="\\")
-    if given.quotes is not True:
-        yield Dialect("", quotes=False, escape=given.escape)
+            yield replace(usual, escape="\\")
+            if given.quotes is None and _begin_cells("'", lines, delimiter) and not _begin_cells('"', lines, delimiter):
+                yield replace(usual, quote="'")
+    if given.quotes is None or given.quotes is False:
+        yield Dialect("", "", given.escape)
+
+
+def _begin_cells(quote: str, lines: list[str], delimiter: str) -> bool:
+    return any(line.startswith(quote) or f"{delimiter}{quote}" in line for line in lines)
 
 
 def guess_delimiter(file: str, given: Given) -> str:
@@ -89,7 +97,9 @@ def guess_delimiter(file: str, given: Given) -> str:
     if _has_tabs(file):
         return "\t"
     lines = _starts(file, given)
-    widths = {delimiter: _width(lines, Dialect(delimiter, given.quotes is not False)) for delimiter in _DELIMITERS}
+    widths = {
+        delimiter: _width(lines, Dialect(delimiter, "" if given.quotes is False else '"')) for delimiter in _DELIMITERS
+    }
     best = max(_DELIMITERS, key=lambda delimiter: (delimiter == "," and widths[","] > 1, widths[delimiter]))
     if widths[best] > 1:
         return best
@@ -103,7 +113,7 @@ def _has_tabs(file: str) -> bool:
 
 def _width(lines: list[str], dialect: Dialect) -> int:
     """The cells of each line, quoted or not; 0 where they differ."""
-    for tried in dict.fromkeys((dialect, replace(dialect, quotes=False))):
+    for tried in dict.fromkeys((dialect, replace(dialect, quote=""))):
         found: set[int] = set()
         try:
             found.update(len(values) for values, _, _ in records(lines, tried, "") if values)
@@ -116,23 +126,21 @@ def _width(lines: list[str], dialect: Dialect) -> int:
     return 0
 
 
-def _with_warnings(found: Found, given: Given, failed: MisfitError | None) -> Found:
-    """The dialects with a sentence for each guess."""
+def _with_warnings(found: Found, given: Given, reasons: list[str]) -> Found:
+    """The dialects with a sentence for each guess; `reasons`: why the usual way did not do."""
     for file, dialect in found.dialects.items():
         if given.delimiter is None and dialect.delimiter != "," and not _has_tabs(file):
             found.warnings.append(f"{file} has {dialect.delimiter!r} between its cells (data.source.delimiter)")
     first = next(iter(found.dialects.values()))
-    if first.escape and given.escape is None:
-        found.warnings.append("a backslash stands before quotation marks that are text (data.source.escape)")
-    if not first.quotes and given.quotes is None and failed is not None:
-        found.warnings.append(
-            f"quotation marks are read as text (data.source.quotes), since with quoted cells: {failed}"
-        )
-    for file, (start, end) in found.like_rows().items():
-        found.warnings.append(
-            f"{file}, lines {start} to {end} are one row with a quoted cell over several lines, and each of them looks "
-            "like a row: data.source.quotes: false reads quotation marks as text"
-        )
+    for reason in reasons:
+        if first.escape and given.escape is None:
+            found.warnings.append(f"a backslash is read as an escape (data.source.escape), since else {reason}")
+        elif given.quotes is None and first.quote != '"':
+            read = "single quotes are read as quotation marks" if first.quote else "quotation marks are read as text"
+            found.warnings.append(f"{read} (data.source.quotes), since else {reason}")
+    found.warnings.extend(
+        f"{doubt}: data.source.quotes: false reads quotation marks as text" for doubt in _doubts(found)
+    )
     for file, it in found.surveys.items():
         if it.repeated_names:
             found.warnings.append(
@@ -140,3 +148,10 @@ def _with_warnings(found: Found, given: Given, failed: MisfitError | None) -> Fo
                 "data.source.header: false or [name, ...] reads it as one"
             )
     return found
+
+
+def _doubts(found: Found) -> list[str]:
+    return [
+        f"{file}, lines {start} to {end} are one row with a cell over several lines, and each looks like a row"
+        for file, (start, end) in found.like_rows().items()
+    ]

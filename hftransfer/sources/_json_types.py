@@ -6,11 +6,10 @@ import json
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
+from hftransfer.core.features import CHOICES
+
 if TYPE_CHECKING:
     from pyarrow import DataType
-
-# How Label Studio's JSON-MIN writes several choices, where one choice is a string.
-_CHOICES = "choices"
 
 
 class Spelled(float):
@@ -28,7 +27,8 @@ class Spelled(float):
 def infer_type(values: list[Any]) -> tuple[DataType, bool]:
     """The Arrow type that holds all of the cells, and whether they are of several and have to be converted.
 
-    Text where scalars differ, binary for what only JSON can hold; a boolean is text, the word that the file writes.
+    Text where scalars differ, binary for what only JSON can hold. Booleans and numbers with decimals are text, which is
+    how the file writes them.
     """
     import pyarrow
 
@@ -36,7 +36,7 @@ def infer_type(values: list[Any]) -> tuple[DataType, bool]:
         found = pyarrow.array(values).type
     except (pyarrow.ArrowException, OverflowError, UnicodeEncodeError):
         return reduce(merge, map(_type_of, values), pyarrow.null()), True
-    return (pyarrow.string(), True) if found == pyarrow.bool_() else (found, False)
+    return (pyarrow.string(), True) if found in (pyarrow.bool_(), pyarrow.float64()) else (found, False)
 
 
 def _type_of(cell: Any) -> DataType:
@@ -76,7 +76,7 @@ def _chosen(kind: DataType) -> DataType:
     from pyarrow import types
 
     only = kind.field(0) if types.is_struct(kind) and kind.num_fields == 1 else None
-    return only.type if only is not None and only.name == _CHOICES and types.is_list(only.type) else kind
+    return only.type if only is not None and only.name == CHOICES and types.is_list(only.type) else kind
 
 
 def _merge_lists(first: DataType, second: DataType) -> DataType:
@@ -100,12 +100,13 @@ def convert(cell: Any, kind: DataType) -> Any:
     if cell is None:
         return None
     if types.is_list(kind):
-        items = cell[_CHOICES] if isinstance(cell, dict) else cell
+        items = cell[CHOICES] if isinstance(cell, dict) else cell
         return [convert(item, kind.value_type) for item in (items if isinstance(items, list) else [items])]
     if types.is_struct(kind):
         return {field.name: convert(cell.get(field.name), field.type) for field in kind}
     if types.is_string(kind) and not isinstance(cell, str):
-        return cell.text if isinstance(cell, Spelled) else json.dumps(cell)
+        missing = isinstance(cell, float) and cell != cell
+        return None if missing else cell.text if isinstance(cell, Spelled) else json.dumps(cell)
     return cell
 
 

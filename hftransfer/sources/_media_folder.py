@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -43,7 +43,7 @@ class MediaFolder(Folder):
                 f"data.source.path: there are no {self.media.plural} in '{self.path}'"
                 + (f"; it has {there}, which {self.media.decoder} does not read" if there else "")
             )
-        splits = _from_tables(self.root(), self.media)
+        splits = _from_tables(self.root(), self.media, self.warn)
         files = self._without_table(splits)
         classes = _from_classes(files, self.media)
         labelled = [it for split in classes if "label" in classes[split].column_names for it in files[split]]
@@ -91,7 +91,7 @@ def _from_classes(splits: Mapping[str, list[_Labelled]], media: Media) -> dict[s
     return result
 
 
-def _from_tables(root: Path, media: Media) -> dict[str, Dataset]:
+def _from_tables(root: Path, media: Media, warn: Callable[[str], None]) -> dict[str, Dataset]:
     """The rows of all tables `metadata.csv`, `.jsonl` and `.parquet`, by the split whose folder their files are in.
 
     Raises:
@@ -107,7 +107,7 @@ def _from_tables(root: Path, media: Media) -> dict[str, Dataset]:
         if several := [other for other in tables if other.parent == table.parent and other != table]:
             raise DataError(f"data.source.path: '{table}' and '{several[0]}' describe one folder; keep one of them")
         assert finder is not None
-        for split, rows in _table_rows(table, root, finder, media).items():
+        for split, rows in _table_rows(table, root, finder, media, warn).items():
             parts.setdefault(split, []).append(rows)
     if None in parts and len(parts) > 1:
         place = parts[None][0][0][media.column]
@@ -118,9 +118,14 @@ def _from_tables(root: Path, media: Media) -> dict[str, Dataset]:
         raise DataError(f"data.source.path: the tables of a split have different columns: {error}") from None
 
 
-def _table_rows(table: Path, root: Path, finder: Finder, media: Media) -> dict[str | None, Dataset]:
+def _table_rows(
+    table: Path, root: Path, finder: Finder, media: Media, warn: Callable[[str], None]
+) -> dict[str | None, Dataset]:
     """Split -> the rows of a table; the key None has those of files in no folder of a split."""
-    rows = _TABLES[table.suffix.lower()](train=str(table)).load()["train"]
+    source = _TABLES[table.suffix.lower()](train=str(table))
+    rows = source.load()["train"]
+    for sentence in source.warnings:
+        warn(sentence)
     if _FILE not in rows.column_names:
         raise DataError(f"data.source.path: '{table}' has no column '{_FILE}'")
     # As in the loader of `datasets`, `mask_file_name` makes a column `mask`.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import lzma
 import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from hftransfer.core.errors import DataError
 from hftransfer.sources._archives import find_opener, is_zip
@@ -22,9 +23,9 @@ def read_lines(file: str, encoding: str = "utf-8") -> Iterator[str]:
     Raises:
         DataError: it cannot be read, or is in another encoding.
     """
-    utf8 = encoding.lower().replace("_", "-") in ("utf-8", "utf8")
     try:
-        with io.TextIOWrapper(_open(file), encoding="utf-8-sig" if utf8 else encoding, newline="") as lines:
+        content = io.BufferedReader(cast(io.RawIOBase, _open(file)))
+        with io.TextIOWrapper(content, encoding=_codec(encoding, content.peek(2)), newline="") as lines:
             yield from lines
     except UnicodeError as error:
         raise DataError(
@@ -34,6 +35,13 @@ def read_lines(file: str, encoding: str = "utf-8") -> Iterator[str]:
         raise DataError(f"data.source.encoding: Python has no encoding '{encoding}'") from None
     except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
         raise DataError(f"data.source: {file} cannot be read: {error}") from None
+
+
+def _codec(encoding: str, start: bytes) -> str:
+    """The codec for an encoding; UTF-8, the default, gives way to the byte order mark of UTF-16."""
+    if encoding.lower().replace("_", "-") not in ("utf-8", "utf8"):
+        return encoding
+    return "utf-16" if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
 
 
 def _open(file: str) -> IO[bytes]:

@@ -35,9 +35,9 @@ class Csv(Files):
     tab and | which gives each line equally many cells."""
     encoding: str = "utf-8"
     """Of the files, as Python names it: latin-1, cp1252, utf-16."""
-    quotes: bool | None = None
-    """Whether a cell may be quoted; false where quotation marks are part of the text, as in the files of GLUE and
-    Common Voice. Left out, they are part of the text where no line would be read otherwise."""
+    quotes: bool | str | None = None
+    """Whether a cell may be quoted, or by which character; false where quotation marks are part of the text, as in the
+    files of GLUE and Common Voice. Left out, they are part of the text where no line would be read otherwise."""
     escape: str | None = Field(default=None, min_length=1, max_length=1)
     r"""What stands before a quotation mark that is text; left out, it is doubled, or a backslash stands before it."""
     header: bool | list[str] = True
@@ -53,6 +53,13 @@ class Csv(Files):
         if value == "":
             raise ValueError("a delimiter is a character, or several")
         return "\t" if value == r"\t" else value
+
+    @field_validator("quotes")
+    @classmethod
+    def _is_a_sign(cls, value: bool | str | None) -> bool | str | None:
+        if isinstance(value, str) and len(value) != 1:
+            raise ValueError("quotes is true, false or the one character around a cell")
+        return value
 
     @model_validator(mode="after")
     def _long_delimiters_need_no_quotes(self) -> Self:

@@ -14,5 +14,9 @@ class Text(Files):
     """What becomes a row: a line (empty lines are errors, see data.on_error), a paragraph between empty lines, or a
     file."""
 
+    encoding: str = "utf-8"
+    """Of the files, as Python names it: latin-1, cp1252, utf-16."""
+
     def loader_options(self) -> dict[str, Any]:
-        return {"sample_by": self.sample_by}
+        # With a byte order mark, as Windows writes it, or without.
+        return {"sample_by": self.sample_by, "encoding": "utf-8-sig" if self.encoding == "utf-8" else self.encoding}

@@ -61,7 +61,7 @@ class Classification(Decisions):
         return self.model_copy(update={"problem_type": kind})._with(inferred=True, guesses=warnings)
 
     def marks_labels(self, values: Sequence[Any]) -> bool:
-        return _labels.are_vectors(values)
+        return not self._regression and _labels.are_vectors(values)
 
     def fit(self, rows: Dataset) -> Self:
         for name in ("positive", "class_weights", "focal_gamma"):

@@ -18,11 +18,13 @@ _CURRENCY = r"(?:[$€£¥₹]|EUR|USD|GBP|CHF|JPY)"
 _GROUPED = r"[0-9]{1,3}(?:[.,'’ \u00a0\u202f][0-9]{3})+(?:[.,][0-9]+)?|[0-9]+(?:[.,][0-9]+)?"
 # A number as people write it: 3,5 or 1.234,50 or 12 % or $5.
 _NOTATION = re.compile(rf"[+-]?\s*{_CURRENCY}?\s*(?:{_GROUPED})\s*(?:[%‰]|{_CURRENCY})?")
+# Up to here, a float has every whole number.
+_EXACT = 2**53
 _CALL = re.compile(r"[A-Za-z_][\w.]*\((.*?)(?:,\s*dtype=[^,)]*)?\)", re.DOTALL)
 _BRACKETS = re.compile(r"([\[({])(.*)([\])}])", re.DOTALL)
 _ITEM = r"(?:[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?|True|False|None|nan)"
 _ITEMS = re.compile(rf"{_ITEM}(?:[\s,;]+{_ITEM})*,?", re.IGNORECASE)
-_FLAGS = {"0", "1", "0.0", "1.0", "0.", "1."}
+_VECTOR = re.compile(r"[01](\.0?)?([\s,;|]+[01](\.0?)?)+")
 
 
 def single(value: Cell) -> Cell:
@@ -40,9 +42,9 @@ def single(value: Cell) -> Cell:
 
 def normalized(value: Cell) -> Cell:
     """The numbers 2.0 and 2 are one class, and so are a word and the same with a space after it."""
-    if isinstance(value, str):
-        return value.strip()
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    if isinstance(value, str | bytes):
+        return (value if isinstance(value, str) else value.decode(errors="replace")).strip()
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT else value
 
 
 def is_number(value: Cell) -> bool:
@@ -83,7 +85,7 @@ def is_finite(value: Cell) -> bool:
 
 def notation_hint(value: Cell) -> str:
     """What helps where a number is written in another notation."""
-    return "; data.source.decimal of the source csv reads decimal commas and thousands" if in_notation(value) else ""
+    return "; data.source.decimal: ',' of the source csv reads 1.234,5, '.' 1,234.5" if in_notation(value) else ""
 
 
 def names(value: Cell, class_names: Sequence[str] | None, separator: str | None) -> list[str]:
@@ -129,8 +131,9 @@ def refuse_written_lists(labels: Sequence[Cell], separator: str) -> None:
     Raises:
         DataError: a cell is such a text.
     """
+    bracketed = all(isinstance(value, str) and value.strip()[:1] + value.strip()[-1:] == "[]" for value in labels)
     for row, value in enumerate(labels):
-        if isinstance(value, str) and (_is_written_list(value, separator) or _is_written_vector(value, separator)):
+        if isinstance(value, str) and (bracketed or _is_written_list(value, separator) or _is_written_vector(value)):
             raise DataError(
                 f"the label {value:.60} (row {row}) is a list that was written as text: give lists (JSON, Parquet), or "
                 f"the labels alone with '{separator}' between them; of a 0 or 1 for each label, a column each "
@@ -150,7 +153,6 @@ def _is_written_list(text: str, separator: str) -> bool:
     return not inner or inner[0] in "'\"[({" or numbers or "," in inner or separator in inner
 
 
-def _is_written_vector(text: str, separator: str) -> bool:
-    """Whether a cell is of the kind `1,0,1`, which repeats an entry."""
-    parts = [part.strip() for part in text.split(separator)]
-    return len(set(parts)) < len(parts) and _FLAGS.issuperset(parts)
+def _is_written_vector(text: str) -> bool:
+    """Whether a cell is of the kind `1,0,1` or `1 0 1`, which repeats an entry."""
+    return _VECTOR.fullmatch(text.strip()) is not None and len(re.findall(r"[01](?:\.0?)?", text)) > 2
