@@ -175,7 +175,7 @@ def finished_run(folder: Path) -> RunResult:
     """The record of a finished run.
 
     Raises:
-        RecipeError: the directory holds none.
+        RecipeError: the directory holds none, or it is damaged.
     """
     from hftransfer.core.run_folder import recover
 
@@ -185,7 +185,4 @@ def finished_run(folder: Path) -> RunResult:
     if not is_file(record):
         runs = [str(path.parent) for path in folder.parent.glob("*/result.json")] if is_folder(folder.parent) else []
         raise RecipeError(f"'{folder}' is not a finished run; {plugins.nearest(folder, runs)}")
-    try:
-        return RunResult.load(record)
-    except ValueError:
-        raise RecipeError(f"'{record}' is not the record of a run") from None
+    return RunResult.load(record)

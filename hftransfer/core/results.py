@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from hftransfer.core.data_facts import DataFacts
+from hftransfer.core.errors import RecipeError
 from hftransfer.core.plugins import Record
 from hftransfer.core.scores import Calibration, OutOfDomain, RiskCoverage, Score, Thresholds
 
@@ -236,5 +237,14 @@ class RunResult(Record):
 
     @classmethod
     def load(cls, path: Path) -> "RunResult":
-        """Read a record."""
-        return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        """Read a record.
+
+        Raises:
+            RecipeError: the file is damaged, or no record of a run.
+        """
+        try:
+            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        except ValueError:
+            raise RecipeError(
+                f"'{path}' is damaged, or not the record of a run: run the recipe again with --overwrite"
+            ) from None

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -16,6 +15,7 @@ from hftransfer.core.compat import save_processor
 from hftransfer.core.errors import ExportError
 from hftransfer.core.plugins import Plugin
 from hftransfer.core.progress import Progress
+from hftransfer.exporters._errors import read_config
 from hftransfer.tasks import ModelBatch, Task
 
 if TYPE_CHECKING:
@@ -183,11 +183,9 @@ class Exporter(Plugin, ABC):
 
     def loader(self, task: Task, folder: Path) -> str:
         """The class of Optimum that loads a variant."""
-        from transformers import AutoConfig
-
         from hftransfer.exporters import _optimum
 
-        auto_model = task.model_class(AutoConfig.from_pretrained(folder))
+        auto_model = task.model_class(read_config(folder))
         name = self.loader_prefix + auto_model.removeprefix("Auto")
         return name if name in _optimum.RUNTIME_CLASSES else f"{self.loader_prefix}ModelForCustomTasks"
 
@@ -247,26 +245,10 @@ def format_of(folder: Path) -> str:
 
 def is_generative(source: Path) -> bool:
     """Whether the exported model in a folder generates text: it has a decoder, or a cache of keys and values."""
-    from transformers import AutoConfig
-
     if any(source.glob("*decoder*")):
         return True
-    names = AutoConfig.from_pretrained(source).architectures or []
+    names = read_config(source).architectures or []
     return any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in names)
-
-
-@contextmanager
-def as_export_error(failure: str, *runtime_errors: type[Exception]) -> Iterator[None]:
-    """Turn what an exporter raises, and a runtime's own exceptions, into an ExportError that begins with the failure.
-
-    Raises:
-        ExportError: any of them.
-    """
-    errors: tuple[type[Exception], ...] = (KeyError, ValueError, TypeError, RuntimeError, NotImplementedError)
-    try:
-        yield
-    except (*errors, *runtime_errors) as error:
-        raise ExportError(f"{failure}: {' '.join(str(error).split())[:300]}") from error
 
 
 def rank_by_sensitivity(

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hftransfer.core.errors import ExportError, MissingExtraError
+from hftransfer.exporters._errors import as_export_error, read_config
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -138,14 +139,15 @@ class RemoteModel:
 
     def __init__(self, runtime: str, folder: Path, loader: str, threads: int) -> None:
         import torch
-        from transformers import AutoConfig, GenerationConfig
+        from transformers import GenerationConfig
 
         self._worker = _worker()
         threads = threads or torch.get_num_threads()
         self._number: int = self._worker.call("load", runtime, str(folder), loader, threads)
         weakref.finalize(self, self._worker.forget, self._number)
-        self.config = AutoConfig.from_pretrained(folder)
-        self.generation_config = GenerationConfig.from_pretrained(folder)
+        self.config = read_config(folder)
+        with as_export_error(f"'{folder / 'generation_config.json'}' cannot be read", AttributeError):
+            self.generation_config = GenerationConfig.from_pretrained(folder)
         self.device = torch.device("cpu")
 
     def __call__(self, **inputs: Any) -> Any:

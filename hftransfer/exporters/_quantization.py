@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hftransfer.core import machine
-from hftransfer.exporters import ExportOptions, Inputs, as_export_error, select_inputs
+from hftransfer.exporters import ExportOptions, Inputs, select_inputs
+from hftransfer.exporters._errors import as_export_error
 from hftransfer.exporters._logging import without_messages
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def as_onnx_error(failure: str) -> AbstractContextManager[None]:
         runtime.Fail,
         runtime.InvalidArgument,
         runtime.InvalidGraph,
+        runtime.InvalidProtobuf,
         runtime.NoSuchFile,
         runtime.NotImplemented,
         runtime.RuntimeException,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hftransfer.exporters._errors import read_config
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
@@ -28,9 +30,8 @@ class RuntimeModel(ABC):
 
     def __init__(self, folder: Path, inputs: dict[str, np.dtype[Any]], outputs: Sequence[str]) -> None:
         import torch
-        from transformers import AutoConfig
 
-        self.config = AutoConfig.from_pretrained(folder)
+        self.config = read_config(folder)
         self.name_or_path = str(folder)
         self.inputs, self.outputs = inputs, list(outputs)
         self.main_input_name = next((name for name in _MAIN_INPUTS if name in inputs), next(iter(inputs)))

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hftransfer.core.errors import ExportError, MissingExtraError
-from hftransfer.exporters import TrainedModel, as_export_error
+from hftransfer.exporters import TrainedModel
+from hftransfer.exporters._errors import as_export_error
 from hftransfer.exporters._logging import without_messages
 
 if TYPE_CHECKING:

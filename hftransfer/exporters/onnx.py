@@ -130,7 +130,7 @@ class OnnxModel(RuntimeModel):
         """
         import onnxruntime
 
-        with as_onnx_error(f"the runtime cannot load '{folder.name}'"):
+        with as_onnx_error(f"the runtime cannot load '{folder / 'model.onnx'}'"):
             self._session = onnxruntime.InferenceSession(
                 str(folder / "model.onnx"), session_options(threads), providers=["CPUExecutionProvider"]
             )

@@ -17,12 +17,12 @@ from hftransfer.exporters import (
     Exporter,
     ExportOptions,
     Inputs,
-    as_export_error,
     is_generative,
     rank_by_sensitivity,
     refuse_generative,
     select_inputs,
 )
+from hftransfer.exporters._errors import as_export_error
 from hftransfer.exporters._runtime import RuntimeModel
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class OpenVinoModel(RuntimeModel):
         """
         import torch
 
-        with _as_openvino_error(f"OpenVINO cannot load '{folder.name}'"):
+        with _as_openvino_error(f"OpenVINO cannot load '{folder / 'openvino_model.xml'}'"):
             graph = _core().read_model(folder / "openvino_model.xml")
             precision = graph.get_rt_info(_PRECISION).astype(str) if graph.has_rt_info(_PRECISION) else "f32"
             settings = {

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hftransfer.core import plugins
+from hftransfer.core.checkpoint_files import check_files
 from hftransfer.core.compat import model_classes
 from hftransfer.core.empty_model import empty_model as meta_model
 from hftransfer.core.errors import HubError, ModelError
 from hftransfer.core.paths import is_folder
 from hftransfer.core.plugins import nearest
-from hftransfer.models.compat import tokenizer_loader
+from hftransfer.models.reading import read_pretrained
 from hftransfer.tasks import Task
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def find_checkpoint(place: str, revision: str | None = None, trust_remote_code: 
     """Find a checkpoint without loading it: a local directory, that of an earlier run, `sample:NAME` or a Hub id.
 
     Raises:
-        ModelError: nothing is there.
+        ModelError: nothing is there, or a file is damaged.
         HubError: the Hub refuses the id, or cannot be reached and the cache does not hold it.
     """
     if place.startswith("sample:"):
@@ -71,6 +71,7 @@ def find_checkpoint(place: str, revision: str | None = None, trust_remote_code: 
     if is_folder(path):
         folder = path / "model" if (path / "result.json").is_file() else path
         if (folder / "config.json").is_file() or (folder / "preprocessor_config.json").is_file():
+            check_files(folder)
             return Checkpoint(str(folder), trust_remote_code=trust_remote_code)
         raise ModelError(f"'{place}' holds neither a checkpoint (config.json) nor a finished run (result.json)")
     in_a_directory = path.parent != Path() and is_folder(path.parent)
@@ -219,24 +220,6 @@ def open_processor(task: Task, checkpoint: Checkpoint, config: PretrainedConfig,
         return read_pretrained(getattr(transformers, auto_class), checkpoint, **kwargs)
 
     return task.open_processor(read, config, rows)
-
-
-def read_pretrained(cls: Any, checkpoint: Checkpoint, **kwargs: Any) -> Any:
-    """`cls.from_pretrained` of any class of Transformers.
-
-    Raises:
-        ModelError: it fails, for a reason in the checkpoint.
-    """
-    try:
-        with warnings.catch_warnings():
-            # Transformers itself imports the deprecated class.
-            warnings.filterwarnings("ignore", "The class .*FeatureExtractor is deprecated")
-            reader, needed = tokenizer_loader(cls, checkpoint.path, **checkpoint.hub_kwargs)
-            return reader.from_pretrained(checkpoint.path, **checkpoint.hub_kwargs, **needed, **kwargs)
-    except Exception as error:
-        # What is wrong in a file of others comes as any class, that of tokenizers as a bare Exception.
-        reason = " ".join(str(error).split())[:300]
-        raise ModelError(f"{cls.__name__} cannot read '{checkpoint.path}': {reason}") from error
 
 
 def _new_config(fields: ConfigFields, task_fields: ConfigFields) -> PretrainedConfig:

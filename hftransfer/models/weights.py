@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from hftransfer.core.compat import save_processor
 from hftransfer.core.errors import ModelError
-from hftransfer.models.checkpoint import Checkpoint, ResolvedCheckpoint, read_pretrained
+from hftransfer.models.checkpoint import Checkpoint, ResolvedCheckpoint
 from hftransfer.models.compat import average_loss_by_batch, build_model, initialize_weights, mismatched_names
 from hftransfer.models.layers import head_names
+from hftransfer.models.reading import read_pretrained
 from hftransfer.tasks import Task
 
 if TYPE_CHECKING:

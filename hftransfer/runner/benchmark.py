@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from hftransfer.core import machine, plugins
-from hftransfer.core.errors import RecipeError
+from hftransfer.core.errors import HFTransferError, RecipeError
 from hftransfer.core.files import write_text
 from hftransfer.core.progress import Progress
 from hftransfer.core.results import BenchmarkTiming, RunResult
@@ -27,6 +27,7 @@ from hftransfer.models.checkpoint import Checkpoint
 from hftransfer.models.weights import load_saved
 from hftransfer.recipe.loader import from_record
 from hftransfer.reporting.tables import Table, amount
+from hftransfer.runner.finished import variant_folder
 from hftransfer.runner.plan import check
 from hftransfer.tasks import Model, ModelBatch, Side, Task
 
@@ -47,6 +48,8 @@ def benchmark(
     """
     result = RunResult.load(folder / "result.json")
     variants = _variants(result, without)
+    for name in variants:
+        variant_folder(folder, result, name if name in result.exports else "tuned")
     plan = check(from_record(result.recipe))
     inputs = _inputs(plan.task, plan.rows.splits["test"], batches)
     turns = -(-calls // _TURN)
@@ -188,7 +191,7 @@ def _serve(pipe: Connection, task: Task, variant: str, folder: Path, threads: in
             size, count = request
             batch, side = inputs[size]
             pipe.send((time_calls(task, model, batch, side, count), machine.peak_memory()))
-    except (RuntimeError, ImportError, ValueError, TypeError, OSError) as error:
+    except (HFTransferError, RuntimeError, ImportError, ValueError, TypeError, OSError) as error:
         pipe.send(" ".join(str(error).split())[:200])
 
 

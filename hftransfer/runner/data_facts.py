@@ -8,7 +8,7 @@ import numpy as np
 
 from hftransfer.core.data_facts import DataFacts, ErrorCounts, InputFact, Spread, TokenBaseline
 from hftransfer.evaluation.token_baseline import token_baseline
-from hftransfer.models.checkpoint import read_pretrained
+from hftransfer.models.reading import read_pretrained
 from hftransfer.runner.context import RunContext
 
 if TYPE_CHECKING:

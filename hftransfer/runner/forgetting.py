@@ -15,8 +15,9 @@ import numpy as np
 from hftransfer.core.errors import RecipeError
 from hftransfer.data.encode import EncodedSplits, encode
 from hftransfer.data.load import Rows
-from hftransfer.models.checkpoint import Checkpoint, ResolvedCheckpoint, open_processor, read_pretrained
+from hftransfer.models.checkpoint import Checkpoint, ResolvedCheckpoint, open_processor
 from hftransfer.models.layers import blocks
+from hftransfer.models.reading import read_pretrained
 from hftransfer.models.weights import load_saved
 from hftransfer.tasks import Predictions, Task
 

@@ -18,6 +18,7 @@ from hftransfer.evaluation.scoring import Answers, Scorer
 from hftransfer.metrics import load_metric
 from hftransfer.models.frozen_features import features_of, frozen_features
 from hftransfer.runner.context import RunContext
+from hftransfer.runner.finished import read_arrays
 from hftransfer.tasks import Task
 
 FEATURES = "features.npz"
@@ -80,8 +81,8 @@ def out_of_domain_scorer(folder: Path, task: Task, model: Any) -> Callable[[list
     """
     if not (folder / FEATURES).is_file():
         return lambda _examples: {}
-    with np.load(folder / FEATURES, allow_pickle=False) as arrays:
-        known, validation = arrays["train"], arrays["validation"]
+    arrays = read_arrays(folder / FEATURES, "delete it, and answers have no `out_of_domain`, or run again")
+    known, validation = arrays["train"], arrays["validation"]
 
     def score(examples: list[Example]) -> dict[str, float]:
         features = features_of(task, model, examples, lambda it: task.collate(without_side(it)))

@@ -9,12 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from hftransfer.core import machine, ranks
 from hftransfer.core.disk import full_disk_explained
 from hftransfer.core.errors import DataError
-from hftransfer.core.files import nest_outputs
 from hftransfer.core.media import READING_ERRORS
 from hftransfer.core.results import RunResult
 from hftransfer.core.run_folder import RunFolder, dump_yaml
@@ -27,13 +24,13 @@ from hftransfer.runner import baselines, compression, stages, task_heads
 from hftransfer.runner.collect import collect, write_results
 from hftransfer.runner.context import RunContext
 from hftransfer.runner.export import export_variants
+from hftransfer.runner.finished import check_model, scored_outputs, variant_folder
 from hftransfer.runner.fitting import refit_baselines
 from hftransfer.runner.out_of_domain import score_out_of_domain
 from hftransfer.runner.plan import Plan, check
 from hftransfer.runner.resuming import (
     discard_damaged_rows,
     refuse_changes,
-    refuse_lost_files,
     refuse_other_packages,
     seal_rows,
 )
@@ -93,9 +90,10 @@ def _run(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) -> RunResu
 
 
 def _finished(file: Path) -> RunResult:
-    """The record of a run that is finished already."""
+    """The record of a run that is finished already, none of whose files are lost."""
     result = RunResult.load(file)
-    refuse_lost_files(file.parent, result)
+    for variant in ("tuned", *(name for name in result.exports if name not in result.rejected())):
+        variant_folder(file.parent, result, variant)
     return result
 
 
@@ -126,6 +124,8 @@ def export(folder: Path, settings: Export) -> RunResult:
         HFTransferError: as `run`.
     """
     before = RunResult.load(folder / "result.json")
+    check_model(folder)
+    outputs = scored_outputs(folder, before)
     plan = check(from_record(before.recipe | {"export": settings}))
     if plan.rows.facts.fingerprint != before.data.fingerprint:
         raise DataError(f"the rows are no longer those that '{folder}' was scored on, so exports cannot be compared")
@@ -134,7 +134,7 @@ def export(folder: Path, settings: Export) -> RunResult:
         _link_files(folder, run_folder, before)
         place, num_proc = run_folder.work_folder / "encoded", plan.recipe.data.num_proc
         encoded = encode(plan.task, plan.rows.labelled, place, num_proc=num_proc)
-        context = RunContext(plan, encoded, run_folder, _scored_outputs(folder, before), {"tuned": before.fitted})
+        context = RunContext(plan, encoded, run_folder, outputs, {"tuned": before.fitted})
         refit_baselines(context)
         exported = export_variants(context)
 
@@ -171,16 +171,6 @@ def _link_files(folder: Path, run_folder: RunFolder, before: RunResult) -> None:
         )
 
     ranks.from_main(link)
-
-
-def _scored_outputs(folder: Path, before: RunResult) -> dict[str, dict[str, dict[str, np.ndarray]]]:
-    """Split -> variant -> outputs of a finished run but for its exports."""
-    outputs = {}
-    for file in sorted((folder / "predictions").glob("*.npz")):
-        with np.load(file, allow_pickle=False) as arrays:
-            variants = nest_outputs(arrays)
-        outputs[file.stem] = {name: it for name, it in variants.items() if name not in before.exports}
-    return outputs
 
 
 def _processes(training: dict[str, Any]) -> PartialState:

@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from hftransfer.core import plugins
-from hftransfer.core.errors import RecipeError
+from hftransfer.core.errors import ExportError, RecipeError
 from hftransfer.core.results import RunResult
 from hftransfer.data.encode import encode_one, side_of, without_side
+from hftransfer.exporters import Exporter
 from hftransfer.models.checkpoint import Checkpoint
+from hftransfer.models.reading import read_pretrained
 from hftransfer.models.weights import load_saved
 from hftransfer.recipe.loader import from_record
+from hftransfer.runner.finished import export_again, variant_folder
 from hftransfer.runner.out_of_domain import out_of_domain_scorer
 from hftransfer.tasks import Processor, Task
 
@@ -29,6 +32,7 @@ def predictions(
     Raises:
         RecipeError: the run has no such variant, or its answers no probabilities by which to abstain.
         DataError: an input cannot be read.
+        ModelError, ExportError: a file of the variant is missing or damaged.
     """
     if abstain is not None and not 0 <= abstain <= 1:
         raise RecipeError(f"abstain: a probability lies between 0 and 1, got {abstain}")
@@ -45,11 +49,11 @@ def predictions(
     import transformers
 
     transformers.utils.logging.set_verbosity_error()
-    place = folder / ("model" if variant == "tuned" else variant)
-    model = exporters[0].load(task, place) if exporters else load_saved(task, Checkpoint(str(place))).eval()
+    place = variant_folder(folder, result, variant)
+    model = _load_exported(exporters[0], task, place) if exporters else load_saved(task, Checkpoint(str(place))).eval()
 
     def read(name: str, **options: Any) -> Processor:
-        return getattr(transformers, name).from_pretrained(place, **options)
+        return read_pretrained(getattr(transformers, name), Checkpoint(str(place)), **options)
 
     task = task.with_processor(task.open_processor(read, model.config, None), model.config)
     score = out_of_domain_scorer(folder, task, model) if variant == "tuned" else lambda _examples: {}
@@ -65,6 +69,14 @@ def predictions(
                 raise RecipeError(f"abstain: the answers of '{result.task}' have no probabilities here; leave it out")
             answer |= _abstained(float(confidence[0]), abstain)
         yield answer | score(examples)
+
+
+def _load_exported(exporter: Exporter, task: Task, place: Path) -> Any:
+    """An exported variant of a run in its runtime; an error says how it is made again."""
+    try:
+        return exporter.load(task, place)
+    except ExportError as error:
+        raise ExportError(f"{error}; {export_again(place.parent, place.name)}") from None
 
 
 def _abstained(confidence: float, lowest: float) -> dict[str, Any]:

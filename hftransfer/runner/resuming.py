@@ -10,7 +10,6 @@ from pathlib import Path
 from hftransfer.core import machine, ranks
 from hftransfer.core.errors import DataError, ModelError, RecipeError
 from hftransfer.core.files import damaged_file, seal, sha256
-from hftransfer.core.results import RunResult
 from hftransfer.core.run_folder import RunFolder
 from hftransfer.models.checkpoint import Checkpoint, find_checkpoint
 from hftransfer.runner.plan import Plan
@@ -73,29 +72,6 @@ def _content(checkpoint: Checkpoint) -> str:
     for file in sorted(path for path in folder.iterdir() if path.suffix in _READ and path.is_file()):
         digest.update(f"{file.name} {sha256(file)}\n".encode())
     return digest.hexdigest()
-
-
-def refuse_lost_files(folder: Path, result: RunResult) -> None:
-    """Raises a ModelError where a finished run has lost its model or an export, or the weights are cut short."""
-    exports = [name for name in result.exports if name not in result.rejected()]
-    lost = [name for name in ("model/config.json", *exports) if not (folder / name).exists()]
-    weights = sorted((folder / "model").glob("*.safetensors"))
-    lost += [f"model/{file.name}" for file in weights if not _is_readable(file)] if weights else ["model"]
-    if lost:
-        raise ModelError(
-            f"the finished run '{folder}' has lost files: {lost[0]} is missing or damaged; --overwrite runs it again"
-        )
-
-
-def _is_readable(weights: Path) -> bool:
-    """Whether a file of weights is as long as its head says."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(weights, framework="numpy"):
-            return True
-    except SafetensorError:
-        return False
 
 
 def discard_damaged_rows(folder: Path) -> None:

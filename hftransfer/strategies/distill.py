@@ -18,9 +18,10 @@ from hftransfer.core.errors import RecipeError
 from hftransfer.core.files import arrays_once, flatten_outputs, nest_outputs
 from hftransfer.core.plugins import nearest
 from hftransfer.data.encode import EncodedSplits, Example, encode
-from hftransfer.models.checkpoint import Checkpoint, find_checkpoint, open_processor, read_pretrained
+from hftransfer.models.checkpoint import Checkpoint, find_checkpoint, open_processor
 from hftransfer.models.layers import logits_layer
 from hftransfer.models.pruning import drop_layers
+from hftransfer.models.reading import read_pretrained
 from hftransfer.models.weights import load_saved
 from hftransfer.strategies import Strategy, TrainingContext, TrainingFields, remove_hooks
 from hftransfer.tasks import IGNORED, ModelBatch, Outputs, Side, Task

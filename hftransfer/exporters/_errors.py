@@ -1,0 +1,39 @@
+"""What exporters and runtimes raise, as one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hftransfer.core.errors import ExportError
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+
+def read_config(folder: Path) -> PretrainedConfig:
+    """The config of an exported model.
+
+    Raises:
+        ExportError: it is missing or damaged.
+    """
+    from transformers import AutoConfig
+
+    with as_export_error(f"'{folder / 'config.json'}' cannot be read", AttributeError):
+        return AutoConfig.from_pretrained(folder)
+
+
+@contextmanager
+def as_export_error(failure: str, *runtime_errors: type[Exception]) -> Iterator[None]:
+    """Turn what an exporter raises, and a runtime's own exceptions, into an ExportError that begins with the failure.
+
+    Raises:
+        ExportError: any of them.
+    """
+    errors: tuple[type[Exception], ...] = (KeyError, OSError, ValueError, TypeError, RuntimeError, NotImplementedError)
+    try:
+        yield
+    except (*errors, *runtime_errors) as error:
+        raise ExportError(f"{failure}: {' '.join(str(error).split())[:300]}") from error
