@@ -13,7 +13,7 @@ from hftransfer.core import plugins
 from hftransfer.core.disk import full_disk_explained
 from hftransfer.core.errors import HFTransferError, RecipeError
 from hftransfer.core.progress import hide_library_bars
-from hftransfer.core.ranks import is_main, leave_main_to_speak
+from hftransfer.core.ranks import leave_main_to_speak, main_prints
 from hftransfer.core.termination import Terminated, explain, handled_sigterm
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for folder in args.plugins:
             plugins.add_folder(folder)
-        with handled_sigterm(), full_disk_explained():
+        with handled_sigterm(), full_disk_explained(), main_prints():
             code = int(args.command(args))
         sys.stdout.flush()
     except HFTransferError as error:
@@ -183,8 +183,7 @@ def _run(args: argparse.Namespace) -> int:
 def _finished(result: "RunResult", out: Path) -> int:
     from hftransfer.reporting.report import terminal
 
-    if is_main():
-        print(f"\n{terminal(result)}\n\nreport: {out}/report.html, model: {out}/model/")
+    print(f"\n{terminal(result)}\n\nreport: {out}/report.html, model: {out}/model/")
     return 3 if result.rejected() else 0
 
 

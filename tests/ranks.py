@@ -17,7 +17,7 @@ from hftransfer.cli import main
 from hftransfer.evaluation.scoring import Scorer
 from hftransfer.recipe.loader import load_recipe
 from hftransfer.reporting import report
-from hftransfer.runner import baselines, pipeline, plan, stages
+from hftransfer.runner import baselines, pipeline, rows, stages
 
 CALLS = collections.Counter()
 
@@ -34,7 +34,7 @@ def count(owner, name):
 
 
 COUNTED = [
-    (plan, "load_rows"),
+    (rows, "load_rows"),
     (stages, "measure_latency"),
     (stages, "feature_similarity"),
     (baselines, "fit_and_score"),

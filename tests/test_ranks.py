@@ -12,10 +12,12 @@ import torch
 from interruptions import assert_same
 from safetensors.torch import load_file
 
-from hftransfer.core import plugins
+from hftransfer.core import plugins, ranks
+from hftransfer.core.errors import RecipeError
 from hftransfer.core.results import RunResult
 from hftransfer.recipe.loader import parse_recipe
 from hftransfer.runner.pipeline import run
+from hftransfer.training.arguments import training_arguments
 
 STRATEGIES = plugins.names("strategies")
 FIELDS = {"prune": "layers: 1", "peft": "method: ia3", "lp_ft": "probe_epochs: 2", "few_shot": "temperature: 0.2"}
@@ -64,6 +66,22 @@ def test_two_processes_train_what_one_trains_with_twice_the_rows(tmp_path):
         "measure_latency": 2, "feature_similarity": 2, "fit_and_score": 2, "html": 2,
     }  # fmt: skip
     assert calls[1] == {}
+
+
+def test_machines_without_a_shared_disk_get_a_sentence(tmp_path, monkeypatch):
+    (tmp_path / "lock").write_text("another run")
+    monkeypatch.setattr(ranks, "_SECONDS_TO_APPEAR", 1)
+    monkeypatch.setattr(ranks, "place", lambda: (1, 2))
+    monkeypatch.setattr(ranks, "from_main", lambda _compute: "this run")
+    monkeypatch.setattr("accelerate.utils.gather_object", lambda seen: [True, *seen])
+    with pytest.raises(RecipeError, match="process 1 does not see '.*', .* a disk that they share"):
+        ranks.wait_for_file(tmp_path / "lock")
+
+
+def test_accelerate_configured_for_sharding_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(RecipeError, match="accelerate launch: fsdp cannot be used"):
+        training_arguments({"use_cpu": True}, tmp_path, 0, by_length=False)
 
 
 @pytest.mark.parametrize("part", range(3))

@@ -1,5 +1,6 @@
 """A run that is killed at any point and resumed ends with the same predictions as an uninterrupted one."""
 
+import multiprocessing
 import os
 import shutil
 import signal
@@ -14,7 +15,7 @@ from hftransfer.core import plugins
 from hftransfer.core.errors import ExportError, RecipeError
 from hftransfer.core.results import RunResult
 from hftransfer.core.run_folder import RunFolder
-from hftransfer.recipe.loader import parse_recipe
+from hftransfer.recipe.loader import load_recipe, parse_recipe
 from hftransfer.runner.pipeline import run
 
 
@@ -126,12 +127,15 @@ def test_a_kill_at_any_step_changes_neither_model_nor_log(training, step, tmp_pa
 )
 def test_sigterm_loses_no_step(event, step, saved, tmp_path, monkeypatch, capsys):
     text = tiny.recipe(plugins.load("tasks", "text-classification")(), tmp_path)
-    (tmp_path / "recipe.yaml").write_text(text.replace(", save_strategy: epoch", ""))
-    uninterrupted = run(parse_recipe(text.replace(", save_strategy: epoch", "")), tmp_path / "uninterrupted")
+    workers = f"dataloader_num_workers: {int(step == 3)}"
+    (tmp_path / "recipe.yaml").write_text(text.replace("save_strategy: epoch", workers))
+    uninterrupted = run(load_recipe(tmp_path / "recipe.yaml"), tmp_path / "uninterrupted")
 
     def send(self, args, state, control, **_kwargs):
         if state.global_step == step:
-            os.kill(os.getpid(), signal.SIGTERM)
+            # As Slurm does, to all processes of a job.
+            for process in [*multiprocessing.active_children(), multiprocessing.current_process()]:
+                os.kill(process.pid, signal.SIGTERM)
 
     command = ["run", str(tmp_path / "recipe.yaml"), "--out", str(tmp_path / "stopped")]
     with monkeypatch.context() as patched:

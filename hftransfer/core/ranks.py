@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -105,6 +105,16 @@ def wait_for_file(file: Path) -> None:
             f"--out: process {blind[0]} does not see '{file.parent}', which the main process has made; several "
             "machines need a folder on a disk that they share"
         )
+
+
+@contextmanager
+def main_prints() -> Iterator[None]:
+    """Within the block, what other processes than the main one print on stdout is lost."""
+    if is_main():
+        yield
+        return
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+        yield
 
 
 def leave_main_to_speak() -> None:

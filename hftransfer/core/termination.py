@@ -71,11 +71,20 @@ def has_sigterm() -> bool:
     return _Signals.received
 
 
+def _spare_workers() -> None:
+    """Leave SIGTERM pending in a process that a training forks to read its rows.
+
+    Schedulers signal all processes of a job, and a step needs its workers until it is saved: they end with it.
+    """
+    if _Signals.deferred:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+
+os.register_at_fork(after_in_child=_spare_workers)
+
+
 def _handle(number: int, _frame: FrameType | None) -> None:
     if os.getpid() != _Signals.main_process:
-        if "torch" in sys.modules and sys.modules["torch"].utils.data.get_worker_info() is not None:
-            # Schedulers signal all processes of a job: a step needs its workers until it is saved.
-            return
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.kill(os.getpid(), number)
     elif _Signals.deferred and not _Signals.received:
