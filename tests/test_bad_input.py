@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from pydantic.fields import FieldInfo
 
 from hftransfer import api
 from hftransfer.core import plugins
@@ -112,14 +113,15 @@ def _types(annotation: Any) -> set[Any]:
 SECTIONS = [cls for cls in vars(schema).values() if isinstance(cls, type) and issubclass(cls, Section)]
 PLUGINS = [plugins.load(kind, name) for kind in ("tasks", "strategies", "sources") for name in plugins.names(kind)]
 # Inferred from the rows, or checked by a validator that knows more.
-WITHOUT_BOUNDS = {"mean", "std", "positive", "threshold", "thresholds", "validation", "test"}
+WITHOUT_BOUNDS = {"mean", "std", "pixel_range", "positive", "threshold", "thresholds", "validation", "test"}
 
 
 @pytest.mark.parametrize("cls", [*SECTIONS, *PLUGINS])
 def test_every_number_of_a_recipe_has_bounds(cls):
     for name, field in cls.model_fields.items():
         if {int, float} & _types(field.annotation) and name not in WITHOUT_BOUNDS:
-            bounds = {type(entry).__name__ for entry in field.metadata}
+            nested = [kind for kind in _types(field.annotation) if isinstance(kind, FieldInfo)]
+            bounds = {type(entry).__name__ for info in (field, *nested) for entry in info.metadata}
             assert bounds & {"Ge", "Gt"} and bounds & {"Le", "Lt"}, f"{cls.__name__}.{name}"
 
 

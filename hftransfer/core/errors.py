@@ -16,6 +16,7 @@ import re
 # What must not stand in a log: a token of the Hub, and the password of an address.
 _SECRETS = re.compile(r"(?<![A-Za-z0-9])(hf_|api_org_)[A-Za-z0-9]{10,}|(?<=://)[^/\s@'\"]+(?=@)")
 _SHOWN = 120
+_ENDLESS = re.compile(r"(\S{150})\S{150,}(\S{60})")
 
 
 def without_secrets(text: str) -> str:
@@ -36,8 +37,8 @@ class HFTransferError(Exception):
     """
 
     def __init__(self, message: str = "") -> None:
-        """Take the secrets out of the message."""
-        super().__init__(without_secrets(message))
+        """Take secrets out of the message, and the middle of words that no line has room for."""
+        super().__init__(_ENDLESS.sub(lambda match: f"{match[1]}...{match[2]}", without_secrets(message)))
 
 
 class RecipeError(HFTransferError):
