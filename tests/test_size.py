@@ -9,10 +9,13 @@ from datasets import ClassLabel, Dataset, Value
 from hftransfer import api
 from hftransfer.core.arrow import cast_column, read_column, with_column
 from hftransfer.core.errors import DataError
+from hftransfer.core.features import Text
 from hftransfer.core.plugins import load
 from hftransfer.data.load import DataOptions, load_rows
 from hftransfer.data.splits import SplitOptions
 from hftransfer.recipe.loader import parse_recipe
+from hftransfer.runner import rows as recipe_rows
+from hftransfer.runner.plan import check as plan_of
 from hftransfer.sources.parquet import Parquet
 
 
@@ -76,7 +79,7 @@ def test_check_reads_a_sample_and_says_so_and_a_run_reads_all(table, monkeypatch
     assert "500 of the 4,000 rows of 'train' were read, at random; a run reads all" in str(plan)
     assert sum(plan.rows.facts.rows.values()) == 500 and plan.rows.facts.rows["test"] == 100
     monkeypatch.undo()
-    whole = _check(table[0], "data.check_rows=all", "data.splits.test=900")
+    whole = _check(table[0], "data.check_rows=0", "data.splits.test=900")
     assert sum(whole.rows.facts.rows.values()) == 4000 and not whole.rows.sampled
     assert "were read" not in str(whole)
 
@@ -105,3 +108,18 @@ def test_slices_and_max_rows_read_what_they_use(table, monkeypatch):
     assert rows.splits["test"]["text"][0] == "good 3990" and rows.splits["train"]["text"][999] == "good 2499"
     with pytest.raises(DataError, match=r"'train\[4000:\]' has no rows: the source's split 'train' has 4000"):
         _check(text, splits, "data.splits.test='train[4000:]'")
+
+
+def test_steps_that_see_few_rows_use_a_sample_of_many(table, monkeypatch):
+    monkeypatch.setattr(recipe_rows, "_FEWEST", 100)
+    recipe = parse_recipe(table[0] + "training: {max_steps: 10}")
+    plan = plan_of(recipe)
+    assert plan.rows.facts.rows["train"] == len(plan.rows.splits["train"]) == 160
+    assert any("the steps see 160 rows; of the 2,800 training rows 160 are used" in line for line in plan.warnings)
+    recipe = recipe.model_copy(update={"training": {"max_steps": 50}})
+    assert plan_of(recipe).rows.facts.rows["train"] == 2800
+
+
+def test_a_cell_of_megabytes_is_refused():
+    with pytest.raises(DataError, match="the text has 10,000,001 characters, and no cell may have more than"):
+        Text().read("text", "a" * 10_000_001)

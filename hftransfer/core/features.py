@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Cell = Any
 """What a cell of a table holds: JSON, or an image or a recording as `datasets` gives it."""
+# Characters of a text.
+_LONGEST = 10_000_000
 # How the class of an object may be called, the usual name first.
 CATEGORIES = ("category", "categories", "category_id", "label", "labels", "id")
 CHOICES = "choices"
@@ -104,6 +106,11 @@ class Text(Feature):
     def _read(self, role: str, cell: str) -> tuple[str, bytes]:
         if not cell.strip():
             raise DataError(f"the {role} is empty")
+        if len(cell) > _LONGEST:
+            raise DataError(
+                f"the {role} has {len(cell):,} characters, and no cell may have more than {_LONGEST:,}, which would "
+                "all be tokenized at once: part it into rows"
+            )
         return cell, cell.encode()
 
 

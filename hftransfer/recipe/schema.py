@@ -4,7 +4,7 @@ A class is a section; the string under a field is its documentation, in docs/rec
 """
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, StrictBool, field_validator, model_validator
 
@@ -112,9 +112,9 @@ class Data(Section):
     """Training, validation and test split."""
     max_rows: int | None = Field(default=None, ge=1, le=10**10)
     """Use a random sample of at most this many rows of each split of the source: for a first run on large data."""
-    check_rows: Literal["all"] | Annotated[int, Field(ge=100, le=10**10)] | None = None
+    check_rows: int | None = Field(default=None, ge=0, le=10**10)
     """`check` reads a random sample of at most this many rows of each split of the source, and where it finds a mistake
-    all of them; `run` reads all. Left out: 10,000, or 2,000 where rows have images or recordings. `all`: every row."""
+    all of them; `run` reads all. Left out: 10,000, or 2,000 where rows have images or recordings. 0: every row."""
     shots: int | None = Field(default=None, ge=1, le=10**9)
     """Use a random sample of this many training rows of each class (few-shot)."""
     unlabelled: str | None = None

@@ -37,7 +37,7 @@ def describe(plan: Plan) -> str:
 def _samples(plan: Plan) -> list[str]:
     return [
         f"{count:,} of the {total:,} rows of '{split}' were read, at random; a run reads all, and so does "
-        "data.check_rows=all"
+        "data.check_rows=0"
         for split, (count, total) in plan.rows.sampled.items()
     ]
 

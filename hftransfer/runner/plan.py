@@ -30,7 +30,7 @@ from hftransfer.runner.data_warnings import data_warnings
 from hftransfer.runner.description import describe
 from hftransfer.runner.export_check import check_export
 from hftransfer.runner.forgetting import SourceTask, source_task
-from hftransfer.runner.rows import read_rows
+from hftransfer.runner.rows import read_rows, rows_for_steps
 from hftransfer.runner.specs import TrainingSpec, baseline_specs, tuned_spec
 from hftransfer.tasks import Task
 from hftransfer.training.arguments import DEFAULTS, training_arguments
@@ -96,6 +96,7 @@ def check(recipe: Recipe, *, decode: bool = True, sample: bool = False) -> Plan:
     rows = read_rows(task, recipe.data, recipe.seed, recipe.evaluation.left_out, decode=decode, sample=sample)
     if not rows.sampled:
         _check_batches(specs, len(rows.splits["train"]))
+        rows = rows_for_steps(rows, specs, recipe.seed)
     recipe = _with_inferred(recipe, rows)
     origin = resolve_checkpoint(rows.task, rows.splits["train"], start, recipe.model.config, recipe.model.processor)
     rows = replace(rows, task=rows.task.with_processor(origin.processor, origin.config))

@@ -6,17 +6,22 @@ import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from hftransfer.core import ranks
 from hftransfer.core.errors import DataError, RecipeError
 from hftransfer.core.features import Audio, Image
 from hftransfer.data.load import DataOptions, Rows, load_items, load_rows
 from hftransfer.data.parts import SourceSplits
 from hftransfer.recipe.schema import Data
-from hftransfer.runner.specs import data_options
+from hftransfer.runner.specs import TrainingSpec, data_options
 from hftransfer.tasks import Task
+from hftransfer.training.arguments import DEFAULTS
 
 # Rows of a split that `check` reads, and as many where they are images or recordings.
 _CHECKED, _CHECKED_FILES = 10_000, 2_000
+# Training rows that are used at least, where the steps of the training see fewer.
+_FEWEST = 10_000
 
 
 def read_rows(
@@ -44,13 +49,10 @@ def read_rows(
         task, fingerprint = load_items(task, data.items.source.load(), data.items.columns)
     # Rows of classes that are left out are encoded at the end of a run.
     has_files = any(isinstance(feature, Image | Audio) for feature in task.inputs.values())
-    bound = data.check_rows or (_CHECKED_FILES if has_files else _CHECKED)
-    options = replace(
-        data_options(
-            data, decode=decode or bool(leave_out), check_rows=bound if sample and isinstance(bound, int) else None
-        ),
-        leave_out=leave_out,
-    )
+    default = _CHECKED_FILES if has_files else _CHECKED
+    bound = (default if data.check_rows is None else data.check_rows or None) if sample else None
+    options = data_options(data, decode=decode or bool(leave_out), check_rows=bound)
+    options = replace(options, leave_out=leave_out)
     rows = _shared_rows(lambda: _load_rows(task, SourceSplits(data.source), options, seed))
     rows = replace(rows, warnings=[*data.source.warnings, *rows.warnings])
     if fingerprint:
@@ -84,3 +86,35 @@ def _shared_rows(load: Callable[[], Rows]) -> Rows:
         # On another machine.
         rows = load()
     return rows
+
+
+def rows_for_steps(rows: Rows, specs: Sequence[TrainingSpec], seed: int) -> Rows:
+    """The rows, of many training rows no more than `training.max_steps` can see: a sample by the seed.
+
+    The others would be encoded for nothing. Baselines that train no network learn from the sample too.
+    """
+    seen, train = _rows_seen(rows.task, specs), rows.splits["train"]
+    used = max(seen or 0, _FEWEST)
+    if seen is None or used * 4 > len(train):
+        return rows
+    numbers = np.sort(np.random.default_rng(seed).permutation(len(train))[:used])
+    warning = (
+        f"training.max_steps: the steps see {seen:,} rows; of the {len(train):,} training rows {used:,} are used, "
+        "a random sample"
+    )
+    facts = rows.facts.model_copy(update={"rows": rows.facts.rows | {"train": used}})
+    splits = rows.splits | {"train": train.select(numbers)}
+    return replace(rows, splits=splits, facts=facts, warnings=[*rows.warnings, warning])
+
+
+def _rows_seen(task: Task, specs: Sequence[TrainingSpec]) -> int | None:
+    """The most training rows that one of the trainings sees; None where one sees all."""
+    seen: list[int] = []
+    for spec in specs:
+        for step, arguments in spec.strategy.steps():
+            training = DEFAULTS | spec.training | arguments
+            if training.get("max_steps", 0) <= 0 or not step.uses_trainer(task):
+                return None
+            batch = training["per_device_train_batch_size"] * training.get("gradient_accumulation_steps", 1)
+            seen.append(training["max_steps"] * batch * ranks.total())
+    return max(seen)
