@@ -26,9 +26,46 @@ class Answers:
         return Answers(self.predictions[rows], None if self.probabilities is None else self.probabilities[rows])
 
 
-def answers(task: Task, outputs: Outputs, side: Side) -> Answers:
-    """The answers in a model's outputs for a split."""
-    return Answers(task.postprocess(outputs, side), task.probabilities(outputs, side))
+def answers(task: Task, outputs: Outputs, side: Side, references: Predictions) -> Answers:
+    """The answers in a model's outputs for a split; a row whose outputs are no numbers is answered wrongly.
+
+    The largest of several NaN is the first class, which would be right by chance.
+    """
+    is_lost = rows_without_numbers(task, outputs, side, len(references))
+    if not is_lost.any():
+        return Answers(task.postprocess(outputs, side), task.probabilities(outputs, side))
+    lost, inputs = np.flatnonzero(is_lost), is_lost[_rows(side, len(references))]
+    numbers = {name: _filled(array, inputs) for name, array in outputs.items()}
+    predictions, probabilities = task.postprocess(numbers, side).copy(), task.probabilities(numbers, side)
+    for row in lost:
+        predictions[row] = task.wrong(references[row], predictions[row])
+    if probabilities is not None:
+        wrong = predictions[lost]
+        probabilities[lost] = wrong if wrong.ndim == 2 else np.eye(probabilities.shape[1])[wrong]
+    return Answers(predictions, probabilities)
+
+
+def rows_without_numbers(task: Task, outputs: Outputs, side: Side, count: int) -> np.ndarray:
+    """Whether each of `count` rows has outputs that are NaN or infinite; where NaN fills up rows, all of one array."""
+    every = np.all if task.row_target is None else np.any
+    lost, rows = np.zeros(count, dtype=bool), _rows(side, count)
+    for array in outputs.values():
+        if array.dtype.kind == "f" and array[0].size:
+            flat = array.reshape(len(array), -1)
+            lost[rows[every(np.isnan(flat) | (flat == np.inf), axis=1)]] = True
+    return lost
+
+
+def _rows(side: Side, count: int) -> np.ndarray:
+    """The number of the row of each model input."""
+    return np.asarray(side["row"]) if "row" in side else np.arange(count)
+
+
+def _filled(array: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+    """Floats with 0 for some model inputs."""
+    if array.dtype.kind != "f":
+        return array
+    return np.where(inputs.reshape(-1, *[1] * (array.ndim - 1)), array.dtype.type(0), array)
 
 
 @dataclass(frozen=True)

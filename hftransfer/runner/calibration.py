@@ -69,6 +69,8 @@ def calibration(context: RunContext) -> Calibration | None:
     undivided = {name: array * np.array(temperatures) for name, array in outputs.items()}
     before, after = (task.probabilities(it, context.side("test")) for it in (undivided, outputs))
     assert before is not None and after is not None
+    numbers = np.isfinite(after).all(axis=1) & np.isfinite(before).all(axis=1)
+    before, after, references = before[numbers], after[numbers], references[numbers]
     confidence, seed = context.plan.recipe.evaluation.confidence, context.plan.recipe.seed
     return Calibration(
         temperature=temperatures[0] if task.single_label else dict(zip(task.labels, temperatures, strict=True)),

@@ -107,7 +107,9 @@ class RunContext:
         """The answers of a variant on the rows of a split."""
         if (split, variant) not in self._answers:
             outputs = self.outputs[split][variant]
-            self._answers[split, variant] = answers(self.task_of(variant), outputs, self.side(split))
+            self._answers[split, variant] = answers(
+                self.task_of(variant), outputs, self.side(split), self.references(split)
+            )
         return self._answers[split, variant]
 
     def scorer(self, names: Sequence[str] | None = None) -> Scorer:

@@ -24,6 +24,7 @@ from hftransfer.tasks import Model, Outputs
 
 # Rows that the record names, of those whose outputs differ most.
 _LARGEST_DIFFERENCES = 5
+_FARTHEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -153,4 +154,6 @@ def _max_abs_diff(first: Outputs, second: Outputs) -> np.ndarray:
     differences = [
         np.where(filled[name], 0, np.abs(first[name] - second[name])).reshape(len(first[name]), -1) for name in names
     ]
-    return np.asarray(np.concatenate(differences, axis=1).max(axis=1))
+    # NaN in one of them alone is as far from the other as can be.
+    largest = np.nan_to_num(np.concatenate(differences, axis=1), nan=_FARTHEST, posinf=_FARTHEST)
+    return np.asarray(largest.max(axis=1))

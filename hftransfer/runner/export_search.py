@@ -152,7 +152,7 @@ class Search:
     def _trial(self, candidate: Candidate, trials: Trials, model: Model, outputs: Outputs) -> SearchTrial:
         """A candidate's score and time, and whether it may ship."""
         context, folder = self.context, self._folder(candidate)
-        found = answers(context.task_of("tuned"), outputs, context.side("validation"))
+        found = answers(context.task_of("tuned"), outputs, context.side("validation"), context.references("validation"))
         lost, score = drop(
             context, context.answers("validation", gate_reference(context.plan.recipe)), found, "validation"
         )

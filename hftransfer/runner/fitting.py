@@ -86,7 +86,7 @@ def score_thresholds(context: RunContext) -> Thresholds | None:
     if not values:
         return None
     task, references = context.plan.task, context.references("test")
-    without = answers(task, context.outputs["test"]["tuned"], context.side("test"))
+    without = answers(task, context.outputs["test"]["tuned"], context.side("test"), references)
     answered = {"before": without, "after": context.answers("test", "tuned")}
     scorer, units = context.scorer(_METRICS), context.units("test")
     resampled = scorer.resample(answered, references, units)

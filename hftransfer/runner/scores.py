@@ -14,6 +14,7 @@ from hftransfer.core.results import RiskCoverage, Score
 from hftransfer.core.variants import CHEAP_BASELINES, Variant
 from hftransfer.data.splits import GROUP
 from hftransfer.evaluation.calibration import calibration_error
+from hftransfer.evaluation.scoring import rows_without_numbers
 from hftransfer.evaluation.selective import risk_coverage
 from hftransfer.metrics import lower_is_better
 from hftransfer.reporting.tables import interval
@@ -76,6 +77,7 @@ def score_abstaining(context: RunContext) -> RiskCoverage | None:
     confidence = task.confidence(context.outputs["test"]["tuned"], context.side("test"))
     if confidence is None:
         return None
+    confidence = np.nan_to_num(confidence)
     pairs = zip(context.answers("test", "tuned").predictions, references, strict=True)
     right = np.array([task.error(prediction, reference) == 0 for prediction, reference in pairs])
     return risk_coverage(confidence, right, context.plan.recipe.evaluation.confidence, context.plan.recipe.seed)
@@ -108,7 +110,23 @@ def largest_groups(plan: Plan) -> dict[str, np.ndarray]:
 
 def score_warnings(context: RunContext, scores: dict[str, Scores], gains: Scores, groups: object) -> list[str]:
     """Warnings of groups without a score, and of every variant that does better than the tuned model."""
-    return _unscored_groups(context.plan, groups) + _better_baselines(context.plan.metrics[0], scores, gains)
+    headline = context.plan.metrics[0]
+    return _unscored_groups(context.plan, groups) + _better_baselines(headline, scores, gains) + _lost_rows(context)
+
+
+def _lost_rows(context: RunContext) -> list[str]:
+    """A warning for each variant and split with rows whose outputs are no numbers."""
+    warnings = []
+    for split, variants in context.outputs.items():
+        count = len(context.references(split))
+        for name, outputs in variants.items():
+            lost = np.flatnonzero(rows_without_numbers(context.plan.task, outputs, context.side(split), count))
+            if len(lost):
+                warnings.append(
+                    f"the outputs of {name} are no numbers (NaN or infinite) on {len(lost)} of {count} rows of {split} "
+                    f"(the first is row {lost[0]}): they count as wrong"
+                )
+    return warnings
 
 
 def _unscored_groups(plan: Plan, groups: object) -> list[str]:

@@ -194,7 +194,7 @@ def _source_scores(
 ) -> dict[str, Score]:
     """Accuracy before and after the training, and what it has lost."""
     accuracy = context.scorer(["accuracy"])
-    variants = {name: answers(source.task, arrays, side) for name, arrays in outputs.items()}
+    variants = {name: answers(source.task, arrays, side, source.references) for name, arrays in outputs.items()}
     resampled = {name: it["accuracy"] for name, it in accuracy.resample(variants, source.references).items()}
     if "after" in resampled:
         resampled["lost"] = resampled["before"] - resampled["after"]

@@ -207,6 +207,12 @@ class Classification(Decisions):
             shown = f"{super().describe_labels(rows)}; {'one' if self.single_label else 'several'} a row"
         return f"{shown} (task.problem_type: {self.problem_type}{', inferred' if self._inferred else ''})"
 
+    def wrong(self, reference: Any, prediction: Any) -> Any:
+        """The next class, the other answer to each label, or a number that is three standard deviations off."""
+        if self._regression:
+            return reference + 3 * (self.std or 1.0)
+        return (reference + 1) % len(self.labels) if self.single_label else 1 - reference
+
     def default_metrics(self) -> list[str]:
         if self._regression:
             return ["r_squared", "pearsonr", "mae"]

@@ -164,6 +164,10 @@ class Generation(Task):
     def references(self, rows: Dataset) -> Predictions:
         return object_array(rows["target"][:])
 
+    def wrong(self, reference: str, prediction: str) -> str:
+        """No text, or some where there is none."""
+        return "" if reference else "?"
+
     def error(self, prediction: str, reference: str) -> float:
         return text_error(prediction, reference)
 

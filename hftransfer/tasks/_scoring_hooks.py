@@ -47,6 +47,10 @@ class ScoringHooks(TaskState):
         """Probabilities of shape (rows, classes); None where rows have no classes."""
         return None
 
+    def wrong(self, reference: Any, prediction: Any) -> Any:
+        """A prediction that is wrong, for a row whose outputs are NaN. Default: the prediction, as they make it."""
+        return prediction
+
     def confidence(self, outputs: Outputs, side: Side) -> np.ndarray | None:
         """The probability that each row's prediction is right, shape (rows,); None where the task has none.
 

@@ -180,6 +180,10 @@ class AutomaticSpeechRecognition(Task):
             return object_array([" ".join(text.split()) for text in rows["text"][:]])
         return object_array([_ctc.normalize(self.processor.tokenizer, text) for text in rows["text"][:]])
 
+    def wrong(self, reference: str, prediction: str) -> str:
+        """No text, or some where there is none."""
+        return "" if reference else "?"
+
     def error(self, prediction: str, reference: str) -> float:
         """The word error rate; of an empty reference 1, unless the prediction is empty too."""
         import jiwer

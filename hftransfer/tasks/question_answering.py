@@ -103,6 +103,10 @@ class QuestionAnswering(Task):
     def references(self, rows: Dataset) -> Predictions:
         return object_array([_spans.texts(cell) for cell in rows["answers"][:]])
 
+    def wrong(self, reference: list[str], prediction: str) -> str:
+        """No answer, or some where there is none."""
+        return "" if any(reference) else "?"
+
     def error(self, prediction: str, reference: str | list[str]) -> float:
         return 1 - answer_f1(prediction, [reference] if isinstance(reference, str) else reference)
 

@@ -181,6 +181,10 @@ class TokenClassification(Task):
     def _tags(self, ids: Sequence[int]) -> list[str]:
         return [self.labels[int(i)] for i in ids]
 
+    def wrong(self, reference: list[str], prediction: list[str]) -> list[str]:
+        """Each word has the next tag."""
+        return [self.labels[(self.labels.index(tag) + 1) % len(self.labels)] for tag in reference]
+
     def error(self, prediction: list[str], reference: list[str]) -> float:
         """Share of the words that are wrong; words beyond `max_length` have no tag, and are."""
         wrong = sum(a != b for a, b in zip(prediction, reference, strict=False))
