@@ -117,7 +117,7 @@ def read_recipe(recipe: Recipe | AnyPath, overrides: Sequence[str] = ()) -> Reci
         RecipeError: it is not a recipe, or a pushed recipe names a metric whose code is on the Hub, or a service that
             would be told of the run.
     """
-    from hftransfer.core.run_folder import dump_yaml
+    from hftransfer.core.yaml_writer import dump_yaml
     from hftransfer.recipe.loader import load_recipe, parse_recipe
 
     if isinstance(recipe, Recipe):

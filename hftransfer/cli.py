@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from hftransfer import __version__
 from hftransfer.core import plugins
 from hftransfer.core.disk import full_disk_explained
-from hftransfer.core.errors import HFTransferError, RecipeError
+from hftransfer.core.errors import HFTransferError, RecipeError, without_secrets
 from hftransfer.core.progress import hide_library_bars
 from hftransfer.core.ranks import leave_main_to_speak, main_prints
 from hftransfer.core.termination import Terminated, explain, handled_sigterm
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args, rest = parser.parse_known_args(arguments)
     # argparse accepts positional arguments only in one group; overrides may follow an option too.
     if wrong := [word for word in rest if word.startswith("-") or "=" not in word or not hasattr(args, "overrides")]:
-        parser.error(f"unrecognized arguments: {' '.join(wrong)}")
+        parser.error(without_secrets(f"unrecognized arguments: {' '.join(wrong)}"))
     if rest:
         args.overrides += rest
     hide_library_bars()
@@ -264,8 +264,8 @@ def _reproduce(args: argparse.Namespace) -> int:
 def _bench(args: argparse.Namespace) -> int:
     for name in ("batch", "threads", "calls"):
         values = getattr(args, name)
-        if min(values if isinstance(values, list) else [values]) < 1:
-            raise RecipeError(f"--{name}: at least 1, got {values}")
+        if not all(1 <= value <= 10**5 for value in (values if isinstance(values, list) else [values])):
+            raise RecipeError(f"--{name}: at least 1 and at most 100,000, got {values}")
     from hftransfer.api import finished_run
     from hftransfer.reporting.plots import latency_plot
     from hftransfer.runner.benchmark import benchmark, table

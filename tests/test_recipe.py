@@ -7,6 +7,7 @@ import pytest
 
 from hftransfer.core import plugins
 from hftransfer.core.errors import ModelError, RecipeError
+from hftransfer.core.yaml_writer import dump_yaml
 from hftransfer.recipe.loader import parse_recipe
 from hftransfer.recipe.schema import Recipe
 
@@ -31,6 +32,15 @@ def test_every_default_survives_being_written_and_read_again():
 
     recipe = parse_recipe(GOOD)
     assert parse_recipe(yaml.safe_dump(recipe.model_dump())) == recipe
+
+
+@pytest.mark.parametrize(
+    "word", ["2e5", "1e-5", "7e12345", "010", "0o17", "+.5", "1_000", "on", "no", "1:30", "~", "="]
+)
+def test_a_word_that_looks_like_a_number_is_written_so_that_it_is_read_again(word):
+    recipe = parse_recipe(GOOD).model_dump()
+    recipe["data"]["names"] = [word]
+    assert parse_recipe(dump_yaml(recipe)).data.names == [word]
 
 
 # A key without which the strategy is refused.

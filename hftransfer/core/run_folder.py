@@ -286,8 +286,3 @@ def _difference(recipe: Any, previous: Any, place: str = "") -> str | None:
                 return different
         return None
     return None if recipe is None or recipe == previous else place
-
-
-def dump_yaml(recipe: JsonObject) -> str:
-    """A recipe with all defaults as the text of its file."""
-    return yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=120)

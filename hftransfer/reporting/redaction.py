@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from hftransfer.core.results import JsonObject, RunResult
+from hftransfer.core.yaml_writer import dump_yaml
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -30,7 +31,7 @@ def recipe_yaml(result: RunResult) -> str:
     model = recipe["model"]
     ids = {key: _checkpoint_id(model[key], result) for key in ("id", "processor") if model.get(key)}
     redacted = without_folders(recipe | {"model": model | ids})
-    return str(yaml.safe_dump(redacted, sort_keys=False, allow_unicode=True))
+    return dump_yaml(redacted)
 
 
 def public_record(result: RunResult) -> str:

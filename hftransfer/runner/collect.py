@@ -14,7 +14,7 @@ import numpy as np
 from hftransfer.core import machine
 from hftransfer.core.files import flatten_outputs, save_arrays, write_text
 from hftransfer.core.results import Example, RunResult
-from hftransfer.core.run_folder import dump_yaml
+from hftransfer.core.yaml_writer import dump_yaml
 from hftransfer.evaluation.scoring import Answers, confusion_matrix
 from hftransfer.hub.client import hub_cards
 from hftransfer.hub.upload import run_id_of

@@ -14,7 +14,8 @@ from hftransfer.core.disk import full_disk_explained
 from hftransfer.core.errors import DataError
 from hftransfer.core.media import READING_ERRORS
 from hftransfer.core.results import RunResult
-from hftransfer.core.run_folder import RunFolder, dump_yaml
+from hftransfer.core.run_folder import RunFolder
+from hftransfer.core.yaml_writer import dump_yaml
 from hftransfer.data.augmentation import augmenter
 from hftransfer.data.corruptions import corrupted
 from hftransfer.data.encode import EncodedSplits, encode

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from hftransfer.core import ranks
 from hftransfer.core.results import RunResult, TaskHead
-from hftransfer.core.run_folder import RunFolder, dump_yaml
+from hftransfer.core.run_folder import RunFolder
+from hftransfer.core.yaml_writer import dump_yaml
 from hftransfer.data.encode import encode
 from hftransfer.models.weights import save_model
 from hftransfer.runner import baselines, stages
