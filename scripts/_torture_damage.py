@@ -122,9 +122,9 @@ def make_runs(folder: Path) -> None:
             os.dup2(null, 1)
             os.dup2(null, 2)
             os._exit(cli.main(["run", "text.yaml", "--out", "run"]))
-        while name == "unfinished" and not list(place.glob("run.partial/**/checkpoint-4/complete")):
-            time.sleep(0.01)
         if name == "unfinished":
+            while not list(place.glob("run.partial/**/checkpoint-4/complete")) and not (place / "run").is_dir():
+                time.sleep(0.01)
             os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
 
