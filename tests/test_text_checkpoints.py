@@ -195,3 +195,22 @@ def test_a_word_without_a_token_is_unknown(tmp_path):
     encoded = task.encode({"tokens": [["\x00", "good", "\x00", "bad"]], "tags": [[0, 1, 2, 3]]})
     assert tokenizer.convert_ids_to_tokens(encoded.inputs["input_ids"][0])[1:-1] == ["[UNK]", "good", "[UNK]", "bad"]
     assert encoded.inputs["labels"][0][1:-1] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("types", [1, 2])
+def test_a_second_text_has_a_type_where_the_model_has_an_embedding_for_it(types, tmp_path):
+    task = plugins.load("tasks", "text-classification")(pairs=True)
+    folder = tiny.checkpoint(task, tmp_path / "bert")
+    config = transformers.BertConfig(vocab_size=len(tiny.WORDS), type_vocab_size=types, **BERT)
+
+    def read(auto_class, **options):
+        return getattr(transformers, auto_class).from_pretrained(folder, **options)
+
+    tokenizer = task.open_processor(read, config, None)
+    tokenizer.save_pretrained(tmp_path / "saved")
+    saved = transformers.AutoTokenizer.from_pretrained(tmp_path / "saved")
+    model = transformers.BertModel(config)
+    for it in (tokenizer, saved):
+        inputs = it("good", "bad", return_tensors="pt")
+        assert ("token_type_ids" in inputs) is (types == 2)
+        model(**inputs)

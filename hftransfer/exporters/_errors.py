@@ -21,7 +21,7 @@ def read_config(folder: Path) -> PretrainedConfig:
     """
     from transformers import AutoConfig
 
-    with as_export_error(f"'{folder / 'config.json'}' cannot be read", AttributeError):
+    with as_export_error(f"'{folder / 'config.json'}' cannot be read", AttributeError, OSError):
         return AutoConfig.from_pretrained(folder)
 
 
@@ -32,7 +32,7 @@ def as_export_error(failure: str, *runtime_errors: type[Exception]) -> Iterator[
     Raises:
         ExportError: any of them.
     """
-    errors: tuple[type[Exception], ...] = (KeyError, OSError, ValueError, TypeError, RuntimeError, NotImplementedError)
+    errors: tuple[type[Exception], ...] = (KeyError, ValueError, TypeError, RuntimeError, NotImplementedError)
     try:
         yield
     except (*errors, *runtime_errors) as error:

@@ -146,7 +146,7 @@ class RemoteModel:
         self._number: int = self._worker.call("load", runtime, str(folder), loader, threads)
         weakref.finalize(self, self._worker.forget, self._number)
         self.config = read_config(folder)
-        with as_export_error(f"'{folder / 'generation_config.json'}' cannot be read", AttributeError):
+        with as_export_error(f"'{folder / 'generation_config.json'}' cannot be read", AttributeError, OSError):
             self.generation_config = GenerationConfig.from_pretrained(folder)
         self.device = torch.device("cpu")
 

@@ -37,6 +37,20 @@ def padded(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
+def open_for_pairs(
+    read: Callable[..., PreTrainedTokenizerBase], auto_processor: str, config: PretrainedConfig
+) -> PreTrainedTokenizerBase:
+    """A checkpoint's tokenizer, padded, which names no types of tokens where the model has one type alone.
+
+    RoBERTa models with BERT's tokenizer (KLUE) have no embedding for the type of a second text.
+    """
+    tokenizer = read(auto_processor)
+    names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
+    if getattr(config, "type_vocab_size", None) == 1 and names != tokenizer.model_input_names:
+        tokenizer = read(auto_processor, model_input_names=names)
+    return padded(tokenizer)
+
+
 def with_offsets(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
     """The tokenizer, which says where in a text its tokens stand.
 

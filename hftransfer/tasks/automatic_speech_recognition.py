@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from hftransfer.core.empty_model import empty_model
 from hftransfer.core.features import Audio, Feature, Text
 from hftransfer.core.media import seconds
 from hftransfer.core.results import JsonObject
@@ -31,6 +32,7 @@ from hftransfer.tasks import (
     object_array,
 )
 from hftransfer.tasks._generation import generation_outputs, word_changes
+from hftransfer.tasks._limits import check_start
 from hftransfer.tasks._types import EncodedRow, Model, Row
 
 if TYPE_CHECKING:
@@ -123,6 +125,7 @@ class AutomaticSpeechRecognition(Task):
         _audio.check_extractor(extractor, pads=not self._generates)
         if not self._generates:
             return _ctc.check(splits, self.processor, config) + _unspaced(splits)
+        check_start(empty_model(self.model_class(config), config), _whisper.token_ids(tokenizer, "a"))
         positions = _whisper.positions_for(self.max_target_length, config)
         warnings = _audio.truncated(splits, extractor)
         warnings += _whisper.check_lengths(splits, tokenizer, positions, self.max_target_length)

@@ -26,7 +26,7 @@ from hftransfer.tasks import (
     object_array,
 )
 from hftransfer.tasks._limits import check_sampled_ids, refuse_unknown_ids
-from hftransfer.tasks._text import check_positions, pad_batch, padded, with_offsets
+from hftransfer.tasks._text import check_positions, open_for_pairs, pad_batch, with_offsets
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -65,7 +65,7 @@ class QuestionAnswering(Task):
     def open_processor(
         self, read: Callable[..., Processor], config: PretrainedConfig, rows: Dataset | None
     ) -> Processor:
-        return with_offsets(padded(read(self.auto_processor)))
+        return with_offsets(open_for_pairs(read, self.auto_processor, config))
 
     def check_row(self, row: dict[str, Any]) -> str | None:
         return _spans.fault(row["context"], row["answers"]) if "answers" in row else None

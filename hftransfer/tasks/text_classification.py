@@ -18,8 +18,8 @@ from hftransfer.tasks._classification import Classification
 from hftransfer.tasks._limits import refuse_unknown_ids
 from hftransfer.tasks._text import (
     check_positions,
+    open_for_pairs,
     pad_batch,
-    padded,
     snippet_inputs,
     tokens_kept,
     truncated,
@@ -62,7 +62,7 @@ class TextClassification(Classification):
     def open_processor(
         self, read: Callable[..., Processor], config: PretrainedConfig, rows: Dataset | None
     ) -> Processor:
-        return padded(super().open_processor(read, config, rows))
+        return open_for_pairs(read, self.auto_processor, config)
 
     def config_fields(self) -> dict[str, Any]:
         """Generative models find the end of a text by its padding, and their configs often name none."""
