@@ -126,7 +126,8 @@ def test_a_split_without_classes_is_named_with_what_helps(place, tmp_path):
     write(tmp_path, *(f"train/{name}/{number}.png" for name in "ab" for number in range(10)), place)
     text = f"task: image-classification\nmodel: {{id: x}}\ndata: {{source: {{name: imagefolder, path: {tmp_path}}}}}\n"
     recipe = parse_recipe(text)
-    with pytest.raises(DataError, match=r"split 'test' has no column 'label' .*; data\.splits\.test: 0\.2 takes its"):
+    said = r"split 'test' has no column 'label' .*; data\.splits\.test: 0\.2 takes its rows"
+    with pytest.raises(DataError, match=said):
         load_rows(recipe.task, recipe.data.source.load(), data_options(recipe.data), 0)
 
 
@@ -174,3 +175,38 @@ def test_one_image_with_a_label_in_each_of_several_rows_is_a_warning(tmp_path):
     rows = load_rows(recipe.task, recipe.data.source.load(), data_options(recipe.data), 0)
     (warning,) = data_warnings(rows, None)
     assert re.search("training rows have the same content .* most likely each has several labels.*'dark,ca", warning)
+
+
+LAYOUTS = {
+    "LJSpeech": (["wavs/LJ1-1.wav", "wavs/LJ1-2.wav"], {"metadata.csv": 'LJ1-1|"One|"one\nLJ1-2|Dr. Two|doctor two\n'}),
+    "a header": (["wavs/1.wav", "wavs/2.wav"], {"metadata.csv": 'id|text\n1|"One\n2|Dr. Two\n'}),
+    "Common Voice": (
+        ["clips/a_1.mp3", "clips/a_2.mp3", "clips/a_3.mp3"],
+        {
+            "train.tsv": 'client_id\tpath\tsentence\tage\nx\ta_1.mp3\t"One\t\ny\ta_2.mp3\tDr. Two\t\n',
+            "dev.tsv": "client_id\tpath\tsentence\tage\nx\ta_3\tThree\t\n",
+            "invalidated.tsv": "client_id\tpath\tsentence\tage\nx\ta_1.mp3\tno\t\n",
+        },
+    ),
+    "LibriSpeech": (
+        ["train-clean-100/19/198/19-198-0.wav", "train-clean-100/19/198/19-198-1.wav", "dev-other/3/4/3-4-0.wav"],
+        {
+            "train-clean-100/19/198/19-198.trans.txt": '19-198-0 "One\n19-198-1 Dr. Two\n',
+            "dev-other/3/4/3-4.trans.txt": "3-4-0 Three\n",
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_well_known_folders_of_speech_are_read_as_they_are_unpacked(layout, tmp_path):
+    root = tmp_path / "unpacked"
+    recordings, tables = LAYOUTS[layout]
+    write(root, *recordings)
+    for name, content in tables.items():
+        (root / name).write_text(content)
+    source, rows = read("audiofolder", tmp_path)
+    column = "sentence" if layout == "Common Voice" else "text"
+    assert rows["train"][column][:] == ['"One', "Dr. Two"] and source.warnings == []
+    assert [cell["path"] for cell in rows["train"]["audio"][:]] == [str(root / name) for name in recordings[:2]]
+    assert rows["validation"][column][:] == ["Three"] if len(recordings) > 2 else list(rows) == ["train"]

@@ -47,7 +47,7 @@ def to_roles(features: Mapping[str, Feature], rows: Dataset, columns: Columns, s
             if name not in rows.column_names:
                 raise DataError(
                     f"split '{split}' has no column '{name}' for the role '{role}' of '{owner}' "
-                    f"{_remedy(name, rows.column_names, split)}"
+                    f"({_remedy(rows.column_names, split)}); {nearest(name, rows.column_names)}"
                 )
         if isinstance(column, list):
             values = _joined(rows, column) if isinstance(feature, Text) else _marked(rows, column, split)
@@ -67,12 +67,11 @@ def _choices(column: str | list[str], rows: Dataset, feature: Feature) -> str | 
     return f"{column}.{CHOICES}" if isinstance(mapping, dict) and list(mapping) == [CHOICES] else column
 
 
-def _remedy(column: str, columns: list[str], split: str) -> str:
+def _remedy(columns: list[str], split: str) -> str:
     """What helps where a split lacks a column."""
     if columns not in (["image"], ["audio"]):
-        return f"({_TABLE}); {nearest(column, columns)}"
-    elsewhere = f"; data.splits.{split}: 0.2 takes its rows from those of another split" if split != "train" else ""
-    return f"({_FOLDER}{elsewhere})"
+        return _TABLE
+    return _FOLDER if split == "train" else f"{_FOLDER}; data.splits.{split}: 0.2 takes its rows from other splits"
 
 
 def check_columns(task: Task, columns: Columns) -> None:

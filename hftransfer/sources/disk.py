@@ -1,0 +1,42 @@
+"""A data set or its splits as `save_to_disk` of `datasets` wrote them.
+
+https://huggingface.co/docs/datasets/process#save
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hftransfer.core.errors import DataError
+from hftransfer.core.paths import is_folder
+from hftransfer.sources import SPLITS, Source
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+class Disk(Source):
+    """The data set's own columns; a data set without splits is `train`."""
+
+    path: str
+    """The folder, with dataset_dict.json or dataset_info.json in it."""
+
+    def load(self) -> dict[str, Dataset]:
+        import pyarrow
+        from datasets import Dataset, load_from_disk
+
+        root = Path(self.path).expanduser()
+        if not is_folder(root):
+            raise DataError(f"data.source.path: there is no folder '{self.path}'")
+        try:
+            loaded = load_from_disk(str(root))
+        except (OSError, ValueError, KeyError, TypeError, pyarrow.ArrowException) as error:
+            reason = str(error).partition("\n")[0]
+            raise DataError(
+                f"data.source.path: '{self.path}' is no folder of save_to_disk, or damaged: {reason}"
+            ) from None
+        if isinstance(loaded, Dataset):
+            return {"train": loaded}
+        splits = {SPLITS.get(name.lower(), name): rows for name, rows in loaded.items()}
+        return splits if len(splits) == len(loaded) else dict(loaded)

@@ -1,0 +1,65 @@
+"""Texts with labels or spans in the JSON of doccano (https://doccano.github.io/doccano/), of Prodigy and the like.
+
+A record has `text`, and as `label`, `labels`, `entities`, `spans` or `annotations` names of classes, or spans:
+`[0, 4, "PER"]`, or a mapping of first character, end (`start_offset`, `end_offset`; `start`, `end`) and `label`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hftransfer.core.errors import DataError
+from hftransfer.sources import Files
+from hftransfer.sources._records import Row, records, tagged, to_datasets
+from hftransfer.sources._spans import Span
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+_KEYS = ("entities", "spans", "annotations", "label", "labels", "accept")
+
+
+class Doccano(Files):
+    """Columns: `text` and other texts of the records; `label` (names), or `tokens` and `tags` (B-, I-, O) of spans."""
+
+    def load(self) -> dict[str, Dataset]:
+        entries = {
+            split: [record for file in files for record in records(Path(file))]
+            for split, files in self._paths().items()
+        }
+        has_spans = any(_is_span(item) for them in entries.values() for _, entry in them for item in _items(entry))
+        return to_datasets(
+            {split: [_row(place, entry, has_spans) for place, entry in them] for split, them in entries.items()}
+        )
+
+
+def _items(entry: dict[str, Any]) -> list[Any]:
+    """The classes and spans of a record."""
+    values = [entry[key] for key in _KEYS if entry.get(key) is not None]
+    return [item for value in values for item in (value if isinstance(value, list) else [value])]
+
+
+def _is_span(item: Any) -> bool:
+    return isinstance(item, list | dict)
+
+
+def _row(place: str, entry: dict[str, Any], has_spans: bool) -> Row:
+    text = entry.get("text")
+    if not isinstance(text, str):
+        raise DataError(f"{place} has no 'text'")
+    row: Row = {key: value for key, value in entry.items() if isinstance(value, str) and key not in _KEYS}
+    items = _items(entry)
+    if has_spans:
+        row |= tagged(place, text, [_span(place, item) for item in items if _is_span(item)])
+    labels = [str(item) for item in items if not _is_span(item)]
+    return row | ({} if has_spans and not labels else {"label": labels})
+
+
+def _span(place: str, item: Any) -> Span:
+    """First character, end and label of a span."""
+    if isinstance(item, dict):
+        item = [item.get("start_offset", item.get("start")), item.get("end_offset", item.get("end")), item.get("label")]
+    if len(item) != 3 or not all(isinstance(it, int) for it in item[:2]) or not isinstance(item[2], str | int):
+        raise DataError(f"{place}: the span {item!r:.60} is not a first character, an end and a label")
+    return item[0], item[1], str(item[2])
