@@ -67,6 +67,7 @@ def test_lines_are_read_as_they_are_written(tmp_path, name, content, fields, row
         ("", {}, "is empty"),
         (b"text,label\n\xe9,x\n", {}, r"data\.source\.encoding: .* is not in utf-8"),
         ("text,label\na,x\n", {"encoding": "utf-99"}, "no encoding 'utf-99'"),
+        ("te\0xt,label\na,x\n", {}, "cannot name a column"),
     ],
 )
 def test_lines_that_do_not_fit_are_named(tmp_path, content, fields, sentence):
@@ -121,6 +122,8 @@ def test_a_word_among_numbers_of_a_later_block_is_read(tmp_path):
         ('{"data": [{"a": 1}, {"a": 2}]}', r"data\.source\.field: data"),
         ('[["a"], ["b"]]', "row 1 is no mapping"),
         ('{"a": "\\ud83d"}', "half of a character"),
+        ('{"\\ud83d": 1}', "cannot name a column"),
+        ("[]", "there are no rows"),
     ],
 )
 def test_json_that_holds_no_rows_is_named(tmp_path, content, sentence):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datasets import Dataset, Features
 
 # Raised with each change of what the readers make of a file.
-_VERSION = 1
+_VERSION = 2
 _WARNINGS = "warnings.json"
 
 
@@ -54,6 +54,19 @@ def cached(paths: Mapping[str, list[str]], options: object, read: Read) -> tuple
     return splits, json.loads((folder / _WARNINGS).read_text(encoding="utf-8"))
 
 
+def _check_names(split: str, features: Features) -> None:
+    """Refuse rows without columns, and names that Arrow does not take.
+
+    Raises:
+        DataError: there are no columns, or one has such a name.
+    """
+    if not features:
+        raise DataError(f"data.source.{split}: there are no rows")
+    for name in features:
+        if "\0" in name or any("\ud800" <= sign <= "\udfff" for sign in name):
+            raise DataError(f"data.source.{split}: {name!r:.60} cannot name a column: it holds what is no character")
+
+
 def _state(file: str) -> tuple[str, int, int]:
     """What changes with the content of a file."""
     path = Path(file).absolute()
@@ -71,6 +84,7 @@ def _write(folder: Path, read: Read) -> None:
         partial.mkdir()
         tables, warnings = read()
         for split, table in tables.items():
+            _check_names(split, table.features)
             with ArrowWriter(path=str(partial / f"{split}.arrow"), features=table.features) as writer:
                 for batch in table.batches:
                     writer.write_table(batch)

@@ -61,10 +61,22 @@ class Csv(Files):
             raise ValueError("quotes is true, false or the one character around a cell")
         return value
 
+    @field_validator("header")
+    @classmethod
+    def _names_each_once(cls, value: bool | list[str]) -> bool | list[str]:
+        names = value if isinstance(value, list) else []
+        if value == [] or len(set(names)) < len(names):
+            raise ValueError("each column needs a name of its own")
+        return value
+
     @model_validator(mode="after")
-    def _long_delimiters_need_no_quotes(self) -> Self:
+    def _have_different_signs(self) -> Self:
         if self.quotes and len(self.delimiter or "") > 1:
             raise ValueError(f"quotes: cells with '{self.delimiter}' between them cannot be quoted; leave it out")
+        quote = self.quotes if isinstance(self.quotes, str) else None
+        signs = [sign for sign in (self.delimiter, quote, self.escape) if sign is not None]
+        if len(set(signs)) < len(signs) or any(sign in "\r\n" for sign in signs) or self.delimiter == '"':
+            raise ValueError("delimiter, quotes and escape are different characters, and no line breaks")
         return self
 
     def load(self) -> dict[str, Dataset]:
