@@ -164,6 +164,15 @@ def test_check_has_a_sentence_for(override, rows):
     assert CHECKED[override] in str(error.value)
 
 
+@pytest.mark.parametrize("text", ["[]", "\ufeff[]", "{}", "[{}]"])
+def test_a_json_file_without_rows_is_a_sentence(text, tmp_path):
+    from hftransfer.sources.json import Json
+
+    (tmp_path / "rows.json").write_text(text)
+    with pytest.raises(HFTransferError, match="there are no rows"):
+        Json(train=str(tmp_path / "rows.json")).load()
+
+
 def test_an_adapter_of_any_rank_is_counted_without_memory_for_it(rows):
     recipe = parse_recipe(RECIPE, overrides=[f"data.source={{name: csv, train: {rows}}}", "strategy=lora"])
     # 100 GB, if it were made.

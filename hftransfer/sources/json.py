@@ -46,6 +46,8 @@ class Json(Files):
         names = {split: self._infer(files, types, mixed) for split, files in paths.items()}
         tables = {}
         for split, files in paths.items():
+            if not names[split]:
+                raise DataError(f"data.source.{split}: there are no rows in {', '.join(files)}")
             features = Features({name: to_feature(types[name]) for name in names[split]})
             columns = {name: types[name] for name in names[split]}
             tables[split] = Table(features, self._batches(files, columns, mixed))
