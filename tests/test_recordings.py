@@ -13,7 +13,7 @@ from hftransfer.core.errors import DataError, ModelError
 from hftransfer.core.features import Audio
 from hftransfer.core.results import Example
 from hftransfer.core.scores import Score
-from hftransfer.tasks import _audio
+from hftransfer.tasks import _audio, _ctc
 
 CUT = [("wav", "PCM_16"), ("wav", "FLOAT"), ("aiff", "PCM_16"), ("au", "PCM_16"), ("w64", "PCM_16"), ("rf64", "PCM_16"),
        ("nist", "PCM_16"), ("mp3", "MPEG_LAYER_III"), ("flac", "PCM_16"), ("ogg", "VORBIS")]  # fmt: skip
@@ -71,6 +71,19 @@ def test_a_new_model_has_the_extractor_of_its_kind(kind, fields, extractor):
     if kind == "speech_to_text":
         with pytest.raises(ModelError, match="needs 'model.processor'"):
             task.new_processor(AutoConfig.for_model(kind), rows)
+
+
+def test_turkish_case_is_folded_by_the_language_or_told():
+    from transformers import Wav2Vec2FeatureExtractor
+
+    rows = Dataset.from_dict({"text": ["KAPI AÇIK", "İyi akşamlar", "ılık su"]})
+    new, told = [_ctc.new_processor(Wav2Vec2FeatureExtractor(), rows, it).tokenizer for it in (None, "Turkish")]
+    assert _ctc.normalize(told, "KAPI AÇIK İYİ", "tr") == "kapı açık iyi"
+    assert _ctc.normalize(new, "KAPI AÇIK") == "kapi açik"
+    (warning,) = _ctc._dotless_i(rows, new, None)
+    assert "2 of 3 are folded as in English" in warning and not _ctc._dotless_i(rows, told, "turkish")
+    assert not _ctc._dotless_i(Dataset.from_dict({"text": ["I am here"]}), new, None)
+    assert not _ctc._dotless_i(rows.select([2]), new, None)
 
 
 def test_a_record_may_hold_an_empty_transcript_and_a_score_without_value():

@@ -34,12 +34,17 @@ if TYPE_CHECKING:
 _DELIMITER, _BLANK, _UNKNOWN = "|", "<pad>", "<unk>"
 # The processor of each extractor: of waveforms, and of the spectrograms that w2v-BERT reads.
 _PROCESSORS = {"Wav2Vec2FeatureExtractor": "Wav2Vec2Processor", "SeamlessM4TFeatureExtractor": "Wav2Vec2BertProcessor"}
+# Languages in which dotted and dotless i are two letters, as `task.language` names them.
+_TURKISH_LETTERS = frozenset("ıİğĞ")
+_DOTLESS_I = ("tr", "turkish", "az", "azerbaijani")
 # Unknown characters that a warning names.
 _NAMED = 12
 
 
-def new_processor(extractor: FeatureExtractionMixin, rows: Dataset) -> Wav2Vec2Processor | Wav2Vec2BertProcessor:
-    """A processor whose vocabulary is the characters of the training texts, the blank first.
+def new_processor(
+    extractor: FeatureExtractionMixin, rows: Dataset, language: str | None = None
+) -> Wav2Vec2Processor | Wav2Vec2BertProcessor:
+    """A processor whose vocabulary is the lower-case characters of the training texts, the blank first.
 
     Raises:
         ModelError: there is no processor for CTC with this extractor.
@@ -50,7 +55,8 @@ def new_processor(extractor: FeatureExtractionMixin, rows: Dataset) -> Wav2Vec2P
     name = _PROCESSORS.get(type(extractor).__name__)
     if name is None:
         raise ModelError(f"CTC needs an extractor that is {' or '.join(_PROCESSORS)}, not {type(extractor).__name__}")
-    characters = sorted({c for text in rows["text"][:] for c in text.lower() if not c.isspace()} - {_DELIMITER})
+    texts = (_lower(text, language) for text in rows["text"][:])
+    characters = sorted({c for text in texts for c in text if not c.isspace()} - {_DELIMITER})
     vocabulary = {c: i for i, c in enumerate([_BLANK, _UNKNOWN, _DELIMITER, *characters])}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "vocab.json"
@@ -70,28 +76,45 @@ def _vocabulary(tokenizer: Wav2Vec2CTCTokenizer) -> dict[str, int]:
     return ids
 
 
+def folds_dotless_i(language: str | None) -> bool:
+    """Whether I is the capital of ı, and İ that of i, in a language."""
+    return language is not None and language.lower() in _DOTLESS_I
+
+
+def _lower(text: str, language: str | None) -> str:
+    return (text.replace("İ", "i").replace("I", "ı") if folds_dotless_i(language) else text).lower()
+
+
+def _upper(text: str, language: str | None) -> str:
+    return (text.replace("i", "İ") if folds_dotless_i(language) else text).upper()
+
+
 @lru_cache(maxsize=4)
-def _case(tokenizer: Wav2Vec2CTCTokenizer) -> Callable[[str], str]:
+def _case(tokenizer: Wav2Vec2CTCTokenizer) -> Callable[[str, str | None], str]:
     """To the case of the vocabulary's letters; no change where it has both cases."""
     letters = [c for c in _vocabulary(tokenizer) if len(c) == 1 and c.isalpha()]
     lower, upper = any(map(str.islower, letters)), any(map(str.isupper, letters))
-    return str if lower == upper else str.upper if upper else str.lower
+    return _unchanged if lower == upper else _upper if upper else _lower
 
 
-def spell(tokenizer: Wav2Vec2CTCTokenizer, text: str) -> str:
+def _unchanged(text: str, _language: str | None) -> str:
+    return text
+
+
+def spell(tokenizer: Wav2Vec2CTCTokenizer, text: str, language: str | None = None) -> str:
     """A text as the tokenizer spells it: in its case, with its delimiter between words."""
-    return str(tokenizer.word_delimiter_token).join(_case(tokenizer)(text).split())
+    return str(tokenizer.word_delimiter_token).join(_case(tokenizer)(text, language).split())
 
 
-def normalize(tokenizer: Wav2Vec2CTCTokenizer, text: str) -> str:
+def normalize(tokenizer: Wav2Vec2CTCTokenizer, text: str, language: str | None = None) -> str:
     """A text in the case of the vocabulary, the only one that the model writes, and with single spaces."""
-    return spell(tokenizer, text).replace(tokenizer.word_delimiter_token, " ")
+    return spell(tokenizer, text, language).replace(tokenizer.word_delimiter_token, " ")
 
 
-def character_ids(tokenizer: Wav2Vec2CTCTokenizer, text: str) -> list[int]:
+def character_ids(tokenizer: Wav2Vec2CTCTokenizer, text: str, language: str | None = None) -> list[int]:
     """The ids of a text's characters, without those that the vocabulary lacks."""
     ids = _vocabulary(tokenizer)
-    return [ids[c] for c in spell(tokenizer, text) if c in ids]
+    return [ids[c] for c in spell(tokenizer, text, language) if c in ids]
 
 
 def frame_outputs(logits: list[np.ndarray]) -> Outputs:
@@ -116,14 +139,16 @@ def decode(tokenizer: Wav2Vec2CTCTokenizer, ids: np.ndarray) -> list[str]:
     return [tokenizer.decode(row[row >= 0].tolist()) for row in rows]
 
 
-def check(splits: Mapping[str, Dataset], processor: Processor, config: PretrainedConfig) -> list[str]:
-    """A warning of characters that the vocabulary lacks.
+def check(
+    splits: Mapping[str, Dataset], processor: Processor, config: PretrainedConfig, language: str | None = None
+) -> list[str]:
+    """A warning of characters that the vocabulary lacks, and of letters whose case depends on the language.
 
     Raises:
         DataError: training texts have no character of the vocabulary, or more characters than the model has frames.
     """
     train, tokenizer = splits["train"], processor.tokenizer
-    labels = [character_ids(tokenizer, text) for text in train["text"][:]]
+    labels = [character_ids(tokenizer, text, language) for text in train["text"][:]]
     empty = [row for row, ids in enumerate(labels) if not ids]
     if empty:
         raise DataError(
@@ -138,7 +163,19 @@ def check(splits: Mapping[str, Dataset], processor: Processor, config: Pretraine
             f"{len(too_long)} of {len(train)} rows of 'train' have more characters than frames to write them in, and "
             f"CTC needs a frame for each; leave them out: {row_list(too_long)}"
         )
-    return _unknown_characters(splits, tokenizer)
+    return _unknown_characters(splits, tokenizer, language) + _dotless_i(train, tokenizer, language)
+
+
+def _dotless_i(rows: Dataset, tokenizer: Wav2Vec2CTCTokenizer, language: str | None) -> list[str]:
+    """A warning where texts look Turkish, and their case is folded as in English."""
+    texts, fold = rows["text"][:], _case(tokenizer)
+    differ = sum(fold(text, None) != fold(text, _DOTLESS_I[0]) for text in texts)
+    if language is not None or not differ or all(_TURKISH_LETTERS.isdisjoint(text) for text in texts):
+        return []
+    return [
+        f"the training texts look Turkish, and {differ} of {len(texts)} are folded as in English, I to i: "
+        "task.language: turkish (or azerbaijani) folds I to ı and İ to i"
+    ]
 
 
 def more_than_frames(
@@ -157,8 +194,11 @@ def _frames_needed(ids: list[int]) -> int:
     return len(ids) + sum(a == b for a, b in zip(ids, ids[1:], strict=False))
 
 
-def _unknown_characters(splits: Mapping[str, Dataset], tokenizer: Wav2Vec2CTCTokenizer) -> list[str]:
-    counts = Counter(c for rows in splits.values() for text in rows["text"][:] for c in spell(tokenizer, text))
+def _unknown_characters(
+    splits: Mapping[str, Dataset], tokenizer: Wav2Vec2CTCTokenizer, language: str | None
+) -> list[str]:
+    texts = (text for rows in splits.values() for text in rows["text"][:])
+    counts = Counter(c for text in texts for c in spell(tokenizer, text, language))
     unknown = Counter({c: count for c, count in counts.items() if c not in _vocabulary(tokenizer)})
     if not unknown:
         return []

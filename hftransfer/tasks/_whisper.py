@@ -65,7 +65,9 @@ def set_language(processor: ProcessorMixin, language: str, config: PretrainedCon
     name, vocabulary = language.lower(), processor.tokenizer.get_vocab()
     code = TO_LANGUAGE_CODE.get(name, name)
     if _TRANSCRIBE not in vocabulary:
-        raise ModelError("task.language is for Whisper: the checkpoint's tokenizer has no languages")
+        raise ModelError(
+            "task.language is for Whisper, and by CTC for Turkish and Azerbaijani: this checkpoint has no languages"
+        )
     if config.vocab_size == _ENGLISH_VOCABULARY:
         raise ModelError("task.language: the checkpoint is of English alone and names no language; leave it out")
     if f"<|{code}|>" not in vocabulary:

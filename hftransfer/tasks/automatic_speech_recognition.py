@@ -66,6 +66,8 @@ class AutomaticSpeechRecognition(Task):
     """Tokens that are generated at most."""
     language: str | None = None
     """The language that is spoken, as Whisper names it (`es` or `spanish`); left out, Whisper detects it for each row.
+
+    By CTC, `turkish` and `azerbaijani` fold I to ı and İ to i.
     """
     vocabulary: Literal["checkpoint", "new"] = "checkpoint"
     """Of a CTC checkpoint: its vocabulary, or the characters of the training text (another language)."""
@@ -88,7 +90,7 @@ class AutomaticSpeechRecognition(Task):
         reused = self.vocabulary == "checkpoint" and transcribes
         if rows is None or config.is_encoder_decoder or reused:
             return self._with_language(read(self.auto_processor), config)
-        return self._with_language(_ctc.new_processor(read("AutoFeatureExtractor"), rows), config)
+        return self._with_language(_ctc.new_processor(read("AutoFeatureExtractor"), rows, self.language), config)
 
     def new_processor(self, config: PretrainedConfig, rows: Dataset) -> Processor:
         extractor = _audio.new_extractor(config)
@@ -97,10 +99,10 @@ class AutomaticSpeechRecognition(Task):
             return super().new_processor(config, rows)
         if config.is_encoder_decoder:
             return self._with_language(_whisper.new_processor(extractor, rows, config), config)
-        return self._with_language(_ctc.new_processor(extractor, rows), config)
+        return self._with_language(_ctc.new_processor(extractor, rows, self.language), config)
 
     def _with_language(self, processor: Processor, config: PretrainedConfig) -> Processor:
-        if self.language is not None:
+        if self.language is not None and (config.is_encoder_decoder or not _ctc.folds_dotless_i(self.language)):
             _whisper.set_language(processor, self.language, config)
         return processor
 
@@ -124,7 +126,7 @@ class AutomaticSpeechRecognition(Task):
         extractor, tokenizer = self.processor.feature_extractor, self.processor.tokenizer
         _audio.check_extractor(extractor, pads=not self._generates)
         if not self._generates:
-            return _ctc.check(splits, self.processor, config) + _unspaced(splits)
+            return _ctc.check(splits, self.processor, config, self.language) + _unspaced(splits)
         check_start(empty_model(self.model_class(config), config), _whisper.token_ids(tokenizer, "a"))
         positions = _whisper.positions_for(self.max_target_length, config)
         warnings = _audio.truncated(splits, extractor)
@@ -155,8 +157,9 @@ class AutomaticSpeechRecognition(Task):
 
     def _ids(self, text: str) -> list[int]:
         """A text as labels."""
-        to_ids = _whisper.token_ids if self._generates else _ctc.character_ids
-        return to_ids(self.processor.tokenizer, text)
+        if self._generates:
+            return _whisper.token_ids(self.processor.tokenizer, text)
+        return _ctc.character_ids(self.processor.tokenizer, text, self.language)
 
     def collate(self, encoded: list[EncodedRow]) -> ModelBatch:
         import torch
@@ -181,7 +184,7 @@ class AutomaticSpeechRecognition(Task):
     def references(self, rows: Dataset) -> Predictions:
         if self._generates:
             return object_array([" ".join(text.split()) for text in rows["text"][:]])
-        return object_array([_ctc.normalize(self.processor.tokenizer, text) for text in rows["text"][:]])
+        return object_array([_ctc.normalize(self.processor.tokenizer, text, self.language) for text in rows["text"][:]])
 
     def wrong(self, reference: str, prediction: str) -> str:
         """No text, or some where there is none."""
