@@ -99,6 +99,8 @@ def test_texts_of_label_studio_have_choices_and_spans(tmp_path):
         {"text": "Nobody", "mood": "bad", **PLAIN},
     ]
     assert "2 tasks" in warnings[0] and "1 annotations of the type 'rating'" in warnings[1]
+    with pytest.raises(DataError, match="entry 0: the result of its annotation is .*, not a list of regions"):
+        read("label_studio", tmp_path, [{"data": {"text": "x"}, "annotations": [{"result": [3]}]}])
     flat = [
         {"text": "Anna lives.", "mood": {"choices": ["a", "b"]},
          "ner": [{"start": 0, "end": 4, "text": "Anna", "labels": ["PER"]}]},
@@ -147,6 +149,12 @@ def test_columns_of_words_are_sentences(content, ending, fields, tmp_path):
 def test_a_line_of_words_without_a_tag_is_named(tmp_path):
     with pytest.raises(DataError, match=r"train\.txt:2: 'lives' has 1 columns, other lines 2"):
         read("conll", tmp_path, "Anna B-PER\nlives\n", ".txt")
+
+
+@pytest.mark.parametrize(("name", "content"), [("conll", "\n\n"), ("doccano", "[]"), ("label_studio", "")])
+def test_a_file_without_rows_is_an_error(name, content, tmp_path):
+    with pytest.raises(DataError, match=r"data\.source\.train: there are no rows in its files"):
+        read(name, tmp_path, content)
 
 
 def test_a_folder_of_save_to_disk_has_its_splits(tmp_path):

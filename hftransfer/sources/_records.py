@@ -56,9 +56,15 @@ def to_datasets(splits: dict[str, list[Row]]) -> dict[str, Dataset]:
     """The rows with the same columns in all splits.
 
     A column of labels (lists of names) holds names where every row has one, else lists.
+
+    Raises:
+        DataError: a split has no rows.
     """
     from datasets import Dataset
 
+    for split, them in splits.items():
+        if not them:
+            raise DataError(f"data.source.{split}: there are no rows in its files")
     rows = [row for part in splits.values() for row in part]
     names = dict.fromkeys(name for row in rows for name in row)
     several = {name for name in names if any(isinstance(row.get(name), list) for row in rows)} - _EMPTY.keys()

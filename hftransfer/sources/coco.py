@@ -109,6 +109,8 @@ def _read(file: Path) -> Table:
         if not isinstance(table, dict) or not isinstance(table.get(key), list):
             raise DataError(f"{file} is not COCO: it has no list '{key}'")
         _check_entries(file, key, table[key])
+    if not table["images"]:
+        raise DataError(f"{file} lists no images")
     for key, field in _UNIQUE:
         for value, count in Counter(entry[field] for entry in table[key]).items():
             if count > 1:

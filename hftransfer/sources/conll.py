@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hftransfer.core.errors import DataError
 from hftransfer.sources import Files
+from hftransfer.sources._records import to_datasets
 
 if TYPE_CHECKING:
     from datasets import Dataset
-
-Sentence = dict[str, list[str]]
 
 
 class Conll(Files):
@@ -29,19 +28,18 @@ class Conll(Files):
     """Of the files, as Python names it."""
 
     def load(self) -> dict[str, Dataset]:
-        from datasets import Dataset, Features, List, Value
+        return to_datasets(
+            {
+                split: [row for file in files for row in self._sentences(Path(file))]
+                for split, files in self._paths().items()
+            }
+        )
 
-        features = Features({"tokens": List(Value("string")), "tags": List(Value("string"))})
-        return {
-            split: Dataset.from_list([row for file in files for row in self._sentences(Path(file))], features=features)
-            for split, files in self._paths().items()
-        }
-
-    def _sentences(self, file: Path) -> Iterator[Sentence]:
+    def _sentences(self, file: Path) -> Iterator[dict[str, Any]]:
         is_conllu = file.suffix == ".conllu"
         token = self.token_column if self.token_column is not None else int(is_conllu)
         tag = self.tag_column if self.tag_column is not None else 3 if is_conllu else -1
-        sentence: Sentence = {"tokens": [], "tags": []}
+        sentence: dict[str, list[str]] = {"tokens": [], "tags": []}
         width = None
         for number, line in enumerate([*self._lines(file), ""], 1):
             columns = _columns(line, is_conllu)

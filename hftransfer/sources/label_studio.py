@@ -74,17 +74,20 @@ def _contents(place: str, entry: dict[str, Any]) -> tuple[dict[str, str], list[R
     if isinstance(entry.get("data"), dict) and isinstance(annotations, list):
         data = {key: value for key, value in entry["data"].items() if isinstance(value, str)}
         done = [it for it in annotations if isinstance(it, dict) and not it.get("was_cancelled")]
-        return data, done[0].get("result") or [] if done else None
+        regions = done[0].get("result") or [] if done else None
+        if regions is not None and not (isinstance(regions, list) and all(isinstance(it, dict) for it in regions)):
+            raise DataError(f"{place}: the result of its annotation is {regions!r:.60}, not a list of regions")
+        return data, regions
     data = {key: value for key, value in entry.items() if isinstance(value, str)}
-    regions = []
+    flat: list[Row] = []
     for name, value in entry.items():
         for region in value if isinstance(value, list) else [value]:
             if isinstance(region, dict):
                 kind = next((key for key in ("choices", *_SPANS, _BOXES) if key in region), "region")
-                regions.append({"from_name": name, "type": kind, "value": region, **region})
+                flat.append({"from_name": name, "type": kind, "value": region, **region})
     if not data:
         raise DataError(f"{place} is no task of Label Studio: it has no 'data' and 'annotations', and no text")
-    return data, regions
+    return data, flat
 
 
 def _located(value: str, finder: Finder, folder: Path) -> str:
@@ -97,7 +100,8 @@ def _located(value: str, finder: Finder, folder: Path) -> str:
 
 
 def _is_span(region: Row) -> bool:
-    return region.get("type") in _SPANS and isinstance(region["value"], dict) and "start" in region["value"]
+    value = region.get("value")
+    return region.get("type") in _SPANS and isinstance(value, dict) and "start" in value
 
 
 def _text_key(task: _Task) -> str | None:

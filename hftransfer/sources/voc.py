@@ -100,7 +100,8 @@ def _image(file: Path, finder: Finder) -> BoxedImage:
     boxes = [_box(file, number, entry) for number, entry in enumerate(root.findall("object"))]
     size = [root.findtext(f"size/{side}") or "" for side in ("width", "height")]
     check_size(file, image, (_whole(size[0]), _whole(size[1])))
-    difficult = [(entry.findtext("difficult") or "0").strip() not in ("0", "") for entry in root.findall("object")]
+    marks = [(entry.findtext("difficult") or "").strip().lower() for entry in root.findall("object")]
+    difficult = [mark in ("1", "true") for mark in marks]
     return BoxedImage(
         image,
         [[left, top, right - left, bottom - top] for _, (left, top, right, bottom) in boxes],
