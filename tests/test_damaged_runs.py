@@ -8,14 +8,17 @@ from types import SimpleNamespace
 import interruptions
 import pytest
 import tiny
+from accelerate import PartialState
 
 from hftransfer.core import plugins
 from hftransfer.core.disk import full_disk_explained
 from hftransfer.core.errors import DataError, DiskFullError, ModelError, RecipeError
 from hftransfer.core.files import seal
 from hftransfer.core.results import RunResult
+from hftransfer.core.run_folder import RunFolder
 from hftransfer.recipe.loader import parse_recipe
 from hftransfer.runner.pipeline import run
+from hftransfer.runner.resuming import refuse_changes
 from hftransfer.training.checkpoints import COMPLETE, last_checkpoint
 
 
@@ -122,6 +125,27 @@ def test_a_run_is_not_resumed_with_other_rows_or_another_checkpoint(runs, killed
     with pytest.raises(ModelError, match="the checkpoint of 'model' is no longer what"):
         run(runs.recipe, killed, resume=True)
     weights.write_bytes(content)
+
+
+def test_a_run_is_not_resumed_with_another_teacher_or_number_of_processes(tmp_path, monkeypatch):
+    teacher = tmp_path / "teacher"
+    teacher.mkdir()
+    (teacher / "config.json").write_text("{}")
+    recipe = SimpleNamespace(
+        model=SimpleNamespace(processor=None), strategy=SimpleNamespace(teacher=str(teacher)), compress=[]
+    )
+    rows, origin = SimpleNamespace(facts=SimpleNamespace(fingerprint="1")), SimpleNamespace(weights=None)
+    plan = SimpleNamespace(recipe=recipe, rows=rows, origin=origin, source=None, auxiliary={})
+    folder = RunFolder(tmp_path / "run", PartialState())
+    for _ in range(2):
+        refuse_changes(plan, folder)
+    with monkeypatch.context() as patched:
+        patched.setattr("hftransfer.runner.resuming.ranks.total", lambda: 2)
+        with pytest.raises(RecipeError, match="begun with 1 processes, and now there are 2"):
+            refuse_changes(plan, folder)
+    (teacher / "vocab.txt").write_text("more")
+    with pytest.raises(ModelError, match="the teacher is no longer what the run in '.*run' was begun with"):
+        refuse_changes(plan, folder)
 
 
 @pytest.mark.parametrize(
