@@ -14,6 +14,7 @@ from _images import images
 from _labels import labels
 from _peers import peers
 from _questions import questions
+from _size import size
 from _strategies import strategies
 
 ROOT = Path(__file__).parent.parent
@@ -218,6 +219,7 @@ BENCHES = {
     "questions": questions,
     "labels": labels,
     "peers": peers,
+    "size": size,
     "images": lambda: images(claim),
 }
 

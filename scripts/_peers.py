@@ -98,6 +98,7 @@ def peers() -> bool:
                  _means(ours, 1, ".3f"), _means(theirs, 1, ".3f"), str(pair.seeds)]  # fmt: skip
         lines.append(f"| {pair.work} | {' | '.join(cells)} |")
     used = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "sentence-transformers", "setfit"))
+    _, title, section = PAGE.read_text(encoding="utf-8").partition("\n## Large data")
     PAGE.write_text(
         "# Performance\n\n"
         "Written by `scripts/bench peers`: CPU seconds of whole processes on one core, imports, scoring, intervals, "
@@ -105,7 +106,7 @@ def peers() -> bool:
         "| work; what it is compared with | hftransfer, CPU s | the other, CPU s | ratio | claimed: at most | "
         "accuracy | accuracy of the other | seeds |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n"
         + "\n".join(lines)
-        + f"\n\nVersions: {used}.\n"
+        + f"\n\nVersions: {used}.\n{title}{section}"
     )
     return all_hold
 

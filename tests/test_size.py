@@ -5,17 +5,22 @@ from pathlib import Path
 import pytest
 import tiny
 from datasets import ClassLabel, Dataset, Value
+from pyarrow.parquet import ParquetFile
 
 from hftransfer import api
 from hftransfer.core.arrow import cast_column, read_column, with_column
-from hftransfer.core.errors import DataError
+from hftransfer.core.errors import DataError, RecipeError
 from hftransfer.core.features import Text
 from hftransfer.core.plugins import load
+from hftransfer.data import stream
 from hftransfer.data.load import DataOptions, load_rows
+from hftransfer.data.parts import Loaded
 from hftransfer.data.splits import SplitOptions
 from hftransfer.recipe.loader import parse_recipe
 from hftransfer.runner import rows as recipe_rows
+from hftransfer.runner import streaming
 from hftransfer.runner.plan import check as plan_of
+from hftransfer.runner.specs import data_options
 from hftransfer.sources.parquet import Parquet
 
 
@@ -38,10 +43,11 @@ def test_equal_cells_are_one_object(rows):
 def test_a_column_is_added_to_selected_rows_and_cast_without_writing_the_others(rows):
     folder = Path(rows.cache_files[0]["filename"]).parent
     before = sorted(folder.iterdir())
-    added = with_column(rows.select([7, 3, 7]), "number", [7, 3, 7], feature=Value("int32"))
+    added = with_column(rows.select([7, 3]), "number", [7, 3], feature=Value("int32"))
     assert sorted(folder.iterdir()) == before
-    assert added["number"][:] == [7, 3, 7] and [text[:2] for text in added["text"]] == ["7 ", "3 ", "7 "]
-    assert added.features["number"] == Value("int32") and len(added) == 3
+    assert added["number"][:] == [7, 3] and [text[:2] for text in added["text"]] == ["7 ", "3 "]
+    assert added.features["number"] == Value("int32") and len(added) == 2
+    assert with_column(rows.select([7, 7]), "number", [1, 2])["number"][:] == [1, 2]
     cast = cast_column(rows, "label", ClassLabel(names=["a", "b"]))
     assert cast.column_names == ["text", "label"] and cast["label"][:3] == [0, 1, 0]
     assert sum(file.stat().st_size for file in folder.iterdir()) < 130_000
@@ -123,3 +129,62 @@ def test_steps_that_see_few_rows_use_a_sample_of_many(table, monkeypatch):
 def test_a_cell_of_megabytes_is_refused():
     with pytest.raises(DataError, match="the text has 10,000,001 characters, and no cell may have more than"):
         Text().read("text", "a" * 10_000_001)
+
+
+STREAMED = "  streaming: true\n  splits: {validation: 50, test: 100}\nevaluation: {baselines: []}\n"
+STEPS = "training: {max_steps: 3, use_cpu: true}\n"
+
+
+@pytest.fixture
+def mixed(table):
+    """A recipe that streams rows of alternating labels, and these rows."""
+    texts = [f"good {number}" for number in range(4000)]
+    rows = Dataset.from_dict({"text": texts, "label": ["a", "b"] * 2000})
+    rows.to_parquet(table[1], batch_size=700)
+    return table[0] + STREAMED, rows
+
+
+def test_streaming_trains_without_reading_the_rest(mixed, monkeypatch, tmp_path):
+    read, batches = [], ParquetFile.iter_batches
+
+    def counted(*args, **kwargs):
+        for batch in batches(*args, **kwargs):
+            read.append(len(batch))
+            yield batch
+
+    monkeypatch.setattr(ParquetFile, "iter_batches", counted)
+    monkeypatch.setattr(Parquet, "load", None)
+    for module in (streaming, stream):
+        monkeypatch.setattr(module, "BUFFER", 200)
+    result = api.run(parse_recipe(mixed[0] + STEPS), out=tmp_path / "run")
+    assert result.data.rows == {"train": 200, "validation": 50, "test": 100}
+    assert result.history["tuned"][-1]["step"] == 3
+    assert sum(read) < 4000
+
+
+def test_a_stream_leaves_out_the_rows_of_other_splits_and_names_unknown_labels(mixed):
+    text, rows = mixed
+    recipe = parse_recipe(text + STEPS)
+    plan = plan_of(recipe)
+    options = data_options(recipe.data)
+    source = Loaded({"train": rows})
+    assert len([*stream.Stream(plan.task, source, "train", options, plan.rows.held_out).shuffled(0)]) == 3850
+    source = Loaded({"train": Dataset.from_dict({"text": ["x", "y"], "label": ["a", "c"]})})
+    with pytest.raises(
+        DataError, match=r"the label 'c' \(row 1 of 'train', or later\) is not among those of the first"
+    ):
+        [*stream.Stream(plan.task, source, "train", options, []).shuffled(0)]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["training={}"], "training.max_steps says how long to train"),
+        (["strategy=linear_probe"], "strategy linear_probe reads all training rows"),
+        (["data.shots=3"], "data.shots needs all training rows"),
+        (["data.splits.test=0.5"], "data.splits.test is a split of the source, or a number of rows"),
+    ],
+)
+def test_what_streaming_cannot_do_is_a_sentence(mixed, overrides, message):
+    with pytest.raises(RecipeError, match=message):
+        api.check(parse_recipe(mixed[0] + STEPS), overrides)

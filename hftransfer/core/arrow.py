@@ -43,20 +43,22 @@ def for_each(function: Callable[[Any], Result], values: Sequence[Any]) -> list[R
 
 
 def with_column(rows: Dataset, name: str, values: Sequence[Any] | np.ndarray, feature: Any = None) -> Dataset:
-    """The rows with one more column, of which rows that are there twice have equal cells.
+    """The rows with one more column.
 
     `Dataset.add_column` (datasets 4 and 5) first writes selected rows anew, all of their columns. Here the column is
     added to the rows that they were selected from, whose other cells are empty, and the selection is repeated; only a
-    private attribute holds it.
+    private attribute holds it. Where a row is selected twice, its two cells may differ.
     """
     from datasets import Dataset, Features
 
     if rows._indices is None:
         return rows.add_column(name, values, feature=feature)
-    column = Dataset.from_dict({name: values}, features=Features({name: feature}) if feature else None)
     numbers = _numbers(rows)
     places = np.full(rows.data.num_rows, -1)
     places[numbers] = np.arange(len(numbers))
+    if (places[numbers] != np.arange(len(numbers))).any():
+        return rows.add_column(name, values, feature=feature)
+    column = Dataset.from_dict({name: values}, features=Features({name: feature}) if feature else None)
     whole = Dataset(rows.data, info=rows.info.copy(), split=rows.split)
     spread = column.data.table.column(name).take(_or_null(places))
     return whole.add_column(name, spread, feature=column.features[name]).select(numbers)

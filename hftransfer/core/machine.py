@@ -7,11 +7,8 @@ import platform
 import re
 import resource
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 _PACKAGES = (
     "hftransfer-recipes",
@@ -100,19 +97,19 @@ def keep_freed_memory() -> None:
         libc.mallopt(_M_TRIM_THRESHOLD, -1)
 
 
-def release_pages(rows: "Dataset") -> None:
-    """Give back the memory of the rows that were read from mapped files; the kernel reads them again where needed.
+def release_pages(files: Iterable[str]) -> None:
+    """Give back the memory of what was read from mapped files; the kernel reads them again where needed.
 
     A pass over all rows would otherwise leave the whole file in the memory of this process. On Linux, where
     /proc/self/maps lists what is mapped; elsewhere nothing is done.
     """
-    maps, files = Path("/proc/self/maps"), {os.path.realpath(file["filename"]) for file in rows.cache_files}
-    if not files or not maps.is_file():
+    maps, mapped = Path("/proc/self/maps"), {os.path.realpath(file) for file in files}
+    if not mapped or not maps.is_file():
         return
     libc = ctypes.CDLL(None)
     for line in maps.read_text().splitlines():
         span, permissions, *_, file = line.split(maxsplit=5) if line.count("/") else ("", "", "")
         # Of a file that is only read, which has the same content when it is read again.
-        if file in files and permissions.startswith("r-"):
+        if file in mapped and permissions.startswith("r-"):
             start, end = (int(address, 16) for address in span.split("-"))
             libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), _MADV_DONTNEED)

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hftransfer.core import ranks
-from hftransfer.data.processes import batch_size, decode_images, processes, use_one_thread
+from hftransfer.core.arrow import with_column
+from hftransfer.data.processes import Releasing, batch_size, decode_images, processes, use_one_thread
 from hftransfer.tasks import Encoded, ModelBatch, Side, Task
 
 if TYPE_CHECKING:
-    from datasets import Dataset, Features
+    from datasets import Dataset, Features, IterableDataset
 
 Example = dict[str, Any]
 """One encoded row, or one of its model inputs."""
@@ -38,6 +39,8 @@ class EncodedSplits:
     collate: Callable[[list[Example]], ModelBatch]
     augment: AugmentRows | None = None
     """What training does to a row, differently in each epoch; such training rows have a column `row`."""
+    stream: IterableDataset | None = None
+    """What is trained on in the place of the split `train`, which is then the first rows of it."""
 
     def side(self, split: str) -> dict[str, list[Any]]:
         """What the model must not see of a whole split, and `row` where a row has several model inputs."""
@@ -96,15 +99,15 @@ def encode(
         for name, rows in splits.items():
             decode_images(rows, f"reading {name}", num_proc)
         lazy = {name: _numbered(rows, added[name]).with_transform(function) for name, rows in splits.items()}
-        return EncodedSplits(lazy, collate, changes)
+        return EncodedSplits(lazy, collate, augment=changes)
     cached = {}
     for name, rows in splits.items():
         numbers, augmented = ([0] if column in added[name] else None for column in (_NUMBER, ROW))
-        first, file = _columns(examples[name], numbers, augmented), folder / f"{name}.arrow"
+        first, file = columns_of(examples[name], numbers, augmented), folder / f"{name}.arrow"
         cached[name] = cache_rows(_numbered(rows, added[name]), function, file, f"encoding {name}", first, num_proc)
     if "train" in cached:
         cached["train"] = task.pack(cached["train"])
-    return EncodedSplits(cached, collate, changes)
+    return EncodedSplits(cached, collate, augment=changes)
 
 
 def _examples(task: Task, splits: dict[str, Dataset]) -> dict[str, Encoded]:
@@ -120,7 +123,7 @@ def _examples(task: Task, splits: dict[str, Dataset]) -> dict[str, Encoded]:
 def _numbered(rows: Dataset, names: list[str]) -> Dataset:
     """The rows with columns that hold their numbers."""
     for name in names:
-        rows = rows.add_column(name, np.arange(len(rows)))
+        rows = with_column(rows, name, np.arange(len(rows)))
     return rows
 
 
@@ -133,10 +136,12 @@ def _encode_batch(task: Task, main_process: int, batch: dict[str, list[Any]]) ->
     """The columns of encoded rows, in the process of this id or in one that it started."""
     if os.getpid() != main_process:
         use_one_thread()
-    return _columns(task.encode(batch), batch.get(_NUMBER), batch.get(ROW))
+    return columns_of(task.encode(batch), batch.get(_NUMBER), batch.get(ROW))
 
 
-def _columns(encoded: Encoded, numbers: list[int] | None, augmented: list[int] | None) -> dict[str, list[Any]]:
+def columns_of(
+    encoded: Encoded, numbers: list[int] | None = None, augmented: list[int] | None = None
+) -> dict[str, list[Any]]:
     """The columns of a table of encoded rows.
 
     `numbers` are those of the rows in their split, of which several model inputs are made; `augmented` those of rows
@@ -153,16 +158,16 @@ def _columns(encoded: Encoded, numbers: list[int] | None, augmented: list[int] |
 
 def encode_one(task: Task, row: dict[str, Any]) -> list[Example]:
     """The model inputs of a single row, as `collate` of encoded splits and `side_of` take them."""
-    columns = _columns(task.encode({role: [value] for role, value in row.items()}), [0], None)
+    columns = columns_of(task.encode({role: [value] for role, value in row.items()}), [0], None)
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
 def _bytes(task: Task, rows: Dataset, example: Encoded) -> float:
     """Of all rows encoded: by one example where all have its shapes, else estimated from 16 from all over the split."""
-    columns, count = _columns(example, None, None), 1
+    columns, count = columns_of(example, None, None), 1
     if not any(isinstance(values[0], np.ndarray) and values[0].ndim > 1 for values in columns.values()):
         places = np.unique(np.linspace(0, len(rows) - 1, 16).round().astype(int)).tolist()
-        columns, count = _columns(task.encode(rows.select(places)[:]), None, None), len(places)
+        columns, count = columns_of(task.encode(rows.select(places)[:]), None, None), len(places)
     size = sum(np.asarray(value).nbytes for values in columns.values() for value in values)
     return size * len(rows) / count
 
@@ -191,7 +196,8 @@ def cache_rows(
     features = _array_features(function(rows[:2]) if first is None else first)
     with ranks.main_first():
         mapped = rows.map(
-            function,
+            Releasing(function, [file["filename"] for file in rows.cache_files]),
+            with_indices=True,
             batched=True,
             batch_size=batch_size(rows),
             remove_columns=rows.column_names,

@@ -69,6 +69,8 @@ class Rows:
     """The test rows of the classes that are in no split, without labels."""
     warnings: list[str] = field(default_factory=list)
     """What was guessed or left out while the rows were read."""
+    held_out: list[Hashes] = field(default_factory=list)
+    """The contents of the validation and test rows."""
     sampled: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Split of the source of which `check` has read a sample -> rows that were read, and all of them."""
 
@@ -124,7 +126,9 @@ def load_rows(task: Task, source: Mapping[str, Dataset] | SourceSplits, options:
         contradictions=contradictions,
     )
     indexed = {name: task.index_labels(rows) for name, rows in splits.items()}
-    return Rows(task, indexed | unlabelled, facts, options.splits.sizes(source.names), left_out, task.guesses, sampled)
+    held_out = [hashes[origin].take(rows) for name, (origin, rows) in places.items() if name in ("validation", "test")]
+    sizes = options.splits.sizes(source.names)
+    return Rows(task, indexed | unlabelled, facts, sizes, left_out, task.guesses, held_out, sampled)
 
 
 def load_items(task: Task, source: Mapping[str, Dataset], columns: Columns) -> tuple[Task, str]:

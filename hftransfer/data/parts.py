@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -29,6 +29,9 @@ class Source(Protocol):
     def take(self, split: str, numbers: np.ndarray) -> Dataset | None:
         """Some rows of a split."""
 
+    def stream(self, split: str) -> Iterator[Dataset]:
+        """The rows of a split."""
+
 
 class Loaded:
     """Splits that are there."""
@@ -47,6 +50,10 @@ class Loaded:
     def take(self, split: str, numbers: np.ndarray) -> Dataset | None:
         """The rows of these numbers."""
         return self._splits[split].select(numbers)
+
+    def stream(self, split: str) -> Iterator[Dataset]:
+        """All rows at once."""
+        yield self._splits[split]
 
 
 class SourceSplits:
@@ -81,7 +88,7 @@ class SourceSplits:
         if most is not None and most < len(places):
             self.totals[name] = len(places)
             places = places[np.sort(np.random.default_rng(seed).permutation(len(places))[:most])]
-        if len(places) == count:
+        if len(places) == count and name == split:
             return self._load()[split]
         while self._loaded is None and self._counts is not None:
             if (rows := self._source.take(split, places)) is not None:

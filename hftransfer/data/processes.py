@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from hftransfer.core.machine import release_pages
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -13,6 +17,22 @@ if TYPE_CHECKING:
 _BATCH, _BATCH_OF_FILES = 64, 16
 # Images or recordings for which another process pays: a second of work, and it starts in a fraction of one.
 _ROWS_PER_PROCESS = 256
+# Rows after which the memory of those that were read is given back.
+_RELEASED = 2048
+
+
+@dataclass(frozen=True)
+class Releasing:
+    """A function of batches of rows that gives back the memory of the files that they were read from."""
+
+    function: Callable[[dict[str, Any]], dict[str, Any]]
+    files: list[str]
+
+    def __call__(self, batch: dict[str, Any], numbers: list[int]) -> dict[str, Any]:
+        """What the function makes of the rows of these numbers."""
+        if numbers[0] % _RELEASED == 0:
+            release_pages(self.files)
+        return self.function(batch)
 
 
 def batch_size(rows: Dataset) -> int:

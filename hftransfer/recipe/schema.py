@@ -112,6 +112,9 @@ class Data(Section):
     """Training, validation and test split."""
     max_rows: int | None = Field(default=None, ge=1, le=10**10)
     """Use a random sample of at most this many rows of each split of the source: for a first run on large data."""
+    streaming: bool = False
+    """Train on rows of Parquet files as they are read, shuffled in a buffer of 10,000, for `training.max_steps`: see
+    docs/how-to/large-data.md."""
     check_rows: int | None = Field(default=None, ge=0, le=10**10)
     """`check` reads a random sample of at most this many rows of each split of the source, and where it finds a mistake
     all of them; `run` reads all. Left out: 10,000, or 2,000 where rows have images or recordings. 0: every row."""

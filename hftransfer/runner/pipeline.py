@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from hftransfer.core.yaml_writer import dump_yaml
 from hftransfer.data.augmentation import augmenter
 from hftransfer.data.corruptions import corrupted
 from hftransfer.data.encode import EncodedSplits, encode
+from hftransfer.data.stream import Stream
 from hftransfer.recipe.loader import from_record
 from hftransfer.recipe.schema import Export, Recipe
 from hftransfer.runner import baselines, compression, stages, task_heads
@@ -36,7 +38,7 @@ from hftransfer.runner.resuming import (
     seal_rows,
 )
 from hftransfer.runner.scores import score_variants
-from hftransfer.runner.specs import baseline_specs, with_defaults
+from hftransfer.runner.specs import baseline_specs, data_options, with_defaults
 
 if TYPE_CHECKING:
     from accelerate import PartialState
@@ -115,7 +117,10 @@ def _encode(plan: Plan, recipe: Recipe, run_folder: RunFolder) -> EncodedSplits:
         check(recipe)
         raise
     ranks.from_main(lambda: seal_rows(folder))
-    return encoded
+    if not data.streaming:
+        return encoded
+    stream = Stream(plan.task, data.source, recipe.data.splits.train, data_options(data), plan.rows.held_out)
+    return replace(encoded, stream=stream.shuffled(recipe.seed))
 
 
 def export(folder: Path, settings: Export) -> RunResult:

@@ -32,6 +32,7 @@ from hftransfer.runner.export_check import check_export
 from hftransfer.runner.forgetting import SourceTask, source_task
 from hftransfer.runner.rows import read_rows, rows_for_steps
 from hftransfer.runner.specs import TrainingSpec, baseline_specs, tuned_spec
+from hftransfer.runner.streaming import check_streaming
 from hftransfer.tasks import Task
 from hftransfer.training.arguments import DEFAULTS, training_arguments
 
@@ -93,6 +94,7 @@ def check(recipe: Recipe, *, decode: bool = True, sample: bool = False) -> Plan:
     recipe, start = _pin_revisions(recipe)
     check_metrics(recipe.evaluation.metrics)
     _check_training(specs, recipe.seed)
+    check_streaming(task, recipe, specs)
     rows = read_rows(task, recipe.data, recipe.seed, recipe.evaluation.left_out, decode=decode, sample=sample)
     if not rows.sampled:
         _check_batches(specs, len(rows.splits["train"]))

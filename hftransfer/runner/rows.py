@@ -15,6 +15,7 @@ from hftransfer.data.load import DataOptions, Rows, load_items, load_rows
 from hftransfer.data.parts import SourceSplits
 from hftransfer.recipe.schema import Data
 from hftransfer.runner.specs import TrainingSpec, data_options
+from hftransfer.runner.streaming import streamed_splits
 from hftransfer.tasks import Task
 from hftransfer.training.arguments import DEFAULTS
 
@@ -42,6 +43,8 @@ def read_rows(
     """
     if task.items and data.items is None:
         raise RecipeError(f"data.items: task '{task.name}' needs a second table, of {', '.join(task.items)}")
+    if data.streaming:
+        data = streamed_splits(data)
     fingerprint = ""
     if data.items is not None:
         if not task.items:

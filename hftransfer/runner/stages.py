@@ -273,7 +273,7 @@ def _train(
         context.run_folder.record(f"{name}/{NOTE}", lambda: fitted.note)
         return model, context.encoded, fitted.log
     encoded = strategy.training_rows(model, training_context)
-    by_length = LENGTH in (encoded.splits["train"].column_names or [])
+    by_length = encoded.stream is None and LENGTH in (encoded.splits["train"].column_names or [])
     arguments = training_arguments(training, folder / "checkpoints", plan.recipe.seed, by_length)
     arguments.label_names = list(plan.task.label_names)
     factors = strategy.learning_rate_factors(model)

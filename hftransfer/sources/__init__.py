@@ -82,6 +82,14 @@ class Source(Plugin):
         """The rows of a split with these numbers, ascending; None where they are too large to be held in memory."""
         return None
 
+    def stream(self, split: str) -> Iterator[Dataset]:  # noqa: ARG002
+        """The rows of a split, some at a time, in their order.
+
+        Raises:
+            DataError: the source has to read all of them first.
+        """
+        raise DataError(f"data.streaming: the source {self.name} reads all rows before one is used; parquet does not")
+
 
 class Folder(Source):
     """Base of the sources that are a folder of images or recordings."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,9 +35,6 @@ class Parquet(Files):
         return {split: sum(file.metadata.num_rows for file in opened) for split, opened in files.items()}
 
     def take(self, split: str, numbers: np.ndarray) -> Dataset | None:
-        import pyarrow
-        from datasets import Dataset, Features
-
         files = [_open(path) for path in self._paths()[split]]
         groups = [(file, number) for file in files for number in range(file.num_row_groups)]
         sizes = [(it.num_rows, it.total_byte_size) for it in (file.metadata.row_group(n) for file, n in groups)]
@@ -48,8 +46,22 @@ class Parquet(Files):
         for (file, group), start, count in zip(groups, first, counts, strict=True):
             wanted = numbers[(numbers >= start) & (numbers < start + count)] - start
             tables += _rows_of_group(file, group, wanted)
-        features = Features.from_arrow_schema(files[0].schema_arrow)
-        return Dataset(pyarrow.concat_tables(tables).cast(features.arrow_schema))
+        return _in_types_of_datasets(tables)
+
+    def stream(self, split: str) -> Iterator[Dataset]:
+        import pyarrow
+
+        for path in self._paths()[split]:
+            for batch in _open(path).iter_batches(_ROWS):
+                yield _in_types_of_datasets([pyarrow.table(batch)])
+
+
+def _in_types_of_datasets(tables: list[pyarrow.Table]) -> Dataset:
+    import pyarrow
+    from datasets import Dataset, Features
+
+    features = Features.from_arrow_schema(tables[0].schema)
+    return Dataset(pyarrow.concat_tables(tables).cast(features.arrow_schema))
 
 
 def _open(path: str) -> pyarrow.parquet.ParquetFile:

@@ -54,14 +54,15 @@ def train(
         keep_freed_memory()
     collator = AugmentingCollator(encoded, arguments.seed)
     checkpoint = from_main(lambda: last_checkpoint(Path(arguments.output_dir), name))
-    rows = encoded.splits["train"]
+    first = encoded.splits["train"]
+    rows = first if encoded.stream is None else encoded.stream
     if checkpoint is not None:
         # It was evaluated then.
         arguments.eval_on_start = False
         if is_last_step(checkpoint):
             # Trainer would train a further step after a checkpoint of the last one within an epoch; of rows that make a
             # single step, the last one ends an epoch.
-            rows = rows.select(range(min(len(rows), arguments.train_batch_size * arguments.world_size)))
+            rows = first.select(range(min(len(first), arguments.train_batch_size * arguments.world_size)))
     with accelerate_environment(arguments.accelerate_variables), deferred_sigterm():
         trainer = ResumableTrainer(
             model=model,
