@@ -89,6 +89,7 @@ def _handle(number: int, _frame: FrameType | None) -> None:
         os.kill(os.getpid(), number)
     elif _Signals.deferred and not _Signals.received:
         _Signals.received = True
-        print("hftransfer: SIGTERM, the step is saved first", file=sys.stderr, flush=True)
+        if is_main():
+            print("hftransfer: SIGTERM, the step is saved first", file=sys.stderr, flush=True)
     else:
         raise Terminated
