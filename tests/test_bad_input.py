@@ -82,7 +82,11 @@ def test_whole_numbers_are_read_as_in_yaml_1_2():
             "training.report_to=[1]",
             "training.accelerator_config=[]",
         ),
-        *("training.gradient_checkpointing_kwargs=/dev/zero", "training.accelerator_config=/dev/zero"),
+        *(
+            "training.gradient_checkpointing_kwargs=/dev/zero",
+            "training.lr_scheduler_kwargs={num_cycles: nan}",
+            "training.accelerator_config=/dev/zero",
+        ),
         *(f"training.accelerator_config={'a' * 300}", f"training.accelerator_config={'a/' * 5000}"),
     ],
 )

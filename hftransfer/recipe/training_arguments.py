@@ -97,11 +97,18 @@ def _checked(key: str, value: object, annotation: str) -> Any:
         raise expected from None
     if allowed := broken_range(key, typed):
         raise ValueError(f"{allowed}, got {shortened(value)}")
+    if isinstance(typed, dict) and (wrong := [name for name, entry in typed.items() if _is_not_finite(entry)]):
+        raise ValueError(f"{wrong[0]}: a finite number, got {shortened(typed[wrong[0]])}")
     if isinstance(typed, str) and key in _MAPPINGS:
         raise ValueError(f"a mapping, got {shortened(value)}")
     if isinstance(typed, str) and key == _FILE and not _is_small_file(typed):
         raise ValueError(f"a mapping, or a file of JSON, got {shortened(value)}")
     return typed
+
+
+def _is_not_finite(entry: object) -> bool:
+    """Whether a library would read an entry as a number that is none: YAML 1.2 has `nan` as a word."""
+    return isinstance(entry, str) and entry.strip().lstrip("+-.").lower() in ("nan", "inf", "infinity")
 
 
 def _is_small_file(name: str) -> bool:
