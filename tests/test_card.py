@@ -143,7 +143,7 @@ def test_the_snippets_are_python_with_the_classes_of_the_task(task, count, names
     assert len(snippets) == count
     for snippet in snippets:
         ast.parse(snippet)
-    assert all(name in snippets[-2] for name in names)
+    assert all(name in snippets[1] for name in names)
 
 
 def test_data_training_and_versions_are_listed():
