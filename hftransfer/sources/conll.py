@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import Field
+
 from hftransfer.core.errors import DataError
 from hftransfer.sources import Files
 from hftransfer.sources._records import to_datasets
@@ -20,9 +22,9 @@ if TYPE_CHECKING:
 class Conll(Files):
     """Columns: `tokens`, `tags`. Lines with -DOCSTART- and comments are passed over."""
 
-    token_column: int | None = None
+    token_column: int | None = Field(default=None, ge=0, le=1000)
     """The column of the words, from 0 on; left out, 0, or 1 in files whose names end in .conllu."""
-    tag_column: int | None = None
+    tag_column: int | None = Field(default=None, ge=-1000, le=1000)
     """That of the tags, -1 for the last; left out, the last, or 3 (parts of speech) in files that end in .conllu."""
     encoding: str = "utf-8"
     """Of the files, as Python names it."""
