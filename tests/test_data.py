@@ -298,9 +298,9 @@ def test_pictures_of_more_than_8_bits_keep_what_they_show():
     from hftransfer.core import media
 
     shades = np.array([[0, 100], [200, 255]])
-    deep = (shades.astype(np.int32), (shades * 257).astype(np.uint16), (shades * 16).astype(np.uint16))
-    for whole in deep:
-        assert np.asarray(media.rgb(Image.fromarray(whole)))[..., 0].tolist() == shades.tolist()
+    deep = (((shades * 257).astype(np.uint16), None), ((shades * 16).astype(np.uint16), (0, 255 * 16)))
+    for whole, pixel_range in deep:
+        assert np.asarray(media.rgb(Image.fromarray(whole), pixel_range))[..., 0].tolist() == shades.tolist()
     with pytest.raises(ValueError, match="decimals"):
         media.rgb(Image.fromarray(shades.astype(np.float32)))
 

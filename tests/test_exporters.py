@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import optimum_shell
@@ -295,21 +293,16 @@ def test_a_tokenizer_that_cannot_be_read_is_a_sentence(tmp_path):
     folder = tiny.checkpoint(task, tmp_path / "checkpoint" / task.name)
     _tokenizer(folder)
     (folder / "tokenizer.json").write_text('{"model": 3}')
-    with pytest.raises(ModelError, match="AutoTokenizer cannot read|cannot read '"):
+    with pytest.raises(ModelError, match="AutoTokenizer cannot read|cannot read '|tokenizer.json' is damaged"):
         check(parse_recipe(tiny.recipe(task, tmp_path)))
 
 
-def test_a_run_that_another_transformers_began_is_not_continued(tmp_path):
+def test_a_run_that_another_transformers_began_is_not_continued(tmp_path, monkeypatch):
     recipe = parse_recipe(tiny.recipe(plugins.load("tasks", "text-classification")(), tmp_path))
-    (tmp_path / "recipe.yaml").write_text(tiny.recipe(plugins.load("tasks", "text-classification")(), tmp_path))
-    command = [sys.executable, "-m", "hftransfer", "run", str(tmp_path / "recipe.yaml"), "--out", str(tmp_path / "run")]
-    partial = tmp_path / "run.partial" / "work"
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while process.poll() is None and not (partial / "versions.json").is_file():
-        pass
-    process.kill()
-    process.wait()
-    other = {"transformers": "3.5.1"}
-    (partial / "versions.json").write_text(json.dumps(other))
+    with monkeypatch.context() as patch:
+        patch.setattr("hftransfer.runner.pipeline._encode", lambda *_: 1 / 0)
+        patch.setattr("hftransfer.core.machine.versions", lambda: {"transformers": "3.5.1"})
+        with pytest.raises(ZeroDivisionError):
+            run(recipe, tmp_path / "run")
     with pytest.raises(RecipeError, match="was begun with transformers 3.5.1, and .* is installed"):
         run(recipe, tmp_path / "run", resume=True)
