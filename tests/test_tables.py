@@ -24,7 +24,7 @@ def _load(tmp_path, name, content, source="csv", **fields):
         ("a.csv", "text;label\na, b;x\nc;y\n", {}, [("a, b", "x"), ("c", "y")], "has ';' between"),
         ("a.txt", "text\tlabel\na, b\tx\n", {}, [("a, b", "x")], r"has '\\t' between"),
         ("a.TSV", "text\tlabel\na\tx\n", {}, [("a", "x")], None),
-        ("a.tsv.gz", gzip.compress(b"text\tlabel\na\tx\n"), {}, [("a", "x")], None),
+        ("a.tsv.gz", gzip.compress(b"text\tlabel\na\tx\n", mtime=0), {}, [("a", "x")], None),
         ("a.csv", "\ufefftext,label\r\n\r\na,x\r\n", {}, [("a", "x")], None),
         ("a.csv", "sep=|\ntext|label\na|x\n", {}, [("a", "x")], "has '|' between"),
         ("a.csv", "text::label\na::b\n", {"delimiter": "::"}, [("a", "b")], None),
