@@ -134,7 +134,7 @@ def damaged_file(folder: Path, mark: Path) -> str | None:
     """The first file of a sealed folder that is missing or has another content, else None."""
     try:
         hashes = dict(json.loads(mark.read_text(encoding="utf-8")))
-    except ValueError:
+    except (ValueError, TypeError):
         return mark.name
     for name, expected in hashes.items():
         path = folder / name
