@@ -6,6 +6,7 @@ of the processor, or a file that is written outside of the campaign's own folder
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import json
@@ -19,6 +20,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 SECONDS = 30
 # By the clock, on a machine that has other work too.
@@ -210,3 +212,38 @@ def report(outcomes: Sequence[Outcome], asked: int) -> int:
         if count > 1:
             print(f"  {count} times: {fault}")
     return 1 if faults else 0
+
+
+def enter(root: Path) -> None:
+    """Make a folder the working directory, with caches of its own; called before Hugging Face is imported."""
+    for name in ("home", "tmp"):
+        (root / name).mkdir()
+    os.environ.update(HOME=str(root / "home"), TMPDIR=str(root / "tmp"), HF_HOME=str(root / "home" / "hf"))
+    tempfile.tempdir = str(root / "tmp")
+    sys.dont_write_bytecode = True
+    os.chdir(root)
+
+
+class Campaign(Protocol):
+    """A campaign in a folder of its own."""
+
+    def __call__(
+        self, root: Path, calls: int, seed: int, *, processes: int, seconds: float
+    ) -> tuple[list[Outcome], int]:
+        """The outcomes of its commands, and how many there are."""
+
+
+def main(name: str, description: str | None, campaign: Campaign, calls: int) -> int:
+    """Run the campaign of a command line and print its faults; `calls` commands, where it does not say how many."""
+    parser = argparse.ArgumentParser(prog=f"scripts/torture {name}", description=description)
+    parser.add_argument("--calls", type=int, default=calls, help="commands at most")
+    parser.add_argument("--seed", type=int, default=0, help="of what is tried")
+    parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)), help="at the same time")
+    parser.add_argument("--minutes", type=float, default=60, help="after which what is left is not tried")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="torture-") as folder:
+        root = Path(folder).resolve()
+        enter(root)
+        outcomes, asked = campaign(root, args.calls, args.seed, processes=args.processes, seconds=60 * args.minutes)
+        os.chdir("/")
+        return report(outcomes, asked) or int(len(outcomes) < asked)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import csv
 import gzip
 import io
@@ -12,14 +11,12 @@ import random
 import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from _torture_calls import Command, Outcome, report, run_all
-from _torture_fuzz import enter
+from _torture_calls import Command, Outcome, main, run_all
 
 ROWS = [{"text": f"{'good' if row % 2 else 'bad'} text {row}", "label": "xy"[row % 2]} for row in range(48)]
 TEXT = (
@@ -201,21 +198,6 @@ def _is_silent(outcome: Outcome, file: str) -> bool:
     return known and Path(file).name not in outcome.text and "left out" not in outcome.text
 
 
-def main() -> int:
-    """Run the campaign and print its faults."""
-    parser = argparse.ArgumentParser(prog="scripts/torture damage", description=__doc__)
-    parser.add_argument("--calls", type=int, default=10**6, help="commands at most")
-    parser.add_argument("--seed", type=int, default=0, help="of the damage, and of which commands are tried")
-    parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)), help="at the same time")
-    parser.add_argument("--minutes", type=float, default=60, help="after which what is left is not tried")
-    args = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="torture-") as folder:
-        root = Path(folder).resolve()
-        enter(root)
-        outcomes, asked = damage(root, args.calls, args.seed, processes=args.processes, seconds=60 * args.minutes)
-        os.chdir("/")
-        return report(outcomes, asked) or int(len(outcomes) < asked)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    # All of them, unless fewer are asked for.
+    sys.exit(main("damage", __doc__, damage, 10**6))

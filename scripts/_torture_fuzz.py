@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import os
 import random
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
-from _torture_calls import Outcome, report, run_all
+from _torture_calls import Outcome, main, run_all
 
 ROWS = "text,label\n" + "".join(f"{'good' if row % 2 else 'bad'} text {row},{'xy'[row % 2]}\n" for row in range(48))
 BASES = {
@@ -150,16 +147,6 @@ def commands(root: Path, calls: int, seed: int) -> list[tuple[str, list[str]]]:
     return [(f"{number}: {' '.join(command)[:300]}", command) for number, command in enumerate(chosen)]
 
 
-def enter(root: Path) -> None:
-    """Make a folder the working directory, with caches of its own; called before Hugging Face is imported."""
-    for name in ("home", "tmp"):
-        (root / name).mkdir()
-    os.environ.update(HOME=str(root / "home"), TMPDIR=str(root / "tmp"), HF_HOME=str(root / "home" / "hf"))
-    tempfile.tempdir = str(root / "tmp")
-    sys.dont_write_bytecode = True
-    os.chdir(root)
-
-
 def make(root: Path) -> None:
     """The data and recipes that are fuzzed."""
     (root / "recipes").mkdir()
@@ -185,21 +172,5 @@ def fuzz(root: Path, calls: int, seed: int, *, processes: int, seconds: float) -
     return outcomes, len(asked)
 
 
-def main() -> int:
-    """Run the campaign and print its faults."""
-    parser = argparse.ArgumentParser(prog="scripts/torture fuzz", description=__doc__)
-    parser.add_argument("--calls", type=int, default=2000, help="commands")
-    parser.add_argument("--seed", type=int, default=0, help="of the choice of keys and values")
-    parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)), help="at the same time")
-    parser.add_argument("--minutes", type=float, default=60, help="after which what is left is not tried")
-    args = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="torture-") as folder:
-        root = Path(folder).resolve()
-        enter(root)
-        outcomes, asked = fuzz(root, args.calls, args.seed, processes=args.processes, seconds=60 * args.minutes)
-        os.chdir("/")
-        return report(outcomes, asked) or int(len(outcomes) < asked)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("fuzz", __doc__, fuzz, 2000))

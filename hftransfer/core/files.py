@@ -7,13 +7,14 @@ import json
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from hftransfer.core import ranks
 
 Arrays = dict[str, np.ndarray]
+T = TypeVar("T")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -54,11 +55,25 @@ def arrays_once(path: Path, compute: Callable[[], Arrays], *, alone: bool = Fals
 
     With `alone` the main process computes, else all do, who may share the work.
     """
+    _write_once(path, compute, _write_arrays, alone)
+    with np.load(path, allow_pickle=False) as file:
+        return dict(file)
+
+
+def record_once(path: Path, compute: Callable[[], Any], *, alone: bool = False) -> Any:
+    """As `arrays_once`, for a JSON value."""
+    _write_once(path, compute, _write_json, alone)
+    # Measurements differ between processes; all continue with those of the main one.
+    return ranks.from_main(lambda: json.loads(path.read_text(encoding="utf-8")))
+
+
+def _write_once(path: Path, compute: Callable[[], T], write: Callable[[Path, T], object], alone: bool) -> None:
+    """Write a sealed file unless it is there, and whole."""
 
     def make() -> None:
-        arrays = compute()
+        value = compute()
         if ranks.is_main():
-            write_sealed(path, lambda partial: _write_arrays(partial, arrays))
+            write_sealed(path, lambda partial: write(partial, value))
 
     if not ranks.from_main(lambda: is_whole(path)):
         if alone:
@@ -66,25 +81,10 @@ def arrays_once(path: Path, compute: Callable[[], Arrays], *, alone: bool = Fals
         else:
             make()
         ranks.wait()
-    with np.load(path, allow_pickle=False) as file:
-        return dict(file)
 
 
-def record_once(path: Path, compute: Callable[[], Any], *, alone: bool = False) -> Any:
-    """As `arrays_once`, for a JSON value."""
-
-    def make() -> None:
-        value = compute()
-        if ranks.is_main():
-            write_sealed(path, lambda partial: partial.write_text(json.dumps(value), encoding="utf-8"))
-
-    if not ranks.from_main(lambda: is_whole(path)):
-        if alone:
-            ranks.from_main(make)
-        else:
-            make()
-    # Measurements differ between processes; all continue with those of the main one.
-    return ranks.from_main(lambda: json.loads(path.read_text(encoding="utf-8")))
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value), encoding="utf-8")
 
 
 def _write_arrays(path: Path, arrays: Arrays) -> None:

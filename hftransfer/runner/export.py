@@ -76,7 +76,7 @@ def export_variants(context: RunContext) -> Exported:
     made_by = exporter.made_by(through)
     exports = {name: _compare(context, exporter, export, name, made_by) for name in variants}
     for name, facts in exports.items():
-        if facts.rejected and run_folder.state.is_main_process:
+        if facts.rejected and ranks.is_main():
             shutil.rmtree(run_folder.folder / name, ignore_errors=True)
     return Exported(pytorch, exports, trials)
 

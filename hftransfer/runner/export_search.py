@@ -103,7 +103,7 @@ class Search:
 
     def _make(self, candidate: Candidate) -> str | None:
         """Make a candidate on the main process; the reason, where the runtime refuses."""
-        if not candidate.scheme or not self.context.run_folder.state.is_main_process:
+        if not candidate.scheme or not ranks.is_main():
             return None
 
         def make(place: Path) -> None:

