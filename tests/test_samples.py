@@ -7,6 +7,13 @@ from hftransfer.core import plugins
 from hftransfer.samples.digit_scenes import MASK_CLASSES
 
 
+@pytest.mark.parametrize("name", plugins.names("samples"))
+def test_a_sample_says_where_it_comes_from(name):
+    facts = plugins.load("samples", name)().facts()
+    assert facts.license not in ("", "unknown") and facts.license == facts.license.lower()
+    assert facts.provenance and all(flaw.endswith(".") for flaw in facts.flaws)
+
+
 @pytest.fixture(scope="module")
 def questions():
     return plugins.load("samples", "bbc_questions")().rows()

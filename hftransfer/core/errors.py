@@ -6,6 +6,7 @@ HFTransferError
 ├── ModelError         the checkpoint
 ├── ExportError        a runtime that cannot hold the model
 ├── HubError           the network, or the rights of a token
+├── SampleError        files of a sample that are not to be had, or not the published ones
 ├── DiskFullError      no space where a run is written
 ├── PluginError        a plug-in that breaks its contract
 └── MissingExtraError  a package that is not installed
@@ -59,6 +60,10 @@ class ExportError(HFTransferError):
 
 class HubError(HFTransferError):
     """The Hub cannot be reached, or refuses the request."""
+
+
+class SampleError(HFTransferError):
+    """The files of a sample cannot be fetched, or are not the published ones."""
 
 
 class DiskFullError(HFTransferError):

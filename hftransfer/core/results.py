@@ -23,6 +23,7 @@ __all__ = [
     "RiskCoverage",
     "RunResult",
     "RuntimeFacts",
+    "SampleFacts",
     "Score",
     "SearchTrial",
     "TaskHead",
@@ -132,6 +133,18 @@ class TaskHead(Record):
     """Metric -> score on the test rows of its task."""
 
 
+class SampleFacts(Record):
+    """Where the content of a sample comes from."""
+
+    license: str
+    provenance: str
+    """Package and origin."""
+    download_bytes: int = 0
+    """What its first use fetches."""
+    flaws: list[str] = []
+    """What is known to be wrong with it."""
+
+
 class RunResult(Record):
     """Scores, costs and provenance of a finished run."""
 
@@ -206,6 +219,8 @@ class RunResult(Record):
     """A few test inputs, if they are texts."""
     hub_cards: dict[str, JsonObject] = {}
     """Hub id -> `private`, and `license` and `language` (codes) from the cards of checkpoint and data set."""
+    samples: dict[str, SampleFacts] = {}
+    """Name -> facts of the samples that the run uses, or the run whose model it starts from."""
     auto_model: str = ""
     """The Auto class of Transformers that loads the model."""
     warnings: list[str]

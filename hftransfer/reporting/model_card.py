@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from hftransfer.core.results import RunResult
@@ -64,6 +65,7 @@ def card(result: RunResult, repo: str | None = None, *, adapter: bool = False) -
         thresholds=threshold_values(result),
         training=_training_table(result),
         data=tables.data_table(result),
+        licenses=list(_licenses(result)),
         runtimes=tables.runtime_table(result),
         groups=tables.group_table(result),
         made_by=_made_by(result),
@@ -90,6 +92,22 @@ def _made_by(result: RunResult) -> str:
     return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
+def _checkpoint_license(result: RunResult, model: str) -> str | None:
+    """The license of the checkpoint, a sample or of the Hub."""
+    if sample := result.samples.get(model.removeprefix("sample:")):
+        return sample.license
+    return result.hub_cards.get(model, {}).get("license") if model in result.revisions else None
+
+
+def _licenses(result: RunResult) -> Iterator[str]:
+    """License, origin and flaws of checkpoint and data, a line each."""
+    for repo, facts in result.hub_cards.items():
+        yield f"License of {repo}: {facts.get('license') or 'none is named'}"
+    for name, sample in result.samples.items():
+        flaws = f". Known flaws: {' '.join(sample.flaws)}" if sample.flaws else ""
+        yield f"License of sample {name}: {sample.license}; {sample.provenance}{flaws}"
+
+
 def _metadata(result: RunResult, adapter: bool) -> ModelCardData:
     from huggingface_hub import EvalResult, ModelCardData
 
@@ -114,11 +132,13 @@ def _metadata(result: RunResult, adapter: bool) -> ModelCardData:
         for metric, score in scores.items()
     ]
     # Training from scratch uses the architecture of the checkpoint alone.
-    derived = model in result.revisions and strategy != "scratch"
+    trained = strategy != "scratch"
+    derived = trained and model in result.revisions
+    license = _checkpoint_license(result, str(model)) if trained else None
     hub = result.recipe.get("hub") or {}
     return ModelCardData(
         library_name="peft" if adapter else "transformers",
-        license=hub.get("license") or (result.hub_cards.get(model, {}).get("license") if derived else None),
+        license=hub.get("license") or license,
         language=hub.get("language") or _languages(result, data_id),
         pipeline_tag=card_task(result).pretraining or result.task,
         tags=["hftransfer", strategy, *([] if adapter else exported)],

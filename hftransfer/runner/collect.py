@@ -18,13 +18,13 @@ from hftransfer.core.yaml_writer import dump_yaml
 from hftransfer.evaluation.scoring import Answers, confusion_matrix
 from hftransfer.hub.client import hub_cards
 from hftransfer.hub.upload import run_id_of
-from hftransfer.models.checkpoint import find_checkpoint
 from hftransfer.reporting import model_card, report
 from hftransfer.reporting.tables import escape_cell
 from hftransfer.runner.calibration import calibration
 from hftransfer.runner.context import RunContext
 from hftransfer.runner.data_facts import data_facts
 from hftransfer.runner.fitting import fit_warnings, score_thresholds
+from hftransfer.runner.provenance import hub_revisions, sample_facts
 from hftransfer.runner.scores import score_abstaining, score_variants, score_warnings
 from hftransfer.runner.stages import NEW_WEIGHTS, NOTE, History
 
@@ -48,7 +48,7 @@ def collect(
     scores: dict[str, Any] = score_variants(context)
     answers, references = context.answers("test", "tuned"), context.references("test")
     costs = run_folder.costs()
-    revisions = _revisions(recipe)
+    revisions = hub_revisions(recipe)
     return RunResult(
         schema=1,
         name=run_folder.out.name,
@@ -81,6 +81,7 @@ def collect(
         runtime_snippet=context.task_of("tuned").runtime_snippet() if plan.recipe.export else "",
         examples=_examples(context),
         hub_cards=hub_cards(revisions),
+        samples=sample_facts(recipe),
         warnings=[
             *plan.warnings,
             *_frozen_new_weights(context),
@@ -95,15 +96,6 @@ def _note(context: RunContext) -> str:
     steps = len(context.plan.tuned.strategy.steps())
     names = [*(f"tuned-{number}" for number in range(1, steps)), "tuned"]
     return " ".join(filter(None, (context.run_folder.record(f"{name}/{NOTE}", str) for name in names)))
-
-
-def _revisions(recipe: dict[str, Any]) -> dict[str, str]:
-    """Hub id -> commit, of checkpoint, processor and data."""
-    model, source = recipe["model"], recipe["data"]["source"]
-    revisions = {part["id"]: part["revision"] for part in (model, source) if part.get("id") and part.get("revision")}
-    if model["processor"] and (commit := find_checkpoint(model["processor"]).revision):
-        revisions[model["processor"]] = commit
-    return revisions
 
 
 def _identity(out: Path) -> str:

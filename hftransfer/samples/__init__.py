@@ -6,12 +6,13 @@ import importlib.util
 import io
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, ClassVar, TypedDict
 
 import PIL.Image
 
 from hftransfer.core.errors import DataError, MissingExtraError, ModelError
 from hftransfer.core.plugins import Plugin
+from hftransfer.core.results import SampleFacts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +27,19 @@ class StoredFile(TypedDict):
 
 
 class Sample(Plugin):
-    """Base of the samples. Implement `rows` or `checkpoint`; both give the same result every time."""
+    """Base of the samples. Implement `rows` or `checkpoint`; both give the same result every time.
+
+    Declare what the cards of all runs with the sample say of it.
+    """
+
+    license: ClassVar[str] = "unknown"
+    """As the Hub writes it (apache-2.0), where its list has it."""
+    provenance: ClassVar[str] = ""
+    """The package, and where its content comes from."""
+    download_bytes: ClassVar[int] = 0
+    """What is fetched when the sample is first used; 0 where it comes with the extra `samples`."""
+    flaws: ClassVar[tuple[str, ...]] = ()
+    """What is known to be wrong with it, a sentence each."""
 
     def rows(self) -> dict[str, Dataset]:
         """Split -> rows.
@@ -43,6 +56,15 @@ class Sample(Plugin):
             ModelError: the sample holds rows, or the weights are not the published ones.
         """
         raise ModelError(f"sample '{self.name}' holds rows and is no checkpoint")
+
+    def facts(self) -> SampleFacts:
+        """What cards say of the sample."""
+        return SampleFacts(
+            license=self.license,
+            provenance=self.provenance,
+            download_bytes=self.download_bytes,
+            flaws=list(self.flaws),
+        )
 
 
 def package_folder(package: str) -> Path:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import gzip
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from hftransfer.core.errors import DataError
 from hftransfer.samples import Sample
@@ -26,6 +26,9 @@ _SINGLE_WORD = re.compile(r"digits/(h-)?(\d+|.*illion|thousand|hundred)|letters/
 
 class AsteriskPrompts(Sample):
     """Recorded prompts and their transcripts."""
+
+    license: ClassVar[str] = "cc-by-sa-3.0"
+    provenance: ClassVar[str] = "Debian packages asterisk-core-sounds-en-wav and asterisk-core-sounds-en"
 
     subset: Literal["all", "words"] = "all"
     """`words`: only the single numbers, letters and words of the phonetic alphabet."""

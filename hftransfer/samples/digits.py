@@ -5,7 +5,7 @@ Columns: `image` (PIL, mode L, 8 x 8, 0 to 255), `label` (ClassLabel: 0 to 9). O
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from hftransfer.samples import Sample, image_rows
 
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
 class Digits(Sample):
     """Digits by other writers than MNIST's: a target domain for it."""
+
+    license: ClassVar[str] = "bsd-3-clause"
+    provenance: ClassVar[str] = (
+        'package scikit-learn, from the UCI data set "Optical Recognition of Handwritten Digits"'
+    )
 
     def rows(self) -> dict[str, Dataset]:
         """One split, `train`."""

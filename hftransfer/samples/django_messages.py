@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 class DjangoMessages(Sample):
     """Parallel messages of two languages."""
 
+    license: ClassVar[str] = "bsd-3-clause"
+    provenance: ClassVar[str] = "package Django, its message catalogues"
     requires: ClassVar[dict[str, str]] = {"django": "samples"}
 
     source: str = "en"

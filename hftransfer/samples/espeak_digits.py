@@ -24,6 +24,9 @@ _STRINGS_A_VOICE = 50
 class EspeakDigits(Sample):
     """Strings of digits by synthetic voices."""
 
+    license: ClassVar[str] = "gpl-3.0"
+    provenance: ClassVar[str] = "spoken by espeak-ng of the package espeakng-loader"
+    flaws: ClassVar[tuple[str, ...]] = ("The voices are synthetic.",)
     requires: ClassVar[dict[str, str]] = {"espeakng_loader": "samples", "soundfile": "speech", "soxr": "speech"}
 
     def rows(self) -> dict[str, Dataset]:

@@ -32,6 +32,9 @@ WORDS = {
 class EspeakWords(Sample):
     """Single words by synthetic voices."""
 
+    license: ClassVar[str] = "gpl-3.0"
+    provenance: ClassVar[str] = "spoken by espeak-ng of the package espeakng-loader"
+    flaws: ClassVar[tuple[str, ...]] = ("The voices are synthetic.",)
     requires: ClassVar[dict[str, str]] = {"espeakng_loader": "samples", "soundfile": "speech", "soxr": "speech"}
 
     def rows(self) -> dict[str, Dataset]:

