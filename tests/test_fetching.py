@@ -57,7 +57,7 @@ def test_a_wheel_is_fetched_once(tmp_path, cache, capfd):
     )
     path.unlink()
     assert _wheel().folder("some_sample") == folder and not capfd.readouterr().err
-    assert {entry.name for entry in (cache / "wheels").iterdir()} == {"some-weights-1.2", "some-weights-1.2.lock"}
+    assert sorted(entry.suffix for entry in (cache / "wheels").iterdir() if entry.name != folder.name) == [".lock"]
 
 
 def test_a_file_that_was_damaged_since_is_fetched_again(tmp_path, capfd):
@@ -73,7 +73,7 @@ def test_a_changed_file_is_found_by_its_hash(tmp_path, cache):
     found, published = (hashlib.sha256(text).hexdigest() for text in (WEIGHTS + b"!", WEIGHTS))
     with pytest.raises(SampleError, match=f"model.bin in it has sha256 {found}, not {published}"):
         _wheel().folder("some_sample")
-    assert not (cache / "wheels" / "some-weights-1.2").exists()
+    assert not [entry for entry in (cache / "wheels").iterdir() if entry.suffix != ".lock"]
 
 
 def test_a_wheel_that_was_cut_is_a_sentence(tmp_path, cache):
@@ -81,7 +81,19 @@ def test_a_wheel_that_was_cut_is_a_sentence(tmp_path, cache):
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(SampleError, match=r"some-weights==1.2 \(9 MB\).*(damaged|pip fails)"):
         _wheel().folder("some_sample")
-    assert not (cache / "wheels" / "some-weights-1.2").exists()
+    assert not [entry for entry in (cache / "wheels").iterdir() if entry.suffix != ".lock"]
+
+
+@pytest.mark.parametrize("changed", [False, True], ids=["published", "changed"])
+def test_a_wheel_as_a_whole(changed, tmp_path):
+    path = _publish(tmp_path / "index")
+    wheel = Wheel("some-weights", "1.2", 9_000_000, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    if changed:
+        _publish(tmp_path / "index", WEIGHTS + b"!")
+        with pytest.raises(SampleError, match=r"but the wheel has sha256 \w+, not "):
+            wheel.folder("some_sample")
+    else:
+        assert (wheel.folder("some_sample") / "some_weights" / "unused.bin").read_bytes() == b"unused"
 
 
 def test_a_wheel_that_is_gone_is_a_sentence():

@@ -32,9 +32,12 @@ def cached_folder(name: str, write: Callable[[Path], object]) -> Path:
             for rest in (partial, folder):
                 shutil.rmtree(rest, ignore_errors=True)
             partial.mkdir()
-            write(partial)
-            seal(partial, partial / _HASHES)
-            partial.rename(folder)
+            try:
+                write(partial)
+                seal(partial, partial / _HASHES)
+                partial.rename(folder)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
     return folder
 
 

