@@ -189,28 +189,39 @@ def _extra_state(model: PreTrainedModel, weights: Checkpoint) -> dict[str, Tenso
 
 
 def _resize_positions(model: PreTrainedModel, mismatched: Iterable[str], weights: Checkpoint) -> None:
-    """Interpolate the position embeddings of image patches where the checkpoint has another grid of them.
+    """Fit the position embeddings to the model where the checkpoint has another number of them.
 
-    As in ViT (Dosovitskiy et al. 2020, https://arxiv.org/abs/2010.11929, section 3.2). The first position is that of
-    the class token, the grid follows; tokens after the grid stay newly initialized.
+    Those of image patches are interpolated, as in ViT (Dosovitskiy et al. 2020, https://arxiv.org/abs/2010.11929,
+    section 3.2). The first position is that of the class token, the grid follows; tokens after the grid stay newly
+    initialized. Of sequences (Whisper with a shorter window) the first positions are taken.
     """
-    import torch
     from safetensors import safe_open
     from transformers.utils import SAFE_WEIGHTS_NAME, cached_file
 
-    size, patch = (getattr(model.config, name, None) for name in ("image_size", "patch_size"))
-    names = [name for name in mismatched if name.endswith(".position_embeddings")]
-    if not names or not isinstance(patch, int) or size is None:
+    names = [name for name in mismatched if name.endswith((".position_embeddings", ".embed_positions.weight"))]
+    if not names:
         return
     try:
         file = cached_file(weights.path, SAFE_WEIGHTS_NAME, revision=weights.revision)
     except OSError:
         # Weights in several files.
         return
-    height, width = (side // patch for side in ((size, size) if isinstance(size, int) else size))
-    with safe_open(file, framework="pt") as tensors, torch.no_grad():
+    size, patch = (getattr(model.config, name, None) for name in ("image_size", "patch_size"))
+    with safe_open(file, framework="pt") as tensors:
+        stored_names = tensors.keys()
         for name in names:
-            _interpolate(tensors.get_tensor(name), model.get_parameter(name), height, width)
+            # A classifier has Whisper's encoder alone, under a shorter name.
+            stored = next((key for key in stored_names if f".{key}".endswith(f".{name}")), None)
+            if stored is None:
+                continue
+            old, new = tensors.get_tensor(stored), model.get_parameter(name)
+            if name.endswith(".weight"):
+                if len(old) >= len(new) and old.shape[1:] == new.shape[1:]:
+                    new.data.copy_(old[: len(new)])
+                    model.new_weights.remove(name)
+            elif isinstance(patch, int) and size is not None:
+                height, width = (side // patch for side in ((size, size) if isinstance(size, int) else size))
+                _interpolate(old, new.data, height, width)
 
 
 def _interpolate(old: Tensor, new: Tensor, height: int, width: int) -> None:

@@ -54,6 +54,27 @@ def new_processor(extractor: FeatureExtractionMixin, rows: Dataset, config: Pret
     return WhisperProcessor(feature_extractor=extractor, tokenizer=tokenizer)
 
 
+def set_window(extractor: FeatureExtractionMixin, seconds: int) -> None:
+    """Let an extractor pad and truncate recordings to fewer seconds than the checkpoint's 30.
+
+    Raises:
+        ModelError: it makes no spectrograms of one length, or those of fewer seconds.
+    """
+    window = getattr(extractor, "chunk_length", None)
+    if window is None:
+        raise ModelError("task.window_seconds is for Whisper: this checkpoint reads recordings of any length")
+    if seconds > window:
+        raise ModelError(f"task.window_seconds: the checkpoint reads at most {window} seconds, got {seconds}")
+    extractor.chunk_length = seconds
+    extractor.n_samples = seconds * extractor.sampling_rate
+    extractor.nb_max_frames = extractor.n_samples // extractor.hop_length
+
+
+def window_fields(seconds: int) -> dict[str, int]:
+    """Fields of the config for a window of so many seconds: a position of the encoder stands for 20 ms."""
+    return {"max_source_positions": 50 * seconds}
+
+
 def set_language(processor: ProcessorMixin, language: str, config: PretrainedConfig) -> None:
     """Let the tokenizer begin texts with the tokens of a language, given by its code or its English name.
 

@@ -6,8 +6,8 @@ https://huggingface.co/docs/transformers/tasks/audio_classification
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -16,7 +16,7 @@ from hftransfer.core.compat import model_classes
 from hftransfer.core.errors import ModelError
 from hftransfer.core.features import Audio, Feature
 from hftransfer.core.results import JsonObject
-from hftransfer.tasks import Encoded, ModelBatch, Outputs, Predictions, Processor, Rows, Side, _audio
+from hftransfer.tasks import Encoded, ModelBatch, Outputs, Predictions, Processor, Rows, Side, _audio, _whisper
 from hftransfer.tasks._classification import Classification
 from hftransfer.tasks._types import EncodedRow, Model, Row
 
@@ -41,8 +41,23 @@ class AudioClassification(Classification):
     crop_seconds: float = Field(default=8.0, gt=0, le=3600)
     """Training sees a random part of this length of a longer recording; scoring sees all that the model can read."""
 
+    window_seconds: int | None = Field(default=None, ge=1, le=30)
+    """Seconds of a recording that Whisper reads; left out, the checkpoint's, 30. What a row costs grows with it."""
+
     def check_row(self, row: Row) -> str | None:
         return _audio.fault(row) or super().check_row(row)
+
+    def open_processor(
+        self, read: Callable[..., Processor], config: PretrainedConfig, rows: Dataset | None
+    ) -> Processor:
+        processor = super().open_processor(read, config, rows)
+        if self.window_seconds is not None:
+            _whisper.set_window(processor, self.window_seconds)
+        return processor
+
+    def config_fields(self) -> dict[str, Any]:
+        window = {} if self.window_seconds is None else _whisper.window_fields(self.window_seconds)
+        return super().config_fields() | window
 
     def new_processor(self, config: PretrainedConfig, rows: Dataset) -> Processor:
         return _audio.new_extractor(config) or super().new_processor(config, rows)

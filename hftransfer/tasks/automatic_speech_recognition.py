@@ -28,6 +28,7 @@ from hftransfer.tasks import (
     Task,
     _audio,
     _ctc,
+    _normalization,
     _whisper,
     object_array,
 )
@@ -71,6 +72,11 @@ class AutomaticSpeechRecognition(Task):
     """
     vocabulary: Literal["checkpoint", "new"] = "checkpoint"
     """Of a CTC checkpoint: its vocabulary, or the characters of the training text (another language)."""
+    window_seconds: int | None = Field(default=None, ge=1, le=30)
+    """Seconds of a recording that Whisper reads; left out, the checkpoint's, 30. What a row costs grows with it."""
+    normalization: _normalization.Kind = "none"
+    """What is compared when texts are scored: `basic` leaves case and punctuation out, `english` writes numbers as
+    digits and contractions in full too. The model is trained on the texts as they are."""
 
     @property
     def _generates(self) -> bool:
@@ -89,7 +95,10 @@ class AutomaticSpeechRecognition(Task):
         transcribes = any("ForCTC" in name for name in config.architectures or [])
         reused = self.vocabulary == "checkpoint" and transcribes
         if rows is None or config.is_encoder_decoder or reused:
-            return self._with_language(read(self.auto_processor), config)
+            processor = self._with_language(read(self.auto_processor), config)
+            if self.window_seconds is not None:
+                _whisper.set_window(processor.feature_extractor, self.window_seconds)
+            return processor
         return self._with_language(_ctc.new_processor(read("AutoFeatureExtractor"), rows, self.language), config)
 
     def new_processor(self, config: PretrainedConfig, rows: Dataset) -> Processor:
@@ -116,7 +125,7 @@ class AutomaticSpeechRecognition(Task):
 
     def config_fields(self) -> JsonObject:
         if self.processor is None or self._generates:
-            return {}
+            return {} if self.window_seconds is None else _whisper.window_fields(self.window_seconds)
         tokenizer = self.processor.tokenizer
         # The sum over frames, as in the paper of CTC, would weight long rows more than short ones.
         fields = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, "ctc_loss_reduction": "mean"}
@@ -178,13 +187,18 @@ class AutomaticSpeechRecognition(Task):
         return _ctc.frame_outputs(_audio.unpadded_logits(model, batch, name))
 
     def postprocess(self, outputs: Outputs, side: Side) -> Predictions:
+        return object_array(_normalization.normalized(self._texts(outputs), self.normalization))
+
+    def _texts(self, outputs: Outputs) -> list[str]:
+        """The transcripts as the model writes them."""
         decode = _whisper.decode if self._generates else _ctc.decode
-        return object_array([" ".join(text.split()) for text in decode(self.processor.tokenizer, outputs["ids"])])
+        return [" ".join(text.split()) for text in decode(self.processor.tokenizer, outputs["ids"])]
 
     def references(self, rows: Dataset) -> Predictions:
-        if self._generates:
-            return object_array([" ".join(text.split()) for text in rows["text"][:]])
-        return object_array([_ctc.normalize(self.processor.tokenizer, text, self.language) for text in rows["text"][:]])
+        texts = [" ".join(text.split()) for text in rows["text"][:]]
+        if not self._generates:
+            texts = [_ctc.normalize(self.processor.tokenizer, text, self.language) for text in rows["text"][:]]
+        return object_array(_normalization.normalized(texts, self.normalization))
 
     def wrong(self, reference: str, prediction: str) -> str:
         """No text, or some where there is none."""
@@ -200,7 +214,7 @@ class AutomaticSpeechRecognition(Task):
         return {**_audio.render(row["audio"]), "changes": word_changes(reference, prediction)}
 
     def respond(self, outputs: Outputs, side: Side) -> JsonObject:
-        return {"text": self.postprocess(outputs, side)[0]}
+        return {"text": self._texts(outputs)[0]}
 
 
 def _unspaced(splits: Mapping[str, Dataset]) -> list[str]:
