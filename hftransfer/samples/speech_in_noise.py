@@ -70,14 +70,14 @@ class SpeechInNoise(Sample):
 
     def _rows(self, number: int, languages: tuple[str, ...], count: int) -> Iterator[dict[str, Any]]:
         prompts = plugins.load("samples", "asterisk_prompts")
-        cells = [
-            cell
+        recordings = [
+            recording
             for language in languages
-            for cell in prompts(language=language, max_seconds=_LONGEST).rows()["train"]["audio"][:]
+            for recording in prompts(language=language, max_seconds=_LONGEST).rows()["train"]["audio"][:]
         ]
         rng = np.random.default_rng([self.seed, number])
         for _ in range(count):
-            clean, frames = _speech(cells, rng)
+            clean, frames = _speech(recordings, rng)
             kind, ratio = _NOISES[int(rng.integers(len(_NOISES)))], float(rng.uniform(-5, 10))
             yield {
                 "audio": {"bytes": _wav(_with_noise(clean, frames, kind, ratio, rng)), "path": None},
@@ -88,12 +88,12 @@ class SpeechInNoise(Sample):
             }
 
 
-def _speech(cells: list[Any], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _speech(recordings: list[Any], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """A clip of prompts with pauses between them, and whether somebody speaks in each frame."""
     samples, frames = np.zeros(_LENGTH, np.float32), np.zeros(_LENGTH // _FRAME, np.int8)
     place = int(rng.integers(0, _RATE)) // _FRAME * _FRAME
     while place < _LENGTH - _RATE:
-        prompt = resample(*open_audio(cells[int(rng.integers(len(cells)))]["path"]), _RATE)[: _LENGTH - place]
+        prompt = resample(*open_audio(recordings[int(rng.integers(len(recordings)))]["path"]), _RATE)[: _LENGTH - place]
         energy = np.sqrt((prompt[: len(prompt) // _FRAME * _FRAME].reshape(-1, _FRAME) ** 2).mean(axis=1))
         samples[place : place + len(prompt)] = prompt
         frames[place // _FRAME :][: len(energy)] = energy > _QUIET * np.percentile(energy, 95)
