@@ -69,3 +69,16 @@ def test_stamps_are_labelled_by_their_folder_and_laid_on_white(stamps):
     assert pixels.shape == (224, 224, 3) and (pixels[:40] == 255).all() and (pixels[112, 112] != 255).any()
     signs = plugins.load("samples", "stamps")(subset="road_signs").rows()["train"]
     assert signs["name"][:] == ["town/roadsigns/0.png", "town/roadsigns/1.png"]
+
+
+def test_batch_norms_average_over_many_batches():
+    from transformers import MobileNetV2Config, MobileNetV2Model
+
+    from hftransfer.models.compat import repair_norm_momentum
+
+    model = MobileNetV2Model(MobileNetV2Config(depth_multiplier=0.35, image_size=32, num_hidden_layers=2))
+    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    # TensorFlow's decay, by which the statistics are those of the last batch.
+    assert {module.momentum for module in norms} == {0.997}
+    repair_norm_momentum(model)
+    assert {module.momentum for module in norms} == {0.1}

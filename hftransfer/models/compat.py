@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PretrainedConfig, PreTrainedModel
 
+# No momentum of PyTorch is as large; a decay of TensorFlow is larger.
+_MOMENTUM = 0.5
+
 
 def tokenizer_loader(cls: Any, path: str, **hub_kwargs: Any) -> tuple[Any, dict[str, Any]]:
     """The class that reads a tokenizer for AutoTokenizer, and what `from_pretrained` needs besides; others as they are.
@@ -63,6 +66,12 @@ def can_prune_heads(model: PreTrainedModel) -> bool:
     return callable(getattr(model.base_model, "_prune_heads", None))
 
 
+def prepare_for_trainer(model: PreTrainedModel) -> None:
+    """What a training by Trainer needs of any model."""
+    average_loss_by_batch(model)
+    repair_norm_momentum(model)
+
+
 def average_loss_by_batch(model: PreTrainedModel) -> None:
     """Have Trainer take a model's loss as the mean over its batch.
 
@@ -70,3 +79,16 @@ def average_loss_by_batch(model: PreTrainedModel) -> None:
     keyword arguments; with several gradient accumulation steps, a model that divides by itself would learn too fast.
     """
     model.accepts_loss_kwargs = False
+
+
+def repair_norm_momentum(model: PreTrainedModel) -> None:
+    """Have batch norms average over many batches, as PyTorch's do by default.
+
+    Transformers 4.57 and 5 give TensorFlow's decay as PyTorch's momentum (MobileNetV1 and V2: 0.9997, 0.997;
+    EfficientNet: 0.99), so that a tuned model is evaluated with the statistics of the last batch alone.
+    """
+    import torch
+
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d) and module.momentum is not None and module.momentum > _MOMENTUM:
+            module.momentum = 0.1

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hftransfer.core.compat import save_processor
 from hftransfer.core.errors import ModelError
 from hftransfer.models.checkpoint import Checkpoint, ResolvedCheckpoint
-from hftransfer.models.compat import average_loss_by_batch, build_model, initialize_weights, mismatched_names
+from hftransfer.models.compat import build_model, initialize_weights, mismatched_names, prepare_for_trainer
 from hftransfer.models.layers import head_names
 from hftransfer.models.reading import read_pretrained
 from hftransfer.tasks import Task
@@ -66,7 +66,7 @@ def load_model(task: Task, origin: ResolvedCheckpoint) -> PreTrainedModel:
             _initialize_label_heads(model)
         _resize_positions(model, mismatched, origin.weights)
         model.extra_state = _extra_state(model, origin.weights) if loading_info["unexpected_keys"] else {}
-    average_loss_by_batch(model)
+    prepare_for_trainer(model)
     return model
 
 
@@ -82,7 +82,7 @@ def load_saved(task: Task, checkpoint: Checkpoint) -> PreTrainedModel:
     config = read_pretrained(transformers.AutoConfig, checkpoint)
     auto = getattr(transformers, task.model_class(config))
     model = read_pretrained(auto, checkpoint, dtype=torch.float32, use_safetensors=True)
-    average_loss_by_batch(model)
+    prepare_for_trainer(model)
     return model
 
 
@@ -117,7 +117,7 @@ def new_model(model: PreTrainedModel) -> PreTrainedModel:
         with torch.device("meta"):
             return build_model(type(model), model.config)
     new = _initialize_zero_embeddings(build_model(type(model), model.config))
-    average_loss_by_batch(new)
+    prepare_for_trainer(new)
     return new
 
 
