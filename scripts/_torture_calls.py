@@ -43,6 +43,12 @@ class Outcome:
     text: str = ""
     """What it wrote on stderr, and on stdout where it succeeded."""
     fault: str = ""
+    read: bool = True
+    """Whether it has read the file that the campaign watches, where there is one."""
+
+
+Prepare = Callable[[str], Path | None]
+"""Makes what the command of a name works on; the file that is watched, if one is."""
 
 
 class _TooSlow(BaseException):
@@ -94,8 +100,9 @@ def call(name: str, arguments: Sequence[str], writes: list[str]) -> Outcome:
         outcome.fault = f"traceback at {place}: {type(error).__name__}: {str(error)[:200]}"
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
-    # Before the sentence stand progress bars.
-    outcome.text = err.getvalue()[-5000:] + (out.getvalue()[-3000:] if outcome.code == 0 else "")
+    # Between the sentences stand progress bars, which end their lines by a carriage return.
+    sentences = "\n".join(line for line in err.getvalue().splitlines() if _SENTENCE in line)
+    outcome.text = sentences + err.getvalue()[-5000:] + (out.getvalue()[-3000:] if outcome.code == 0 else "")
     if not outcome.fault:
         outcome.fault = _fault(outcome, writes)
     return outcome
@@ -111,7 +118,21 @@ def _fault(outcome: Outcome, writes: list[str]) -> str:
     return ""
 
 
-def _work(commands: Sequence[Command], log: Path, root: Path, prepare: Callable[[str], None]) -> None:
+@contextlib.contextmanager
+def _watch_read(file: Path | None) -> Iterator[Callable[[], bool]]:
+    """Whether a file has been read since, by its time of access, which Linux also notes of what Python does not open.
+
+    The file stays open: it may be removed or replaced by what reads it.
+    """
+    if file is None:
+        yield lambda: True
+        return
+    os.utime(file, (0, file.stat().st_mtime))
+    with file.open("rb") as opened:
+        yield lambda: os.fstat(opened.fileno()).st_atime > 0
+
+
+def _work(commands: Sequence[Command], log: Path, root: Path, prepare: Prepare) -> None:
     """The commands one after another, each announced in the log before it starts."""
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + _MEMORY, resource.RLIM_INFINITY))
@@ -122,15 +143,17 @@ def _work(commands: Sequence[Command], log: Path, root: Path, prepare: Callable[
         for name, arguments in commands:
             lines.write(json.dumps({"start": name}) + "\n")
             lines.flush()
-            prepare(name)
-            lines.write(json.dumps(asdict(call(name, arguments, writes))) + "\n")
+            with _watch_read(prepare(name)) as is_read:
+                outcome = call(name, arguments, writes)
+                outcome.read = is_read()
+            lines.write(json.dumps(asdict(outcome)) + "\n")
             lines.flush()
 
 
 class _Worker:
     """A forked process with a share of the commands; where it dies or hangs, another goes on after that command."""
 
-    def __init__(self, share: Sequence[Command], log: Path, root: Path, prepare: Callable[[str], None]) -> None:
+    def __init__(self, share: Sequence[Command], log: Path, root: Path, prepare: Prepare) -> None:
         self.share, self.log, self.root, self.prepare = list(share), log, root, prepare
         self.log.touch()
         self.start()
@@ -178,7 +201,7 @@ def run_all(
     *,
     processes: int,
     seconds: float,
-    prepare: Callable[[str], None] = lambda _name: None,
+    prepare: Prepare = lambda _name: None,
 ) -> list[Outcome]:
     """The outcomes of commands, each with a name of its own; those that do not fit into the time are left out.
 
