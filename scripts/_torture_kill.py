@@ -141,8 +141,9 @@ def differences(first: Path, second: Path) -> list[str]:
     found = []
     for file in sorted((first / "predictions").glob("*.npz")):
         expected, other = np.load(file), np.load(second / "predictions" / file.name)
-        same = [it for it in expected if it in other and _equal(expected[it], other[it])]
-        found += [f"predictions/{file.name}"] if set(same) != set(expected) | set(other) else []
+        same = {it for it in expected if it in other and _equal(expected[it], other[it])}
+        differing = sorted(({*expected} | {*other}) - same)
+        found += [f"predictions/{file.name} ({', '.join(differing)})"] if differing else []
     for folder in ("model", "adapter", "onnx"):
         for file in sorted((first / folder).rglob("*")):
             twin = second / file.relative_to(first)

@@ -163,6 +163,9 @@ def test_an_export_is_not_held_to_scores_of_other_rows(task, tmp_path, capsys):
     assert main(["export", str(tmp_path / "run")]) == 2
     assert "the rows are no longer those" in capsys.readouterr().err
     assert (tmp_path / "run" / "result.json").read_text() == before and not (tmp_path / "run.partial").exists()
+    (tmp_path / "run" / "result.json").write_text(re.sub(r'("fingerprint_version"): \d+', r"\1: 1", before))
+    assert main(["export", str(tmp_path / "run")]) == 2
+    assert "made by another version of hftransfer, which computes the fingerprint" in capsys.readouterr().err
 
 
 def test_report_compares_runs(finished, folder, capsys):

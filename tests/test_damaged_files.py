@@ -12,7 +12,7 @@ from hftransfer.core.errors import MissingExtraError, ModelError
 from hftransfer.models.checkpoint import Checkpoint, find_checkpoint
 from hftransfer.models.reading import read_pretrained
 
-CUT, FLIPPED, GONE = "cut", "flipped", "gone"
+CUT, FLIPPED, BIT, GONE = "cut", "flipped", "bit", "gone"
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,9 @@ def _damage(file, content):
     before = file.read_bytes()
     # The files of a run may be links to the same content elsewhere.
     file.unlink()
-    changed = {CUT: before[: len(before) // 2], FLIPPED: bytes(byte ^ 0x5A for byte in before)}
+    # Near the end of its file, one bit is that of a weight.
+    bit = before[:-20] + bytes([before[-20] ^ 1]) + before[-19:]
+    changed = {CUT: before[: len(before) // 2], FLIPPED: bytes(byte ^ 0x5A for byte in before), BIT: bit}
     file.write_bytes(changed.get(content, content))
 
 
@@ -71,6 +73,8 @@ COMMANDS = {
         *(("export", f"predictions/{name}.npz", content)
           for name, content in (("test", CUT), ("test", GONE), ("validation", FLIPPED), ("test", b""))),
         ("export", "model/model.safetensors", CUT),
+        *((command, "model/model.safetensors", BIT) for command in ("predict", "resume", "export", "push")),
+        *((command, "onnx/model.onnx", BIT) for command in ("onnx", "bench", "push")),
         ("bench", "onnx/model.onnx", GONE),
         ("push", "model/model.safetensors", GONE),
     ],

@@ -46,6 +46,12 @@ def test_shots_are_drawn_by_the_seed_and_the_same_each_time():
     assert first.facts.fingerprint == second.facts.fingerprint
 
 
+def test_a_fingerprint_that_is_computed_otherwise_has_another_version(tmp_path):
+    """Where this fails, raise FINGERPRINT_VERSION and write down the new one: older runs are not comparable."""
+    rows = _load("text-classification", _csv(tmp_path / "rows.csv", GOOD), "columns: {text: body, label: topic}")
+    assert (rows.facts.fingerprint_version, rows.facts.fingerprint[:16]) == (2, "855fe642a6faa908")
+
+
 def test_a_first_look_takes_some_rows_of_each_split_the_same_each_time():
     first, second = (_load("image-classification", "{name: sample, id: digits}", "max_rows: 100") for _ in range(2))
     assert sum(first.facts.rows.values()) == 100 and first.facts.fingerprint == second.facts.fingerprint

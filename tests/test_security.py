@@ -9,6 +9,8 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 from results_builder import recipe, result
 
@@ -18,6 +20,7 @@ from hftransfer.hub import client
 from hftransfer.reporting.model_card import card
 from hftransfer.reporting.tables import escape_cell, escape_markdown
 from hftransfer.sources.csv import Csv
+from hftransfer.sources.parquet import Parquet
 
 ROOT = Path(__file__).parent.parent
 EVIL = [
@@ -87,7 +90,15 @@ def _zip(data: bytes) -> bytes:
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, _zip])
+def _packed_by_arrow(codec):
+    return lambda data: pyarrow.compress(data, codec, asbytes=True)
+
+
+_PACKERS = {"gzip": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress, "zip": _zip}
+_PACKERS |= {codec: _packed_by_arrow(codec) for codec in ("zstd", "lz4")}
+
+
+@pytest.mark.parametrize("pack", _PACKERS.values(), ids=_PACKERS)
 def test_a_packed_file_that_becomes_too_large_is_refused(pack, tmp_path, monkeypatch):
     monkeypatch.setattr("hftransfer.sources._archives._ALWAYS_ALLOWED", 100_000)
     file = tmp_path / "rows.csv.packed"
@@ -96,6 +107,28 @@ def test_a_packed_file_that_becomes_too_large_is_refused(pack, tmp_path, monkeyp
         Csv(train=str(file)).load()
     file.write_bytes(pack(b"text,label\na,b\n" * 500))
     Csv(train=str(file))._paths()
+
+
+def _write_parquet(file, values, count):
+    numbers = pyarrow.array([min(row, len(values) - 1) for row in range(count)], pyarrow.int32())
+    text = pyarrow.DictionaryArray.from_arrays(numbers, pyarrow.array(values))
+    table = {"text": text, "tags": [["a", "b"], []] * (count // 2), "maps": [{"x": "y"}] * count}
+    pyarrow.parquet.write_table(pyarrow.table(table), file, compression="zstd")
+    return Parquet(train=str(file))
+
+
+def test_a_parquet_file_whose_dictionary_becomes_too_large_is_refused(tmp_path, monkeypatch):
+    # 300 KB once, which 100,000 rows repeat: 30 GB.
+    bomb = _write_parquet(tmp_path / "bomb.parquet", ["x" * 300_000], 100_000)
+    for read in (bomb.count, bomb.load):
+        with pytest.raises(DataError, match="more than 1,000,000,000 once it is read"):
+            read()
+    # The bound by the longest value is as high; that value stands in one row.
+    rare = _write_parquet(tmp_path / "rare.parquet", ["x" * 300_000, "y"], 100_000)
+    assert rare.count() == {"train": 100_000}
+    monkeypatch.setattr("hftransfer.sources._parquet_size._TIMES_UNPACKED", 1e-3)
+    with pytest.raises(DataError, match="once it is read"):
+        _write_parquet(tmp_path / "numbers.parquet", ["z"], 100_000).load()
 
 
 def test_a_packed_file_that_is_cut_is_refused(tmp_path):

@@ -8,12 +8,31 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from hftransfer.core.machine import release_pages
+
 if TYPE_CHECKING:
     from datasets import Dataset
 
 Result = TypeVar("Result")
 # Where less than this share of a column is selected, its cells are read one by one.
 _FEW = 0.05
+# Rows whose pages are in memory at the same time.
+_READ_AT_ONCE = 128
+
+
+def release(*tables: Dataset) -> None:
+    """Give back the memory of what was read of rows that lie in files, which are read again where needed."""
+    release_pages({file["filename"] for rows in tables for file in rows.cache_files})
+
+
+def read_rows(rows: Dataset) -> dict[str, list[Any]]:
+    """Column -> cells. With a row the kernel maps hundreds of kilobytes around it, which are given back."""
+    columns: dict[str, list[Any]] = {name: [] for name in rows.column_names}
+    for batch in rows.iter(batch_size=_READ_AT_ONCE):
+        for name, cells in batch.items():
+            columns[name] += cells
+        release(rows)
+    return columns
 
 
 def read_column(rows: Dataset, name: str) -> list[Any]:
@@ -27,6 +46,8 @@ def read_column(rows: Dataset, name: str) -> list[Any]:
     if nested or pyarrow.types.is_dictionary(column.type) or not len(rows):
         return list(rows[name][:])
     encoded = column.combine_chunks().dictionary_encode()
+    # The whole file has been read to get from one part of the column to the next.
+    release(rows)
     distinct = np.empty(len(encoded.dictionary) + 1, dtype=object)
     distinct[:-1] = encoded.dictionary.to_pylist()
     distinct[-1] = None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from hftransfer.core.errors import ModelError
+from hftransfer.core.files import sha256
 
 _INDEX = "model.safetensors.index.json"
 # Files that hold an object; of others, a checkpoint may bring any.
@@ -57,6 +59,17 @@ def check_complete(folder: Path, remedy: str) -> None:
         if not any((folder / name).is_file() for name in names):
             raise ModelError(f"'{folder / names[0]}' is missing: {remedy}")
     check_files(folder, remedy)
+
+
+def check_unchanged(folder: Path, hashes: Mapping[str, str], remedy: str) -> None:
+    """Refuse files of weights that are not those which were written; the form of a file says nothing of its numbers.
+
+    Raises:
+        ModelError: names the file and the remedy.
+    """
+    for file, expected in ((folder / name, digest) for name, digest in hashes.items()):
+        if file.is_file() and sha256(file) != expected:
+            raise ModelError(f"'{file}' holds other weights than the run has scored: {remedy}")
 
 
 def read_object(file: Path, remedy: str) -> dict[str, Any]:

@@ -199,6 +199,8 @@ class RunResult(Record):
     """Quantization scheme -> its trial, in the order of the search."""
     pytorch: RuntimeFacts
     """Size and latency of the tuned model in PyTorch."""
+    weights: dict[str, str] = {}
+    """File of weights in the run's folder -> SHA-256; empty in records of earlier versions."""
     data: DataFacts
     revisions: dict[str, str]
     """Hub id -> commit."""

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hftransfer.core.arrow import release
 from hftransfer.core.errors import DataError
 from hftransfer.core.features import Feature, unnamed_class
-from hftransfer.core.machine import release_pages
 from hftransfer.core.progress import Progress
 from hftransfer.data.columns import feature_of
 from hftransfer.data.hashes import as_hashes, digest
@@ -81,11 +81,11 @@ def clean(
 
 def _each(rows: Dataset) -> Iterator[dict[str, Any]]:
     """The rows, of which `datasets` reads several at once in a tenth of the time."""
-    files = [file["filename"] for file in rows.cache_files]
     for number, batch in enumerate(rows.iter(batch_size=_BATCH), 1):
         yield from (dict(zip(batch, row, strict=True)) for row in zip(*batch.values(), strict=True))
         if number * _BATCH % _RELEASED == 0:
-            release_pages(files)
+            release(rows)
+    release(rows)
 
 
 def _hash_row(

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from hftransfer.core.arrow import release
 from hftransfer.core.data_facts import DataFacts
 from hftransfer.core.errors import DataError
 from hftransfer.core.features import Text, class_names
 from hftransfer.data.clean import CleanRows, clean
 from hftransfer.data.columns import Columns, all_features, check_columns, name_classes, to_roles
 from hftransfer.data.contradictions import count_repeated, find_contradictions
-from hftransfer.data.hashes import contained, fingerprint
+from hftransfer.data.hashes import FINGERPRINT_VERSION, contained, fingerprint
 from hftransfer.data.left_out import leave_out
 from hftransfer.data.normal_form import with_normal_form
 from hftransfer.data.parts import Loaded, SourceSplits
@@ -116,6 +117,7 @@ def load_rows(task: Task, source: Mapping[str, Dataset] | SourceSplits, options:
         splits["train"] = balanced(task, splits["train"])
     facts = DataFacts(
         fingerprint=_fingerprint(read, places),
+        fingerprint_version=FINGERPRINT_VERSION,
         rows={name: len(rows) for name, rows in (splits | unlabelled).items()}
         | ({"out_of_domain": len(left_out)} if left_out else {}),
         duplicates_removed=removed,
@@ -128,6 +130,7 @@ def load_rows(task: Task, source: Mapping[str, Dataset] | SourceSplits, options:
     indexed = {name: task.index_labels(rows) for name, rows in splits.items()}
     held_out = [hashes[origin].take(rows) for name, (origin, rows) in places.items() if name in ("validation", "test")]
     sizes = options.splits.sizes(source.names)
+    release(*raw.values())
     return Rows(task, indexed | unlabelled, facts, sizes, left_out, task.guesses, held_out, sampled)
 
 

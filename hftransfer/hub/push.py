@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from hftransfer.core.checkpoint_files import check_complete
+from hftransfer.core.checkpoint_files import check_complete, check_unchanged
 from hftransfer.core.errors import HubError
 from hftransfer.core.results import RunResult
 from hftransfer.core.variants import Variant
@@ -35,7 +35,9 @@ def push(folder: Path, repo: str | None, *, private: bool = False, adapter: bool
         ModelError: a file of the model is missing or damaged.
     """
     result = RunResult.load(folder / "result.json")
-    check_complete(folder / "model", "copy the run's folder again, or run the recipe again with --overwrite")
+    remedy = "copy the run's folder again, or run the recipe again with --overwrite"
+    check_complete(folder / "model", remedy)
+    check_unchanged(folder, result.weights, remedy)
     settings = result.recipe.get("hub") or {}
     repo = repo or settings.get("repo")
     if repo is None:

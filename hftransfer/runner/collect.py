@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hftransfer.core import machine
-from hftransfer.core.files import flatten_outputs, save_arrays, write_text
+from hftransfer.core.files import flatten_outputs, save_arrays, sha256, write_text
 from hftransfer.core.results import Example, RunResult
 from hftransfer.core.yaml_writer import dump_yaml
 from hftransfer.evaluation.scoring import Answers, confusion_matrix
@@ -164,8 +164,16 @@ def write_results(result: RunResult, context: RunContext) -> None:
     _write_thresholds(result, folder, context.task_of("tuned").config_fields().get(THRESHOLDS))
     write_text(folder / "model" / "README.md", model_card.card(result))
     write_text(folder / "report.html", report.html([result]))
-    result.save(folder / "result.json")
+    result.model_copy(update={"weights": _hash_weights(folder, result)}).save(folder / "result.json")
     run_folder.complete()
+
+
+def _hash_weights(folder: Path, result: RunResult) -> dict[str, str]:
+    """File of weights -> SHA-256, of the model, its adapter and the exports that are not rejected."""
+    files = [file for name in ("model", "adapter") for file in sorted((folder / name).glob("*.safetensors"))]
+    accepted = [name for name in result.exports if name not in result.rejected()]
+    files += [folder / variant / name for variant in accepted for name in result.exports[variant].files]
+    return {file.relative_to(folder).as_posix(): sha256(file) for file in files}
 
 
 def _write_thresholds(result: RunResult, folder: Path, thresholds: dict[str, float] | None) -> None:

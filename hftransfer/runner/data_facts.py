@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hftransfer.core.arrow import release
 from hftransfer.core.data_facts import DataFacts, ErrorCounts, InputFact, Spread, TokenBaseline
 from hftransfer.evaluation.token_baseline import token_baseline
 from hftransfer.models.reading import read_pretrained
 from hftransfer.runner.context import RunContext
+from hftransfer.tasks import Task
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -28,7 +30,7 @@ def data_facts(context: RunContext) -> DataFacts:
     """The facts of the plan with what the model reads of each split."""
     plan = context.plan
     places = {split: _places(rows) for split, rows in plan.rows.labelled.items()}
-    facts = {split: plan.task.input_facts(plan.rows.splits[split].select(it)) for split, it in places.items()}
+    facts = {split: _facts(plan.task, plan.rows.splits[split].select(it)) for split, it in places.items()}
     return plan.rows.facts.model_copy(
         update={
             "inputs": {split: _spreads(found) for split, found in facts.items()},
@@ -37,6 +39,12 @@ def data_facts(context: RunContext) -> DataFacts:
             "token_baseline": _token_baseline(context, facts["train"], places["train"]),
         }
     )
+
+
+def _facts(task: Task, rows: Dataset) -> _Facts:
+    facts = task.input_facts(rows)
+    release(rows)
+    return facts
 
 
 def _places(rows: Dataset) -> np.ndarray:

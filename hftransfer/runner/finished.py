@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hftransfer.core.checkpoint_files import check_complete, check_files
+from hftransfer.core.checkpoint_files import check_complete, check_files, check_unchanged
 from hftransfer.core.errors import ExportError, RecipeError
 from hftransfer.core.files import nest_outputs
 from hftransfer.core.results import RunResult
@@ -16,14 +16,20 @@ from hftransfer.tasks import Outputs
 _RUN_AGAIN = "copy the run's folder again, or run the recipe again with --overwrite"
 
 
-def check_model(folder: Path) -> Path:
+def check_model(folder: Path, result: RunResult) -> Path:
     """The folder of a run's tuned model.
 
     Raises:
-        ModelError: a file is missing or damaged.
+        ModelError: a file is missing or damaged, or holds other weights.
     """
     check_complete(folder / "model", _RUN_AGAIN)
+    _check_weights(folder, result, "model", _RUN_AGAIN)
     return folder / "model"
+
+
+def _check_weights(folder: Path, result: RunResult, place: str, remedy: str) -> None:
+    hashes = {name: digest for name, digest in result.weights.items() if name.startswith(f"{place}/")}
+    check_unchanged(folder, hashes, remedy)
 
 
 def export_again(folder: Path, variant: str) -> str:
@@ -38,7 +44,7 @@ def variant_folder(folder: Path, result: RunResult, variant: str) -> Path:
         ModelError, ExportError: a file is missing or damaged.
     """
     if variant == "tuned":
-        return check_model(folder)
+        return check_model(folder, result)
     place, facts, remedy = folder / variant, result.exports[variant], export_again(folder, variant)
     for name in [*facts.files, "config.json"]:
         if not (place / name).is_file():
@@ -48,6 +54,7 @@ def variant_folder(folder: Path, result: RunResult, variant: str) -> Path:
     if facts.files and size != facts.bytes:
         names = ", ".join(f"'{place / name}'" for name in facts.files)
         raise ExportError(f"{names}: damaged, {size} bytes and not {facts.bytes}: {remedy}")
+    _check_weights(folder, result, variant, remedy)
     return place
 
 

@@ -130,9 +130,14 @@ def export(folder: Path, settings: Export) -> RunResult:
         HFTransferError: as `run`.
     """
     before = RunResult.load(folder / "result.json")
-    check_model(folder)
+    check_model(folder, before)
     outputs = scored_outputs(folder, before)
     plan = check(from_record(before.recipe | {"export": settings}))
+    if before.data.fingerprint_version != plan.rows.facts.fingerprint_version:
+        raise DataError(
+            f"'{folder}' was made by another version of hftransfer, which computes the fingerprint of rows otherwise: "
+            "whether they are still those that were scored cannot be told; run the recipe again to export"
+        )
     if plan.rows.facts.fingerprint != before.data.fingerprint:
         raise DataError(f"the rows are no longer those that '{folder}' was scored on, so exports cannot be compared")
     run_folder = RunFolder(folder, _processes({}))

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from hftransfer.core import plugins
+from hftransfer.core.arrow import release
 from hftransfer.core.errors import RecipeError
 from hftransfer.core.results import RunResult
 from hftransfer.core.variants import FROZEN_BASELINES
@@ -108,6 +109,7 @@ def check(recipe: Recipe, *, decode: bool = True, sample: bool = False) -> Plan:
         raise RecipeError("evaluation.out_of_domain: it is for tasks whose rows have classes or a number each")
     _check_changes(rows.task, recipe, specs)
     warnings = rows.warnings + data_warnings(rows, recipe.data.shots) + rows.task.check(rows.labelled, origin.config)
+    release(*rows.labelled.values())
     auxiliary = resolve_auxiliary(recipe.strategy, partial(check, sample=sample))
     specs[-1] = _with_auxiliary(specs[-1], auxiliary)
     counts = [_count_parameters(rows.task, origin, spec) for spec in specs]

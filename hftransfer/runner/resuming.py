@@ -11,6 +11,7 @@ from hftransfer.core import machine, ranks
 from hftransfer.core.errors import DataError, ModelError, RecipeError
 from hftransfer.core.files import damaged_file, seal, sha256
 from hftransfer.core.run_folder import RunFolder
+from hftransfer.data.hashes import FINGERPRINT_VERSION
 from hftransfer.models.checkpoint import Checkpoint, find_checkpoint
 from hftransfer.runner.plan import Plan
 
@@ -34,10 +35,15 @@ def refuse_changes(plan: Plan, run_folder: RunFolder) -> None:
     """Raises a DataError, ModelError or RecipeError where what the recipe points to is not what the run began with."""
     found = ranks.from_main(lambda: dict(_contents(plan)))
     began = run_folder.record("contents", lambda: found)
-    changed = next((name for name in [*began, *found] if began.get(name) != found.get(name)), None)
+    changed = next((name for name in [*found, *began] if began.get(name) != found.get(name)), None)
     if changed is None:
         return
     undo = "undo the change, or --overwrite to start again"
+    if changed == "fingerprints":
+        raise RecipeError(
+            f"the run in '{run_folder.out}' was begun with another version of hftransfer, which computes the "
+            "fingerprint of rows otherwise: continue it there, or --overwrite to start again"
+        )
     if changed == "processes":
         processes = f"{began[changed]} processes, and now there are {found[changed]}"
         raise RecipeError(f"the run in '{run_folder.out}' was begun with {processes}: {undo}")
@@ -48,6 +54,7 @@ def refuse_changes(plan: Plan, run_folder: RunFolder) -> None:
 
 def _contents(plan: Plan) -> Iterator[tuple[str, str]]:
     """What the recipe points to -> a hash of its content, or its commit on the Hub."""
+    yield "fingerprints", str(FINGERPRINT_VERSION)
     yield "processes", str(ranks.total())
     yield "rows", plan.rows.facts.fingerprint
     if plan.source is not None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import zipfile
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,26 @@ _MAX_RATIO = 100
 _ALWAYS_ALLOWED = 100_000_000
 _PART = 1 << 20
 
-_OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
+
+def _open_with_arrow(compression: str, path: Path | str) -> io.BufferedReader:
+    import pyarrow
+
+    return io.BufferedReader(pyarrow.input_stream(str(path), compression=compression))
+
+
+_OPENERS: dict[bytes, Callable[[Path | str], Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\x00": lzma.open,
+    b"\x28\xb5\x2f\xfd": partial(_open_with_arrow, "zstd"),
+    b"\x04\x22\x4d\x18": partial(_open_with_arrow, "lz4"),
+}
 """The first bytes of a file -> what unpacks it. Of a zip file its list of contents is enough."""
+
+
+def most_unpacked(size: int) -> int:
+    """Bytes that a packed file of a size may become."""
+    return max(_ALWAYS_ALLOWED, _MAX_RATIO * size)
 
 
 def check_unpacked(path: Path) -> None:
@@ -33,7 +53,7 @@ def check_unpacked(path: Path) -> None:
 
 @cache
 def _check_unpacked(path: Path, size: int, _modified: int) -> None:
-    limit = max(_ALWAYS_ALLOWED, _MAX_RATIO * size)
+    limit = most_unpacked(size)
     try:
         if _unpacked(path, limit) > limit:
             raise DataError(

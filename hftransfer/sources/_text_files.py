@@ -14,7 +14,7 @@ from typing import IO, cast
 from hftransfer.core.errors import DataError
 from hftransfer.sources._archives import find_opener, is_zip
 
-COMPRESSED = {".gz", ".bz2", ".xz", ".zip", ".zst"}
+COMPRESSED = {".gz", ".bz2", ".xz", ".zip", ".zst", ".lz4"}
 
 
 def read_lines(file: str, encoding: str = "utf-8") -> Iterator[str]:
@@ -56,8 +56,4 @@ def _open(file: str) -> IO[bytes]:
         if len(names) != 1:
             raise DataError(f"data.source: {file} holds {len(names)} files; it should hold one")
         return archive.open(names[0])
-    if Path(file).suffix.lower() == ".zst":
-        import pyarrow
-
-        return io.BufferedReader(pyarrow.input_stream(file, compression="zstd"))
     return Path(file).open("rb")

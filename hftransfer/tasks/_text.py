@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hftransfer.core.arrow import read_rows
 from hftransfer.core.empty_model import empty_model
 from hftransfer.core.errors import ModelError
 from hftransfer.tasks._limits import SAMPLED, position_limit, refuse_longer
@@ -93,7 +94,7 @@ def truncated(
     # A word is at least a token, so that the words after these change nothing.
     words = re.compile(rf"\s*(?:\S+\s+){{0,{length}}}\S*")
     for split, rows in splits.items():
-        columns = rows.select(range(min(SAMPLED, len(rows))))[:]
+        columns = read_rows(rows.select(range(min(SAMPLED, len(rows)))))
         starts = {
             name: [words.match(it)[0] if isinstance(it, str) else it for it in column]  # type: ignore[index]
             for name, column in columns.items()

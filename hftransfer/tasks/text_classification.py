@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field
 
+from hftransfer.core.arrow import read_rows
 from hftransfer.core.empty_model import empty_model
 from hftransfer.core.errors import DataError, ModelError
 from hftransfer.core.features import Feature, Text
@@ -102,7 +103,7 @@ class TextClassification(Classification):
         if "text" not in rows.column_names:
             # Of a task that makes its texts of other inputs.
             return None
-        return self._tokens(rows[:]), tokens_kept(self.max_length, self.processor)
+        return self._tokens(read_rows(rows)), tokens_kept(self.max_length, self.processor)
 
     def input_facts(self, rows: Dataset) -> dict[InputFact, np.ndarray]:
         counted = self.token_counts(rows)

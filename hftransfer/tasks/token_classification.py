@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from hftransfer.core.arrow import with_column
+from hftransfer.core.arrow import read_rows
 from hftransfer.core.errors import ModelError
 from hftransfer.core.features import Feature, Label, Words, class_names
 from hftransfer.tasks import (
@@ -125,7 +126,7 @@ class TokenClassification(Task):
         _, first = self._tokenize(rows["tokens"][:])
         pairs, outside = zip(rows["tags"][:], first, strict=True), {self.outside}
         lost = [set(self._tags(tags[len(positions) :])) - outside for tags, positions in pairs]
-        shares = truncated_shares(self._tokens(rows[:]), tokens_kept(self.max_length, self.processor))
+        shares = truncated_shares(self._tokens(read_rows(rows)), tokens_kept(self.max_length, self.processor))
         return {"truncated": shares, "label_lost": np.array(lost, dtype=bool)}
 
     def encode(self, rows: Rows) -> Encoded:
