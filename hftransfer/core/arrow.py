@@ -29,8 +29,8 @@ def read_rows(rows: Dataset) -> dict[str, list[Any]]:
     """Column -> cells. With a row the kernel maps hundreds of kilobytes around it, which are given back."""
     columns: dict[str, list[Any]] = {name: [] for name in rows.column_names}
     for batch in rows.iter(batch_size=_READ_AT_ONCE):
-        for name, cells in batch.items():
-            columns[name] += cells
+        for name, values in batch.items():
+            columns[name] += values
         release(rows)
     return columns
 

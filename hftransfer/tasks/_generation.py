@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from pydantic import Field
 
+from hftransfer.core.arrow import read_rows
 from hftransfer.core.empty_model import empty_model
 from hftransfer.core.features import Feature, Text
 from hftransfer.core.results import JsonObject
@@ -97,8 +98,9 @@ class Generation(Task):
         return ids
 
     def input_facts(self, rows: Dataset) -> dict[InputFact, np.ndarray]:
-        lost = [len(ids) > self.max_target_length for ids in self._target_ids(rows[:])]
-        shares = truncated_shares(self._source_ids(rows[:]), self.max_source_length)
+        columns = read_rows(rows)
+        lost = [len(ids) > self.max_target_length for ids in self._target_ids(columns)]
+        shares = truncated_shares(self._source_ids(columns), self.max_source_length)
         return {"truncated": shares, "label_lost": np.array(lost)}
 
     def encode(self, rows: Rows) -> Encoded:

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from hftransfer.core.arrow import with_column
-from hftransfer.core.arrow import read_rows
+from hftransfer.core.arrow import read_rows, with_column
 from hftransfer.core.errors import ModelError
 from hftransfer.core.features import Feature, Label, Words, class_names
 from hftransfer.tasks import (
