@@ -12,7 +12,7 @@ from transformers import AutoConfig
 
 from hftransfer.core.errors import DataError, ModelError
 from hftransfer.core.features import Image as ImageFeature
-from hftransfer.core.media import open_image, read_image, rgb
+from hftransfer.core.media import loses_bits, open_image, opened, read_image, rgb
 from hftransfer.data.corruptions import corrupted
 from hftransfer.tasks._images import new_processor
 from hftransfer.tasks._pixels import encode_pixels
@@ -91,6 +91,27 @@ def test_signed_values_keep_their_order_and_are_refused_without_a_scale(tmp_path
     assert np.asarray(task.rgb(signed))[0, :, 0].tolist() == [0, 63, 255]
     with pytest.raises(DataError, match="its pixels go from -1,000 to 3,000, .*task.pixel_range"):
         ImageClassification().rgb(signed)
+
+
+def _png_of_16_bits(values):
+    """A PNG file of colours of 16 bits, which Pillow does not write."""
+    lines = b"".join(b"\0" + line.astype(">u2").tobytes() for line in values)
+    head = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, 2, 0, 0, 0)
+    parts = [(b"IHDR", head), (b"IDAT", zlib.compress(lines)), (b"IEND", b"")]
+    chunks = [struct.pack(">I", len(it)) + kind + it + struct.pack(">I", zlib.crc32(kind + it)) for kind, it in parts]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def test_colours_of_16_bits_are_read_by_one_scale_and_told(tmp_path):
+    values = np.full((8, 8, 3), 4095, np.uint16)
+    (tmp_path / "deep.png").write_bytes(_png_of_16_bits(values))
+    with opened(str(tmp_path / "deep.png")) as image:
+        assert loses_bits(image) and rgb(image).getpixel((0, 0)) == (15, 15, 15)
+    Image.new("RGB", (8, 8)).save(tmp_path / "other.png")
+    files = [str(tmp_path / f"{name}.png") for name in ("deep", "other")]
+    rows = Dataset.from_dict({"image": files, "label": ["a", "b"]}).cast_column("image", ImageColumn())
+    task = ImageClassification(problem_type="single_label_classification").fit(rows)
+    assert any("1 of 2 training images have colours of 16 bits" in warning for warning in task._image_warnings())
 
 
 def test_a_few_bright_pixels_are_told():

@@ -106,6 +106,11 @@ def has_wide_pixels(picture: Image) -> bool:
     return str(picture.mode).startswith("I")
 
 
+def loses_bits(picture: Image) -> bool:
+    """Whether an image file, not yet decoded, has 16 bits a channel, of which Pillow reads the upper 8."""
+    return not has_wide_pixels(picture) and any(";16" in str(part[3]) for part in getattr(picture, "tile", ()))
+
+
 def _as_bytes(picture: Image, pixel_range: tuple[int, int] | None) -> Image:
     """One channel of 16 or 32 bits as one of 8, by one scale for all images; what is transparent, transparent still."""
     from PIL import Image

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import PrivateAttr, field_validator
 
 from hftransfer.core.errors import DataError, ModelError
-from hftransfer.core.media import PixelError, has_wide_pixels, location, opened, rgb
+from hftransfer.core.media import PixelError, has_wide_pixels, location, loses_bits, opened, rgb
 from hftransfer.tasks import Task
 from hftransfer.tasks._images import rgb_lines
 
@@ -43,6 +43,8 @@ class _Survey:
     """Of one channel of 16 or 32 bits."""
     pixel_range: tuple[int, int] | None = None
     """Their least and largest value."""
+    halved: int = 0
+    """Of several channels of 16 bits, of which Pillow reads 8."""
     most: tuple[int, int] | None = None
     """The mean of the values, over images, that one in a thousand is below and above."""
 
@@ -127,6 +129,11 @@ class ImageInput(Task):
                 f"nothing is seen of {seen.blank} of the first {min(seen.alpha, _DECODED)} training images with "
                 f"transparent parts on {self.background}: task.background: {_OTHER[self.background]} may show them"
             )
+        if seen.halved:
+            warnings.append(
+                f"{seen.halved} of {seen.images} training images have colours of 16 bits, of which 8 are read: "
+                "where they do not fill that range, save them with 8 bits, by one scale"
+            )
         if seen.wide and self.pixel_range is not None and seen.most is not None:
             low, high = self.pixel_range
             warnings.append(
@@ -145,11 +152,12 @@ def _survey_images(rows: Dataset, background: Literal["white", "black"]) -> _Sur
     """What the images of rows are: decoded are all that have more than 8 bits, and the first that have an alpha."""
     from datasets import Image as ImageColumn
 
-    alpha, decoded, transparent, blank = 0, 0, 0, 0
+    alpha, decoded, transparent, blank, halved = 0, 0, 0, 0, 0
     ranges = []
     for batch in rows.select_columns("image").cast_column("image", ImageColumn(decode=False)).iter(64):
         for cell in batch["image"]:
             with opened(location(cell)) as image:
+                halved += loses_bits(image)
                 if has_wide_pixels(image):
                     values = np.asarray(image)
                     ranges.append([values.min(), values.max(), *np.percentile(values, [0.1, 99.9], method="nearest")])
@@ -160,7 +168,7 @@ def _survey_images(rows: Dataset, background: Literal["white", "black"]) -> _Sur
                         opaque, is_blank = _alpha_facts(image, background)
                         transparent += not opaque
                         blank += is_blank
-    facts = _Survey(len(rows), alpha=alpha, transparent=transparent, blank=blank, wide=len(ranges))
+    facts = _Survey(len(rows), alpha=alpha, transparent=transparent, blank=blank, wide=len(ranges), halved=halved)
     if not ranges:
         return facts
     low, high, fewer, more = np.array(ranges, dtype=np.int64).T
