@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import interruptions
 import pytest
 import tiny
 from datasets import ClassLabel, Dataset, Value
@@ -160,6 +161,18 @@ def test_streaming_trains_without_reading_the_rest(mixed, monkeypatch, tmp_path)
     assert result.data.rows == {"train": 200, "validation": 50, "test": 100}
     assert result.history["tuned"][-1]["step"] == 3
     assert sum(read) < 4000
+
+
+def test_a_kill_changes_no_training_on_a_stream(mixed, monkeypatch, tmp_path):
+    for module in (streaming, stream):
+        monkeypatch.setattr(module, "BUFFER", 200)
+    steps = "training: {max_steps: 6, save_strategy: steps, save_steps: 2, use_cpu: true}\n"
+    recipe = parse_recipe(mixed[0] + steps)
+    expected = api.run(recipe, out=tmp_path / "uninterrupted")
+    interruptions.kill_at(monkeypatch, 4, lambda: api.run(recipe, out=tmp_path / "killed"))
+    resumed = api.run(recipe, out=tmp_path / "killed", resume=True)
+    assert resumed.history == expected.history
+    interruptions.assert_same(tmp_path / "uninterrupted", tmp_path / "killed")
 
 
 def test_a_stream_leaves_out_the_rows_of_other_splits_and_names_unknown_labels(mixed):
