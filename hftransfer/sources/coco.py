@@ -90,7 +90,7 @@ def _only_table(split: str, files: list[Path]) -> Path:
 def _is_coco(file: Path) -> bool:
     try:
         table = json.loads(file.read_text(encoding="utf-8-sig"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(table, dict) and table.keys() >= _FIELDS.keys()
 

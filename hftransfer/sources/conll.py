@@ -6,6 +6,7 @@ https://aclanthology.org/W03-0419/, https://universaldependencies.org/format.htm
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from pydantic import Field
 from hftransfer.core.errors import DataError
 from hftransfer.sources import Files
 from hftransfer.sources._records import to_datasets
+from hftransfer.sources._text_files import read_lines
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -43,7 +45,7 @@ class Conll(Files):
         tag = self.tag_column if self.tag_column is not None else 3 if is_conllu else -1
         sentence: dict[str, list[str]] = {"tokens": [], "tags": []}
         width = None
-        for number, line in enumerate([*self._lines(file), ""], 1):
+        for number, line in enumerate(chain(read_lines(str(file), self.encoding), [""]), 1):
             columns = _columns(line, is_conllu)
             if columns is None:
                 continue
@@ -56,18 +58,11 @@ class Conll(Files):
             fits = len(columns) == width and -width <= tag < width and token < width
             if not fits or not columns[token] or not columns[tag]:
                 raise DataError(
-                    f"{file}:{number}: '{line:.60}' has {len(columns)} columns, other lines {width}; needed are a word "
-                    f"in column {token} and a tag in {tag} (data.source.token_column, tag_column)"
+                    f"{file}:{number}: '{line.rstrip():.60}' has {len(columns)} columns, other lines {width}; needed are a "
+                    f"word in column {token} and a tag in {tag} (data.source.token_column, tag_column)"
                 )
             sentence["tokens"].append(columns[token])
             sentence["tags"].append(columns[tag])
-
-    def _lines(self, file: Path) -> list[str]:
-        encoding = "utf-8-sig" if self.encoding == "utf-8" else self.encoding
-        try:
-            return file.read_text(encoding=encoding).split("\n")
-        except (UnicodeDecodeError, LookupError) as error:
-            raise DataError(f"data.source.encoding: {file}: {error}") from None
 
 
 def _columns(line: str, is_conllu: bool) -> list[str] | None:
