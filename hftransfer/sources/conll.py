@@ -58,8 +58,8 @@ class Conll(Files):
             fits = len(columns) == width and -width <= tag < width and token < width
             if not fits or not columns[token] or not columns[tag]:
                 raise DataError(
-                    f"{file}:{number}: '{line.rstrip():.60}' has {len(columns)} columns, other lines {width}; needed are "
-                    f"a word in column {token} and a tag in {tag} (data.source.token_column, tag_column)"
+                    f"{file}:{number}: '{line.rstrip():.60}' has {len(columns)} columns, other lines {width}; needed "
+                    f"are a word in column {token} and a tag in {tag} (data.source.token_column, tag_column)"
                 )
             sentence["tokens"].append(columns[token])
             sentence["tags"].append(columns[tag])
