@@ -1,5 +1,6 @@
 """What large data cost: nothing is written twice, and equal cells are held once."""
 
+import json
 from pathlib import Path
 
 import interruptions
@@ -22,6 +23,7 @@ from hftransfer.runner import rows as recipe_rows
 from hftransfer.runner import streaming
 from hftransfer.runner.plan import check as plan_of
 from hftransfer.runner.specs import data_options
+from hftransfer.sources import _heads
 from hftransfer.sources.parquet import Parquet
 
 
@@ -125,6 +127,31 @@ def test_steps_that_see_few_rows_use_a_sample_of_many(table, monkeypatch):
     assert any("the steps see 160 rows; of the 2,800 training rows 160 are used" in line for line in plan.warnings)
     recipe = recipe.model_copy(update={"training": {"max_steps": 50}})
     assert plan_of(recipe).rows.facts.rows["train"] == 2800
+
+
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_check_reads_the_first_lines_of_a_large_text_file(kind, tmp_path, monkeypatch):
+    lines = [f"good {number};{'ab'[number % 2]}" for number in range(4000)]
+    if kind == "json":
+        lines = [json.dumps(dict(zip(("text", "label"), line.split(";"), strict=True))) for line in lines]
+    file = tmp_path / f"rows.{kind}"
+    # What a sample does not see, a run does.
+    file.write_text("\n".join([*["text;label"] * (kind == "csv"), *lines, "{;;"]))
+    checkpoint = tiny.checkpoint(load("tasks", "text-classification")(), tmp_path / "checkpoint")
+    source = f"source: {{name: {kind}, train: {file}}}"
+    recipe = parse_recipe(f"task: text-classification\nmodel: {{id: {checkpoint}}}\ndata:\n  {source}\n")
+    with pytest.raises(DataError, match="rows"):
+        api.check(recipe)
+    monkeypatch.setattr(_heads, "_LARGE", 20_000)
+    monkeypatch.setattr(_heads, "_HEAD", 20_000)
+    plan = api.check(recipe, ["data.check_rows=500"])
+    assert plan.rows.sampled["train"][0] == 500 and plan.rows.sampled["train"][1] < 2000
+    assert f"only the first 32 MB of {file} were read; a run reads all" in str(plan)
+    assert (f"{file} has ';' between its cells" in str(plan)) == (kind == "csv")
+    # A mistake in the sample is reported of the whole.
+    file.write_text(file.read_text().replace("good 7", "", 1))
+    with pytest.raises(DataError, match=f"{file}, line 400"):
+        api.check(recipe, ["data.check_rows=3000"])
 
 
 def test_a_cell_of_megabytes_is_refused():

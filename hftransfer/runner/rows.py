@@ -16,6 +16,7 @@ from hftransfer.data.parts import SourceSplits
 from hftransfer.recipe.schema import Data
 from hftransfer.runner.specs import TrainingSpec, data_options
 from hftransfer.runner.streaming import streamed_splits
+from hftransfer.sources import Source
 from hftransfer.tasks import Task
 from hftransfer.training.arguments import DEFAULTS
 
@@ -56,8 +57,7 @@ def read_rows(
     bound = (default if data.check_rows is None else data.check_rows or None) if sample else None
     options = data_options(data, decode=decode or bool(leave_out), check_rows=bound)
     options = replace(options, leave_out=leave_out)
-    rows = _shared_rows(lambda: _load_rows(task, SourceSplits(data.source), options, seed))
-    rows = replace(rows, warnings=[*data.source.warnings, *rows.warnings])
+    rows = _shared_rows(lambda: _load_rows(task, data.source, options, seed))
     if fingerprint:
         rows = replace(
             rows, facts=rows.facts.model_copy(update={"fingerprint": f"{rows.facts.fingerprint}-{fingerprint}"})
@@ -65,17 +65,21 @@ def read_rows(
     return rows
 
 
-def _load_rows(task: Task, source: SourceSplits, options: DataOptions, seed: int) -> Rows:
+def _load_rows(task: Task, source: Source, options: DataOptions, seed: int) -> Rows:
     """The rows; all of them where there is a mistake in a sample, so that the sentence is that of a run.
 
     A sample may also be too small for a rare class.
     """
+    used = source.head() if options.check_rows else source
+    splits = SourceSplits(used)
     try:
-        return load_rows(task, source, options, seed)
+        rows = load_rows(task, splits, options, seed)
     except DataError:
-        if not (options.check_rows and source.totals):
+        if not options.check_rows or not (splits.totals or used is not source):
             raise
-        return load_rows(task, source, replace(options, check_rows=None), seed)
+        used = source
+        rows = load_rows(task, SourceSplits(source), replace(options, check_rows=None), seed)
+    return replace(rows, warnings=[*used.warnings, *rows.warnings])
 
 
 def _shared_rows(load: Callable[[], Rows]) -> Rows:

@@ -14,6 +14,7 @@ from hftransfer.core.errors import DataError
 from hftransfer.core.paths import is_file, is_folder
 from hftransfer.core.plugins import Plugin, nearest
 from hftransfer.sources._archives import check_unpacked
+from hftransfer.sources._heads import head_of
 from hftransfer.sources._listing import Media, endings, files_below, is_document, visible
 
 if TYPE_CHECKING:
@@ -73,6 +74,10 @@ class Source(Plugin):
             DataError: the files or the data set do not exist, or cannot be read.
         """
         raise NotImplementedError
+
+    def head(self) -> Self:
+        """The source with the first rows alone of large files, for a check; itself where it reads some rows anyway."""
+        return self
 
     def count(self) -> dict[str, int] | None:
         """Split -> its rows, of a source that can `take` some without reading all; None of any other."""
@@ -224,6 +229,35 @@ class Files(Source):
                     raise DataError(f"data.source.{split}: there is no file '{file}'; {nearest(file, others)}")
                 check_unpacked(Path(file))
         return paths
+
+
+class LineFiles(Files):
+    """Base of the table sources whose files can be cut behind a line."""
+
+    encoding: str = "utf-8"
+    """Of the files, as Python names it: latin-1, cp1252, utf-16."""
+
+    _files: dict[str, str] = PrivateAttr(default_factory=dict)
+    """Head of a large file -> that file."""
+
+    def head(self) -> Self:
+        """The source with the first lines of large files in their place."""
+        paths = self._paths()
+        heads = {split: [head_of(file, self.encoding) for file in files] for split, files in paths.items()}
+        pairs = [pair for split in paths for pair in zip(heads[split], paths[split], strict=True)]
+        large = {head: file for head, file in pairs if head != file}
+        if not large:
+            return self
+        source = self.model_copy(update=heads)
+        source._files, source._warnings = large, []
+        source.warn(f"only the first 32 MB of {', '.join(large.values())} were read; a run reads all")
+        return source
+
+    def warn(self, sentence: str) -> None:
+        """Report a guess, of a large file by its own name."""
+        for head, file in self._files.items():
+            sentence = sentence.replace(head, file)
+        super().warn(sentence)
 
 
 def _matching(file: str) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from hftransfer.core.errors import DataError
-from hftransfer.sources import Files
+from hftransfer.sources import LineFiles
 from hftransfer.sources._arrow_cache import Table, cached
 from hftransfer.sources._delimited import rows
 from hftransfer.sources._dialects import Found, Given, find_dialects
@@ -27,14 +27,12 @@ _NUMBERS = {
 }
 
 
-class Csv(Files):
+class Csv(LineFiles):
     """One CSV file, or several, for each split. Cells are text as the file writes it; only an empty one is missing."""
 
     delimiter: str | None = None
     """Between the cells of a line; left out, a tab in files whose names end in .tsv, and else that of comma, semicolon,
     tab and | which gives each line equally many cells."""
-    encoding: str = "utf-8"
-    """Of the files, as Python names it: latin-1, cp1252, utf-16."""
     quotes: bool | str | None = None
     """Whether a cell may be quoted, or by which character; false where quotation marks are part of the text, as in the
     files of GLUE and Common Voice. Left out, they are part of the text where no line would be read otherwise."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hftransfer.core.errors import DataError
 from hftransfer.core.plugins import nearest
-from hftransfer.sources import Files
+from hftransfer.sources import LineFiles
 from hftransfer.sources._arrow_cache import Table, cached
 from hftransfer.sources._json_types import Spelled, convert, infer_type, merge, stored, to_feature
 from hftransfer.sources._text_files import read_lines
@@ -24,13 +24,11 @@ _BATCH = 5_000
 Row = dict[str, Any]
 
 
-class Json(Files):
+class Json(LineFiles):
     """One JSON file, or several, for each split: a row a line, or a list of rows. A string is never read as a date."""
 
     field: str | None = None
     """The key that holds the list of rows, where a file is a mapping."""
-    encoding: str = "utf-8"
-    """Of the files, as Python names it: utf-16, cp1252."""
 
     def load(self) -> dict[str, Dataset]:
         """The files; a column has one type in all of them."""
