@@ -243,12 +243,12 @@ class LineFiles(Files):
     def head(self) -> Self:
         """The source with the first lines of large files in their place."""
         paths = self._paths()
-        heads = {split: [head_of(file, self.encoding) for file in files] for split, files in paths.items()}
-        pairs = [pair for split in paths for pair in zip(heads[split], paths[split], strict=True)]
+        first_lines = {split: [head_of(file, self.encoding) for file in files] for split, files in paths.items()}
+        pairs = [pair for split in paths for pair in zip(first_lines[split], paths[split], strict=True)]
         large = {head: file for head, file in pairs if head != file}
         if not large:
             return self
-        source = self.model_copy(update=heads)
+        source = self.model_copy(update=first_lines)
         source._files, source._warnings = large, []
         source.warn(f"only the first 32 MB of {', '.join(large.values())} were read; a run reads all")
         return source
