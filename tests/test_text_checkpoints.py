@@ -18,6 +18,8 @@ from hftransfer.tasks._limits import position_limit
 BERT = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
 BART = {f"{part}_{name}": value for part in ("encoder", "decoder") for name, value in
         (("layers", 1), ("attention_heads", 2), ("ffn_dim", 16))} | {"d_model": 16}  # fmt: skip
+PROPHETNET = {f"num_{part}_{name}": number for part in ("encoder", "decoder") for name, number in
+              (("layers", 1), ("attention_heads", 2))} | {"hidden_size": 16, "ngram": 2}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -34,6 +36,8 @@ BART = {f"{part}_{name}": value for part in ("encoder", "decoder") for name, val
         ("deberta-v2", BERT | {"position_biased_input": False, "relative_attention": True}, (None, None)),
         ("bart", BART, (20, 20)),
         ("marian", BART | {"pad_token_id": 0, "decoder_start_token_id": 0}, (20, 20)),
+        ("fsmt", BART | {"src_vocab_size": 40, "tgt_vocab_size": 40, "langs": ["en", "de"]}, (20, 20)),
+        ("prophetnet", PROPHETNET, (19, 18)),
         ("led", BART | {"max_encoder_position_embeddings": 20, "max_decoder_position_embeddings": 12}, (20, 12)),
     ],
 )
@@ -43,6 +47,11 @@ def test_as_many_tokens_fit_as_have_a_position(model_type, fields, limits):
     empty = empty_model(auto_model, config)
     assert tuple(position_limit(empty, generates=generates) for generates in (False, True)) == limits
     if limits[0] is None or config.is_encoder_decoder:
+        if model_type == "prophetnet":
+            model = transformers.AutoModelForSeq2SeqLM.from_config(config).eval()
+            model(input_ids=torch.full((1, 19), 5), decoder_input_ids=torch.full((1, 18), 5))
+            with pytest.raises((IndexError, RuntimeError)):
+                model(input_ids=torch.full((1, 19), 5), decoder_input_ids=torch.full((1, 19), 5))
         return
     model = getattr(transformers, auto_model).from_config(config).eval()
     model(input_ids=torch.full((1, limits[0]), 5))

@@ -33,8 +33,10 @@ def position_limit(model: PreTrainedModel, *, generates: bool = False) -> int | 
     embeddings serve none. Those of a decoder count where it `generates`.
     """
     config = model.config
+    # ProphetNet predicts several tokens at once, with the position after that of the last one.
+    after = int(generates and getattr(config, "ngram", 0) > 0)
     limits = [
-        module.weight.shape[0] - _offset(module)
+        module.weight.shape[0] - _offset(module) - after
         for name, module in model.named_modules()
         if _POSITIONS.fullmatch(name)
         and getattr(module, "weight", None) is not None
