@@ -126,6 +126,8 @@ class Folder(Source):
         root = Path(self.path).expanduser()
         if not is_folder(root):
             raise DataError(f"data.source.path: there is no folder '{self.path}'")
+        if root.resolve() == Path(root.resolve().anchor):
+            raise DataError(f"data.source.path: '{self.path}' is the whole file system; name a folder in it")
         return root
 
     def split_folders(self) -> dict[str, list[Path]]:
@@ -220,6 +222,8 @@ class Files(Source):
         """
         fields = {split: getattr(self, split) for split in ("train", "validation", "test", "unlabelled")}
         lists = {split: [files] if isinstance(files, str) else files for split, files in fields.items() if files}
+        if not lists.get("train"):
+            raise DataError("data.source.train: it names no file")
         paths = {split: [path for file in files for path in _matching(file)] for split, files in lists.items()}
         for split, files in paths.items():
             for file in files:
