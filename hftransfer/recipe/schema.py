@@ -117,7 +117,8 @@ class Data(Section):
     docs/how-to/large-data.md."""
     check_rows: int | None = Field(default=None, ge=0, le=10**10)
     """`check` reads a random sample of at most this many rows of each split of the source, and where it finds a mistake
-    all of them; `run` reads all. Left out: 10,000, or 2,000 where rows have images or recordings. 0: every row."""
+    all of them; of CSV and JSON files of more than 100 MB, only the first 32 MB. `run` reads all. Left out: 10,000, or
+    2,000 where rows have images or recordings. 0: every row."""
     shots: int | None = Field(default=None, ge=1, le=10**9)
     """Use a random sample of this many training rows of each class (few-shot)."""
     unlabelled: str | None = None
