@@ -12,6 +12,7 @@ from pathlib import Path
 from _export import export, families_alone
 from _images import images
 from _labels import labels
+from _languages import languages
 from _peers import peers
 from _questions import questions
 from _size import size
@@ -218,6 +219,7 @@ BENCHES = {
     "families": families_alone,
     "questions": questions,
     "labels": labels,
+    "languages": languages,
     "peers": peers,
     "size": size,
     "images": lambda: images(claim),
