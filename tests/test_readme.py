@@ -55,7 +55,10 @@ def test_the_recipe_shown_is_the_quickstart():
     assert parse_recipe(shown) == load_recipe(ROOT / "recipes/quickstart.yaml")
 
 
-@pytest.mark.parametrize(("page", "script"), [("docs/recipe.md", "_keys"), ("docs/reference/cli.md", "_commands")])
+@pytest.mark.parametrize(
+    ("page", "script"),
+    [("docs/recipe.md", "_keys"), ("docs/samples.md", "_samples"), ("docs/reference/cli.md", "_commands")],
+)
 def test_a_generated_page_is_that_of_the_code(page, script):
     # In a process of its own, since the tests shorten trainings.
     code = f"import sys; sys.path.insert(0, {str(ROOT / 'scripts')!r}); import {script}; print({script}.page(), end='')"

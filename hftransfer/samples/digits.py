@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Digits(Sample):
     """Digits by other writers than MNIST's: a target domain for it."""
 
-    license: ClassVar[str] = "bsd-3-clause"
+    license: ClassVar[str] = "cc-by-4.0"
     provenance: ClassVar[str] = (
         'package scikit-learn, from the UCI data set "Optical Recognition of Handwritten Digits"'
     )
