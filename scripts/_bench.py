@@ -15,6 +15,7 @@ from _labels import labels
 from _languages import languages
 from _peers import peers
 from _questions import questions
+from _results import results
 from _size import size
 from _strategies import strategies
 
@@ -217,6 +218,7 @@ BENCHES = {
     "strategies": strategies,
     "export": export,
     "families": families_alone,
+    "results": results,
     "questions": questions,
     "labels": labels,
     "languages": languages,

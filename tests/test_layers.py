@@ -76,6 +76,27 @@ def test_running_means_of_frozen_layers_stay(strategy):
     assert all(module.training for module in model.modules())
 
 
+@pytest.mark.parametrize(
+    ("strategy", "moves"),
+    [
+        (_strategy("full"), True),
+        (_strategy("full", batch_norm="frozen"), False),
+        (_strategy("lp_ft").steps()[-1][0], False),
+        (_strategy("lp_ft", batch_norm="train").steps()[-1][0], True),
+        (_strategy("gradual_unfreeze"), False),
+    ],
+    ids=["full", "full, frozen", "lp_ft", "lp_ft, train", "gradual_unfreeze"],
+)
+def test_running_means_of_trained_layers_move_where_batches_normalize(strategy, moves):
+    model = strategy.prepare(_peft.model("resnet")).train()
+    means = {name: it.clone() for name, it in model.named_buffers() if name.endswith("running_mean")}
+    scales = [it for name, it in model.named_parameters() if "normalization" in name]
+    model(**_peft.batch("resnet", model)).loss.backward()
+    assert {not torch.equal(it, means[name]) for name, it in model.named_buffers() if name in means} == {moves}
+    assert scales and all(it.grad is not None for it in scales)
+    assert all(module.training for module in strategy.merge(model).train().modules())
+
+
 def test_a_config_describes_the_layers_that_are_left(tmp_path):
     sizes = {"vocab_size": 50, "hidden_size": 16, "num_layers": 4, "num_heads": 2, "intermediate_size": 32}
     config = transformers.GPTNeoConfig(

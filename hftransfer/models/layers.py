@@ -155,13 +155,19 @@ def _block_depths(model: PreTrainedModel) -> dict[str, int]:
     return depth_by_name
 
 
-def freeze_norm_statistics(model: PreTrainedModel) -> None:
-    """Keep the BatchNorms of frozen parts in evaluation mode: their running means are no parameters, and would move."""
+def freeze_norm_statistics(model: PreTrainedModel, *, every: bool = False) -> None:
+    """Keep the BatchNorms of frozen parts in evaluation mode: their running means are no parameters, and would move.
+
+    Args:
+        model: the model; its parameters' `requires_grad` says what is frozen.
+        every: also those whose scale and shift are trained, so that these are all that changes.
+    """
     import torch
 
     norms = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.BatchNorm3d, torch.nn.SyncBatchNorm)
     for module in model.modules():
-        if isinstance(module, norms) and not any(parameter.requires_grad for parameter in module.parameters()):
+        frozen = every or not any(parameter.requires_grad for parameter in module.parameters())
+        if isinstance(module, norms) and frozen:
             module.eval()
             module.train = partial(_ignore_train, module)
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from hftransfer.models.layers import depths
+from hftransfer.models.layers import depths, freeze_norm_statistics, unfreeze_norm_statistics
 from hftransfer.strategies import Strategy, TrainingFields
 
 if TYPE_CHECKING:
     from torch import nn
-    from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+    from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 
 class GradualUnfreeze(Strategy):
@@ -24,6 +24,15 @@ class GradualUnfreeze(Strategy):
 
     every: float = Field(default=1.0, gt=0, le=1e6)
     """Epochs after which the next block is unfrozen; fewer where the training is too short for all blocks."""
+
+    def prepare(self, model: PreTrainedModel) -> nn.Module:
+        # A block that is not trained yet has to stay as it is.
+        freeze_norm_statistics(model, every=True)
+        return model
+
+    def merge(self, model: nn.Module) -> PreTrainedModel:
+        unfreeze_norm_statistics(model)
+        return model
 
     def callbacks(self, model: nn.Module) -> list[TrainerCallback]:
         from transformers import TrainerCallback

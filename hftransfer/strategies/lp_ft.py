@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from hftransfer.strategies import Strategy, TrainingFields
-from hftransfer.strategies.full import Full
+from hftransfer.strategies.full import BatchNorm, Full
 from hftransfer.strategies.linear_probe import LinearProbe
 from hftransfer.tasks import Task
 
@@ -27,10 +27,12 @@ class LpFt(Strategy):
     """Learning rate of the probe, where rows have neither classes nor a number, so that the Trainer trains it."""
     probe_epochs: float = Field(default=LinearProbe.training["num_train_epochs"], gt=0, le=1e6)
     """Epochs of the probe, likewise."""
+    batch_norm: BatchNorm = Field(default="frozen")
+    """What convolutional nets normalize by: `frozen`, as the probe has seen them; `train`, the batch."""
 
     def check(self, task: Task, model: PreTrainedModel) -> None:
         LinearProbe().check(task, model)
 
     def steps(self) -> list[tuple[Strategy, TrainingFields]]:
         probe = {"learning_rate": self.probe_learning_rate, "num_train_epochs": self.probe_epochs, "max_steps": -1}
-        return [(LinearProbe(), probe), (Full(), {})]
+        return [(LinearProbe(), probe), (Full(batch_norm=self.batch_norm), {})]
