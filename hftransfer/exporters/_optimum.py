@@ -205,6 +205,11 @@ class _Worker:
         except (EOFError, OSError):
             _worker.cache_clear()
             raise ExportError(f"the process of Optimum has died{self._last_words()}") from None
+        except BaseException:
+            # Interrupted: the answer, which nobody has read, would be taken for that of the next call.
+            _worker.cache_clear()
+            self._process.kill()
+            raise
         if not succeeded:
             raise ExportError(f"Optimum cannot {function.replace('_', ' ')}: {answer}")
         return answer

@@ -149,8 +149,12 @@ def _frozen_new_weights(context: RunContext) -> list[str]:
     ]
 
 
-def write_results(result: RunResult, context: RunContext) -> None:
-    """Write everything that a run leaves, result.json last, and give the run its name; in the main process alone."""
+def write_results(result: RunResult, context: RunContext) -> RunResult:
+    """Write everything that a run leaves, result.json last, and give the run its name; in the main process alone.
+
+    Returns:
+        The record with the hashes of the weights, as it was written.
+    """
     run_folder = context.run_folder
     folder = run_folder.folder
     run_folder.unseal()
@@ -164,8 +168,10 @@ def write_results(result: RunResult, context: RunContext) -> None:
     _write_thresholds(result, folder, context.task_of("tuned").config_fields().get(THRESHOLDS))
     write_text(folder / "model" / "README.md", model_card.card(result))
     write_text(folder / "report.html", report.html([result]))
-    result.model_copy(update={"weights": _hash_weights(folder, result)}).save(folder / "result.json")
+    written = result.model_copy(update={"weights": _hash_weights(folder, result)})
+    written.save(folder / "result.json")
     run_folder.complete()
+    return written
 
 
 def _hash_weights(folder: Path, result: RunResult) -> dict[str, str]:

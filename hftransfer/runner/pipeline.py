@@ -86,8 +86,7 @@ def _run(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) -> RunResu
 
         def write_all() -> RunResult:
             result = collect(context, with_defaults(plan.recipe), histories, exported).model_copy(update=fields)
-            write_results(result, context)
-            return result
+            return write_results(result, context)
 
         return ranks.from_main(write_all)
 
@@ -161,8 +160,7 @@ def export(folder: Path, settings: Export) -> RunResult:
                 **score_variants(context),
             }
             result = before.model_copy(update=fields)
-            write_results(result, context)
-            return result
+            return write_results(result, context)
 
         return ranks.from_main(write_all)
 
