@@ -68,9 +68,9 @@ class DataFacts(Record):
     """Counts, classes and fingerprint of the rows."""
 
     fingerprint: str
+    """SHA-256 over the content and the labels of all splits."""
     fingerprint_version: int = 1
     """Of how it is computed; only fingerprints of one version can be compared."""
-    """SHA-256 over the content and the labels of all splits."""
     rows: dict[str, int]
     """Split -> rows used."""
     duplicates_removed: dict[str, int]

@@ -38,6 +38,14 @@ class DebianPackage:
             return installed
         return cached_folder(f"debian/{self.name}", lambda folder: self._unpack(folder, sample))
 
+    def path(self, sample: str) -> Path:
+        """Where the file or folder that shows the package lies.
+
+        Raises:
+            SampleError: as `root`.
+        """
+        return self.root(sample) / self.shows
+
     def _unpack(self, folder: Path, sample: str) -> None:
         needs = f"sample '{sample}' needs the Debian package {self.name} ({megabytes(self.size)})"
         command = f"apt-get install {self.name}"

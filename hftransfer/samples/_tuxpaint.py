@@ -31,7 +31,7 @@ def descriptions(sample: str) -> Iterator[Description]:
     Raises:
         SampleError: the package cannot be had.
     """
-    folder = TUXPAINT_STAMPS.root(sample) / TUXPAINT_STAMPS.shows
+    folder = TUXPAINT_STAMPS.path(sample)
     recordings: dict[str, dict[str, Path]] = {}
     for path in sorted(folder.rglob("*.ogg")):
         match = _RECORDING.fullmatch(path.stem)

@@ -92,4 +92,4 @@ class AsteriskPrompts(Sample):
         project = f"asterisk-core-sounds-{self.language}"
         texts = f"usr/share/doc/{project}/core-sounds-{self.language}.txt.gz"
         recordings = DebianPackage(f"{project}-wav", _SIZES[self.language], f"{sounds}/digits")
-        return recordings.root(self.name) / sounds, DebianPackage(project, 25_000, texts).root(self.name) / texts
+        return recordings.root(self.name) / sounds, DebianPackage(project, 25_000, texts).path(self.name)

@@ -41,7 +41,7 @@ class SpokenLanguages(Sample):
         names = sentences.features["language"].names
         columns = (sentences["audio"][:], sentences["language"][:], sentences["stamp"][:])
         train = [_row(cell["path"], names[label], stamp) for cell, label, stamp in zip(*columns, strict=True)]
-        folder = _WORDS.root(self.name) / _WORDS.shows
+        folder = _WORDS.path(self.name)
         test = [
             _row(str(path), language, path.stem)
             for language in _LANGUAGES

@@ -110,7 +110,7 @@ def _backgrounds(sample: str) -> list[PIL.Image.Image]:
     """The photographs, in the order of their names, those of scikit-learn last."""
     from sklearn.datasets import load_sample_images
 
-    folder = MATE_BACKGROUNDS.root(sample) / MATE_BACKGROUNDS.shows
+    folder = MATE_BACKGROUNDS.path(sample)
     images = [PIL.Image.open(file).convert("RGB") for file in sorted(folder.glob("*.jpg"))]
     images += [PIL.Image.fromarray(array) for array in load_sample_images().images]
     scales = [_BACKGROUND / min(image.size) for image in images]

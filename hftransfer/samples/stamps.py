@@ -84,16 +84,17 @@ def cutouts(sample: str, subset: Subset = "photographs") -> Iterator[Cutout]:
     Raises:
         SampleError: the package cannot be had.
     """
-    folder = TUXPAINT_STAMPS.root(sample) / TUXPAINT_STAMPS.shows
+    folder = TUXPAINT_STAMPS.path(sample)
     for file in sorted(folder.rglob("*.png")):
         name = file.relative_to(folder).as_posix()
         label = _label(name, subset)
         if label is None:
             continue
-        image = PIL.Image.open(file)
-        # Those without an alpha channel are no cut-outs.
-        if image.mode in ("RGBA", "LA", "P") and (box := image.convert("RGBA").getchannel("A").getbbox()):
-            yield Cutout(name, label, image.convert("RGBA").crop(box))
+        with PIL.Image.open(file) as stored:
+            # Those without an alpha channel are no cut-outs.
+            image = stored.convert("RGBA") if stored.mode in ("RGBA", "LA", "P") else None
+        if image is not None and (box := image.getchannel("A").getbbox()):
+            yield Cutout(name, label, image.crop(box))
 
 
 def _label(name: str, subset: Subset) -> str | None:

@@ -12,7 +12,7 @@ from hftransfer.core.plugins import Plugin
 from hftransfer.data.encode import EncodedSplits, encode
 from hftransfer.models.checkpoint import ResolvedCheckpoint
 from hftransfer.models.frozen_features import Features
-from hftransfer.models.layers import logits_layer
+from hftransfer.models.layers import logits_layer, unfreeze_norm_statistics
 from hftransfer.tasks import Outputs, Task
 
 if TYPE_CHECKING:
@@ -155,10 +155,11 @@ class Strategy(Plugin):
         return None
 
     def merge(self, model: nn.Module) -> PreTrainedModel:
-        """The model of Transformers that is saved, out of the trained one.
+        """The model of Transformers that is saved, out of the trained one; BatchNorms that `prepare` froze move again.
 
         Baselines are scored without it, on the rows that `training_rows` gave.
         """
+        unfreeze_norm_statistics(model)
         return model
 
 

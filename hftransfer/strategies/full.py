@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field
-
-from hftransfer.models.layers import freeze_norm_statistics, unfreeze_norm_statistics
+from hftransfer.models.layers import freeze_norm_statistics
 from hftransfer.strategies import Strategy, TrainingFields
 
 if TYPE_CHECKING:
@@ -26,14 +24,10 @@ class Full(Strategy):
 
     training: ClassVar[TrainingFields] = {"learning_rate": 2.0e-4, "num_train_epochs": 10}
 
-    batch_norm: BatchNorm = Field(default="train")
+    batch_norm: BatchNorm = "train"
     """What convolutional nets normalize by: `train`, the batch; `frozen`, the checkpoint's means and variances."""
 
     def prepare(self, model: PreTrainedModel) -> nn.Module:
         if self.batch_norm == "frozen":
             freeze_norm_statistics(model, every=True)
-        return model
-
-    def merge(self, model: nn.Module) -> PreTrainedModel:
-        unfreeze_norm_statistics(model)
         return model

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from hftransfer.models.layers import depths, freeze_norm_statistics, unfreeze_norm_statistics
+from hftransfer.models.layers import depths, freeze_norm_statistics
 from hftransfer.strategies import Strategy, TrainingFields
 
 if TYPE_CHECKING:
@@ -28,10 +28,6 @@ class GradualUnfreeze(Strategy):
     def prepare(self, model: PreTrainedModel) -> nn.Module:
         # A block that is not trained yet has to stay as it is.
         freeze_norm_statistics(model, every=True)
-        return model
-
-    def merge(self, model: nn.Module) -> PreTrainedModel:
-        unfreeze_norm_statistics(model)
         return model
 
     def callbacks(self, model: nn.Module) -> list[TrainerCallback]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from hftransfer.models.layers import depths, freeze_norm_statistics, unfreeze_norm_statistics
+from hftransfer.models.layers import depths, freeze_norm_statistics
 from hftransfer.strategies import Strategy, TrainingFields
 
 if TYPE_CHECKING:
@@ -31,8 +31,4 @@ class LastLayers(Strategy):
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(depth[name] >= first)
         freeze_norm_statistics(model)
-        return model
-
-    def merge(self, model: nn.Module) -> PreTrainedModel:
-        unfreeze_norm_statistics(model)
         return model

@@ -16,7 +16,6 @@ from hftransfer.models.layers import (
     freeze_norm_statistics,
     head_names,
     logits_layer,
-    unfreeze_norm_statistics,
 )
 from hftransfer.models.probe import fit_linear
 from hftransfer.strategies import Fitted, Strategy, TrainingContext, TrainingFields
@@ -118,5 +117,4 @@ class LinearProbe(Strategy):
     def merge(self, model: nn.Module) -> PreTrainedModel:
         """The whole model, its backbone back in place."""
         restore_backbone(model)
-        unfreeze_norm_statistics(model)
-        return model
+        return super().merge(model)

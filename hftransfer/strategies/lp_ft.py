@@ -27,7 +27,7 @@ class LpFt(Strategy):
     """Learning rate of the probe, where rows have neither classes nor a number, so that the Trainer trains it."""
     probe_epochs: float = Field(default=LinearProbe.training["num_train_epochs"], gt=0, le=1e6)
     """Epochs of the probe, likewise."""
-    batch_norm: BatchNorm = Field(default="frozen")
+    batch_norm: BatchNorm = "frozen"
     """What convolutional nets normalize by: `frozen`, as the probe has seen them; `train`, the batch."""
 
     def check(self, task: Task, model: PreTrainedModel) -> None:

@@ -54,12 +54,14 @@ def new_processor(extractor: FeatureExtractionMixin, rows: Dataset, config: Pret
     return WhisperProcessor(feature_extractor=extractor, tokenizer=tokenizer)
 
 
-def set_window(extractor: FeatureExtractionMixin, seconds: int) -> None:
-    """Let an extractor pad and truncate recordings to fewer seconds than the checkpoint's 30.
+def set_window(extractor: FeatureExtractionMixin, seconds: int | None) -> None:
+    """Let an extractor pad and truncate recordings to fewer seconds than the checkpoint's 30; None: to these.
 
     Raises:
         ModelError: it makes no spectrograms of one length, or those of fewer seconds.
     """
+    if seconds is None:
+        return
     window = getattr(extractor, "chunk_length", None)
     if window is None:
         raise ModelError("task.window_seconds is for Whisper: this checkpoint reads recordings of any length")
@@ -70,9 +72,9 @@ def set_window(extractor: FeatureExtractionMixin, seconds: int) -> None:
     extractor.nb_max_frames = extractor.n_samples // extractor.hop_length
 
 
-def window_fields(seconds: int) -> dict[str, int]:
+def window_fields(seconds: int | None) -> dict[str, int]:
     """Fields of the config for a window of so many seconds: a position of the encoder stands for 20 ms."""
-    return {"max_source_positions": 50 * seconds}
+    return {} if seconds is None else {"max_source_positions": 50 * seconds}
 
 
 def set_language(processor: ProcessorMixin, language: str, config: PretrainedConfig) -> None:

@@ -51,13 +51,11 @@ class AudioClassification(Classification):
         self, read: Callable[..., Processor], config: PretrainedConfig, rows: Dataset | None
     ) -> Processor:
         processor = super().open_processor(read, config, rows)
-        if self.window_seconds is not None:
-            _whisper.set_window(processor, self.window_seconds)
+        _whisper.set_window(processor, self.window_seconds)
         return processor
 
     def config_fields(self) -> dict[str, Any]:
-        window = {} if self.window_seconds is None else _whisper.window_fields(self.window_seconds)
-        return super().config_fields() | window
+        return super().config_fields() | _whisper.window_fields(self.window_seconds)
 
     def new_processor(self, config: PretrainedConfig, rows: Dataset) -> Processor:
         return _audio.new_extractor(config) or super().new_processor(config, rows)

@@ -125,7 +125,7 @@ class AutomaticSpeechRecognition(Task):
 
     def config_fields(self) -> JsonObject:
         if self.processor is None or self._generates:
-            return {} if self.window_seconds is None else _whisper.window_fields(self.window_seconds)
+            return _whisper.window_fields(self.window_seconds)
         tokenizer = self.processor.tokenizer
         # The sum over frames, as in the paper of CTC, would weight long rows more than short ones.
         fields = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, "ctc_loss_reduction": "mean"}
@@ -195,9 +195,11 @@ class AutomaticSpeechRecognition(Task):
         return [" ".join(text.split()) for text in decode(self.processor.tokenizer, outputs["ids"])]
 
     def references(self, rows: Dataset) -> Predictions:
-        texts = [" ".join(text.split()) for text in rows["text"][:]]
-        if not self._generates:
-            texts = [_ctc.normalize(self.processor.tokenizer, text, self.language) for text in rows["text"][:]]
+        texts = rows["text"][:]
+        if self._generates:
+            texts = [" ".join(text.split()) for text in texts]
+        else:
+            texts = [_ctc.normalize(self.processor.tokenizer, text, self.language) for text in texts]
         return object_array(_normalization.normalized(texts, self.normalization))
 
     def wrong(self, reference: str, prediction: str) -> str:
