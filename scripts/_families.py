@@ -304,9 +304,9 @@ def _model(family: Family) -> Any:
     return model
 
 
-def largest_difference(exporter: Exporter, family: Family, folder: Path) -> float:
+def largest_difference(exporter: Exporter, model: Any, family: Family, folder: Path) -> float:
     """Of all float outputs over four shapes, in units of the largest output where that is above 1."""
-    model, largest = _model(family), 0.0
+    largest = 0.0
     example = family.inputs(2, False)
     one_size = all(value.shape[-1] == family.inputs(2, True)[name].shape[-1] for name, value in example.items())
     trained = TrainedModel(None, model, _Processor(one_size), folder, example)  # type: ignore[arg-type]
@@ -329,7 +329,8 @@ def largest_difference(exporter: Exporter, family: Family, folder: Path) -> floa
 def _cell(runtime: str, family: Family) -> str:
     with tempfile.TemporaryDirectory() as folder:
         try:
-            return f"{largest_difference(plugins.load('exporters', runtime)(), family, Path(folder)):.1g}"
+            exporter = plugins.load("exporters", runtime)()
+            return f"{largest_difference(exporter, _model(family), family, Path(folder)):.1g}"
         except HFTransferError as error:
             return f"{REFUSED}{error}"
 
