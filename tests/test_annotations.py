@@ -167,3 +167,14 @@ def test_a_folder_of_save_to_disk_has_its_splits(tmp_path):
     assert disk(path=str(tmp_path / "whole")).load()["train"]["text"][:] == ["a", "b"]
     with pytest.raises(DataError, match="is no folder of save_to_disk"):
         disk(path=str(tmp_path)).load()
+
+
+@pytest.mark.parametrize("kept", ["schema", "batches"])
+def test_an_arrow_file_that_ends_between_two_batches_is_refused(kept, tmp_path):
+    Dataset.from_dict({"text": list("abcd"), "label": [0, 1, 0, 1]}).save_to_disk(tmp_path / "rows", num_shards=2)
+    file = tmp_path / "rows" / "data-00001-of-00002.arrow"
+    content = file.read_bytes()
+    # Each message begins with the same four bytes; the last is the end of the stream.
+    file.write_bytes(content[: content.index(b"\xff\xff\xff\xff", 8) if kept == "schema" else -8])
+    with pytest.raises(DataError, match="data-00001-of-00002.arrow' is cut short"):
+        plugins.load("sources", "disk")(path=str(tmp_path / "rows")).load()

@@ -5,6 +5,7 @@ https://huggingface.co/docs/datasets/process#save
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,10 @@ from hftransfer.sources import SPLITS, Source
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+
+_END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
+"""How Arrow ends a stream (https://arrow.apache.org/docs/format/Columnar.html#ipc-streaming-format)."""
 
 
 class Disk(Source):
@@ -36,7 +41,21 @@ class Disk(Source):
             raise DataError(
                 f"data.source.path: '{self.path}' is no folder of save_to_disk, or damaged: {reason}"
             ) from None
+        _refuse_cut(loaded.values() if isinstance(loaded, dict) else [loaded])
         if isinstance(loaded, Dataset):
             return {"train": loaded}
         splits = {SPLITS.get(name.lower(), name): rows for name, rows in loaded.items()}
         return splits if len(splits) == len(loaded) else dict(loaded)
+
+
+def _refuse_cut(splits: Iterable[Dataset]) -> None:
+    """Refuse files that end between two batches of rows, which Arrow reads without a word.
+
+    Raises:
+        DataError: a file does not end as a stream does.
+    """
+    for path in {Path(file["filename"]) for rows in splits for file in rows.cache_files}:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - len(_END_OF_STREAM)))
+            if file.read() != _END_OF_STREAM:
+                raise DataError(f"data.source.path: '{path}' is cut short: it does not end as an Arrow stream does")
