@@ -184,10 +184,13 @@ def _link_files(folder: Path, run_folder: RunFolder, before: RunResult) -> None:
 
 def _processes(training: dict[str, Any]) -> PartialState:
     """The processes of this run. They wait for the main one while it encodes or exports, which may take hours."""
+    import torch
     from accelerate import PartialState
 
     timeout = timedelta(seconds=training.get("ddp_timeout", 6 * 3600))
-    return PartialState(cpu=bool(training.get("use_cpu", False)), timeout=timeout)
+    # Accelerate looks for a GPU alone, and without one takes each process of a launcher for the only one.
+    cpu = training.get("use_cpu", False) or not torch.accelerator.is_available()
+    return PartialState(cpu=cpu, timeout=timeout)
 
 
 def _exported_on(trained: str) -> str:

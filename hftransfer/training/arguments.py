@@ -84,8 +84,8 @@ def training_arguments(training: Mapping[str, Any], folder: Path, seed: int, by_
     # A checkpoint within an epoch does not hold the order that grouping by length has given its rows.
     whole_epochs = training.get("save_strategy", DEFAULTS["save_strategy"]) != "steps"
     grouped = group_by_length() if by_length and whole_epochs else {}
-    if training.get("bf16") and not torch.accelerator.is_available():
-        # Without it, TrainingArguments asks for a GPU.
+    if not torch.accelerator.is_available():
+        # Without it, TrainingArguments asks for a GPU for bf16, and does not see the other processes of a launcher.
         fixed["use_cpu"] = True
     with accelerate_environment({}), _as_recipe_error():
         chosen = DEFAULTS | _GRADIENT_CHECKPOINTING | grouped | dict(training) | fixed
