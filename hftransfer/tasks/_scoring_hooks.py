@@ -73,4 +73,7 @@ class ScoringHooks(TaskState):
         Raises:
             RecipeError: the task has no such model.
         """
-        raise RecipeError(f"task '{self.name}' has no baseline 'majority'")
+        raise RecipeError(
+            f"evaluation.baselines: '{self.name}' has no answer that is the most frequent one, so no 'majority'; leave it "
+            "out, or take a strategy, such as 'scratch'"
+        )
