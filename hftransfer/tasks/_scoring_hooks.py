@@ -74,6 +74,6 @@ class ScoringHooks(TaskState):
             RecipeError: the task has no such model.
         """
         raise RecipeError(
-            f"evaluation.baselines: '{self.name}' has no answer that is the most frequent one, so no 'majority'; leave it "
-            "out, or take a strategy, such as 'scratch'"
+            f"evaluation.baselines: '{self.name}' has no answer that is the most frequent one, so no 'majority'; "
+            "leave it out, or take a strategy, such as 'scratch'"
         )
