@@ -62,20 +62,20 @@ def export(runtime: str, auto_model: str, source: str, target: str) -> None:
         # The tracer warns of every Python branch. Whether one matters shows on the test rows, all of which are
         # compared afterwards; so the exporter's own validation on random inputs is left out too.
         warnings.simplefilter("ignore")
+        # Whisper takes recordings of one length alone; the exporters assume that of the published checkpoints.
+        positions = getattr(model.config, "max_source_positions", None)
+        shapes = {"nb_max_frames": 2 * positions} if positions else {}
         if runtime == "onnx":
-            _export_onnx(model, task, folder)
+            _export_onnx(model, task, folder, shapes)
         else:
             from optimum.exporters.openvino import export_from_model
 
-            export_from_model(model, folder, task=task)
+            export_from_model(model, folder, task=task, **shapes)
 
 
-def _export_onnx(model: Any, task: str, folder: Path) -> None:
+def _export_onnx(model: Any, task: str, folder: Path, shapes: dict[str, int]) -> None:
     from optimum.exporters.onnx import onnx_export_from_model
 
-    # Whisper takes recordings of one length alone; the exporter assumes that of the published checkpoints.
-    positions = getattr(model.config, "max_source_positions", None)
-    shapes = {"nb_max_frames": 2 * positions} if positions else {}
     onnx_export_from_model(model, folder, task=task, do_validation=False, **shapes)
     if (folder / "decoder_model_merged.onnx").is_file():
         # The merged decoder replaces these two.
