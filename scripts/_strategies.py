@@ -92,14 +92,14 @@ DIGITS_BASELINES = (
     "few_shot",
 )
 PHOTOGRAPHS = "vision/stamps-mobilenet_v2-lp_ft.yaml"
-_PHOTOGRAPHS = {"probe": "probe", "knn": "knn", "lp_ft": "tuned", "scratch": "scratch"}
+_PHOTOGRAPHS = {"probe": "probe", "knn": "knn", "lp_ft": "tuned"}
 SMALL = ("full (the teacher)", "distill: 2 layers, unlabelled texts too", "prune: 30 % of heads and feed-forward")
 PRETRAIN = "text/bbc_news-minilm-fill_mask.yaml"
 DISTILL = "text/bbc_news-minilm-distill.yaml"
 PHOTOGRAPHS_OVERRIDES = [
     *PLAIN,
     "data.splits={validation: 24, test: 144}",
-    _baselines("knn", "probe", "scratch"),
+    _baselines("knn", "probe"),
 ]
 TEACHER = [*SHORT, "data.shots=64", "strategy=full", "training.num_train_epochs=3", _baselines()]
 
@@ -149,8 +149,8 @@ SECTIONS = [
     ),
     Section(
         "Photographs of 7 kinds, 8 labels of each, from ImageNet features",
-        "The sample `stamps`, 144 test rows a seed. `probe` and `knn` are the baselines on frozen features; `scratch` "
-        "is the same architecture from random weights.",
+        "The sample `stamps`, 144 test rows a seed. `probe` and `knn` are the baselines on frozen features. The learning "
+        "rate of `lp_ft`, 1e-5, was chosen on seeds 31 to 33 of the same photographs; 3e-5 lost 0.01 to 0.05 there.",
         [
             Run(
                 "photographs",
@@ -389,11 +389,6 @@ def _claims(rows: dict[tuple[str, str], list[dict]]) -> list[tuple[str, bool]]:
         ("photographs: probe of MobileNetV2", of(photographs, "MobileNetV2: probe"), 0.74),
         ("photographs: probe of EfficientNet-Lite0", of(photographs, "EfficientNet-Lite0: probe"), 0.78),
         ("photographs: the best fine-tuned", best(photographs, "lp_ft"), 0.80),
-        (
-            "photographs: above scratch",
-            of(photographs, "MobileNetV2: lp_ft") - of(photographs, "MobileNetV2: scratch"),
-            0.25,
-        ),
         ("news: few_shot", of(news, "few_shot"), 0.90),
         ("news: few_shot against the linear probe", of(news, "few_shot"), of(news, "linear_probe")),
         ("distill: times as fast as the teacher", of(small, teacher, "ms") / of(small, student, "ms"), 2.5),
