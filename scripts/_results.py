@@ -131,11 +131,10 @@ def _strongest(result: RunResult) -> str | None:
 
 
 def _gain(result: RunResult) -> str:
-    """Over the best baseline, or over scratch where that is the only one; marked where it is not significant."""
-    name = _strongest(result) or next(iter(result.transfer_gain), None)
-    if name is None:
+    """Over the baseline, scratch included, over which the model gains least; marked where it is not significant."""
+    if not result.transfer_gain:
         return ""
-    gain = result.transfer_gain[name]
+    gain = min(result.transfer_gain.values(), key=lambda gain: gain.value)
     return interval(gain) + ("" if gain.low > 0 else " n.s.")
 
 
