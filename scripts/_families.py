@@ -28,6 +28,8 @@ SHAPES = ((2, False), (1, False), (5, False), (3, True))
 SPREAD = 0.15
 
 Batch = dict[str, torch.Tensor]
+Inputs = Callable[[int, bool], Batch]
+"""Makes a batch of so many rows, with the lengths or the image size of the example, or with others."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Family:
 
     model_class: str
     config: Callable[[], Any]
-    inputs: Callable[[int, bool], Batch]
+    inputs: Inputs
 
 
 def _generator(count: int) -> torch.Generator:
@@ -52,7 +54,7 @@ def _text(count: int, other: bool) -> Batch:
     return {"input_ids": ids, "attention_mask": mask}
 
 
-def _images(side: int, other_width: int | None = None) -> Callable[[int, bool], Batch]:
+def _images(side: int, other_width: int | None = None) -> Inputs:
     def make(count: int, other: bool) -> Batch:
         width = other_width if other and other_width else side
         return {"pixel_values": torch.randn(count, 3, side, width, generator=_generator(count))}
@@ -60,7 +62,7 @@ def _images(side: int, other_width: int | None = None) -> Callable[[int, bool], 
     return make
 
 
-def _waves(masked: bool) -> Callable[[int, bool], Batch]:
+def _waves(masked: bool) -> Inputs:
     def make(count: int, other: bool) -> Batch:
         length = 2500 if other else 1600
         batch = {"input_values": torch.randn(count, length, generator=_generator(count))}
@@ -73,7 +75,7 @@ def _waves(masked: bool) -> Callable[[int, bool], Batch]:
     return make
 
 
-def _frames(name: str, *shape: int) -> Callable[[int, bool], Batch]:
+def _frames(name: str, *shape: int) -> Inputs:
     return lambda count, _: {name: torch.randn(count, *shape, generator=_generator(count))}
 
 
@@ -304,22 +306,22 @@ def _model(family: Family) -> Any:
     return model
 
 
-def largest_difference(exporter: Exporter, model: Any, family: Family, folder: Path) -> float:
+def largest_difference(exporter: Exporter, model: Any, inputs: Inputs, folder: Path) -> float:
     """Of all float outputs over four shapes, in units of the largest output where that is above 1."""
     largest = 0.0
-    example = family.inputs(2, False)
-    one_size = all(value.shape[-1] == family.inputs(2, True)[name].shape[-1] for name, value in example.items())
+    example = inputs(2, False)
+    one_size = all(value.shape[-1] == inputs(2, True)[name].shape[-1] for name, value in example.items())
     trained = TrainedModel(None, model, _Processor(one_size), folder, example)  # type: ignore[arg-type]
     exporter.check("transformers", "AutoModel", model.config)
     exporter.export(trained, "transformers", folder)
     exported = exporter.open(folder, 1)
     for shape in SHAPES:
-        batch = family.inputs(*shape)
+        batch = inputs(*shape)
         with torch.inference_mode():
             expected = model(**batch)
         found = exported(**batch)
         names = [name for name in found if isinstance(expected.get(name), torch.Tensor)]
-        assert names, (family, list(found), list(expected))
+        assert names, (type(model), list(found), list(expected))
         for name in names:
             scale = max(1.0, float(expected[name].abs().max()))
             largest = max(largest, float((found[name] - expected[name]).abs().max()) / scale)
@@ -330,7 +332,7 @@ def _cell(runtime: str, family: Family) -> str:
     with tempfile.TemporaryDirectory() as folder:
         try:
             exporter = plugins.load("exporters", runtime)()
-            return f"{largest_difference(exporter, _model(family), family, Path(folder)):.1g}"
+            return f"{largest_difference(exporter, _model(family), family.inputs, Path(folder)):.1g}"
         except HFTransferError as error:
             return f"{REFUSED}{error}"
 

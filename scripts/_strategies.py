@@ -92,7 +92,7 @@ DIGITS_BASELINES = (
     "few_shot",
 )
 PHOTOGRAPHS = "vision/stamps-mobilenet_v2-lp_ft.yaml"
-_PHOTOGRAPHS = {"probe": "probe", "knn": "knn", "lp_ft": "tuned"}
+_PHOTOGRAPHS = {**_by_name("probe", "knn"), "lp_ft": "tuned"}
 SMALL = ("full (the teacher)", "distill: 2 layers, unlabelled texts too", "prune: 30 % of heads and feed-forward")
 PRETRAIN = "text/bbc_news-minilm-fill_mask.yaml"
 DISTILL = "text/bbc_news-minilm-distill.yaml"

@@ -39,6 +39,7 @@ from hftransfer.runner.resuming import (
 )
 from hftransfer.runner.scores import score_variants
 from hftransfer.runner.specs import baseline_specs, data_options, with_defaults
+from hftransfer.training.arguments import uses_cpu
 
 if TYPE_CHECKING:
     from accelerate import PartialState
@@ -184,13 +185,10 @@ def _link_files(folder: Path, run_folder: RunFolder, before: RunResult) -> None:
 
 def _processes(training: dict[str, Any]) -> PartialState:
     """The processes of this run. They wait for the main one while it encodes or exports, which may take hours."""
-    import torch
     from accelerate import PartialState
 
     timeout = timedelta(seconds=training.get("ddp_timeout", 6 * 3600))
-    # Accelerate looks for a GPU alone, and without one takes each process of a launcher for the only one.
-    cpu = training.get("use_cpu", False) or not torch.accelerator.is_available()
-    return PartialState(cpu=cpu, timeout=timeout)
+    return PartialState(cpu=uses_cpu(training), timeout=timeout)
 
 
 def _exported_on(trained: str) -> str:

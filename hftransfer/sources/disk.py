@@ -41,11 +41,10 @@ class Disk(Source):
             raise DataError(
                 f"data.source.path: '{self.path}' is no folder of save_to_disk, or damaged: {reason}"
             ) from None
-        _refuse_cut(loaded.values() if isinstance(loaded, dict) else [loaded])
-        if isinstance(loaded, Dataset):
-            return {"train": loaded}
-        splits = {SPLITS.get(name.lower(), name): rows for name, rows in loaded.items()}
-        return splits if len(splits) == len(loaded) else dict(loaded)
+        splits = {"train": loaded} if isinstance(loaded, Dataset) else dict(loaded)
+        _refuse_cut(splits.values())
+        renamed = {SPLITS.get(name.lower(), name): rows for name, rows in splits.items()}
+        return renamed if len(renamed) == len(splits) else splits
 
 
 def _refuse_cut(splits: Iterable[Dataset]) -> None:

@@ -72,7 +72,6 @@ def training_arguments(training: Mapping[str, Any], folder: Path, seed: int, by_
     Raises:
         RecipeError: values that TrainingArguments refuses, or that would silently have no effect.
     """
-    import torch
     from transformers import TrainingArguments
 
     fixed: dict[str, Any] = {
@@ -80,13 +79,11 @@ def training_arguments(training: Mapping[str, Any], folder: Path, seed: int, by_
         "seed": seed,
         "data_seed": seed,
         "remove_unused_columns": False,
+        "use_cpu": uses_cpu(training),
     }
     # A checkpoint within an epoch does not hold the order that grouping by length has given its rows.
     whole_epochs = training.get("save_strategy", DEFAULTS["save_strategy"]) != "steps"
     grouped = group_by_length() if by_length and whole_epochs else {}
-    if not torch.accelerator.is_available():
-        # Without it, TrainingArguments asks for a GPU for bf16, and does not see the other processes of a launcher.
-        fixed["use_cpu"] = True
     with accelerate_environment({}), _as_recipe_error():
         chosen = DEFAULTS | _GRADIENT_CHECKPOINTING | grouped | dict(training) | fixed
         arguments = TrainingArguments(**checkpointing_names(chosen))
@@ -102,6 +99,17 @@ def training_arguments(training: Mapping[str, Any], folder: Path, seed: int, by_
     with accelerate_environment(arguments.accelerate_variables), _as_recipe_error():
         _build_trainer(arguments)
     return arguments
+
+
+def uses_cpu(training: Mapping[str, Any]) -> bool:
+    """Whether a run trains on the CPU: because it is asked to, or since there is nothing else.
+
+    Unless they are told, TrainingArguments asks for a GPU for bf16, and Accelerate, which looks for GPUs alone, takes
+    each process of a launcher for the only one.
+    """
+    import torch
+
+    return bool(training.get("use_cpu", False)) or not torch.accelerator.is_available()
 
 
 @contextmanager
