@@ -138,7 +138,7 @@ def check_corruptions(task: Task, names: Iterable[str]) -> None:
     Raises:
         RecipeError: it is not.
     """
-    known = {name for feature in _inputs(task).values() for name in _CORRUPTIONS[feature]}
+    known = {name for feature in _inputs(task).values() for name in _CORRUPTIONS[feature]} - {*task.refused_corruptions}
     for name in names:
         if name not in known:
             raise RecipeError(

@@ -114,7 +114,8 @@ class Scorer:
 def percentile_interval(values: Sequence[float] | np.ndarray, confidence: float, count: int) -> Score:
     """A score out of its value on all `count` rows, which stands first, and its values on resamples of them."""
     tail = 50 * (1 - confidence)
-    low, high = np.nanpercentile(values[1:], [tail, 100 - tail])
+    defined = np.any(~np.isnan(values[1:]))
+    low, high = np.nanpercentile(values[1:], [tail, 100 - tail]) if defined else (np.nan, np.nan)
     return Score(value=float(values[0]), low=float(low), high=float(high), count=count)
 
 

@@ -185,7 +185,7 @@ class Exporter(Plugin, ABC):
         """The class of Optimum that loads a variant."""
         from hftransfer.exporters import _optimum
 
-        auto_model = task.model_class(read_config(folder))
+        auto_model = task.export_class(read_config(folder))
         name = self.loader_prefix + auto_model.removeprefix("Auto")
         return name if name in _optimum.RUNTIME_CLASSES else f"{self.loader_prefix}ModelForCustomTasks"
 

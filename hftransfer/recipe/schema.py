@@ -144,8 +144,8 @@ class Evaluation(Section):
     """Names in `hftransfer/metrics/` or ids of metrics on the Hub; the first is the headline. Default: the task's."""
     baselines: list[str] | None = None
     """Scored on the same rows as the tuned model: `majority`; `probe` and `knn`, a linear model and the nearest
-    neighbours on the checkpoint's frozen features; and names of strategies. Left out: `majority` where the task has it,
-    and `probe` where rows have classes or a number and the recipe has a checkpoint and is no `linear_probe` itself."""
+    neighbours on the checkpoint's frozen features; those of the task; names of strategies. Left out: `majority` and
+    those of the task, `probe` where rows have classes or a number and no `linear_probe` reads a checkpoint."""
     corruptions: list[str] = []
     """Score the test rows also with corrupted inputs: noise, blur, contrast, jpeg (images), typos, casing (texts),
     noise, speed, reverb (recordings)."""
@@ -168,12 +168,6 @@ class Evaluation(Section):
     def left_out(self) -> list[str]:
         """Classes whose rows serve as out-of-domain rows alone."""
         return [] if isinstance(self.out_of_domain, bool) else self.out_of_domain
-
-    @field_validator("baselines")
-    @classmethod
-    def _are_strategies(cls, value: list[str] | None) -> list[str] | None:
-        allowed = [*UNTRAINED_BASELINES, *plugins.names("strategies")]
-        return None if value is None else [plugins.one_of(name, allowed, "baseline") for name in value]
 
 
 class Export(Section):
@@ -266,6 +260,13 @@ class Recipe(Section):
         if raw.get("export") is None:
             raise ValueError("'quantize' in 'compress' needs the section 'export', which names the format")
         return raw | {"compress": steps[:-1]}
+
+    @model_validator(mode="after")
+    def _baselines_are_known(self) -> Self:
+        allowed = [*UNTRAINED_BASELINES, *self.task.own_baselines, *plugins.names("strategies")]
+        for name in self.evaluation.baselines or []:
+            plugins.one_of(name, allowed, f"baseline of '{self.task.name}' (evaluation.baselines)")
+        return self
 
     @model_validator(mode="after")
     def _teacher_is_named(self) -> Self:

@@ -1,7 +1,8 @@
 """The verdict on a run: the tuned model against the strongest of what it was compared with, in a sentence or two."""
 
+from hftransfer.core import plugins
 from hftransfer.core.results import RunResult, Score
-from hftransfer.core.variants import UNTRAINED_BASELINES
+from hftransfer.core.variants import Variant
 from hftransfer.reporting.tables import confidence, interval
 
 # More test rows than these are not asked for.
@@ -21,7 +22,8 @@ def verdict(result: RunResult) -> str:
     remedy = "another learning rate, more epochs, another strategy or checkpoint, or more labels"
     if gain.high < 0:
         return f"{strategy} is significantly worse than {strongest} ({gained}). Try {remedy}."
-    cheap = f"Until then the cheaper {baseline} serves as well." if baseline in UNTRAINED_BASELINES else ""
+    untrained = Variant.parse(baseline).kind == "baseline" and baseline not in plugins.names("strategies")
+    cheap = f"Until then the cheaper {baseline} serves as well." if untrained else ""
     return f"{strategy} is not significantly better than {strongest} ({gained}). {_more_rows(gain)} {cheap}".rstrip()
 
 

@@ -38,6 +38,23 @@ def score_majority(context: RunContext) -> None:
     context.fitted["majority"] = {}
 
 
+def score_own(context: RunContext) -> None:
+    """Outputs of the baselines that the task itself has, which read no checkpoint."""
+    plan = context.plan
+    for name in [name for name in plan.task.own_baselines if name in plan.baselines]:
+        with context.run_folder.timed(f"score {name}"):
+            outputs = context.run_folder.arrays(f"{name}/outputs", partial(_own_outputs, context, name), alone=True)
+            fit_outputs(context, name, outputs)
+        context.add_outputs(name, outputs)
+        recall_fitted(context, name)
+
+
+def _own_outputs(context: RunContext, name: str) -> dict[str, np.ndarray]:
+    """The flat outputs of one of the task's baselines."""
+    plan = context.plan
+    return flatten_outputs(plan.task.own_baseline(name, plan.rows.splits, context.encoded.splits, plan.recipe.seed))
+
+
 def score_frozen(context: RunContext) -> None:
     """Outputs of the baselines on the features of the checkpoint, which reads each row once for all of them."""
     names = [name for name in FROZEN_BASELINES if name in context.plan.baselines]

@@ -67,6 +67,7 @@ def _run(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) -> RunResu
             encoded = _encode(plan, recipe, run_folder)
         context = RunContext(plan, encoded, run_folder)
         baselines.score_majority(context)
+        baselines.score_own(context)
         baselines.score_frozen(context)
         histories = {spec.variant: stages.train_baseline(context, spec) for spec in baseline_specs(plan.recipe)}
         baselines.score_pretrained(context)

@@ -160,6 +160,7 @@ def _with_baselines(recipe: Recipe, rows: Rows, origin: ResolvedCheckpoint) -> R
         probes = rows.task.row_target is not None and origin.weights is not None
         majority = type(rows.task).baseline is not Task.baseline
         names = ["majority"] * majority + ["probe"] * (probes and recipe.strategy.name != "linear_probe")
+        names[majority:majority] = rows.task.own_baselines
         return recipe.model_copy(update={"evaluation": recipe.evaluation.model_copy(update={"baselines": names})})
     if "majority" in names:
         rows.task.baseline(rows.task.references(rows.splits["train"]))

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from hftransfer.core import plugins
 from hftransfer.core.features import class_names
 from hftransfer.core.progress import Progress
 from hftransfer.core.results import RiskCoverage, Score
@@ -136,11 +137,12 @@ def _unscored_groups(plan: Plan, groups: object) -> list[str]:
 
 
 def _better_baselines(headline: str, test: dict[str, Scores], gains: Scores) -> list[str]:
+    strategies = {*plugins.names("strategies")} - {*CHEAP_BASELINES}
     without = "the transfer gains nothing: try another learning rate, more epochs, another strategy or checkpoint"
     return [
         f"tuned is worse than {variant} on test: {headline} {test['tuned'][headline].value:.4f} against "
         f"{test[variant][headline].value:.4f} (paired difference {interval(gain)}); "
-        f"{without if variant in (*CHEAP_BASELINES, 'pretrained') else f'strategy {variant} suits these rows better'}"
+        f"{f'strategy {variant} suits these rows better' if variant in strategies else without}"
         for variant, gain in gains.items()
         if gain.value < 0
     ]

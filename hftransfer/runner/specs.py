@@ -47,7 +47,7 @@ def baseline_specs(recipe: Recipe) -> Iterator[TrainingSpec]:
     asked = any(key in _EVALUATED or key.startswith("eval_") for key in recipe.training)
     evaluation = {} if asked or recipe.training.get("lr_scheduler_type") == _BY_LOSS else {"eval_strategy": "no"}
     for name in recipe.evaluation.baselines or []:
-        if name in UNTRAINED_BASELINES:
+        if name in (*UNTRAINED_BASELINES, *recipe.task.own_baselines):
             continue
         strategy = _with_default_fields(name)
         shared = {key: value for key, value in recipe.training.items() if key != "learning_rate"}

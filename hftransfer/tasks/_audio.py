@@ -84,11 +84,11 @@ def extract_features(
     rate = extractor.sampling_rate
     waves = [resample(*open_audio(location(cell)), rate) for cell in recordings]
     # One by one, since some extractors would pad them to the longest.
-    arrays = [_features(extractor, samples) for samples in waves]
+    arrays = [features(extractor, samples) for samples in waves]
     return extractor.model_input_names[0], arrays, [len(array) for array in arrays]
 
 
-def _features(extractor: FeatureExtractionMixin, samples: np.ndarray) -> np.ndarray:
+def features(extractor: FeatureExtractionMixin, samples: np.ndarray) -> np.ndarray:
     """What the model reads of one waveform, without the padding that the extractor marks as such."""
     made = extractor(samples, sampling_rate=extractor.sampling_rate, return_tensors="np")
     array: np.ndarray = made[extractor.model_input_names[0]][0].astype(np.float32)
@@ -105,7 +105,7 @@ def check_extractor(extractor: FeatureExtractionMixin, *, pads: bool = True) -> 
     Raises:
         ModelError: spectrograms of different lengths could not be one batch.
     """
-    short, long = (_features(extractor, _noise(extractor, length)) for length in (1, 2))
+    short, long = (features(extractor, _noise(extractor, length)) for length in (1, 2))
     if short.ndim > 1 and short.shape != long.shape and not (pads and _has_mask(extractor)):
         raise ModelError(
             f"{type(extractor).__name__} makes spectrograms of any length; take a checkpoint that reads waveforms, "
@@ -125,7 +125,7 @@ def _has_mask(extractor: FeatureExtractionMixin) -> bool:
 
 def input_rate(extractor: FeatureExtractionMixin) -> float:
     """Samples, or frames of a spectrogram of any length, that the model reads a second."""
-    return len(_features(extractor, _noise(extractor, 2))) / 2
+    return len(features(extractor, _noise(extractor, 2))) / 2
 
 
 def _window(extractor: FeatureExtractionMixin) -> float:

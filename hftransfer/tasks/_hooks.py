@@ -96,6 +96,10 @@ class CheckpointHooks(TaskState):
         """The Auto class for a checkpoint, where the task has more than one."""
         return self.auto_model
 
+    def export_class(self, config: PretrainedConfig) -> str:
+        """The Auto class by whose name Optimum's is found that loads an export; without one, that of any graph."""
+        return self.model_class(config)
+
     def open_processor(
         self, read: Callable[..., Processor], config: PretrainedConfig, rows: Dataset | None
     ) -> Processor:

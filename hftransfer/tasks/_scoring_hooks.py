@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hftransfer.core.errors import RecipeError
 from hftransfer.tasks._state import TaskState
 from hftransfer.tasks._types import Outputs, Predictions, RowTarget, Side
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
 class ScoringHooks(TaskState):
@@ -66,6 +69,19 @@ class ScoringHooks(TaskState):
         `output_names`.
         """
         return None
+
+    def own_baseline(
+        self, name: str, rows: Mapping[str, Dataset], encoded: Mapping[str, Dataset], seed: int
+    ) -> dict[str, Outputs]:
+        """Split -> outputs of one of `own_baselines` on its rows; what it has to learn, it learns from `train`.
+
+        Called once a run for each that the recipe asks for, with the rows as `index_labels` writes them and as `encode`
+        does. Outputs are needed for `validation` and `test`; `encoded` has the test rows under corruptions too.
+
+        Raises:
+            NotImplementedError: the task declares a baseline and does not implement it.
+        """
+        raise NotImplementedError(f"task '{self.name}' declares the baseline '{name}' and has no outputs of it")
 
     def baseline(self, references: Predictions) -> Outputs:
         """The output, the same for every row, of the best model that reads no input, fitted to training references.

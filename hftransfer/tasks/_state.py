@@ -49,6 +49,10 @@ class TaskState(Plugin):
     """Operations of `data.augment` that make one row of two: `mixup`, `cutmix`."""
     moves_with_image: ClassVar[tuple[str, ...]] = ()
     """Entries of an encoded row that an augmentation has to shift and rotate as it does the pixels: a mask."""
+    own_baselines: ClassVar[tuple[str, ...]] = ()
+    """Baselines of this task alone, the cheapest first, for which no network is trained (`own_baseline`)."""
+    refused_corruptions: ClassVar[tuple[str, ...]] = ()
+    """Corruptions of the inputs that would leave the target wrong: another speed, where it holds times."""
     refuses: ClassVar[dict[str, str]] = {}
     """Strategy -> why it cannot adapt any model of this task."""
     tiny_model: ClassVar[str]
