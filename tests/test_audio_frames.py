@@ -444,7 +444,7 @@ def test_the_segments_are_drawn_over_the_waveform(tmp_path):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"baselines": ", baselines: [energi]"}, "'energi' is no baseline of 'audio-frame-classification' .* did you mean 'energy'"),
+        ({"baselines": ", baselines: [energi]"}, "'energi' is no baseline of 'audio-frame-classification'"),
         ({"baselines": ", corruptions: [speed]"}, "has no corruption 'speed'"),
         ({"task": ", frame_thresholds: [0.5, 0.5]"}, "task.frame_thresholds: there are 2, and 1 classes: speech"),
         ({"task": ", window_seconds: 5"}, "the checkpoint reads at most 2 seconds, got 5"),

@@ -155,6 +155,18 @@ def _squad():
     return features, {"train": 120, "validation": 20}, row
 
 
+def _stsb():
+    from datasets import Value
+
+    features = {"sentence1": Value("string"), "sentence2": Value("string"), "score": Value("float64")}
+    words = ["good", "bad"]
+
+    def row(i):
+        return {"sentence1": f"{words[i % 2]} {i}", "sentence2": f"{words[i // 2 % 2]} {i}", "score": i % 6 / 5}
+
+    return features, SPLITS, row
+
+
 SPLITS = {"train": 48, "validation": 16, "test": 16}
 DATA = {
     "AI-Lab-Makerere/beans": lambda: _images(BEANS, "labels", SPLITS),
@@ -172,6 +184,7 @@ DATA = {
     "mfidabel/gn_common_voice_15": _guarani,
     "EduardoPacheco/FoodSeg103": _foodseg,
     "rajpurkar/squad": _squad,
+    "sentence-transformers/stsb": _stsb,
 }
 
 
@@ -419,6 +432,8 @@ MODELS = {
     "hustvl/yolos-tiny": tiny._detection,
     "distilbert/distilbert-base-uncased": _distilbert,
     "google-bert/bert-base-cased": _bert,
+    "google-bert/bert-base-uncased": tiny._text,
+    "sentence-transformers/all-MiniLM-L6-v2": tiny._text,
     "google-t5/t5-small": tiny._text2text,
     "facebook/wav2vec2-base-960h": _wav2vec2,
     "facebook/w2v-bert-2.0": _w2v_bert,

@@ -237,8 +237,10 @@ _LABELS = {
 def row(task, number: int, folder: Path, labels: str = "classes") -> dict:
     """A row for the task's roles; what a feature type alone does not say, the task's `tiny_row` does."""
     given = task.tiny_row(number)
-    cells = {role: given.get(role) or _CELLS[feature.name](number, folder) for role, feature in task.features.items()}
-    return cells | ({"label": _LABELS[labels](number)} if "label" in cells else {})
+    # None: rows lack the column.
+    features = {role: feature for role, feature in task.features.items() if given.get(role, "") is not None}
+    cells = {role: given.get(role) or _CELLS[feature.name](number, folder) for role, feature in features.items()}
+    return cells | ({"label": _LABELS[labels](number)} if "label" in cells.keys() - given.keys() else {})
 
 
 def source(task, folder: Path, labels: str = "classes", count: int = 48) -> str:

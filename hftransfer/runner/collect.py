@@ -165,6 +165,9 @@ def write_results(result: RunResult, context: RunContext) -> RunResult:
     write_text(folder / "recipe.yaml", dump_yaml(result.recipe))
     if result.fitted:
         write_text(folder / "model" / FITTED, json.dumps(result.fitted, indent=1) + "\n")
+    for name, text in context.task_of("tuned").companion_files().items():
+        (folder / "model" / name).parent.mkdir(exist_ok=True)
+        write_text(folder / "model" / name, text)
     _write_thresholds(result, folder, context.task_of("tuned").config_fields().get(THRESHOLDS))
     write_text(folder / "model" / "README.md", model_card.card(result))
     write_text(folder / "report.html", report.html([result]))

@@ -24,6 +24,7 @@ from hftransfer.models.checkpoint import (
     find_checkpoint,
     resolve_checkpoint,
 )
+from hftransfer.models.frozen_features import named_pooling
 from hftransfer.models.layers import parameters
 from hftransfer.recipe.schema import Data, Recipe
 from hftransfer.runner.auxiliary import resolve_auxiliary
@@ -100,9 +101,10 @@ def check(recipe: Recipe, *, decode: bool = True, sample: bool = False) -> Plan:
     if not rows.sampled:
         _check_batches(specs, len(rows.splits["train"]))
         rows = rows_for_steps(rows, specs, recipe.seed)
-    recipe = _with_inferred(recipe, rows)
     origin = resolve_checkpoint(rows.task, rows.splits["train"], start, recipe.model.config, recipe.model.processor)
-    rows = replace(rows, task=rows.task.with_processor(origin.processor, origin.config))
+    task = rows.task.with_processor(origin.processor, origin.config).with_pooling(named_pooling(origin.weights))
+    rows = replace(rows, task=task)
+    recipe = _with_inferred(recipe, rows)
     recipe = _with_baselines(recipe, rows, origin)
     metrics = _check_evaluation(rows, recipe)
     if recipe.evaluation.out_of_domain and rows.task.row_target is None:
@@ -159,8 +161,8 @@ def _with_baselines(recipe: Recipe, rows: Rows, origin: ResolvedCheckpoint) -> R
     if names is None:
         probes = rows.task.row_target is not None and origin.weights is not None
         majority = type(rows.task).baseline is not Task.baseline
-        names = ["majority"] * majority + ["probe"] * (probes and recipe.strategy.name != "linear_probe")
-        names[majority:majority] = rows.task.own_baselines
+        names = [*["majority"] * majority, *rows.task.own_baselines]
+        names += ["probe"] * (probes and recipe.strategy.name != "linear_probe")
         return recipe.model_copy(update={"evaluation": recipe.evaluation.model_copy(update={"baselines": names})})
     if "majority" in names:
         rows.task.baseline(rows.task.references(rows.splits["train"]))

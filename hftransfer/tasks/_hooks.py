@@ -124,6 +124,14 @@ class CheckpointHooks(TaskState):
             return {}
         return {"num_labels": len(names), "id2label": names, "label2id": {name: i for i, name in names.items()}}
 
+    def with_pooling(self, named: str | None) -> Self:
+        """The task for a checkpoint that names a pooling, `mean` or `first`, as its own; None where it names none."""
+        return self
+
+    def companion_files(self) -> dict[str, str]:
+        """File -> text: what another library needs, beside the weights, to load the tuned model."""
+        return {}
+
     def head_fits(self, config: PretrainedConfig) -> bool:
         """Whether a checkpoint of this config has a head for the very labels of the task, which can be kept."""
         fields = {name: value for name, value in self.config_fields().items() if name in _HEAD_FIELDS}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,14 +18,25 @@ def replace_loss(model: PreTrainedModel, loss: Callable[[Any, Tensor], Tensor]) 
     `output` is the model's output (`output.logits` ...), `labels` the entry of that name of the batch as `collate` made
     it; the result is a scalar. For labels that the model's own loss cannot take: numbers for each token, for example.
     """
+    replace_loss_of_batch(model, lambda output, batch: loss(output, batch["labels"]))
+
+
+def replace_loss_of_batch(
+    model: PreTrainedModel, loss: Callable[[Any, ModelBatch], Tensor], names: Sequence[str] = ("labels",)
+) -> None:
+    """As `replace_loss`, of a loss that reads the whole batch, such as the mask for a pooling.
+
+    The model itself sees no entries of these `names`. The loss may call it for some of them, without labels.
+    """
 
     def take_labels(module: Any, args: Any, kwargs: ModelBatch) -> tuple[Any, ModelBatch]:
-        module.labels = kwargs.get("labels")
-        return args, {name: value for name, value in kwargs.items() if name != "labels"}
+        module.loss_batch = kwargs if kwargs.get("labels") is not None else None
+        return args, {name: value for name, value in kwargs.items() if name not in names}
 
     def set_loss(module: Any, _args: Any, output: Any) -> Any:
-        if module.labels is not None:
-            output["loss"] = loss(output, module.labels)
+        batch, module.loss_batch = module.loss_batch, None
+        if batch is not None:
+            output["loss"] = loss(output, batch)
         return output
 
     model.register_forward_pre_hook(take_labels, with_kwargs=True)

@@ -1,0 +1,81 @@
+"""Losses on embeddings: in-batch negatives, cosine regression, batch-hard triplets.
+
+All take rows of any length and compare directions. `nested` is the sum of a loss over the first so many values of the
+embeddings (Matryoshka, Kusupati et al. 2022, https://arxiv.org/abs/2205.13147), so that a shortened one serves too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def nested(loss: Callable[..., Tensor], sizes: Sequence[int], *embeddings: Tensor) -> Tensor:
+    """The sum of `loss(*embeddings)` and of the same with only the first `size` values of each, for every size."""
+    total = loss(*embeddings)
+    for size in sizes:
+        total = total + loss(*(it[..., :size] for it in embeddings))
+    return total
+
+
+def relevant_candidates(queries: Tensor, positives: Tensor, candidates: Tensor) -> Tensor:
+    """Which candidates answer which query of a batch, shape (queries, candidates), by the ids of their contents.
+
+    What answers an equal query, in any row, answers this one too.
+
+    Args:
+        queries: Ids of shape (rows,).
+        positives: Ids of the documents that answer them, shape (rows,).
+        candidates: Ids of all documents of the batch.
+    """
+    same_query = queries[:, None] == queries[None, :]
+    same_document = positives[:, None] == candidates[None, :]
+    return (same_query.float() @ same_document.float()) > 0
+
+
+def in_batch_negatives(queries: Tensor, candidates: Tensor, relevant: Tensor, temperature: float) -> Tensor:
+    """Cross-entropy of each query's own document, candidate i for query i, among the candidates that do not answer it.
+
+    The multiple negatives ranking loss (Henderson et al. 2017, https://arxiv.org/abs/1705.00652, section 4.4) on
+    cosines divided by a temperature (InfoNCE). Other relevant candidates are left out: they are no negatives.
+    """
+    import torch
+    from torch.nn import functional
+
+    cosines = functional.normalize(queries, dim=-1) @ functional.normalize(candidates, dim=-1).T
+    own = torch.arange(len(queries), device=queries.device)
+    left_out = relevant.clone()
+    left_out[own, own] = False
+    return functional.cross_entropy((cosines / temperature).masked_fill(left_out, float("-inf")), own)
+
+
+def cosine_regression(first: Tensor, second: Tensor, targets: Tensor) -> Tensor:
+    """Mean squared error of the cosines of pairs, as in Reimers and Gurevych 2019, https://arxiv.org/abs/1908.10084."""
+    from torch.nn import functional
+
+    return functional.mse_loss(functional.cosine_similarity(first, second), targets.to(first.dtype))
+
+
+def batch_hard_triplets(embeddings: Tensor, identities: Tensor, margin: float) -> Tensor:
+    """Mean hinge of each row's farthest row of its identity against its nearest row of another, by Euclidean distance.
+
+    Hermans et al. 2017, https://arxiv.org/abs/1703.07737, equation 5, on normalized embeddings. Rows whose identity the
+    batch has once, and batches of one identity, contribute nothing.
+    """
+    import torch
+    from torch.nn import functional
+
+    unit = functional.normalize(embeddings, dim=-1)
+    # The root has no gradient at 0, the distance of a row to itself.
+    distances = (2 - 2 * unit @ unit.T).clamp(min=1e-9).sqrt()
+    same = identities[:, None] == identities[None, :]
+    others = same & ~torch.eye(len(same), dtype=torch.bool, device=same.device)
+    usable = others.any(dim=1) & (~same).any(dim=1)
+    if not usable.any():
+        return embeddings.sum() * 0
+    farthest = distances.masked_fill(~others, float("-inf")).amax(dim=1)[usable]
+    nearest = distances.masked_fill(same, float("inf")).amin(dim=1)[usable]
+    return functional.relu(margin + farthest - nearest).mean()

@@ -1,0 +1,121 @@
+"""Embeddings of rows that have an identity: whether two rows show the same person, animal or product (verification)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from hftransfer.core.arrow import read_column, with_column
+from hftransfer.core.errors import DataError
+from hftransfer.core.features import Feature, Label, class_names
+from hftransfer.metrics._similarity_counts import accepted, counts_of, threshold_at
+from hftransfer.tasks import Model, ModelBatch, Outputs, Predictions, Rows, Side, _labels
+from hftransfer.tasks._contrastive import batch_hard_triplets
+from hftransfer.tasks._embedding import Embedding
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from torch import Tensor
+    from transformers import PretrainedConfig
+
+
+class Identities(Embedding):
+    """Adds identities, the loss of batch-hard triplets, and a threshold fitted to validation rows.
+
+    Splits share no identity; a row is compared with all others of its split. Triplets need batches with several rows of
+    an identity: a batch size above the number of identities, or few identities. Declare `identified`.
+    """
+
+    identified: ClassVar[str]
+    """The input that has an identity, and the name of its embedding in the outputs."""
+
+    target: ClassVar[tuple[str, Feature] | None] = ("label", Label())
+    open_set: ClassVar[bool] = True
+    fit_splits: ClassVar[tuple[str, ...]] = ("validation",)
+    metrics: ClassVar[list[str]] = ["eer", "tar_at_far"]
+
+    margin: float = Field(default=0.2, gt=0, le=2)
+    """By how much an image is to be nearer to its identity than to all others (https://arxiv.org/abs/1503.03832)."""
+    false_accepts: float = Field(default=0.01, gt=0, lt=1)
+    """The share of pairs of two identities that the threshold may accept, fitted to validation rows."""
+    threshold: float | None = Field(default=None, ge=-1, le=1)
+    """The cosine from which on two images are taken for one identity; left out, fitted to validation rows."""
+
+    def strata(self, rows: Dataset) -> list[Any] | None:
+        return [_labels.normalized(_labels.single(cell)) for cell in read_column(rows, "label")]
+
+    def row_labels(self, rows: Dataset) -> list[list[str]] | None:
+        named = class_names(rows.features["label"])
+        return [_labels.names(cell, named, None) for cell in read_column(rows, "label")]
+
+    def units(self, rows: Dataset) -> list[Any] | None:
+        """Identities are resampled whole."""
+        return list(rows["label"][:])
+
+    def index_labels(self, rows: Dataset) -> Dataset:
+        """Identities beyond those of the training rows have numbers of their own."""
+        from datasets import Value
+
+        names = [name for (name,) in self.row_labels(rows) or []]
+        ids = {name: number for number, name in enumerate(dict.fromkeys([*self.labels, *names]))}
+        column = [ids[name] for name in names]
+        return with_column(rows.remove_columns("label"), "label", column, feature=Value("int64"))
+
+    def check(self, splits: Mapping[str, Dataset], config: PretrainedConfig) -> list[str]:
+        for split in ("validation", "test"):
+            known = sorted({*splits[split]["label"][:]} & set(range(len(self.labels))))
+            if known:
+                raise DataError(
+                    f"the identity '{self.labels[known[0]]}' of split '{split}' is trained on too: "
+                    f"data.splits.{split}: 0.2 takes whole identities from the training rows"
+                )
+            if len({*splits[split]["label"][:]}) < 2:
+                raise DataError(f"split '{split}' has one identity, and pairs of two are needed: make it larger")
+        return super().check(splits, config) + self.check_sizes(config)
+
+    def side_of(self, rows: Rows) -> dict[str, list[Any]]:
+        """The side data of encoded rows that scores need."""
+        return {"identity": list(rows["label"])} if "label" in rows else {}
+
+    def loss(self, model: Model, hidden: Tensor, batch: ModelBatch) -> Tensor:
+        triplets = partial(batch_hard_triplets, identities=batch["labels"], margin=self.margin)
+        return self.nested(triplets, self.embed(hidden, batch.get("attention_mask")))
+
+    def _counts(self, outputs: Outputs, side: Side) -> np.ndarray:
+        vectors, identities = outputs[self.identified], np.asarray(side["identity"])
+        vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+        threshold = 0.0 if self.threshold is None else self.threshold
+        return counts_of(vectors @ vectors.T, identities[:, None] == identities, threshold)
+
+    def fit_outputs(
+        self, outputs: Mapping[str, Outputs], side: Mapping[str, Side], references: Mapping[str, Predictions]
+    ) -> dict[str, Any]:
+        if self.threshold is not None:
+            return {}
+        return {"threshold": threshold_at(self._counts(outputs["validation"], side["validation"]), self.false_accepts)}
+
+    def postprocess(self, outputs: Outputs, side: Side) -> Predictions:
+        """What `hftransfer/metrics/_similarity_counts.py` describes, of each row against all others."""
+        return self._counts(outputs, side)
+
+    def references(self, rows: Dataset) -> Predictions:
+        """The counts of a model without errors."""
+        identities = np.asarray(rows["label"][:])
+        same = identities[:, None] == identities
+        return counts_of(np.where(same, 1.0, -1.0), same, 0.0)
+
+    def error(self, prediction: Any, reference: Any) -> float:
+        """The share of a row's pairs that are decided otherwise."""
+        first, second = accepted(np.stack([prediction, reference]))
+        return float(np.abs(first - second)[[0, 2]].sum() / max(first[[1, 3]].sum(), 1))
+
+    def describe(self, value: Any) -> str:
+        own, of_own, other, of_other = accepted(np.asarray(value)[None])[0]
+        return f"{own:.0f} of {of_own:.0f} of its identity, {other:.0f} of {of_other:.0f} others"
+
+    def respond(self, outputs: Outputs, side: Side) -> dict[str, Any]:
+        return {"embedding": [round(float(value), 6) for value in outputs[self.identified][0]]}
