@@ -251,8 +251,10 @@ def source(task, folder: Path, labels: str = "classes", count: int = 48) -> str:
     return "{name: json, train: " + str(path) + "}"
 
 
-def recipe(task, folder: Path, *, strategy: str = "full", labels: str = "classes", more: str = "") -> str:
+def recipe(task, folder: Path, *, strategy: str | None = None, labels: str = "classes", more: str = "") -> str:
     """The text of a recipe that runs in seconds."""
+    # A task that nothing trains.
+    strategy = strategy or ("frozen" if "full" in task.refuses else "full")
     # Random weights never end a text: two tokens show as much as a hundred.
     lengths = {"max_target_length", "max_new_tokens", "stride"} & type(task).model_fields.keys()
     short = "".join(f", {name}: 2" for name in sorted(lengths))

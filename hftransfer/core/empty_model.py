@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hftransfer.core.errors import ModelError
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 _UNUSABLE = (AssertionError, AttributeError, LookupError, TypeError, ValueError)
 
 
-def empty_model(auto_model: str, config: PretrainedConfig) -> PreTrainedModel:
-    """The model that an Auto class makes of a config, on torch's meta device.
+def empty_model(auto_model: Any, config: PretrainedConfig) -> PreTrainedModel:
+    """The model that an Auto class, or its name, makes of a config, on torch's meta device.
 
     Raises:
         ModelError: the config does not describe a model.
@@ -25,7 +25,9 @@ def empty_model(auto_model: str, config: PretrainedConfig) -> PreTrainedModel:
 
     try:
         with torch.device("meta"):
-            return getattr(transformers, auto_model).from_config(copy.deepcopy(config))
+            loader = getattr(transformers, auto_model) if isinstance(auto_model, str) else auto_model
+            model: PreTrainedModel = loader.from_config(copy.deepcopy(config))
+            return model
     except (*_UNUSABLE, ArithmeticError, RuntimeError, ImportError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"no {config.model_type} model can be made of its config: {reason}") from None

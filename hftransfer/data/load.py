@@ -237,6 +237,6 @@ def _count_classes(task: Task, rows: Dataset) -> dict[str, int]:
     classes = task.strata(rows)
     if classes is None or task.target_role is None:
         return {}
-    names = class_names(rows.features[task.target_role])
+    names = class_names(rows.features.get(task.target_role))
     counts = sorted(Counter(classes).items(), key=lambda pair: str(pair[0]))
-    return {str(names[value] if names else value): count for value, count in counts}
+    return {str(names[value] if names and isinstance(value, int) else value): count for value, count in counts}

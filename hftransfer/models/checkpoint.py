@@ -273,4 +273,4 @@ def empty_model(task: Task, origin: ResolvedCheckpoint) -> PreTrainedModel:
     Raises:
         ModelError: the config does not describe a model.
     """
-    return meta_model(task.model_class(origin.config), origin.config)
+    return meta_model(task.model_loader(origin.config), origin.config)

@@ -36,11 +36,10 @@ def load_model(task: Task, origin: ResolvedCheckpoint) -> PreTrainedModel:
         ModelError: the weights are not safetensors, or none of them fits the config.
     """
     import torch
-    import transformers
 
     # A copy: a strategy that makes the model smaller changes its config.
     config = copy.deepcopy(origin.config)
-    auto = getattr(transformers, task.model_class(config))
+    auto = task.model_loader(config)
     if origin.weights is None:
         model = _initialize_zero_embeddings(auto.from_config(config))
         model.new_weights, model.new_head = [], True
@@ -80,7 +79,7 @@ def load_saved(task: Task, checkpoint: Checkpoint) -> PreTrainedModel:
     import transformers
 
     config = read_pretrained(transformers.AutoConfig, checkpoint)
-    auto = getattr(transformers, task.model_class(config))
+    auto = task.model_loader(config)
     model = read_pretrained(auto, checkpoint, dtype=torch.float32, use_safetensors=True)
     prepare_for_trainer(model)
     return model

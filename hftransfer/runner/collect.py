@@ -30,7 +30,7 @@ from hftransfer.runner.stages import NEW_WEIGHTS, NOTE, History
 
 if TYPE_CHECKING:
     from hftransfer.runner.export import Exported
-    from hftransfer.tasks import Predictions
+    from hftransfer.tasks import Outputs, Predictions
 
 # Rows in the record's list of the worst errors.
 _WORST = 12
@@ -113,13 +113,18 @@ def _worst_errors(context: RunContext, answers: Answers, references: Predictions
     if answers.probabilities is not None:
         confidence = answers.probabilities.max(axis=1)
     order = np.lexsort((-confidence, -errors)).tolist()
+
+    def outputs(row: int) -> Outputs:
+        arrays = {} if "row" in context.side("test") else context.outputs["test"]["tuned"]
+        return {name: array[row] for name, array in arrays.items()}
+
     return [
         Example(
             row=row,
             reference=task.describe(references[row]),
             prediction=task.describe(answers.predictions[row]),
             error=float(errors[row]),
-            rendered=task.render(test[row], answers.predictions[row], references[row]),
+            rendered=task.render_scored(test[row], answers.predictions[row], references[row], outputs(row)),
         )
         for row in [row for row in order if errors[row] > 0][:_WORST]
     ]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hftransfer.core import plugins
-from hftransfer.core.errors import RecipeError
+from hftransfer.core.errors import ExportError, RecipeError
 from hftransfer.data.encode import EncodedSplits, encode
 from hftransfer.exporters import SCHEMES, Exporter, TrainedModel, resolve_through
 from hftransfer.models.checkpoint import ResolvedCheckpoint
@@ -46,9 +46,16 @@ def check_export(task: Task, origin: ResolvedCheckpoint, export: Export, metrics
         if scheme is not None:
             exporter.refuse_scheme(auto_model, scheme)
     through = resolve_through(export.through, auto_model, origin.config)
+    _refuse_own_class(task, through)
     exporter.check(through, auto_model, origin.config)
     if exporter.needs_trial(through, origin.config):
         _export_on_trial(task, origin, exporter, rows)
+
+
+def _refuse_own_class(task: Task, through: str) -> None:
+    """Refuse to have Optimum export a model that is no class of Transformers."""
+    if through == "optimum" and type(task).model_loader is not Task.model_loader:
+        raise ExportError(f"export: Optimum does not know the model of '{task.name}'; Transformers 5 exports it")
 
 
 def _export_on_trial(task: Task, origin: ResolvedCheckpoint, exporter: Exporter, rows: Dataset) -> None:

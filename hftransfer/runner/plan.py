@@ -178,7 +178,7 @@ def _check_evaluation(rows: Rows, recipe: Recipe) -> list[str]:
     """The metrics of the run, each of which can score the validation and test rows."""
     metrics = list(recipe.evaluation.metrics or rows.task.default_metrics())
     for name in metrics:
-        check_metric(name, rows.task, {split: rows.splits[split] for split in ("validation", "test")})
+        check_metric(name, rows.task, {split: rows.splits[split] for split in rows.task.scored_splits})
     return metrics
 
 

@@ -7,7 +7,9 @@ https://arxiv.org/abs/2501.12596; in the wheel conformal-clip-data 0.1.4, 42 MB.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
 
 from hftransfer.samples import Sample
 from hftransfer.samples._wheels import Wheel
@@ -36,12 +38,16 @@ class TextileDefects(Sample):
         "Global defects are smoother than any nominal surface.",
     )
 
+    defects: list[Literal["global", "local"]] = Field(default=["global", "local"], min_length=1)
+    """Which surfaces with defects there are among the rows: of the whole texture, at a place, or both."""
+
     def rows(self) -> dict[str, Dataset]:
         """One split, `train`, the labels in the order of their names."""
         from datasets import ClassLabel, Dataset, Features, Image
 
         folder = _WHEEL.folder(self.name) / _FOLDER
-        files = [file for label in _LABELS for file in sorted((folder / label).glob("*.jpg"))]
+        chosen = [label for label in _LABELS if label == "nominal" or label in self.defects]
+        files = [file for label in chosen for file in sorted((folder / label).glob("*.jpg"))]
         columns = {
             "image": [{"bytes": None, "path": str(file)} for file in files],
             "label": [file.parent.name for file in files],

@@ -6,9 +6,10 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from hftransfer.tasks._fact_hooks import FactHooks
-from hftransfer.tasks._hooks import CheckpointHooks, DisplayHooks, RowHooks, TrainingHooks
+from hftransfer.tasks._hooks import CheckpointHooks, DisplayHooks, RowHooks
 from hftransfer.tasks._loss import replace_loss
 from hftransfer.tasks._scoring_hooks import ScoringHooks
+from hftransfer.tasks._training_hooks import TrainingHooks
 from hftransfer.tasks._types import (
     IGNORED,
     Encoded,
@@ -56,7 +57,7 @@ class Task(RowHooks, CheckpointHooks, TrainingHooks, ScoringHooks, FactHooks, Di
 
     Implement the six abstract methods: `encode`, `collate`, `outputs`, `postprocess`, `references` and `error`. Declare
     `inputs`, `target`, `auto_model`, `auto_processor`, `metrics` and `tiny_model` (`tasks/_state.py` says what else may
-    be declared). Override a hook (`tasks/_hooks.py`, `tasks/_scoring_hooks.py`) only where your task differs. Families
+    be declared). Override a hook (`tasks/_hooks.py`, `_training_hooks.py`, `_scoring_hooks.py`) only where your task differs. Families
     share by a mixin that says what it adds: `Classification`, `Generation`, `Dense`, `MaskedRows`.
 
     A task is frozen. What it needs to know of the rows and of the checkpoint is put into copies: `infer` and `fit` fill

@@ -1,6 +1,7 @@
 """The hooks of a task, each with a default. Override one only where a task differs.
 
-Each says when it is called, how often, and with what shapes. Those about scores are in `_scoring_hooks.py`.
+Each says when it is called, how often, and with what shapes. Those about training are in `_training_hooks.py`, those
+about scores in `_scoring_hooks.py`.
 """
 
 from __future__ import annotations
@@ -8,17 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-
-from hftransfer.core.errors import DataError, ModelError, RecipeError
+from hftransfer.core.errors import DataError, ModelError
 from hftransfer.core.plugins import natural
 from hftransfer.tasks._state import TaskState
-from hftransfer.tasks._types import EncodedRow, Outputs, Predictions, Processor, Rendered, Row, Side
+from hftransfer.tasks._types import Outputs, Processor, Rendered, Row
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from torch import Tensor
-    from transformers import PretrainedConfig, PreTrainedModel
+    from transformers import PretrainedConfig
 
 
 # Fields of a config that follow from the labels.
@@ -100,6 +98,15 @@ class CheckpointHooks(TaskState):
         """The Auto class by whose name Optimum's is found that loads an export; without one, that of any graph."""
         return self.model_class(config)
 
+    def model_loader(self, config: PretrainedConfig) -> Any:
+        """What has `from_config` and `from_pretrained` for the models of the task, by default the Auto class.
+
+        A task whose model is no class of Transformers gives a class of its own, which Optimum cannot export.
+        """
+        import transformers
+
+        return getattr(transformers, self.model_class(config))
+
     def open_processor(
         self, read: Callable[..., Processor], config: PretrainedConfig, rows: Dataset | None
     ) -> Processor:
@@ -146,74 +153,6 @@ class CheckpointHooks(TaskState):
         return []
 
 
-class TrainingHooks(TaskState):
-    """What differs in the training."""
-
-    @property
-    def single_label(self) -> bool:
-        """Whether each row has exactly one class."""
-        return False
-
-    @property
-    def has_class_targets(self) -> bool:
-        """Whether the labels are one class a row or a token, which Trainer can smooth."""
-        return self.single_label
-
-    @property
-    def replaces_loss(self) -> bool:
-        """Whether `install_loss` changes the model's loss."""
-        return False
-
-    def install_loss(self, model: PreTrainedModel, references: Predictions) -> None:
-        """Give a model that is about to train on rows of these references the loss that the recipe asks for."""
-
-    def finalize(self, model: PreTrainedModel) -> None:
-        """Change a trained model in place so that it answers in the rows' own terms, without the task."""
-
-    @property
-    def augments(self) -> bool:
-        """Whether `augment` changes rows."""
-        return False
-
-    def augment(self, row: EncodedRow, rng: np.random.Generator) -> EncodedRow:
-        """An encoded row as one epoch of training sees it: a crop, a flip. Called once a row and epoch."""
-        return row
-
-    def normalize(self, row: EncodedRow) -> EncodedRow:
-        """An encoded row with what is left to the moment when it is read: pixels, cached as bytes, become floats.
-
-        Called before `augment`; `collate` has to do the same, since only training rows are augmented.
-        """
-        return row
-
-    def pack(self, rows: Dataset) -> Dataset:
-        """The encoded training rows as training takes them: several short ones as one."""
-        return rows
-
-    def pseudo_labels(self, outputs: Outputs, side: Side) -> list[Any]:
-        """A teacher's answers as `index_labels` would write them, for a student to learn from.
-
-        Raises:
-            RecipeError: such outputs are no labels.
-        """
-        raise RecipeError(f"strategy distill: the answers of a '{self.name}' model are no labels for another")
-
-    def training_logits(self, logits: np.ndarray) -> np.ndarray:
-        """Logits of a finalized model in the scale that its loss compares with labels."""
-        return logits
-
-    def distillation_loss(self, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-        """How far a student's logits are from its teacher's, both of shape (rows, labels); a scalar.
-
-        Called once a training batch of a distillation. Default, for one class a row or a word: T^2 * KL(teacher,
-        student) of the softened probabilities (Hinton et al. 2015, https://arxiv.org/abs/1503.02531, section 2).
-        """
-        from torch.nn import functional
-
-        predicted, target = (functional.log_softmax(logits / temperature, dim=-1) for logits in (student, teacher))
-        return temperature**2 * functional.kl_div(predicted, target, reduction="batchmean", log_target=True)
-
-
 class DisplayHooks(TaskState):
     """What a person sees of rows and predictions."""
 
@@ -232,6 +171,10 @@ class DisplayHooks(TaskState):
         `changes` are pairs of (=, - or +) and words, from the reference to the prediction.
         """
         return {"text": "; ".join(f"{role}: {row[role]!s:.200}" for role in self.inputs if role in row)}
+
+    def render_scored(self, row: Row, prediction: Any, reference: Any, outputs: Outputs) -> Rendered:
+        """As `render`, with the outputs of the row, shapes without the rows; empty where it has several inputs."""
+        return self.render(row, prediction, reference)
 
     def parse(self, text: str) -> Row:
         """A row out of what somebody gives to `predict`: a file's path, or a text for each input, with tabs between.

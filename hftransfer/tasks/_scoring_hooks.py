@@ -27,6 +27,11 @@ class ScoringHooks(TaskState):
         return {}
 
     @property
+    def scored_splits(self) -> tuple[str, ...]:
+        """Those of validation and test on which every metric has to have a value; on the other it may be NaN."""
+        return ("validation", "test")
+
+    @property
     def fit_splits(self) -> tuple[str, ...]:
         """Splits whose model outputs `fit_outputs` looks at after the training; empty: there is nothing to fit."""
         return ()
