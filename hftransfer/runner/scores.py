@@ -12,7 +12,7 @@ from hftransfer.core import plugins
 from hftransfer.core.features import class_names
 from hftransfer.core.progress import Progress
 from hftransfer.core.results import RiskCoverage, Score
-from hftransfer.core.variants import CHEAP_BASELINES, Variant
+from hftransfer.core.variants import CHEAP_BASELINES, OWN_BASELINES, Variant
 from hftransfer.data.splits import GROUP
 from hftransfer.evaluation.calibration import calibration_error
 from hftransfer.evaluation.scoring import rows_without_numbers
@@ -137,12 +137,18 @@ def _unscored_groups(plan: Plan, groups: object) -> list[str]:
 
 
 def _better_baselines(headline: str, test: dict[str, Scores], gains: Scores) -> list[str]:
-    strategies = {*plugins.names("strategies")} - {*CHEAP_BASELINES}
-    without = "the transfer gains nothing: try another learning rate, more epochs, another strategy or checkpoint"
     return [
         f"tuned is worse than {variant} on test: {headline} {test['tuned'][headline].value:.4f} against "
-        f"{test[variant][headline].value:.4f} (paired difference {interval(gain)}); "
-        f"{f'strategy {variant} suits these rows better' if variant in strategies else without}"
+        f"{test[variant][headline].value:.4f} (paired difference {interval(gain)}); {_advice(variant)}"
         for variant, gain in gains.items()
         if gain.value < 0
     ]
+
+
+def _advice(baseline: str) -> str:
+    """What may help against a baseline that is better."""
+    if baseline in (*CHEAP_BASELINES, "pretrained"):
+        return "the transfer gains nothing: try another learning rate, more epochs, another strategy or checkpoint"
+    if baseline in plugins.names("strategies"):
+        return f"strategy {baseline} suits these rows better"
+    return "these rows need no checkpoint: use the baseline itself, or try other settings of the task"

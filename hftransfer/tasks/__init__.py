@@ -57,8 +57,9 @@ class Task(RowHooks, CheckpointHooks, TrainingHooks, ScoringHooks, FactHooks, Di
 
     Implement the six abstract methods: `encode`, `collate`, `outputs`, `postprocess`, `references` and `error`. Declare
     `inputs`, `target`, `auto_model`, `auto_processor`, `metrics` and `tiny_model` (`tasks/_state.py` says what else may
-    be declared). Override a hook (`tasks/_hooks.py`, `_training_hooks.py`, `_scoring_hooks.py`) only where your task differs. Families
-    share by a mixin that says what it adds: `Classification`, `Generation`, `Dense`, `MaskedRows`.
+    be declared). Override a hook (`tasks/_hooks.py`, `_training_hooks.py`, `_scoring_hooks.py`) only where your task
+    differs. Families share by a mixin that says what it adds: `Classification`, `Generation`, `Dense`, `Embedding`,
+    `MaskedRows`.
 
     A task is frozen. What it needs to know of the rows and of the checkpoint is put into copies: `infer` and `fit` fill
     in fields from rows, `with_labels` the class names, `with_processor` the checkpoint's processor and config.
