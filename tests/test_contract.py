@@ -36,13 +36,20 @@ FIELDS = {
 MODEL_REFUSALS = {
     "multi_task": (
         "cannot share the encoder",
-        {"AutoModelForSeq2SeqLM", "AutoModelForCausalLM", "AutoModelForMaskedLM", "AutoModelForPreTraining"},
+        {
+            "AutoModelForSeq2SeqLM",
+            "AutoModelForCausalLM",
+            "AutoModelForImageTextToText",
+            "AutoModelForMaskedLM",
+            "AutoModelForPreTraining",
+        },
     ),
     "prune": (
         "layers cannot be taken out of|no list of layers|no feed-forward",
         {
             "AutoModelForSeq2SeqLM",
             "AutoModelForCausalLM",
+            "AutoModelForImageTextToText",
             "AutoModelForObjectDetection",
             "AutoModelForSemanticSegmentation",
         },

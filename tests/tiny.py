@@ -150,6 +150,30 @@ def _segformer(folder: Path) -> None:
     SegformerImageProcessor(size={"height": 16, "width": 16}).save_pretrained(folder)
 
 
+def _line_reader(folder: Path) -> None:
+    from transformers import (
+        TrOCRConfig,
+        TrOCRProcessor,
+        VisionEncoderDecoderConfig,
+        VisionEncoderDecoderModel,
+        ViTConfig,
+        ViTImageProcessor,
+    )
+
+    from hftransfer.tasks._image_text import character_tokenizer, set_decoder
+
+    tokenizer = character_tokenizer(["abcdefghijklmnopqrstuvwxyz 0123456789"])
+    layers = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    encoder = ViTConfig(image_size=16, patch_size=8, **layers)
+    sizes = {"d_model": 16, "decoder_layers": 2, "decoder_attention_heads": 2, "decoder_ffn_dim": 32}
+    decoder = TrOCRConfig(max_position_embeddings=32, **sizes)
+    config = VisionEncoderDecoderConfig(encoder=encoder.to_dict(), decoder=decoder.to_dict())
+    set_decoder(config, tokenizer, new_vocabulary=True)
+    VisionEncoderDecoderModel(config).save_pretrained(folder)
+    processor = ViTImageProcessor(size={"height": 16, "width": 16})
+    TrOCRProcessor(image_processor=processor, tokenizer=tokenizer).save_pretrained(folder)
+
+
 def _wav2vec2_of(task) -> object:
     return _audio if task.auto_model == "AutoModelForAudioClassification" else _speech
 
@@ -160,6 +184,7 @@ _CHECKPOINTS = {
     "gpt2": _writer,
     "segformer": _segformer,
     "t5": _text2text,
+    "vision-encoder-decoder": _line_reader,
     "vit": _image,
     "yolos": _detection,
 }

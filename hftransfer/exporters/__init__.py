@@ -36,7 +36,9 @@ SCHEMES = {"dynamic-int8": "int8", "static-int8": "int8-static", "weight-int4": 
 SENSITIVITY_ROWS = 16
 """Rows on which the sensitivity of groups of nodes is measured."""
 
-_GENERATIVE = ("AutoModelForCausalLM", "AutoModelForSeq2SeqLM", "AutoModelForSpeechSeq2Seq")
+_GENERATIVE = (
+    *("AutoModelForCausalLM", "AutoModelForImageTextToText", "AutoModelForSeq2SeqLM", "AutoModelForSpeechSeq2Seq"),
+)
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,7 @@ class Exporter(Plugin, ABC):
         """The class of Optimum that loads a variant."""
         from hftransfer.exporters import _optimum
 
-        auto_model = task.export_class(read_config(folder))
+        auto_model = _optimum.auto_class(task.export_class(read_config(folder)))
         name = self.loader_prefix + auto_model.removeprefix("Auto")
         return name if name in _optimum.RUNTIME_CLASSES else f"{self.loader_prefix}ModelForCustomTasks"
 

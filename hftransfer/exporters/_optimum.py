@@ -37,10 +37,14 @@ RUNTIME_CLASSES = frozenset(
     for name in (
         *("AudioClassification", "CTC", "CausalLM", "ImageClassification", "MaskedLM", "QuestionAnswering"),
         *("SemanticSegmentation", "Seq2SeqLM", "SequenceClassification", "SpeechSeq2Seq", "TokenClassification"),
+        "Vision2Seq",
     )
     if (prefix, name) != ("OV", "SemanticSegmentation")
 )
 """Optimum's classes that load what tasks export; others are loaded by CustomTasks, as optimum-intel loads SegFormer."""
+
+_RENAMED = {"AutoModelForImageTextToText": "AutoModelForVision2Seq"}
+"""Auto class -> its name in Transformers 4, by which Optimum knows encoders of images with decoders of texts."""
 
 _WORKER = Path(__file__).with_name("_optimum_worker.py")
 _PINS = Path(__file__).parent.parent / "constraints" / "optimum.txt"
@@ -95,6 +99,11 @@ def setup(python: str) -> Path:
     return folder
 
 
+def auto_class(auto_model: str) -> str:
+    """The Auto class after which Optimum names its own classes and what it exports."""
+    return _RENAMED.get(auto_model, auto_model)
+
+
 def check(runtime: str, auto_model: str, config: PretrainedConfig) -> None:
     """Refuse an architecture that Optimum cannot export for what models of the Auto class do.
 
@@ -102,10 +111,10 @@ def check(runtime: str, auto_model: str, config: PretrainedConfig) -> None:
         ExportError: it is not among those that Optimum knows.
         MissingExtraError: there is no environment with Optimum.
     """
-    if not _worker().call("can_export", runtime, auto_model, config.model_type):
-        raise ExportError(
-            f"export: Optimum has no {runtime} export of a {config.model_type} for {auto_model}; leave it out"
-        )
+    decoder = getattr(getattr(config, "decoder", None), "model_type", None)
+    if not _worker().call("can_export", runtime, auto_class(auto_model), config.model_type, decoder):
+        named = config.model_type if decoder is None else f"{config.model_type} with the decoder {decoder}"
+        raise ExportError(f"export: Optimum has no {runtime} export of a {named} for {auto_model}; leave it out")
 
 
 def versions() -> dict[str, str]:
@@ -121,7 +130,7 @@ def export(runtime: str, auto_model: str, source: Path, folder: Path) -> None:
         ExportError: Optimum fails, or its process dies.
         MissingExtraError: there is no environment with Optimum.
     """
-    _worker().call("export", runtime, auto_model, str(source), str(folder))
+    _worker().call("export", runtime, auto_class(auto_model), str(source), str(folder))
 
 
 def load(runtime: str, folder: Path, loader: str, threads: int) -> RemoteModel:

@@ -23,8 +23,11 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in _PACKAGES}
 
 
-def can_export(runtime: str, auto_model: str, model_type: str) -> bool:
-    """Whether Optimum knows the architecture for what models of the Auto class do."""
+def can_export(runtime: str, auto_model: str, model_type: str, decoder: str | None = None) -> bool:
+    """Whether Optimum knows the architecture for what models of the Auto class do, and a decoder within it.
+
+    It exports a decoder with a cache of keys and values alone, which BERT's, for one, has not there.
+    """
     import transformers
     from optimum.exporters.tasks import TasksManager
 
@@ -34,11 +37,15 @@ def can_export(runtime: str, auto_model: str, model_type: str) -> bool:
     else:
         import optimum.exporters.openvino  # noqa: F401
     wanted = TasksManager.infer_task_from_model(getattr(transformers, auto_model), library_name="transformers")
-    try:
-        tasks = TasksManager.get_supported_tasks_for_model_type(model_type, runtime, library_name="transformers")
-    except KeyError:
-        return False
-    return wanted in tasks
+
+    def supported(name: str) -> list[str]:
+        try:
+            return list(TasksManager.get_supported_tasks_for_model_type(name, runtime, library_name="transformers"))
+        except KeyError:
+            return []
+
+    has_cache = decoder is None or any(task.endswith("-with-past") for task in supported(decoder))
+    return wanted in supported(model_type) and has_cache
 
 
 def export(runtime: str, auto_model: str, source: str, target: str) -> None:

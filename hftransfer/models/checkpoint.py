@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,6 +151,8 @@ def _with_old_config(
     fitted = task.with_processor(processor, before)
     replaced = fields | fitted.config_fields()
     after = _check_architecture(task, read_pretrained(transformers.AutoConfig, weights, **replaced))
+    # Reading passes over fields that a config of the type does not always have.
+    after.update({name: value for name, value in fitted.config_fields().items() if not hasattr(after, name)})
     after.update(_start_of_generation(after, weights, fields))
     if "thresholds" in vars(after).keys() - replaced.keys():
         # Of an earlier run, for other probabilities.
@@ -171,8 +174,8 @@ def _start_of_generation(config: PretrainedConfig, weights: Checkpoint, fields: 
         try:
             start = read_pretrained(transformers.GenerationConfig, weights).decoder_start_token_id
         except ModelError:
-            # Not every checkpoint has the file.
-            return {}
+            # Not every checkpoint has the file; TrOCR's decoder has a config of its own.
+            start = getattr(getattr(config, "decoder", None), _START, None)
     return {} if start is None else {_START: start}
 
 
@@ -224,23 +227,39 @@ def open_processor(task: Task, checkpoint: Checkpoint, config: PretrainedConfig,
 
 def _new_config(fields: ConfigFields, task_fields: ConfigFields) -> PretrainedConfig:
     from huggingface_hub.errors import StrictDataclassError
-    from transformers import CONFIG_MAPPING, AutoConfig, GenerationConfig, PretrainedConfig
+    from transformers import AutoConfig
 
-    model_fields = dict(fields)
+    _check_fields(fields)
+    # A copy, since composed configs of Transformers 4 take the model types out of their parts.
+    model_fields = copy.deepcopy(fields)
     model_type = model_fields.pop("model_type")
-    if model_type not in CONFIG_MAPPING:
-        hint = _nearest_model_type(model_type, CONFIG_MAPPING.keys())
-        raise ModelError(f"model.config.model_type: '{model_type}' is unknown; {hint}")
-    specific = set(inspect.signature(CONFIG_MAPPING[model_type].__init__).parameters) - {"self", "kwargs"}
-    shared = {*inspect.signature(PretrainedConfig.__init__).parameters, *GenerationConfig().to_dict()}
-    allowed = specific | shared - {"self", "kwargs"}
-    for key in model_fields:
-        if key not in allowed:
-            raise ModelError(f"model.config: '{model_type}' has no field '{key}'; {nearest(key, specific)}")
     try:
         return AutoConfig.for_model(model_type, **model_fields, **task_fields)
     except (TypeError, ValueError, ArithmeticError, StrictDataclassError) as error:
         raise ModelError(f"model.config: {model_type} refuses it: {' '.join(str(error).split())[:300]}") from None
+
+
+def _check_fields(fields: ConfigFields, place: str = "model.config") -> None:
+    """Refuse an unknown model type or field of a new config, and of the configs that it is composed of.
+
+    Raises:
+        ModelError: names the nearest one.
+    """
+    from transformers import CONFIG_MAPPING, AutoConfig, GenerationConfig, PretrainedConfig
+
+    model_type = fields.get("model_type")
+    if model_type not in CONFIG_MAPPING:
+        hint = _nearest_model_type(str(model_type), CONFIG_MAPPING.keys())
+        raise ModelError(f"{place}.model_type: '{model_type}' is unknown; {hint}")
+    parts = CONFIG_MAPPING[model_type].sub_configs
+    specific = set(parts) | set(inspect.signature(CONFIG_MAPPING[model_type].__init__).parameters) - {"self", "kwargs"}
+    shared = {*inspect.signature(PretrainedConfig.__init__).parameters, *GenerationConfig().to_dict()}
+    allowed = specific | shared - {"self", "kwargs"} | {"model_type"}
+    for key, value in fields.items():
+        if key not in allowed:
+            raise ModelError(f"{place}: '{model_type}' has no field '{key}'; {nearest(key, specific)}")
+        if key in parts and isinstance(value, dict) and (parts[key] is AutoConfig or "model_type" in value):
+            _check_fields(value, f"{place}.{key}")
 
 
 def _nearest_model_type(word: str, allowed: Iterable[str]) -> str:

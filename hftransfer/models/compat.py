@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torch import nn
+    from torch import Tensor, nn
     from transformers import PretrainedConfig, PreTrainedModel
 
 # No momentum of PyTorch is as large; a decay of TensorFlow is larger.
@@ -70,6 +70,7 @@ def prepare_for_trainer(model: PreTrainedModel) -> None:
     """What a training by Trainer needs of any model."""
     average_loss_by_batch(model)
     repair_norm_momentum(model)
+    repair_shifted_loss(model)
 
 
 def average_loss_by_batch(model: PreTrainedModel) -> None:
@@ -92,3 +93,20 @@ def repair_norm_momentum(model: PreTrainedModel) -> None:
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d) and module.momentum is not None and module.momentum > _MOMENTUM:
             module.momentum = 0.1
+
+
+def repair_shifted_loss(model: PreTrainedModel) -> None:
+    """Have an encoder of images with a decoder of texts learn the next token.
+
+    Transformers 4.57 gives such a model the loss of a causal language model, which shifts the labels, after the model
+    has shifted what the decoder reads: it would learn the token after the next one. Transformers 5 has it right.
+    """
+    if model.config.model_type == "vision-encoder-decoder":
+        model.loss_function = _token_loss
+
+
+def _token_loss(logits: Tensor, labels: Tensor, vocab_size: int, **_: Any) -> Tensor:
+    """The mean cross-entropy of the tokens whose label is not -100."""
+    from torch.nn.functional import cross_entropy
+
+    return cross_entropy(logits.view(-1, vocab_size), labels.view(-1))

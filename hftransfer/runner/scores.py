@@ -12,7 +12,7 @@ from hftransfer.core import plugins
 from hftransfer.core.features import class_names
 from hftransfer.core.progress import Progress
 from hftransfer.core.results import RiskCoverage, Score
-from hftransfer.core.variants import CHEAP_BASELINES, OWN_BASELINES, Variant
+from hftransfer.core.variants import CHEAP_BASELINES, Variant
 from hftransfer.data.splits import GROUP
 from hftransfer.evaluation.calibration import calibration_error
 from hftransfer.evaluation.scoring import rows_without_numbers

@@ -107,7 +107,7 @@ class ImageInput(Task):
         return sentence, f"{imports}{rgb_lines(self.pixel_range, self.background)}answer = pipe(image)"
 
     def check(self, splits: Mapping[str, Dataset], config: PretrainedConfig) -> list[str]:
-        vision = [config, *(getattr(config, name, None) for name in ("vision_config", "backbone_config"))]
+        vision = [config, *(getattr(config, name, None) for name in ("vision_config", "backbone_config", "encoder"))]
         for name, part in ((name, part) for part in vision for name in _CHANNELS):
             channels = getattr(part, name, None)
             if isinstance(channels, int) and channels != 3:
