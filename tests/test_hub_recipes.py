@@ -357,6 +357,25 @@ def _siglip(folder):
     SiglipImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
 
 
+def _siglip_of_texts(folder):
+    """With the tokenizer, and as many positions as a pipeline pads texts to."""
+    from transformers import SiglipConfig, SiglipImageProcessor, SiglipModel, SiglipProcessor
+
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    text = sizes | {"vocab_size": 64, "max_position_embeddings": 64, "bos_token_id": 1, "eos_token_id": 3}
+    config = SiglipConfig(text_config=text, vision_config=sizes | {"image_size": 32, "patch_size": 8})
+    SiglipModel(config).save_pretrained(folder)
+    images = SiglipImageProcessor(size={"height": 32, "width": 32})
+    SiglipProcessor(images, tiny.clip_tokenizer()).save_pretrained(folder)
+
+
+def _captions():
+    from datasets import Image, Value
+
+    features = {"image": Image(), "text": Value("string")}
+    return features, {"train": 80}, lambda i: {"image": _png(i, i), "text": f"{['good', 'bad'][i % 2]} {i}"}
+
+
 def _convnextv2(folder):
     from transformers import ConvNextImageProcessor, ConvNextV2Config, ConvNextV2ForImageClassification
 
@@ -417,11 +436,14 @@ def _quotes():
 
 
 DATA["Abirate/english_quotes"] = _quotes
+DATA["lambdalabs/naruto-blip-captions"] = _captions
 MODELS = {
     "answerdotai/ModernBERT-base": _modernbert,
     "microsoft/deberta-v3-small": _deberta,
     "HuggingFaceTB/SmolLM2-135M": _smollm,
     "google/siglip2-base-patch16-224": _siglip,
+    "google/siglip-base-patch16-224": _siglip_of_texts,
+    "openai/clip-vit-base-patch32": tiny._clip,
     "facebook/convnextv2-tiny-1k-224": _convnextv2,
     "ustc-community/dfine-small-coco": _d_fine,
     "openai/whisper-large-v3-turbo": _whisper,

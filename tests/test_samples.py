@@ -50,7 +50,10 @@ def test_masks_are_the_boxes_pixel_by_pixel():
     assert (
         MASK_CLASSES[0] == "background" and list(MASK_CLASSES[1:]) == rows.features["objects"]["category"].feature.names
     )
+    words = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
     for row in rows:
+        named = [words.index(word) for word in row["caption"].split() if word in words]
+        assert sorted(named) == sorted(row["objects"]["category"]), row["caption"]
         mask = np.asarray(row["mask"])
         assert row["mask"].mode == "L" and mask.shape == (48, 48)
         inside = np.zeros_like(mask, dtype=bool)

@@ -126,6 +126,37 @@ def _writer(folder: Path) -> None:
     GPT2LMHeadModel(GPT2Config(bos_token_id=0, eos_token_id=0, **sizes)).save_pretrained(folder)
 
 
+def clip_tokenizer(*names: str) -> object:
+    """Of letters and digits, with the special tokens of CLIP; the end is not 2, by which CLIP knows old configs."""
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    special = ["<pad>", "<|startoftext|>", "<unk>", "<|endoftext|>"]
+    vocabulary = {word: i for i, word in enumerate([*special, *WORDS[len(SPECIAL) :]])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    letters = pre_tokenizers.Split(Regex("."), "isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), letters])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{special[1]} $A {special[3]}", special_tokens=[(special[1], 1), (special[3], 3)]
+    )
+    tokens = dict(zip(("pad_token", "bos_token", "unk_token", "eos_token"), special, strict=True))
+    inputs = ["input_ids", *names]
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=64, model_input_names=inputs, **tokens)
+
+
+def _clip(folder: Path) -> None:
+    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor
+
+    tokenizer = clip_tokenizer("attention_mask")
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    ids = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 3}
+    text = sizes | ids | {"vocab_size": len(tokenizer), "max_position_embeddings": 64}
+    config = CLIPConfig(text_config=text, vision_config=sizes | {"image_size": 16, "patch_size": 8}, projection_dim=16)
+    CLIPModel(config).save_pretrained(folder)
+    images = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
+    CLIPProcessor(images, tokenizer).save_pretrained(folder)
+
+
 def segformer_config() -> object:
     from transformers import SegformerConfig
 
@@ -181,6 +212,7 @@ def _wav2vec2_of(task) -> object:
 # Model type, as a task declares it (`tiny_model`) -> what makes a checkpoint of it.
 _CHECKPOINTS = {
     "bert": _text,
+    "clip": _clip,
     "gpt2": _writer,
     "segformer": _segformer,
     "t5": _text2text,

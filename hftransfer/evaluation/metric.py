@@ -63,8 +63,21 @@ def _perfect_value(metric: Metric, task: Task, rows: Dataset) -> float | None:
     whole = has_classes or metric.name not in plugins.names("metrics")
     references = task.references(rows) if whole else few
     compared = _certain(task, references) if metric.needs_probabilities else references
+    if metric.needs_ranks:
+        compared = _first_ranks(task, len(references))
     value = metric(compared, references)[metric.name]
     return float(value) if has_classes else None
+
+
+def _first_ranks(task: Task, count: int) -> np.ndarray:
+    """The ranks of a model that finds every counterpart first.
+
+    Raises:
+        TypeError: the task ranks nothing.
+    """
+    if not task.rank_directions:
+        raise TypeError("it compares ranks of counterparts, which these rows do not have")
+    return np.zeros((count, task.rank_directions), dtype=int)
 
 
 def _certain(task: Task, references: Predictions) -> np.ndarray:

@@ -20,10 +20,13 @@ class Answers:
     predictions: Predictions
     probabilities: np.ndarray | None
     """Of shape (rows, classes); None where rows have no classes."""
+    ranks: np.ndarray | None = None
+    """Of shape (rows, directions); None where rows have no counterparts."""
 
     def select(self, rows: np.ndarray | slice) -> Answers:
         """The answers for some rows, given as a boolean mask, as numbers, or as a slice."""
-        return Answers(self.predictions[rows], None if self.probabilities is None else self.probabilities[rows])
+        others = (None if array is None else array[rows] for array in (self.probabilities, self.ranks))
+        return Answers(self.predictions[rows], *others)
 
 
 def answers(task: Task, outputs: Outputs, side: Side, references: Predictions) -> Answers:
@@ -33,7 +36,7 @@ def answers(task: Task, outputs: Outputs, side: Side, references: Predictions) -
     """
     is_lost = rows_without_numbers(task, outputs, side, len(references))
     if not is_lost.any():
-        return Answers(task.postprocess(outputs, side), task.probabilities(outputs, side))
+        return Answers(task.postprocess(outputs, side), task.probabilities(outputs, side), task.ranks(outputs, side))
     lost, inputs = np.flatnonzero(is_lost), is_lost[_rows(side, len(references))]
     numbers = {name: _filled(array, inputs) for name, array in outputs.items()}
     predictions, probabilities = task.postprocess(numbers, side).copy(), task.probabilities(numbers, side)
@@ -42,7 +45,10 @@ def answers(task: Task, outputs: Outputs, side: Side, references: Predictions) -
     if probabilities is not None:
         wrong = predictions[lost]
         probabilities[lost] = wrong if wrong.ndim == 2 else np.eye(probabilities.shape[1])[wrong]
-    return Answers(predictions, probabilities)
+    ranks = task.ranks(numbers, side)
+    if ranks is not None:
+        ranks[lost] = len(ranks)
+    return Answers(predictions, probabilities, ranks)
 
 
 def rows_without_numbers(task: Task, outputs: Outputs, side: Side, count: int) -> np.ndarray:
@@ -121,9 +127,14 @@ def percentile_interval(values: Sequence[float] | np.ndarray, confidence: float,
 
 def _compared(answers: Answers, metric: Metric) -> np.ndarray:
     """What a metric compares with the references."""
-    compared = answers.probabilities if metric.needs_probabilities else answers.predictions
+    if metric.needs_ranks:
+        compared, what = answers.ranks, "ranks"
+    elif metric.needs_probabilities:
+        compared, what = answers.probabilities, "probabilities of classes"
+    else:
+        return answers.predictions
     if compared is None:
-        raise TypeError(f"'{metric.name}' compares probabilities of classes, and there are none")
+        raise TypeError(f"'{metric.name}' compares {what}, and there are none")
     return compared
 
 

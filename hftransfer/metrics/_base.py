@@ -26,6 +26,8 @@ class Metric(Plugin, ABC):
     """Whether a better model has a lower value."""
     needs_probabilities: ClassVar[bool] = False
     """Whether predictions are the probabilities of all classes, shape (rows, classes), and not predicted classes."""
+    needs_ranks: ClassVar[bool] = False
+    """Whether predictions are the ranks that `Task.ranks` gives, shape (rows, directions), 0 for the first."""
     details: ClassVar[tuple[str, ...]] = ()
     """Besides `NAME`, the metric returns `NAME.DETAIL` for each of these."""
     details_of_classes: ClassVar[bool] = False

@@ -239,27 +239,30 @@ def _new_config(fields: ConfigFields, task_fields: ConfigFields) -> PretrainedCo
         raise ModelError(f"model.config: {model_type} refuses it: {' '.join(str(error).split())[:300]}") from None
 
 
-def _check_fields(fields: ConfigFields, place: str = "model.config") -> None:
+def _check_fields(fields: ConfigFields, place: str = "model.config", known: Any = None) -> None:
     """Refuse an unknown model type or field of a new config, and of the configs that it is composed of.
+
+    `known` is the class of a part whose type follows from the whole, such as the `text_config` of a CLIP.
 
     Raises:
         ModelError: names the nearest one.
     """
     from transformers import CONFIG_MAPPING, AutoConfig, GenerationConfig, PretrainedConfig
 
-    model_type = fields.get("model_type")
-    if model_type not in CONFIG_MAPPING:
+    model_type = fields.get("model_type", getattr(known, "model_type", None))
+    if known is None and model_type not in CONFIG_MAPPING:
         hint = _nearest_model_type(str(model_type), CONFIG_MAPPING.keys())
         raise ModelError(f"{place}.model_type: '{model_type}' is unknown; {hint}")
-    parts = CONFIG_MAPPING[model_type].sub_configs
-    specific = set(parts) | set(inspect.signature(CONFIG_MAPPING[model_type].__init__).parameters) - {"self", "kwargs"}
+    config_class = known or CONFIG_MAPPING[model_type]
+    parts = config_class.sub_configs
+    specific = set(parts) | set(inspect.signature(config_class.__init__).parameters) - {"self", "kwargs"}
     shared = {*inspect.signature(PretrainedConfig.__init__).parameters, *GenerationConfig().to_dict()}
     allowed = specific | shared - {"self", "kwargs"} | {"model_type"}
     for key, value in fields.items():
         if key not in allowed:
             raise ModelError(f"{place}: '{model_type}' has no field '{key}'; {nearest(key, specific)}")
-        if key in parts and isinstance(value, dict) and (parts[key] is AutoConfig or "model_type" in value):
-            _check_fields(value, f"{place}.{key}")
+        if key in parts and isinstance(value, dict):
+            _check_fields(value, f"{place}.{key}", None if parts[key] is AutoConfig else parts[key])
 
 
 def _nearest_model_type(word: str, allowed: Iterable[str]) -> str:

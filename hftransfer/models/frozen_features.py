@@ -12,7 +12,7 @@ import numpy as np
 from hftransfer.core.progress import Progress
 from hftransfer.data.encode import EncodedSplits, Example, longest_first, side_of
 from hftransfer.models.checkpoint import Checkpoint
-from hftransfer.models.layers import encoder, has_logits_layer, logits_layer
+from hftransfer.models.layers import has_logits_layer, logits_layer, row_encoder
 from hftransfer.tasks import ModelBatch, Task
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def features_of(
 
     seen: list[Any] = []
     read: list[Tensor] = []
-    hooks = [encoder(model).register_forward_hook(lambda _module, _args, output: seen.append(output))]
+    hooks = [row_encoder(model).register_forward_hook(lambda _module, _args, output: seen.append(output))]
     if has_logits_layer(model):
         hooks.append(logits_layer(model).register_forward_pre_hook(lambda _module, args: read.append(args[0])))
     model.eval()

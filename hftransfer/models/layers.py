@@ -34,6 +34,12 @@ def encoder(model: PreTrainedModel) -> nn.Module:
     return max(model.children(), key=lambda child: sum(1 for _ in child.modules()))
 
 
+def row_encoder(model: PreTrainedModel) -> nn.Module:
+    """The encoder whose features stand for a row: of a model with a tower each for images and texts, that of images."""
+    towers = [getattr(model, name, None) for name in ("vision_model", "text_model")]
+    return encoder(model) if None in towers else towers[0]
+
+
 def logits_layer(model: PreTrainedModel) -> nn.Linear:
     """The last Linear layer of the head with as many outputs as there are labels.
 

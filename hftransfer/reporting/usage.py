@@ -17,7 +17,7 @@ _PROCESSOR_ARGUMENTS = {
     "AutoTokenizer": ["tokenizer"],
     "AutoImageProcessor": ["image_processor"],
     "AutoFeatureExtractor": ["feature_extractor"],
-    "AutoProcessor": ["tokenizer", "feature_extractor"],
+    "AutoProcessor": ["tokenizer"],
 }
 # Suffixes that transformers.js looks for; of the int8 schemes one is exported at a time.
 _HUB_SUFFIXES = {"": "", "int8": "_quantized", "int4": "_q4"}
@@ -105,10 +105,10 @@ class AdapterUsage:
 
 
 def card_task(result: RunResult) -> CardTask:
-    """The run's task, with the fields that the run inferred."""
+    """The run's task, with the fields that the run inferred and the class names."""
     cls = plugins.load("tasks", result.task)
     fields = {key: value for key, value in result.recipe["task"].items() if key in cls.model_fields}
-    task: CardTask = cls.model_validate(fields)
+    task: CardTask = cls.model_validate(fields).with_labels(tuple(result.data.labels))
     return task
 
 
@@ -154,7 +154,10 @@ def export_usage(result: RunResult, task: CardTask) -> ExportUsage | None:
     files = [option for file in models for option in _file_options(variant, file)]
     pipeline = []
     if not task.usage_snippet:
-        processors = ", ".join(f"{argument}=repo" for argument in _PROCESSOR_ARGUMENTS[task.auto_processor])
+        names = [*_PROCESSOR_ARGUMENTS[task.auto_processor]]
+        if task.auto_processor == "AutoProcessor":
+            names += ["image_processor" if "image" in input_types(task) else "feature_extractor"]
+        processors = ", ".join(f"{argument}=repo" for argument in names)
         # The pipeline reads an attribute that these classes of Optimum lack.
         pipeline += ['model.main_input_name = "input_values"'] if facts.loader.endswith("ModelForCTC") else []
         pipeline += [f'pipe = pipeline("{result.task}", model=model, {processors})']

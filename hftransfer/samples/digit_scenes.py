@@ -1,8 +1,9 @@
-"""Scenes of one or two handwritten digits, 48 x 48, for object detection and semantic segmentation; a few are empty.
+"""Scenes of one or two handwritten digits, 48 x 48, to be detected, segmented or captioned; a few are empty.
 
 Columns: `image` (PIL, mode L), `objects` (`bbox`: x, y, width, height in pixels; `category`: ClassLabel 0 to 9), `mask`
 (PIL, mode L, a class number a pixel: 0 is the background, 1 the digit 0, ... 10 the digit 9; the names are
-`MASK_CLASSES`). The digits are those of the sample `mnist_sample`, each in one split only; scenes follow from the seed.
+`MASK_CLASSES`), `caption` (string: `a three left of a seven`, `an eight`, `an empty scene`; 111 different ones). The
+digits are those of the sample `mnist_sample`, each in one split only; scenes follow from the seed.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 MASK_CLASSES = ("background", *map(str, range(10)))
 """The names of the class numbers in `mask`, as `data.names` takes them."""
 
+_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _SIDE, _INK = 48, 64
 _SCENES = {"train": 6000, "validation": 150, "test": 300}
 # From which to which share of the shuffled digits the scenes of a split take theirs.
@@ -49,7 +51,7 @@ class DigitScenes(Sample):
         names = digits.features["label"].names
         order = np.random.default_rng(self.seed).permutation(len(digits))
         objects = {"bbox": List(List(Value("float32"))), "category": List(ClassLabel(names=names))}
-        features = Features({"image": Image(), "objects": objects, "mask": Image()})
+        features = Features({"image": Image(), "objects": objects, "mask": Image(), "caption": Value("string")})
         splits = {}
         for number, (split, count) in enumerate(_SCENES.items()):
             rng = np.random.default_rng((self.seed, number))
@@ -84,7 +86,15 @@ def _scene(images: list[PIL.Image.Image], labels: list[int], rng: np.random.Gene
         "image": png(scene.astype(np.uint8)),
         "objects": {"bbox": boxes, "category": categories},
         "mask": png(mask),
+        "caption": _caption(boxes, categories),
     }
+
+
+def _caption(boxes: list[list[float]], categories: list[int]) -> str:
+    """The digits from left to right, by the middle of their boxes."""
+    middles = [x + width / 2 for x, _, width, _ in boxes]
+    words = [_WORDS[category] for _, category in sorted(zip(middles, categories, strict=True))]
+    return " left of ".join(f"an {word}" if word == "eight" else f"a {word}" for word in words) or "an empty scene"
 
 
 def _cropped(image: PIL.Image.Image, side: int) -> tuple[np.ndarray, np.ndarray]:

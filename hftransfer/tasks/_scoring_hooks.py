@@ -55,6 +55,18 @@ class ScoringHooks(TaskState):
         """Probabilities of shape (rows, classes); None where rows have no classes."""
         return None
 
+    @property
+    def rank_directions(self) -> int:
+        """How many ranks a row has in `ranks`: image to text and text to image are 2; 0 where rows have none."""
+        return 0
+
+    def ranks(self, outputs: Outputs, side: Side) -> np.ndarray | None:
+        """At which place each row's counterpart is found among those of the whole split, (rows, directions); from 0.
+
+        For metrics of retrieval (`Metric.needs_ranks`). None where rows have no counterparts.
+        """
+        return None
+
     def wrong(self, reference: Any, prediction: Any) -> Any:
         """A prediction that is wrong, for a row whose outputs are NaN. Default: the prediction, as they make it."""
         return prediction

@@ -1,0 +1,14 @@
+"""Recall@1 of image to text, 0 to 1: how often the most similar text of the split is one of the image's own.
+
+`at_5` and `at_10` are the details. An image with several captions is found by any of them; equal captions are one.
+"""
+
+from typing import ClassVar
+
+from hftransfer.metrics._retrieval import RecallAtK
+
+
+class ImageToTextRecall(RecallAtK):
+    """Image queries, texts found."""
+
+    direction: ClassVar[int] = 0
