@@ -29,7 +29,7 @@ def test_in_batch_negatives_are_the_cross_entropy_of_the_own_document():
     queries = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
     documents = torch.tensor([[3.0, 0.0], [0.6, 0.8], [0.0, -1.0]])
     ids = torch.tensor([[1, 2], [11, 12], [13, 13]])
-    relevant = _contrastive.relevant_candidates(ids[0], ids[1], torch.tensor([11, 12, 13]))
+    relevant = _contrastive.no_negatives(ids[0], ids[1], torch.tensor([11, 12, 13]))
     loss = _contrastive.in_batch_negatives(queries, documents, relevant, 0.5)
     # Cosines over 0.5: 2, 1.2, 0 for the first query, 0, 1.6, -2 for the second; a hard negative is one of both.
     first = -math.log(math.exp(2) / (math.exp(2) + math.exp(1.2) + 1))
@@ -40,19 +40,19 @@ def test_in_batch_negatives_are_the_cross_entropy_of_the_own_document():
 def test_no_answer_to_an_equal_query_and_no_equal_document_is_a_negative():
     # Rows 0 and 1 have one query, rows 1 and 3 one document, and the negative of row 2 answers the query of row 0.
     queries, positives, negatives = torch.tensor([1, 1, 2, 3]), torch.tensor([11, 12, 13, 12]), torch.tensor([14, 11])
-    relevant = _contrastive.relevant_candidates(queries, positives, torch.cat([positives, negatives]))
+    relevant = _contrastive.no_negatives(queries, positives, torch.cat([positives, negatives]))
     assert relevant.int().tolist() == [
         [1, 1, 0, 1, 0, 1],
         [1, 1, 0, 1, 0, 1],
-        [0, 0, 1, 0, 0, 0],
-        [0, 1, 0, 1, 0, 0],
+        [0, 0, 1, 1, 0, 1],
+        [0, 1, 0, 1, 0, 1],
     ]
     embeddings = torch.eye(4)
     candidates = torch.cat([embeddings, embeddings[[0, 0]]])
     loss = _contrastive.in_batch_negatives(embeddings, candidates, relevant, 1.0)
     e = math.e
-    # Of row 0 the negatives are documents 2 and the fifth, which is the query itself; of row 3 two of cosine 0 more.
-    rows = [math.log((2 * e + 1) / e), math.log((e + 2) / e), math.log((e + 5) / e), math.log((e + 4) / e)]
+    # Of row 0 the negatives are documents 2 and 4, which is the query itself; of the last rows three, copies once.
+    rows = [math.log((2 * e + 1) / e), math.log((e + 2) / e), math.log((e + 3) / e), math.log((e + 3) / e)]
     assert float(loss) == pytest.approx(sum(rows) / 4, abs=1e-6)
 
 
@@ -201,6 +201,35 @@ def test_pairs_with_a_score_are_learnt_by_their_cosine(tmp_path):
     assert scores["tuned"]["spearmanr"].value > 0.8 and result.recipe["task"]["score_range"] == (0, 5)
     task = check(parse_recipe(text)).task
     assert task.error(2.0, 4.0) == pytest.approx(0.4) and task.error(2.0, 2.01) == 0
+
+
+def test_the_loss_of_a_batch_is_that_of_its_pairs_and_goes_through_distributed_training(tmp_path):
+    from torch.utils import _pytree
+    from transformers import AutoModel, AutoTokenizer
+
+    place = tiny.checkpoint(SentenceSimilarity(), tmp_path / "checkpoint")
+    model, tokenizer = (
+        AutoModel.from_pretrained(place).eval().requires_grad_(False),
+        AutoTokenizer.from_pretrained(place),
+    )
+    task = SentenceSimilarity(pooling="mean").with_processor(tokenizer, model.config)
+    rows = {"query": ["good 1", "bad 2"], "positive": ["good 1 a b", "bad"], "negative": ["bad 3", None]}
+    encoded = task.encode(rows)
+    examples = [dict(zip(encoded.inputs, cells, strict=True)) for cells in zip(*encoded.inputs.values(), strict=True)]
+    batch = task.collate(examples)
+    assert batch["input_ids"].shape == (4, 6) and batch["query_input_ids"].shape == (2, 4)
+    vectors = task.outputs(model, batch, encoded.side)
+    alone = tokenizer("bad", return_tensors="pt")
+    expected = task.embed(model(**alone).last_hidden_state, alone["attention_mask"])
+    np.testing.assert_allclose(vectors["positive"][1:], expected, atol=1e-6)
+    task.install_loss(model, None)
+    leaves, structure = _pytree.tree_flatten(model(**batch))
+    loss = float(_pytree.tree_unflatten(leaves, structure).loss)
+    hard = tokenizer("bad 3", return_tensors="pt")
+    hard = task.embed(model(**hard).last_hidden_state, hard["attention_mask"]).numpy()
+    cosines = vectors["query"] @ np.concatenate([vectors["positive"], hard]).T / 0.05
+    rows = [cosines[i, i] - np.log(np.exp(cosines[i]).sum()) for i in range(2)]
+    assert loss == pytest.approx(-sum(rows) / 2, abs=1e-4)
 
 
 def test_errors_of_rankings():

@@ -281,7 +281,7 @@ def test_a_field_within_a_part_of_a_new_config_is_checked(tmp_path):
     text = _recipe(tmp_path, "text", model=json.dumps({"config": config})).replace(
         "strategy: full", "strategy: scratch"
     )
-    with pytest.raises(ModelError, match="model.config.text_config: 'clip_text_model' has no field 'hiden_size'.*hidden_size"):
+    with pytest.raises(ModelError, match="text_config: 'clip_text_model' has no field 'hiden_size'.*hidden_size"):
         check(parse_recipe(text))
 
 

@@ -1,7 +1,7 @@
 """True accept rate, 0 to 1: the share of pairs of one identity accepted at a threshold fitted to validation rows.
 
 The threshold is that of `task.false_accepts`; `.far` is the share of pairs of two identities that it really accepts on
-these rows. Huang et al. 2007, Labeled Faces in the Wild (http://vis-www.cs.umass.edu/lfw/), for the protocol.
+these rows. Both as in Klare et al. 2015 (IJB-A), https://doi.org/10.1109/CVPR.2015.7298803.
 """
 
 from typing import ClassVar

@@ -21,35 +21,40 @@ def nested(loss: Callable[..., Tensor], sizes: Sequence[int], *embeddings: Tenso
     return total
 
 
-def relevant_candidates(queries: Tensor, positives: Tensor, candidates: Tensor) -> Tensor:
-    """Which candidates answer which query of a batch, shape (queries, candidates), by the ids of their contents.
+def no_negatives(queries: Tensor, positives: Tensor, candidates: Tensor) -> Tensor:
+    """Which candidates are no negatives of which query of a batch, shape (queries, candidates), by ids of contents.
 
-    What answers an equal query, in any row, answers this one too.
+    Those that answer the query: what answers an equal one, in any row, answers this one too. And further copies of a
+    document, which would count several times.
 
     Args:
         queries: Ids of shape (rows,).
         positives: Ids of the documents that answer them, shape (rows,).
         candidates: Ids of all documents of the batch.
     """
+    import torch
+
     same_query = queries[:, None] == queries[None, :]
     same_document = positives[:, None] == candidates[None, :]
-    return (same_query.float() @ same_document.float()) > 0
+    relevant = (same_query.float() @ same_document.float()) > 0
+    repeated = torch.triu(candidates[:, None] == candidates[None, :], diagonal=1).any(dim=0)
+    return relevant | repeated
 
 
-def in_batch_negatives(queries: Tensor, candidates: Tensor, relevant: Tensor, temperature: float) -> Tensor:
-    """Cross-entropy of each query's own document, candidate i for query i, among the candidates that do not answer it.
+def in_batch_negatives(queries: Tensor, candidates: Tensor, left_out: Tensor, temperature: float) -> Tensor:
+    """Cross-entropy of each query's own document, candidate i for query i, among those that are not `left_out`.
 
     The multiple negatives ranking loss (Henderson et al. 2017, https://arxiv.org/abs/1705.00652, section 4.4) on
-    cosines divided by a temperature (InfoNCE). Other relevant candidates are left out: they are no negatives.
+    cosines divided by a temperature (InfoNCE). Whether a query's own document is left out is not looked at.
     """
     import torch
     from torch.nn import functional
 
     cosines = functional.normalize(queries, dim=-1) @ functional.normalize(candidates, dim=-1).T
     own = torch.arange(len(queries), device=queries.device)
-    left_out = relevant.clone()
-    left_out[own, own] = False
-    return functional.cross_entropy((cosines / temperature).masked_fill(left_out, float("-inf")), own)
+    others = left_out.clone()
+    others[own, own] = False
+    return functional.cross_entropy((cosines / temperature).masked_fill(others, float("-inf")), own)
 
 
 def cosine_regression(first: Tensor, second: Tensor, targets: Tensor) -> Tensor:

@@ -29,14 +29,21 @@ def replace_loss_of_batch(
     The model itself sees no entries of these `names`. The loss may call it for some of them, without labels.
     """
 
+    from transformers.modeling_outputs import SequenceClassifierOutput
+
     def take_labels(module: Any, args: Any, kwargs: ModelBatch) -> tuple[Any, ModelBatch]:
         module.loss_batch = kwargs if kwargs.get("labels") is not None else None
         return args, {name: value for name, value in kwargs.items() if name not in names}
 
     def set_loss(module: Any, _args: Any, output: Any) -> Any:
         batch, module.loss_batch = module.loss_batch, None
-        if batch is not None:
-            output["loss"] = loss(output, batch)
+        if batch is None:
+            return output
+        value = loss(output, batch)
+        if "loss" not in getattr(output, "__dataclass_fields__", ("loss",)):
+            # The output of a model without a head, which distributed training makes anew by its class.
+            return SequenceClassifierOutput(loss=value)
+        output["loss"] = value
         return output
 
     model.register_forward_pre_hook(take_labels, with_kwargs=True)

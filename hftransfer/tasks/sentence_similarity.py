@@ -14,7 +14,7 @@ from pydantic import Field, field_validator
 from hftransfer.core.features import Feature, Label
 from hftransfer.tasks import Outputs, Predictions, Row, Rows, Side, _pair_scores, object_array
 from hftransfer.tasks._bm25 import AT_ONCE, bm25
-from hftransfer.tasks._contrastive import cosine_regression, in_batch_negatives, relevant_candidates
+from hftransfer.tasks._contrastive import cosine_regression, in_batch_negatives, no_negatives
 from hftransfer.tasks._retrieval import best, content_id, first_rows, rank, relevant_rows
 from hftransfer.tasks._text_pairs import TextPairs
 
@@ -83,8 +83,8 @@ class SentenceSimilarity(TextPairs):
         """`labels`: ids of the contents, shape (2 or 3, rows); with scores the targets of the cosines, (rows,)."""
         if labels.ndim == 1:
             return self.nested(lambda one, other: cosine_regression(one, other, labels), queries, documents)
-        relevant = relevant_candidates(labels[0], labels[1], labels[1:].flatten())
-        contrast = partial(in_batch_negatives, relevant=relevant, temperature=self.temperature)
+        left_out = no_negatives(labels[0], labels[1], labels[1:].flatten())
+        contrast = partial(in_batch_negatives, left_out=left_out, temperature=self.temperature)
         return self.nested(contrast, queries, documents)
 
     def postprocess(self, outputs: Outputs, side: Side) -> Predictions:
