@@ -181,6 +181,9 @@ def test_the_pooling_is_the_checkpoints(tmp_path):
     plan = check(parse_recipe(text))
     assert plan.task.pooling == "first" and not any("task.pooling" in line for line in plan.warnings)
     assert check(parse_recipe(text.replace("16}", "16, pooling: mean}"))).task.pooling == "mean"
+    modules = [{"type": f"sentence_transformers.models.{kind}"} for kind in ("Transformer", "Pooling", "Dense")]
+    (tmp_path / "checkpoint" / "modules.json").write_text(json.dumps(modules))
+    assert any("task.pooling: the checkpoint names neither" in line for line in check(parse_recipe(text)).warnings)
     hidden = torch.tensor([[[9.0, 9], [3, 4], [0, 1]]])
     mask = torch.tensor([[0, 1, 1]])
     assert plan.task.embed(hidden, mask).tolist() == [[pytest.approx(0.6), pytest.approx(0.8)]]

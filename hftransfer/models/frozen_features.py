@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Features = dict[str, np.ndarray]
 """Pooling (`mean`, `first`, `pooler`, `head`) -> float32 features of shape (rows, size)."""
 
+# Of sentence-transformers; what else there is changes the embeddings.
+_MODULES = {"Transformer", "Pooling", "Normalize"}
 _NAMED = {
     "mean": "mean",
     "cls": "first",
@@ -32,24 +34,33 @@ _NAMED = {
 def named_pooling(weights: Checkpoint | None) -> str | None:
     """The pooling that a checkpoint of sentence-transformers was trained with (`1_Pooling/config.json`).
 
-    None where the checkpoint has no such file, or names another pooling than `frozen_features` has.
+    None where the checkpoint has no such file, names another pooling than `frozen_features` has, or has further layers
+    after it (`2_Dense`).
     """
-    from transformers.utils import cached_file
-
     if weights is None:
         return None
+    fields = _json_of(weights, "1_Pooling/config.json") or {}
+    # Older versions have a field for each.
+    older = [name for name, value in fields.items() if name.startswith("pooling_mode_") and value is True]
+    named = [fields["pooling_mode"]] if "pooling_mode" in fields else older
+    if len(named) != 1 or not isinstance(named[0], str):
+        return None
+    kinds = {str(module.get("type")).rpartition(".")[2] for module in _json_of(weights, "modules.json") or []}
+    return _NAMED.get(named[0]) if kinds <= _MODULES else None
+
+
+def _json_of(weights: Checkpoint, name: str) -> Any:
+    """What a JSON file of a checkpoint holds; None where there is none."""
+    from transformers.utils import cached_file
+
     file = cached_file(
         weights.path,
-        "1_Pooling/config.json",
+        name,
         revision=weights.revision,
         _raise_exceptions_for_missing_entries=False,
         _raise_exceptions_for_connection_errors=False,
     )
-    fields = json.loads(Path(file).read_text(encoding="utf-8")) if file else {}
-    # Older versions have a field for each.
-    older = [name for name, value in fields.items() if name.startswith("pooling_mode_") and value is True]
-    named = [fields["pooling_mode"]] if "pooling_mode" in fields else older
-    return _NAMED.get(named[0]) if len(named) == 1 and isinstance(named[0], str) else None
+    return json.loads(Path(file).read_text(encoding="utf-8")) if file else None
 
 
 def baseline_features(features: Features, named: str | None) -> Features:

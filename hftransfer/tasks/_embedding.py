@@ -81,7 +81,8 @@ class Embedding(Task):
         size = getattr(config, "hidden_size", None)
         if isinstance(size, int) and max(self.dimensions, default=0) > size:
             raise ModelError(f"task.dimensions: {max(self.dimensions)} is more than the {size} values of an embedding")
-        return ["task.pooling: the checkpoint names none, so the mean is taken"] if self._guessed else []
+        guess = "task.pooling: the checkpoint names neither mean nor first as its only last step, so the mean is taken"
+        return [guess] if self._guessed else []
 
     def embed(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
         """Embeddings of length 1, shape (rows, size), of hidden states (rows, places, size) or (rows, size, h, w)."""
