@@ -91,7 +91,7 @@ def test_a_metric_that_extends_a_concrete_one_has_the_name_of_its_file():
 
 def test_a_metric_is_of_one_class_where_it_has_a_positive_one():
     of_one = [name for name in plugins.names("metrics") if metrics.of_one_class(name)]
-    assert of_one == ["average_precision", "f1", "precision", "recall", "roc_auc"]
+    assert of_one == ["average_precision", "f1", "false_alarm_rate", "precision", "recall", "roc_auc"]
 
 
 def test_a_metric_of_the_hub_has_the_direction_of_its_name():

@@ -158,14 +158,15 @@ def outputs(task: Method, model: Model, batch: ModelBatch) -> Outputs:
 
 
 def heat_map(image: Image, heat: np.ndarray, threshold: float | None) -> Rendered:
-    """The image, and beside it the distances over it: dark where normal, bright from the threshold on."""
+    """The image, and beside it the distances over it: dark up to their median, bright at the largest."""
     from matplotlib import colormaps
     from PIL import Image as Pictures
 
     scale = _SHOWN / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     picture = image.resize(size)
-    levels = np.clip(heat / max(threshold or float(heat.max()), 1e-12), 0, 1)
+    lowest, highest = float(np.median(heat)), max(threshold or 0.0, float(heat.max()))
+    levels = np.clip((heat - lowest) / max(highest - lowest, 1e-12), 0, 1)
     colours = (colormaps["inferno"](levels)[..., :3] * 255).astype(np.uint8)
     layer = Pictures.fromarray(colours).resize(size, Pictures.Resampling.BILINEAR)
     strip = Pictures.new("RGB", (2 * size[0], size[1]))
