@@ -169,8 +169,9 @@ def test_places_find_a_defect_that_pooling_misses(tmp_path):
 
 def test_a_run_has_its_forest_beside_it_and_predict_answers_by_its_threshold(tmp_path):
     result = run(parse_recipe(_recipe(tmp_path, _PLACES)), tmp_path / "run")
-    assert set(result.scores["test"]) == {"tuned", "isolation_forest"} and set(result.transfer_gain) == {
-        "isolation_forest"
+    assert set(result.scores["test"]) == {"tuned", "isolation_forest", "plain_knn"} and set(result.transfer_gain) == {
+        "isolation_forest",
+        "plain_knn",
     }
     assert "No weight was trained" in result.strategy_note and result.parameters["trainable"] == 0
     with np.load(tmp_path / "run" / "predictions" / "test.npz") as outputs:
@@ -335,7 +336,7 @@ strategy: frozen
 evaluation: {{resamples: 20}}
 """)
     plan = check(recipe)
-    assert plan.task.normal == ["good"] and plan.baselines == ["isolation_forest"]
+    assert plan.task.normal == ["good"] and plan.baselines == ["isolation_forest", "plain_knn"]
     counts = {split: np.bincount(plan.task.references(rows)).tolist() for split, rows in plan.rows.splits.items()}
     assert counts == {"train": [22], "validation": [8], "test": [8, 9]}
     assert run(recipe, tmp_path / "run").scores["test"]["tuned"]["roc_auc"].count == 17
@@ -365,5 +366,6 @@ strategy: frozen
 """)
     )
     assert plan.task.normal == ["0"]
-    found = plan.task.own_baseline("isolation_forest", plan.rows.splits, {}, 0)
-    assert found["test"]["score"].shape == (20,) and set(found) == {"validation", "test"}
+    for name in plan.task.own_baselines:
+        found = plan.task.own_baseline(name, plan.rows.splits, {}, 0)
+        assert found["test"]["score"].shape == (20,) and set(found) == {"validation", "test"}

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from hftransfer.core import plugins
-from hftransfer.tasks import Model, ModelBatch, Outputs, Predictions, Rendered, Row, Side
+from hftransfer.tasks import Model, ModelBatch, Outputs, Predictions, Rendered, Row, Side, _anomaly_baseline
 from hftransfer.tasks import _anomaly_fit as detector
 from hftransfer.tasks import _anomaly_scores as scores
 from hftransfer.tasks._anomaly_inputs import AnyInput, refuse_patches
@@ -37,7 +37,7 @@ class AnomalyDetection(NormalRows, AnyInput):
     auto_processor: ClassVar[str] = "AutoImageProcessor"
     metrics: ClassVar[list[str]] = ["roc_auc", "average_precision", "recall", "false_alarm_rate"]
     output_names: ClassVar[tuple[str, ...]] = ("score",)
-    own_baselines: ClassVar[tuple[str, ...]] = ("isolation_forest",)
+    own_baselines: ClassVar[tuple[str, ...]] = _anomaly_baseline.NAMES
     refuses: ClassVar[dict[str, str]] = {it: _NOTHING for it in plugins.names("strategies") if it != "frozen"}
     tiny_model: ClassVar[str] = "vit"
 
@@ -126,9 +126,7 @@ class AnomalyDetection(NormalRows, AnyInput):
     def own_baseline(
         self, name: str, rows: Mapping[str, Dataset], encoded: Mapping[str, Dataset], seed: int
     ) -> dict[str, Outputs]:
-        from hftransfer.tasks._anomaly_baseline import forest_scores
-
-        return forest_scores(self, rows, self.references(rows["train"]) == 0, seed)
+        return _anomaly_baseline.scores(name, self, rows, self.references(rows["train"]) == 0, seed)
 
     def render_scored(self, row: Row, prediction: Any, reference: Any, outputs: Outputs) -> Rendered:
         shown = self.render(row, prediction, reference)
