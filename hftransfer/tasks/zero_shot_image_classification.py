@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _NO_HEAD = "the model has no head of classes, whose names are texts to it"
 
 
-class ZeroShotImageClassification(ImageTask, PromptedClasses, CaptionRetrieval):
+class ZeroShotImageClassification(PromptedClasses, CaptionRetrieval, ImageTask):
     """Images with captions, classes or both. Inputs: `pixel_values`, `input_ids`, and `labels`, of text and image.
 
     Training draws an image to its text and away from the others of the batch, that of one step and one process. Of rows
