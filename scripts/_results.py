@@ -66,6 +66,8 @@ PRETRAINED = [
     Row("speech-quickstart", "words"),
     Row("speech/asterisk_prompts-whisper_tiny_en-full", "recordings"),
     Row("speech/spoken_languages-whisper_tiny_en-linear_probe", "sentences", in_readme=False),
+    Row("speech/speech_in_noise-whisper_tiny_en-full", "clips of 8 s", in_readme=False),
+    Row("speech/speech_in_noise-whisper_tiny_en-linear_probe", "clips of 8 s", in_readme=False),
 ]
 """Recipes of checkpoints that others have trained, on real data."""
 TINY = [
@@ -85,6 +87,13 @@ TINY = [
 """Recipes of small models that begin with random weights here, or with the weights of another such run."""
 SECTIONS = {
     "Pretrained checkpoints, real data": PRETRAINED,
+    "Search and anomalies": [
+        Row("text/bbc_titles-minilm-full", "titles and articles", in_readme=False),
+        Row("text/bbc_news-minilm-anomaly", "articles", in_readme=False),
+        Row("vision/textile_defects-mobilenet_v2-anomaly_global", "images", in_readme=False),
+        Row("vision/textile_defects-mobilenet_v2-anomaly_local", "images", in_readme=False),
+        Row("text/shuttle-minilm-anomaly", "rows of numbers", in_readme=False),
+    ],
     "Questions made from texts": [Row("text/bbc_questions-minilm-full", "questions")],
     "Tiny models": TINY,
 }
