@@ -101,6 +101,16 @@ def test_a_new_model_learns_to_read_a_few_lines():
     assert model.generation_config.max_new_tokens == 8 and model.generation_config.decoder_start_token_id == 0
 
 
+def test_a_new_model_sees_pixels_by_the_scale_of_the_training_images():
+    task, _ = _new()
+    pixels = np.stack([np.asarray(_line(text)) for text in TEXTS]) / 255
+    assert task.processor.image_processor.image_mean == pytest.approx([pixels.mean()] * 3, abs=1e-4)
+    assert task.processor.image_processor.image_std == pytest.approx([pixels.std()] * 3, abs=1e-4)
+    encoded = task.encode(_rows()[:]).inputs["pixel_values"]
+    batch = task.collate([{"pixel_values": row} for row in encoded])["pixel_values"]
+    assert batch.mean().item() == pytest.approx(0, abs=1e-2) and batch.std().item() == pytest.approx(1, abs=1e-2)
+
+
 def test_a_character_tokenizer_gives_back_what_it_was_given(tmp_path):
     texts = ["Größe: 3,5 m²", " two  spaces ", "it's (50 %) - n°1!", "a\nb"]
     tokenizer = character_tokenizer(texts)

@@ -15,13 +15,14 @@ from pydantic import Field
 from hftransfer.core.arrow import read_rows
 from hftransfer.core.errors import ModelError
 from hftransfer.core.results import JsonObject
-from hftransfer.tasks import Outputs, Predictions, Rows, Side, Task, object_array
+from hftransfer.tasks import Outputs, Predictions, Processor, Rows, Side, Task, object_array
 from hftransfer.tasks._generation import text_error
 from hftransfer.tasks._limits import SAMPLED, refuse_unknown_ids
 from hftransfer.tasks._text import truncated
 
 if TYPE_CHECKING:
     from datasets import Dataset
+    from PIL.Image import Image
     from transformers import (
         PretrainedConfig,
         PreTrainedModel,
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 # At the ids that TrOCR's decoder has by default.
 _START, _PAD, _END, _UNKNOWN = "<s>", "<pad>", "</s>", "<unk>"
+# Of pixels from 0 to 1, so that images of one colour stay finite.
+_LEAST_DEVIATION = 0.05
 # Unknown characters that a warning names.
 _NAMED = 12
 
@@ -46,6 +49,23 @@ def check_parts(config: PretrainedConfig) -> None:
             f"'image-to-text' trains an encoder of images with a decoder of texts, and a {config.model_type} is built "
             "otherwise: take a vision-encoder-decoder (TrOCR, Donut)"
         )
+
+
+def scale_pixels(processor: Processor, images: Iterable[Image]) -> None:
+    """Give a new image processor the mean and deviation of images in mode RGB, channel by channel.
+
+    By the usual ones, 0.5 and 0.5, paper is a large number in every patch, beside which a new model finds ink late.
+    """
+    if not hasattr(processor, "image_mean"):
+        return
+    sums, count = np.zeros((2, 3)), 0
+    for image in images:
+        pixels = np.asarray(image, dtype=np.float64).reshape(-1, 3) / 255
+        sums += pixels.sum(axis=0), (pixels**2).sum(axis=0)
+        count += len(pixels)
+    mean = sums[0] / count
+    deviation = np.sqrt(np.maximum(sums[1] / count - mean**2, _LEAST_DEVIATION**2))
+    processor.image_mean, processor.image_std = mean.round(4).tolist(), deviation.round(4).tolist()
 
 
 def character_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:

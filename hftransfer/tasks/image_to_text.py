@@ -20,11 +20,12 @@ from hftransfer.tasks._image_text import (
     WrittenText,
     character_tokenizer,
     check_parts,
+    scale_pixels,
     set_decoder,
     shortened,
 )
 from hftransfer.tasks._images import input_facts, new_processor, rendered, rgb_lines
-from hftransfer.tasks._limits import check_start, position_limit, refuse_longer
+from hftransfer.tasks._limits import SAMPLED, check_start, position_limit, refuse_longer
 from hftransfer.tasks._pixels import encode_pixels, normalized
 from hftransfer.tasks._text import padded
 from hftransfer.tasks._types import EncodedRow, Model, Row
@@ -48,7 +49,6 @@ class ImageToText(ImageInput, WrittenText):
     auto_processor: ClassVar[str] = "AutoProcessor"
     metrics: ClassVar[list[str]] = ["cer", "wer"]
     requires: ClassVar[dict[str, str]] = {"jiwer": "speech"}
-    # Shifts and rotations as large as those of other tasks would push letters out of a line.
     augmentations: ClassVar[tuple[str, ...]] = ("brightness", "contrast")
     refuses: ClassVar[dict[str, str]] = {
         "few_shot": "it compares rows of one class each, and these have texts",
@@ -94,20 +94,21 @@ class ImageToText(ImageInput, WrittenText):
         return processor
 
     def new_processor(self, config: PretrainedConfig, rows: Dataset) -> Processor:
-        """The image processor of the encoder, of its size, and a tokenizer of the training texts' characters."""
+        """The encoder's image processor, scaled to the training images, and a tokenizer of their texts' characters."""
         from transformers import TrOCRProcessor
 
         check_parts(config)
         images = new_processor(config.encoder) or super().new_processor(config, rows)
+        sampled = rows.select(range(min(SAMPLED, len(rows))))
+        scale_pixels(images, (self.rgb(row["image"]) for row in sampled))
         tokenizer = character_tokenizer(rows["text"][:])
         set_decoder(config, tokenizer, new_vocabulary=True)
         return TrOCRProcessor(image_processor=images, tokenizer=tokenizer)
 
     def check(self, splits: Mapping[str, Dataset], config: PretrainedConfig) -> list[str]:
         warnings = super().check(splits, config)
-        model = empty_model(self.auto_model, config)
-        limit = position_limit(model, generates=True)
-        refuse_longer("max_target_length", self.max_target_length, self.max_target_length, limit)
+        model, length = empty_model(self.auto_model, config), self.max_target_length
+        refuse_longer("max_target_length", length, length, position_limit(model, generates=True))
         check_start(model, self.labels_of({"text": ["a"]})[0])
         return warnings + self.text_warnings(splits)
 
