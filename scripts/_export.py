@@ -32,6 +32,7 @@ TASKS = {
     "question-answering": ("text/bbc_questions-minilm-full.yaml", [*PLAIN, *SHORT, "export.max_drop=1"]),
     "image-segmentation": ("vision/digit_scenes-segformer_tiny-scratch.yaml", [*PLAIN, *SHORT, "export.max_drop=1"]),
     "object-detection": ("vision/digit_scenes-yolos_tiny-full.yaml", [*PLAIN, *SHORT, "export.max_drop=1"]),
+    "image-to-text, TrOCR": ("vision/rendered_lines-trocr_tiny-scratch.yaml", [*PLAIN, *SHORT, "export.max_drop=1"]),
     "audio-classification, AST": ("speech/espeak_words-ast_tiny-scratch.yaml", [*PLAIN, *SHORT]),
     "CTC, wav2vec2": ("speech/espeak_digits-wav2vec2_tiny-scratch.yaml", [*SHORT, "export.max_drop=1"]),
     "generation, Whisper": ("speech/espeak_digits-whisper_tiny-scratch.yaml", [*SHORT, "export.max_drop=1"]),
