@@ -37,7 +37,7 @@ def page() -> str:
             notes = [_note(text, name) for name in ("Licences", "Expect")]
             hub.append([*cells, data, recipe.strategy.name, *notes])
         else:
-            offline.append([*cells, recipe.data.source.id, recipe.strategy.name, text.partition("\n")[0][2:]])
+            offline.append([*cells, _sample(recipe), recipe.strategy.name, text.partition("\n")[0][2:]])
     head = ["recipe", "task", "checkpoint", "data", "strategy"]
     return "\n".join(
         [
@@ -53,6 +53,12 @@ def page() -> str:
             "",
         ]
     )
+
+
+def _sample(recipe: Recipe) -> str:
+    """The sample whose rows the recipe takes, of a source that makes other rows of them the one that it reads."""
+    source = recipe.data.source
+    return str(source.id if hasattr(source, "id") else source.table.removeprefix("sample:"))
 
 
 def _checkpoint(recipe: Recipe) -> str:

@@ -76,12 +76,9 @@ TINY = [
     Row("vision/digits-vit_tiny-full", "images", ("strategy.name=lora",)),
     Row("vision/digit_scenes-yolos_tiny-full", "scenes"),
     Row("vision/digit_scenes-segformer_tiny-scratch", "scenes"),
-<<<<<<< ours
     Row("vision/digit_scenes-clip_tiny-scratch", "scenes"),
     Row("vision/digits-clip_tiny-full", "images"),
-=======
     Row("vision/rendered_lines-trocr_tiny-scratch", "lines"),
->>>>>>> theirs
     Row("text/django_messages-t5_tiny-scratch", "pairs"),
     Row("speech/espeak_digits-wav2vec2_tiny-scratch", "recordings"),
     Row("speech/espeak_digits-whisper_tiny-scratch", "recordings"),

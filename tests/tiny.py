@@ -308,6 +308,20 @@ def source(task, folder: Path, labels: str = "classes", count: int = 48) -> str:
     return "{name: json, train: " + str(path) + "}"
 
 
+def items(task, folder: Path, count: int = 48) -> str:
+    """The line of a recipe that gives the second table, with the ids that rows name; empty where there is none."""
+    if not task.items:
+        return ""
+    ids = sorted({row(task, number, folder)[task.item_role] for number in range(count)})
+    table = [
+        {"id": name} | {role: _CELLS[it.name](number, folder) for role, it in task.items.items()}
+        for number, name in enumerate(ids)
+    ]
+    path = folder / "items.json"
+    path.write_text("\n".join(map(json.dumps, table)))
+    return "items: {source: {name: json, train: " + str(path) + "}}"
+
+
 def recipe(task, folder: Path, *, strategy: str | None = None, labels: str = "classes", more: str = "") -> str:
     """The text of a recipe that runs in seconds."""
     # A task that nothing trains.
@@ -321,6 +335,7 @@ model: {{id: {checkpoint(task, folder / "checkpoint" / task.name)}}}
 data:
   source: {source(task, folder / "rows", labels)}
   splits: {{validation: 8, test: 12}}
+  {items(task, folder / "rows")}
 strategy: {strategy}
 training: {{num_train_epochs: 2, per_device_train_batch_size: 8, use_cpu: true, save_strategy: epoch}}
 evaluation: {{baselines: [], resamples: 20}}

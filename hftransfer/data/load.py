@@ -137,11 +137,14 @@ def load_rows(task: Task, source: Mapping[str, Dataset] | SourceSplits, options:
 def load_items(task: Task, source: Mapping[str, Dataset], columns: Columns) -> tuple[Task, str]:
     """The task with the rows of its second table (`data.items`), and a fingerprint of their content.
 
+    They are the split `items` of the source where it has one, as samples do, else its training rows.
+
     Raises:
         DataError: the table lacks a column, or two of its rows have one id.
     """
     features = {"id": Text()} | task.items
-    table = to_roles(features, source["train"], columns, "train", owner=f"data.items of {task.name}")
+    split = "items" if "items" in source else "train"
+    table = to_roles(features, source[split], columns, split, owner=f"data.items of {task.name}")
     items = clean(task, features, table, "items", "raise")
     repeated = [name for name, count in Counter(items.rows["id"][:]).items() if count > 1]
     if repeated:
