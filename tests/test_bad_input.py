@@ -117,7 +117,17 @@ def _types(annotation: Any) -> set[Any]:
 SECTIONS = [cls for cls in vars(schema).values() if isinstance(cls, type) and issubclass(cls, Section)]
 PLUGINS = [plugins.load(kind, name) for kind in ("tasks", "strategies", "sources") for name in plugins.names(kind)]
 # Inferred from the rows, or checked by a validator that knows more.
-WITHOUT_BOUNDS = {"mean", "std", "pixel_range", "positive", "threshold", "thresholds", "validation", "test"}
+WITHOUT_BOUNDS = {
+    "mean",
+    "std",
+    "pixel_range",
+    "positive",
+    "score_range",
+    "threshold",
+    "thresholds",
+    "validation",
+    "test",
+}
 
 
 @pytest.mark.parametrize("cls", [*SECTIONS, *PLUGINS])

@@ -299,7 +299,7 @@ def test_a_wrong_file_of_beir_gets_a_sentence(file, content, message, tmp_path):
         ({}, ", score_range: [0, 5]", "the rows have no scores; data.columns.score names their column"),
         ({}, ", score_range: [5, 0]", "the score of a cosine of 0 is less than that of 1"),
         ({}, ", dimensions: [8, 17]", "task.dimensions: 17 is more than the 16 values of an embedding"),
-        ({}, ", dimensions: [0]", "sizes are whole numbers above 0"),
+        ({}, ", dimensions: [0]", "greater than or equal to 1"),
         ({"positive": " "}, "", "the positive is empty"),
     ],
 )

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import PrivateAttr, field_validator
+from pydantic import Field, PrivateAttr, field_validator
 
 from hftransfer.core.errors import ModelError
 from hftransfer.tasks import Model, Outputs, Predictions, Task, _contrastive
@@ -50,7 +50,7 @@ class Embedding(Task):
     pooling: Pooling | None = None
     """`mean` of the last hidden states without padding, or the `first`, that of the class token; left out, what the
     checkpoint names (`1_Pooling/config.json`), else `mean`."""
-    dimensions: list[int] = []
+    dimensions: list[Annotated[int, Field(ge=1, le=10**6)]] = []
     """Sizes to which embeddings may be cut afterwards: the loss is also that of the first so many values (Matryoshka,
     https://arxiv.org/abs/2205.13147)."""
 
@@ -59,8 +59,8 @@ class Embedding(Task):
     @field_validator("dimensions")
     @classmethod
     def _are_sizes(cls, value: list[int]) -> list[int]:
-        if any(size < 1 for size in value) or len({*value}) < len(value):
-            raise ValueError(f"sizes are whole numbers above 0, each once, got {value}")
+        if len({*value}) < len(value):
+            raise ValueError(f"each size stands there once, got {value}")
         return value
 
     @property

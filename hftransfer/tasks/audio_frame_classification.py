@@ -7,7 +7,7 @@ https://huggingface.co/docs/transformers/model_doc/auto#transformers.AutoModelFo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -53,7 +53,7 @@ class AudioFrameClassification(FrameCheckpoints):
 
     collar: float = Field(default=0.25, ge=0, le=10)
     """Seconds on both sides of each boundary of a reference that `der` does not score."""
-    frame_thresholds: list[float] | None = None
+    frame_thresholds: list[Annotated[float, Field(ge=0, le=1)]] | None = None
     """Of each class, in the order of their names, the probability above which it is active; left out, fitted."""
     median_seconds: float | None = Field(default=None, ge=0, le=10)
     """Width of the median filter over decisions; this and the next two are fitted to validation rows if left out."""
@@ -63,9 +63,8 @@ class AudioFrameClassification(FrameCheckpoints):
     """Shorter segments are removed."""
 
     def check_row(self, row: Row) -> str | None:
-        samples, rate = row["audio"]
-        reason = _audio.fault(row, silence=False)
-        return reason or (_segments.fault(row["segments"], len(samples) / rate) if "segments" in row else None)
+        (samples, rate), segments = row["audio"], row.get("segments", [])
+        return _audio.fault(row, silence=False) or _segments.fault(segments, len(samples) / rate)
 
     def row_labels(self, rows: Dataset) -> list[list[str]] | None:
         return [sorted({label for *_, label in _segments.named_segments(cell)}) for cell in rows["segments"]]
@@ -74,8 +73,8 @@ class AudioFrameClassification(FrameCheckpoints):
         return {"labels": self.labels, "collar": self.collar}
 
     def encode(self, rows: Rows) -> Encoded:
-        activities = _frames.activities(rows, self.labels, self.step) if "segments" in rows else None
-        active = None if activities is None else [it.active for it in activities]
+        known = "segments" in rows
+        active = [it.active for it in _frames.activities(rows, self.labels, self.step)] if known else None
         return _frames.encode(rows["audio"], active, self.processor, self.step, self.window)
 
     def collate(self, encoded: list[EncodedRow]) -> ModelBatch:
@@ -121,9 +120,9 @@ class AudioFrameClassification(FrameCheckpoints):
         self, outputs: Mapping[str, Outputs], side: Mapping[str, Side], references: Mapping[str, Predictions]
     ) -> dict[str, Any]:
         given = {"median": self.median_seconds, "gap": self.gap_seconds, "shortest": self.shortest_seconds}
-        probabilities = self._probabilities(outputs["validation"], side["validation"])
-        actual = [it.active for it in references["validation"]]
-        return _frame_decisions.fit(probabilities, actual, self.step, self.frame_thresholds, given)
+        predicted = self._probabilities(outputs["validation"], side["validation"])
+        active = [it.active for it in references["validation"]]
+        return _frame_decisions.fit(predicted, active, self.step, self.frame_thresholds, given)
 
     def baseline(self, references: Predictions) -> Outputs:
         """The class that most frames have, in all of them."""
