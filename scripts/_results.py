@@ -57,6 +57,7 @@ PRETRAINED = [
     Row("text/bbc_news-minilm-linear_probe", "articles", in_readme=False),
     Row("text/bbc_tags-minilm-full", "sentences"),
     Row("text/clothing_reviews-minilm-full", "reviews"),
+    Row("text/movielens-minilm-full", "users", in_readme=False),
     Row("vision-quickstart", "photographs"),
     Row("vision/stamps-mobilenet_v2-lp_ft", "photographs"),
     Row("vision/stamps-mobilenet_v2-few_shot", "photographs", in_readme=False),

@@ -151,7 +151,7 @@ def test_a_spectrogram_in_a_batch_is_answered_as_alone():
     config = Wav2Vec2BertConfig(**sizes, output_hidden_size=16, vocab_size=8, apply_spec_augment=False)
     model, extractor = Wav2Vec2BertForCTC(config).eval(), SeamlessM4TFeatureExtractor()
     waves = [np.random.default_rng(i).normal(size=size).astype(np.float32) for i, size in enumerate((16160, 9000))]
-    arrays = [_audio._features(extractor, samples) for samples in waves]
+    arrays = [_audio.features(extractor, samples) for samples in waves]
     assert [array.shape for array in arrays] == [(49, 160), (27, 160)] and _audio.input_rate(extractor) == 49.5
     batch = _audio.pad_batch(extractor, config, [{"input_features": array} for array in arrays])
     assert batch["input_features"].shape == (2, 49, 160) and batch["attention_mask"].sum(dim=1).tolist() == [49, 27]
