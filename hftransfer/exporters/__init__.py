@@ -37,7 +37,10 @@ SENSITIVITY_ROWS = 16
 """Rows on which the sensitivity of groups of nodes is measured."""
 
 _GENERATIVE = (
-    *("AutoModelForCausalLM", "AutoModelForImageTextToText", "AutoModelForSeq2SeqLM", "AutoModelForSpeechSeq2Seq"),
+    "AutoModelForCausalLM",
+    "AutoModelForImageTextToText",
+    "AutoModelForSeq2SeqLM",
+    "AutoModelForSpeechSeq2Seq",
 )
 
 

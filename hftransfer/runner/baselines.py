@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
@@ -38,15 +39,20 @@ def score_majority(context: RunContext) -> None:
     context.fitted["majority"] = {}
 
 
+def _score(context: RunContext, name: str, make: Callable[[], dict[str, np.ndarray]]) -> None:
+    """The outputs of a baseline, made once in the life of the run, and what the task fits to them."""
+    with context.run_folder.timed(f"score {name}"):
+        outputs = context.run_folder.arrays(f"{name}/outputs", make, alone=True)
+        fit_outputs(context, name, outputs)
+    context.add_outputs(name, outputs)
+    recall_fitted(context, name)
+
+
 def score_own(context: RunContext) -> None:
     """Outputs of the baselines that the task itself has, which read no checkpoint."""
     plan = context.plan
     for name in [name for name in plan.task.own_baselines if name in plan.baselines]:
-        with context.run_folder.timed(f"score {name}"):
-            outputs = context.run_folder.arrays(f"{name}/outputs", partial(_own_outputs, context, name), alone=True)
-            fit_outputs(context, name, outputs)
-        context.add_outputs(name, outputs)
-        recall_fitted(context, name)
+        _score(context, name, partial(_own_outputs, context, name))
 
 
 def _own_outputs(context: RunContext, name: str) -> dict[str, np.ndarray]:
@@ -59,11 +65,7 @@ def score_frozen(context: RunContext) -> None:
     """Outputs of the baselines on the features of the checkpoint, which reads each row once for all of them."""
     names = [name for name in FROZEN_BASELINES if name in context.plan.baselines]
     for name in names:
-        with context.run_folder.timed(f"score {name}"):
-            outputs = context.run_folder.arrays(f"{name}/outputs", partial(_frozen_outputs, context, name), alone=True)
-            fit_outputs(context, name, outputs)
-        context.add_outputs(name, outputs)
-        recall_fitted(context, name)
+        _score(context, name, partial(_frozen_outputs, context, name))
 
 
 def _frozen_outputs(context: RunContext, name: FrozenBaseline) -> dict[str, np.ndarray]:

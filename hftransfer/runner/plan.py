@@ -102,7 +102,9 @@ def check(recipe: Recipe, *, decode: bool = True, sample: bool = False) -> Plan:
         _check_batches(specs, len(rows.splits["train"]))
         rows = rows_for_steps(rows, specs, recipe.seed)
     origin = resolve_checkpoint(rows.task, rows.splits["train"], start, recipe.model.config, recipe.model.processor)
-    task = rows.task.with_processor(origin.processor, origin.config).with_pooling(named_pooling(origin.weights))
+    task = rows.task.with_processor(origin.processor, origin.config).with_pooling(
+        partial(named_pooling, origin.weights)
+    )
     rows = replace(rows, task=task)
     recipe = _with_inferred(recipe, rows)
     recipe = _with_baselines(recipe, rows, origin)

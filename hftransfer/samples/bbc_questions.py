@@ -16,22 +16,18 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, TypedDict
 
-from hftransfer.core import plugins
-from hftransfer.samples import Sample
+from hftransfer.samples import Sample, _bbc
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 _CAPITALISED = r"[A-Z]\w*(?:[-'][A-Z]\w*)*"
 _NAME = re.compile(rf"(?<![\w'-]){_CAPITALISED}(?: (?:(?:of|de|van|von) )?{_CAPITALISED})*(?![\w-])")
-_SENTENCE_END = re.compile(r"(?<=[.!?]) ")
 # Dates are capitalised and no names.
 _DATES = re.compile(
     "(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|January|February|March|April|May|June|July|August|September|October|"
     "November|December"
 )
-# Of ten articles, in the order of the file names: two are test rows, one is validation.
-_SPLITS = ("test", "test", "validation", *["train"] * 7)
 
 
 class Answers(TypedDict):
@@ -67,30 +63,10 @@ class BbcQuestions(Sample):
         answers = {"text": List(Value("string")), "answer_start": List(Value("int32"))}
         features = Features({"question": Value("string"), "context": Value("string"), "answers": answers})
         splits: dict[str, list[Row]] = {"train": [], "validation": [], "test": []}
-        for number, article in enumerate(_articles()):
-            questions = [row for row in _questions(*article) if row["answers"]["text"] or self.unanswerable]
-            splits[_SPLITS[number % len(_SPLITS)]] += questions
+        for number, article in enumerate(_bbc.articles()):
+            questions = _questions(article.lead, article.rest)
+            splits[_bbc.split_of(number)] += [row for row in questions if row["answers"]["text"] or self.unanswerable]
         return {split: Dataset.from_list(rows, features=features) for split, rows in splits.items()}
-
-
-def _articles() -> Iterator[tuple[str, str]]:
-    """Lead sentence and the rest of every article, each once."""
-    leads: dict[str, str] = {}
-    for text in plugins.load("samples", "bbc_news")().rows()["train"]["text"][:]:
-        lines = [line.strip() for line in _as_utf8(text).splitlines() if line.strip()]
-        _title, first, *others = lines
-        lead, *rest = _SENTENCE_END.split(first)
-        leads.setdefault(" ".join([*rest, *others]), lead)
-    for context, lead in leads.items():
-        yield lead, context
-
-
-def _as_utf8(text: str) -> str:
-    """A text that was read as Latin-1, as `bbc_news` reads all, and may be UTF-8."""
-    try:
-        return text.encode("latin-1").decode("utf-8")
-    except UnicodeDecodeError:
-        return text
 
 
 def _questions(lead: str, context: str) -> Iterator[Row]:

@@ -6,17 +6,12 @@ Columns: `query` (the title), `positive` (the article from its second sentence o
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, ClassVar
 
-from hftransfer.core import plugins
-from hftransfer.samples import Sample
+from hftransfer.samples import Sample, _bbc
 
 if TYPE_CHECKING:
     from datasets import Dataset
-
-_SENTENCE_END = re.compile(r"(?<=[.!?]) ")
-_SPLITS = ("test", "test", "validation", *["train"] * 7)
 
 
 class BbcTitles(Sample):
@@ -31,20 +26,7 @@ class BbcTitles(Sample):
         """`train`, `validation` and `test`."""
         from datasets import Dataset
 
-        titles: dict[str, str] = {}
-        for text in plugins.load("samples", "bbc_news")().rows()["train"]["text"][:]:
-            title, first, *others = [line.strip() for line in _as_utf8(text).splitlines() if line.strip()]
-            _lead, *rest = _SENTENCE_END.split(first)
-            titles.setdefault(" ".join([*rest, *others]), title)
         splits: dict[str, list[dict[str, str]]] = {"train": [], "validation": [], "test": []}
-        for number, (article, title) in enumerate(titles.items()):
-            splits[_SPLITS[number % len(_SPLITS)]].append({"query": title, "positive": article})
+        for number, article in enumerate(_bbc.articles()):
+            splits[_bbc.split_of(number)].append({"query": article.title, "positive": article.rest})
         return {split: Dataset.from_list(rows) for split, rows in splits.items()}
-
-
-def _as_utf8(text: str) -> str:
-    """A text that was read as Latin-1, as `bbc_news` reads all, and may be UTF-8."""
-    try:
-        return text.encode("latin-1").decode("utf-8")
-    except UnicodeDecodeError:
-        return text

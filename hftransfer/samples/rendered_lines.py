@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from hftransfer.core import plugins
-from hftransfer.samples import Sample, package_folder, png
+from hftransfer.samples import Sample, _bbc, package_folder, png
 from hftransfer.samples._cache import cached_folder
 
 if TYPE_CHECKING:
@@ -40,7 +39,6 @@ _FONTS = {
 }
 _ROWS = {"train": 12_000, "validation": 400, "test": 800}
 # Of ten articles, in the order of the file names: two are of the test split, one is of the validation split.
-_SPLITS = ("test", "test", "validation", *["train"] * 7)
 # The characters that all fonts have, at their places in Unicode.
 _PRINTABLE = re.compile(r"[A-Za-z0-9 .,:;!?'()&%/-]+")
 
@@ -71,8 +69,8 @@ class RenderedLines(Sample):
         features = Features({"image": Image(), "text": Value("string"), "font": Value("string")})
         texts: dict[str, dict[str, None]] = {split: {} for split in _ROWS}
         seen: dict[str, str] = {}
-        for number, article in enumerate(plugins.load("samples", "bbc_news")().rows()["train"]["text"][:]):
-            split = _SPLITS[number % len(_SPLITS)]
+        for number, article in enumerate(_bbc.texts()):
+            split = _bbc.split_of(number)
             for line in _lines(article):
                 if seen.setdefault(line, split) == split:
                     texts[split][line] = None

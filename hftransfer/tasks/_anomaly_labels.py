@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from hftransfer.core.arrow import read_column, with_column
+from hftransfer.core.arrow import with_column
 from hftransfer.core.errors import DataError
-from hftransfer.core.features import Feature, Label, class_names
+from hftransfer.core.features import Feature, Label
 from hftransfer.core.plugins import nearest
 from hftransfer.tasks import Predictions, Task, _labels
 
@@ -25,8 +25,7 @@ _USUAL = frozenset(("0", "false", "no", "-", "normal", "nominal", "good", "ok", 
 
 def names_of(rows: Dataset) -> list[str]:
     """The label of each row as its source writes it."""
-    named = class_names(rows.features["label"])
-    return ["".join(_labels.names(cell, named, None)) for cell in read_column(rows, "label")]
+    return ["".join(found) for found in _labels.row_names(rows)]
 
 
 def infer_normal(names: Sequence[str], wanted: Sequence[str]) -> list[str]:

@@ -83,7 +83,7 @@ class Classification(Decisions):
     def strata(self, rows: Dataset) -> list[Any] | None:
         if not self.single_label:
             return None
-        return for_each(lambda cell: _labels.normalized(_labels.single(cell)), read_column(rows, "label"))
+        return _labels.strata(rows)
 
     def row_labels(self, rows: Dataset) -> list[list[str]] | None:
         if self._regression:
@@ -120,7 +120,7 @@ class Classification(Decisions):
         ids = {name: i for i, name in enumerate(self.labels)}
         names = self.row_labels(rows) or []
         if self.single_label:
-            return with_column(bare, "label", [ids[one] for one, *_ in names], feature=Value("int64"))
+            return _labels.numbered(rows, names, ids)
         flags = np.zeros((len(names), len(self.labels)), dtype=np.float32)
         for row, several in enumerate(names):
             flags[row, [ids[name] for name in several]] = 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -72,9 +72,9 @@ class Embedding(Task):
         """None: an encoder has no head for labels."""
         return {}
 
-    def with_pooling(self, named: str | None) -> Self:
-        guessed = self.pooling is None and named is None
-        return self.model_copy(update={"pooling": self.pooling or named or "mean"})._with(guessed=guessed)
+    def with_pooling(self, named: Callable[[], str | None]) -> Self:
+        pooling = self.pooling or named()
+        return self.model_copy(update={"pooling": pooling or "mean"})._with(guessed=pooling is None)
 
     def check_sizes(self, config: PretrainedConfig) -> list[str]:
         """Refuse `dimensions` beyond the model's; a warning where the pooling is a guess."""

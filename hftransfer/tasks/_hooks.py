@@ -131,8 +131,8 @@ class CheckpointHooks(TaskState):
             return {}
         return {"num_labels": len(names), "id2label": names, "label2id": {name: i for i, name in names.items()}}
 
-    def with_pooling(self, named: str | None) -> Self:
-        """The task for a checkpoint that names a pooling, `mean` or `first`, as its own; None where it names none."""
+    def with_pooling(self, named: Callable[[], str | None]) -> Self:
+        """The task for a checkpoint; `named` reads its own pooling, `mean` or `first`, None where it names neither."""
         return self
 
     def companion_files(self) -> dict[str, str]:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from hftransfer.core.arrow import read_column, with_column
 from hftransfer.core.errors import DataError
-from hftransfer.core.features import Feature, Label, class_names
+from hftransfer.core.features import Feature, Label
 from hftransfer.metrics._similarity_counts import accepted, counts_of, threshold_at
 from hftransfer.tasks import Model, ModelBatch, Outputs, Predictions, Rows, Side, _labels
 from hftransfer.tasks._contrastive import batch_hard_triplets
@@ -46,11 +45,10 @@ class Identities(Embedding):
     """The cosine from which on two images are taken for one identity; left out, fitted to validation rows."""
 
     def strata(self, rows: Dataset) -> list[Any] | None:
-        return [_labels.normalized(_labels.single(cell)) for cell in read_column(rows, "label")]
+        return _labels.strata(rows)
 
     def row_labels(self, rows: Dataset) -> list[list[str]] | None:
-        named = class_names(rows.features["label"])
-        return [_labels.names(cell, named, None) for cell in read_column(rows, "label")]
+        return _labels.row_names(rows)
 
     def units(self, rows: Dataset) -> list[Any] | None:
         """Identities are resampled whole."""
@@ -58,12 +56,9 @@ class Identities(Embedding):
 
     def index_labels(self, rows: Dataset) -> Dataset:
         """Identities beyond those of the training rows have numbers of their own."""
-        from datasets import Value
-
-        names = [name for (name,) in self.row_labels(rows) or []]
-        ids = {name: number for number, name in enumerate(dict.fromkeys([*self.labels, *names]))}
-        column = [ids[name] for name in names]
-        return with_column(rows.remove_columns("label"), "label", column, feature=Value("int64"))
+        names = _labels.row_names(rows)
+        every = dict.fromkeys([*self.labels, *(name for (name,) in names)])
+        return _labels.numbered(rows, names, {name: number for number, name in enumerate(every)})
 
     def check(self, splits: Mapping[str, Dataset], config: PretrainedConfig) -> list[str]:
         for split in ("validation", "test"):

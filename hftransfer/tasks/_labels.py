@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hftransfer.core.arrow import for_each, read_column, with_column
 from hftransfer.core.errors import DataError
-from hftransfer.core.features import Cell
+from hftransfer.core.features import Cell, class_names
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 # The shortest way to write a number: neither noughts nor a sign that could be left out, as codes have them.
 _CANONICAL = re.compile(r"-?(0|[1-9][0-9]*)(\.0|\.[0-9]*[1-9])?")
@@ -102,6 +107,25 @@ def names(value: Cell, class_names: Sequence[str] | None, separator: str | None)
     values = [single(value)] if separator is None else value if isinstance(value, list) else [value]
     _refuse_odd_lists(value, values)
     return [class_names[v] if class_names and isinstance(v, int) else str(normalized(v)) for v in values]
+
+
+def strata(rows: Dataset) -> list[Cell]:
+    """The class of each row that has one, by which splits are stratified."""
+    return for_each(lambda cell: normalized(single(cell)), read_column(rows, "label"))
+
+
+def row_names(rows: Dataset) -> list[list[str]]:
+    """The name of the class of each row, in a list."""
+    named = class_names(rows.features["label"])
+    return for_each(lambda cell: names(cell, named, None), read_column(rows, "label"))
+
+
+def numbered(rows: Dataset, found: Sequence[Sequence[str]], ids: Mapping[str, int]) -> Dataset:
+    """The rows with the number of their class in the place of its name, which stands first in `found`."""
+    from datasets import Value
+
+    numbers = [ids[one] for one, *_ in found]
+    return with_column(rows.remove_columns("label"), "label", numbers, feature=Value("int64"))
 
 
 def _refuse_odd_lists(cell: Cell, values: list[Cell]) -> None:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from pydantic import Field, PrivateAttr, field_validator
 
-from hftransfer.core.arrow import read_column, with_column
 from hftransfer.core.errors import DataError
-from hftransfer.core.features import Feature, Label, class_names
+from hftransfer.core.features import Feature, Label
 from hftransfer.core.plugins import natural
 from hftransfer.tasks import Outputs, Row, RowTarget, Side, Task, _labels
 
@@ -62,13 +61,12 @@ class PromptedClasses(Task):
     def strata(self, rows: Dataset) -> list[Any] | None:
         if "label" not in rows.column_names:
             return None
-        return [_labels.normalized(_labels.single(cell)) for cell in read_column(rows, "label")]
+        return _labels.strata(rows)
 
     def row_labels(self, rows: Dataset) -> list[list[str]] | None:
         if "label" not in rows.column_names:
             return None
-        named = class_names(rows.features["label"])
-        return [_labels.names(cell, named, None) for cell in read_column(rows, "label")]
+        return _labels.row_names(rows)
 
     def find_labels(self, splits: Mapping[str, Dataset]) -> tuple[str, ...]:
         present = {name for rows in splits.values() for name in self._first_places(rows)}
@@ -77,15 +75,8 @@ class PromptedClasses(Task):
         return tuple(sorted(present, key=lambda name: (name not in self._seen, natural(name))))
 
     def index_labels(self, rows: Dataset) -> Dataset:
-        from datasets import Value
-
         names = self.row_labels(rows)
-        if names is None:
-            return rows
-        ids = {name: i for i, name in enumerate(self.labels)}
-        return with_column(
-            rows.remove_columns("label"), "label", [ids[one] for one, *_ in names], feature=Value("int64")
-        )
+        return rows if names is None else _labels.numbered(rows, names, {name: i for i, name in enumerate(self.labels)})
 
     def head_fits(self, config: PretrainedConfig) -> bool:
         """The classes are no part of the model."""

@@ -59,8 +59,8 @@ class Catalogue(Task):
     ) -> Processor:
         return open_for_pairs(read, self.auto_processor, config)
 
-    def with_pooling(self, named: str | None) -> Self:
-        return super().with_pooling(named)._with(pooling=named)
+    def with_pooling(self, named: Callable[[], str | None]) -> Self:
+        return super().with_pooling(named)._with(pooling=named())
 
     def fit(self, rows: Dataset) -> Self:
         """The task with how many training rows hold each item."""
