@@ -1,0 +1,17 @@
+"""The commands, one file each: `add(commands)` registers a parser, `run(args)` does the work and returns the exit code.
+
+They stand in `hftransfer --help` in the order of `ORDER`. Nothing here imports torch before a command runs.
+"""
+
+ORDER = (
+    "run",
+    "check",
+    "list",
+    "export",
+    "predict",
+    "bench",
+    "report",
+    "setup_optimum",
+    "push",
+    "reproduce",
+)

@@ -1,0 +1,38 @@
+"""Arguments that several commands have, and what they print of a finished run."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from hftransfer.core.results import RunResult
+
+    Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
+
+_RECIPE = "a YAML file, the name of a packaged recipe (quickstart), or hub:user/name for that of a pushed run"
+
+
+def recipe(command: argparse.ArgumentParser) -> None:
+    """The recipe and the fields to change in it: `args.recipe` and `args.overrides`."""
+    command.add_argument("recipe", help=_RECIPE)
+    overrides(command, "fields to change, such as strategy.r=16")
+
+
+def overrides(command: argparse.ArgumentParser, text: str) -> None:
+    """Fields to change: `args.overrides`, a list of `key=value`."""
+    command.add_argument("overrides", nargs="*", metavar="key=value", help=text)
+
+
+def existing_run(command: argparse.ArgumentParser) -> None:
+    """What to do with a run that is already in the directory: `args.resume`, `args.overwrite`."""
+    group = command.add_mutually_exclusive_group()
+    group.add_argument("--resume", action="store_true", help="continue an unfinished run")
+    group.add_argument("--overwrite", action="store_true", help="replace a finished or unfinished run")
+
+
+def finished(result: "RunResult", out: Path) -> int:
+    """Print the result of a run; the exit code: 3 when an exported variant was rejected."""
+    from hftransfer.reporting.report import terminal
+
+    print(f"\n{terminal(result)}\n\nreport: {out}/report.html, model: {out}/model/")
+    return 3 if result.rejected() else 0

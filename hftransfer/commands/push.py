@@ -1,0 +1,29 @@
+"""hftransfer push."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hftransfer.commands._arguments import Commands
+
+
+def add(commands: "Commands") -> argparse.ArgumentParser:
+    """Register the command's parser."""
+    command = commands.add_parser("push", help="upload a finished run to the Hub: model, card, exports, recipe")
+    command.add_argument("run", type=Path, help="directory of a finished run")
+    command.add_argument("--repo", help="user/name (default: hub.repo of the recipe)")
+    command.add_argument("--private", action="store_true", help="make a new repository private")
+    command.add_argument("--adapter", action="store_true", help="upload the PEFT adapter alone, not the merged model")
+    command.add_argument("--force", action="store_true", help="replace what another run has uploaded")
+    return command
+
+
+def run(args: argparse.Namespace) -> int:
+    """Push the run, and print the address of the commit."""
+    from hftransfer.api import finished_run
+    from hftransfer.hub.push import push
+
+    finished_run(args.run)
+    print(push(args.run, args.repo, private=args.private, adapter=args.adapter, force=args.force))
+    return 0
