@@ -15,6 +15,7 @@ from hftransfer.core.results import JsonObject, RunResult
 from hftransfer.recipe.schema import Recipe
 
 if TYPE_CHECKING:
+    from hftransfer.choosing.compare import Comparison
     from hftransfer.exporters._runtime import RuntimeModel
     from hftransfer.runner.plan import Plan
 
@@ -23,6 +24,8 @@ _HUB = "hub:"
 _FOREIGN = ("hub=null", "model.trust_remote_code=false")
 # Left empty, Transformers 4 reports to every service whose package is installed.
 _NO_REPORTS: tuple[object, ...] = ("none", ["none"], [])
+
+_MOST_SEEDS = 1000
 
 AnyPath = str | PathLike[str]
 
@@ -108,6 +111,28 @@ def load_exported(folder: AnyPath, threads: int = 0) -> "RuntimeModel":
     exporter.check_installed()
     model: RuntimeModel = exporter.open(Path(folder), threads)
     return model
+
+
+def compare(recipe: AnyPath, overrides: Sequence[str], *, seeds: int = 3, out: AnyPath) -> "Comparison":
+    """Run a recipe with several values of some fields, each combination with several seeds, and compare them.
+
+    Finished runs in `out` are read, so that a stopped comparison goes on where it was.
+
+    Args:
+        recipe: as for `run`, but not a Recipe.
+        overrides: fields to change; a list has several values of a field: `"strategy=[lora, full]"`.
+        seeds: runs of each combination, with the seeds 0, 1, ...
+        out: directory of the runs, `compare.json` and `compare.html`.
+
+    Raises:
+        HFTransferError: a combination is no recipe, or a run fails.
+    """
+    from hftransfer.choosing import compare as comparing
+
+    if not 1 <= seeds <= _MOST_SEEDS:
+        raise RecipeError(f"--seeds: at least 1 and at most {_MOST_SEEDS}, got {seeds}")
+    name = fspath(recipe)
+    return comparing.compare(name, lambda fields: read_recipe(name, fields), overrides, range(seeds), Path(out))
 
 
 def read_recipe(recipe: Recipe | AnyPath, overrides: Sequence[str] = ()) -> Recipe:

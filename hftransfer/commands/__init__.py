@@ -11,6 +11,7 @@ ORDER = (
     "predict",
     "bench",
     "report",
+    "compare",
     "setup_optimum",
     "push",
     "reproduce",

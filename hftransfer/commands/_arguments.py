@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 _RECIPE = "a YAML file, the name of a packaged recipe (quickstart), or hub:user/name for that of a pushed run"
 
 
-def recipe(command: argparse.ArgumentParser) -> None:
+def recipe(command: argparse.ArgumentParser, text: str = "fields to change, such as strategy.r=16") -> None:
     """The recipe and the fields to change in it: `args.recipe` and `args.overrides`."""
     command.add_argument("recipe", help=_RECIPE)
-    overrides(command, "fields to change, such as strategy.r=16")
+    overrides(command, text)
 
 
 def overrides(command: argparse.ArgumentParser, text: str) -> None:
@@ -28,6 +28,14 @@ def existing_run(command: argparse.ArgumentParser) -> None:
     group = command.add_mutually_exclusive_group()
     group.add_argument("--resume", action="store_true", help="continue an unfinished run")
     group.add_argument("--overwrite", action="store_true", help="replace a finished or unfinished run")
+
+
+def folder_of(command: str, recipe: str) -> Path:
+    """Where a command writes its runs unless another place is asked for."""
+    from hftransfer import api
+
+    name = api.default_folder(recipe)
+    return name.with_name(f"{command}-{name.name}")
 
 
 def finished(result: "RunResult", out: Path) -> int:

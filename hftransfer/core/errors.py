@@ -8,6 +8,7 @@ HFTransferError
 ├── HubError           the network, or the rights of a token
 ├── SampleError        files of a sample that are not to be had, or not the published ones
 ├── DiskFullError      no space where a run is written
+├── RunError           a run in a process of its own that has failed
 ├── PluginError        a plug-in that breaks its contract
 └── MissingExtraError  a package that is not installed
 """
@@ -68,6 +69,10 @@ class SampleError(HFTransferError):
 
 class DiskFullError(HFTransferError):
     """There is no space left for what a run writes; the run can be resumed when there is."""
+
+
+class RunError(HFTransferError):
+    """A run in a process of its own has ended without a result; its log says why."""
 
 
 class PluginError(HFTransferError):

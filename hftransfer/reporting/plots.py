@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_INK, _GRID, _TUNED, _OTHER, _EXPORT, _REJECTED = "#1f2933", "#e4e7eb", "#1d5fbf", "#7b8794", "#0e7c66", "#b42318"
+_INK, _GRID, TUNED, OTHER, _EXPORT, _REJECTED = "#1f2933", "#e4e7eb", "#1d5fbf", "#7b8794", "#0e7c66", "#b42318"
 # Beyond this number of classes, neither their names nor the counts can be read.
 _LABELLED_CLASSES = 30
 # What the axes of a reliability plot are.
@@ -63,7 +63,7 @@ def run_plots(result: RunResult) -> dict[str, Plot]:
     """Name -> plot of a run; only those that the record has numbers for."""
     colors = _export_colors(result)
     bars = [
-        _Bar(variant_label(name, result), score, _TUNED if name == "tuned" else colors.get(name, _OTHER))
+        _Bar(variant_label(name, result), score, TUNED if name == "tuned" else colors.get(name, OTHER))
         for name, score in headline_scores(result).items()
     ]
     plots = {
@@ -92,14 +92,14 @@ def comparison_plot(results: Sequence[RunResult]) -> Plot:
     panels: dict[str, list[_Bar]] = {}
     for result in results:
         bars = panels.setdefault(f"{result.task}: {metric_label(result.headline, result)}", [])
-        bars.append(_Bar(result.name, headline_scores(result)["tuned"], _TUNED))
+        bars.append(_Bar(result.name, headline_scores(result)["tuned"], TUNED))
     return _intervals("Test scores of the tuned models with bootstrap intervals", panels)
 
 
 def latency_plot(timings: Sequence[BenchmarkTiming]) -> Plot:
     """Median latency by batch size, a line for each variant that runs, a panel for each number of threads."""
     threads = sorted({timing.threads for timing in timings})
-    figure, panels = _axes(max(6.0, 4.5 * len(threads)), 3.8, columns=len(threads))
+    figure, panels = new_axes(max(6.0, 4.5 * len(threads)), 3.8, columns=len(threads))
     summary = []
     for axes, count in zip(panels, threads, strict=True):
         measured = [timing for timing in timings if timing.threads == count and timing.milliseconds]
@@ -118,7 +118,7 @@ def _export_colors(result: RunResult) -> dict[str, str]:
     return dict.fromkeys(result.exports, _EXPORT) | dict.fromkeys(result.rejected(), _REJECTED)
 
 
-def _axes(
+def new_axes(
     width: float, height: float, columns: int = 1, row_heights: Sequence[float] = (1,)
 ) -> tuple[Figure, list[Axes]]:
     """A figure, its size in inches, with panels in a row or a column, outside of pyplot's global state."""
@@ -138,7 +138,7 @@ def _axes(
 
 def _intervals(title: str, panels: dict[str, list[_Bar]]) -> Plot:
     sizes = [len(bars) for bars in panels.values()]
-    figure, panel_axes = _axes(8, 0.8 * len(sizes) + 0.45 * sum(sizes), row_heights=sizes)
+    figure, panel_axes = new_axes(8, 0.8 * len(sizes) + 0.45 * sum(sizes), row_heights=sizes)
     for axes, (metric, bars) in zip(panel_axes, panels.items(), strict=True):
         for y, bar in enumerate(bars):
             axes.hlines(y, bar.score.low, bar.score.high, bar.color, linewidth=2.5)
@@ -152,7 +152,7 @@ def _intervals(title: str, panels: dict[str, list[_Bar]]) -> Plot:
 
 
 def _learning_curves(logs: dict[str, list[dict[str, float]]]) -> Plot:
-    figure, panels = _axes(max(6.0, 3.2 * len(logs)), 3.2, columns=len(logs))
+    figure, panels = new_axes(max(6.0, 3.2 * len(logs)), 3.2, columns=len(logs))
     for axes, (name, log) in zip(panels, logs.items(), strict=True):
         for key, style, label in (("loss", "-", "training"), ("eval_loss", "o--", "validation")):
             points = [(entry["epoch"], entry[key]) for entry in log if key in entry]
@@ -166,7 +166,7 @@ def _learning_curves(logs: dict[str, list[dict[str, float]]]) -> Plot:
 def _confusion(matrix: list[list[int]], labels: list[str]) -> Plot:
     count = len(matrix)
     side = min(9.0, 4.0 + 0.4 * count)
-    figure, (axes,) = _axes(side, side)
+    figure, (axes,) = new_axes(side, side)
     shares = [[cell / (sum(row) or 1) for cell in row] for row in matrix]
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.grid(visible=False)
@@ -184,14 +184,14 @@ def _confusion(matrix: list[list[int]], labels: list[str]) -> Plot:
 
 
 def _reliability(calibration: Calibration) -> Plot:
-    figure, (axes,) = _axes(5.2, 4.2)
-    axes.plot([0, 1], [0, 1], "--", color=_OTHER, linewidth=1)
+    figure, (axes,) = new_axes(5.2, 4.2)
+    axes.plot([0, 1], [0, 1], "--", color=OTHER, linewidth=1)
     temperature = calibration.temperature
     several = isinstance(temperature, dict)
     divisor = "a number for each label" if isinstance(temperature, dict) else number(temperature)
     lines = (
-        ("as trained", calibration.curve_before, calibration.before, _OTHER),
-        (f"divided by {divisor}", calibration.curve, calibration.after, _TUNED),
+        ("as trained", calibration.curve_before, calibration.before, OTHER),
+        (f"divided by {divisor}", calibration.curve, calibration.after, TUNED),
     )
     for label, curve, _, color in lines:
         axes.plot([it[0] for it in curve], [it[1] for it in curve], "o-", color=color, label=label, markersize=5)
@@ -203,9 +203,9 @@ def _reliability(calibration: Calibration) -> Plot:
 
 
 def _risk_coverage(found: RiskCoverage) -> Plot:
-    figure, (axes,) = _axes(5.2, 3.6)
-    axes.plot([it[0] for it in found.curve], [it[1] for it in found.curve], "-", color=_TUNED)
-    axes.axhline(found.accuracy.value, linestyle="--", color=_OTHER, linewidth=1)
+    figure, (axes,) = new_axes(5.2, 3.6)
+    axes.plot([it[0] for it in found.curve], [it[1] for it in found.curve], "-", color=TUNED)
+    axes.axhline(found.accuracy.value, linestyle="--", color=OTHER, linewidth=1)
     lowest = min(accuracy for _, accuracy, _ in found.curve)
     axes.set(xlabel="share of rows answered, the most certain first", ylabel="accuracy on them", xlim=(0, 1.02))
     axes.set_ylim(max(0.0, lowest - 0.1), 1.02)
@@ -217,8 +217,8 @@ def _risk_coverage(found: RiskCoverage) -> Plot:
 def _feature_similarity(similarity: list[float]) -> Plot:
     from matplotlib.ticker import MaxNLocator
 
-    figure, (axes,) = _axes(6.5, 2.8)
-    axes.plot(range(1, len(similarity) + 1), similarity, "o-", color=_TUNED)
+    figure, (axes,) = new_axes(6.5, 2.8)
+    axes.plot(range(1, len(similarity) + 1), similarity, "o-", color=TUNED)
     axes.set(xlabel="block, from input to head", ylabel="similarity (CKA)", ylim=(min(0, *similarity), 1.05))
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     summary = ", ".join(f"{value:.2f}" for value in similarity)
@@ -227,7 +227,7 @@ def _feature_similarity(similarity: list[float]) -> Plot:
 
 
 def _search(result: RunResult, trials: dict[str, SearchTrial]) -> Plot:
-    figure, panels = _axes(9.5, 3.8, columns=2)
+    figure, panels = new_axes(9.5, 3.8, columns=2)
     summary = []
     for name, trial in trials.items():
         score = trial.score or 0
@@ -247,15 +247,15 @@ def _search(result: RunResult, trials: dict[str, SearchTrial]) -> Plot:
 def _trial_color(trial: SearchTrial, result: RunResult) -> str:
     if trial.reason is None:
         return _EXPORT
-    return _REJECTED if (trial.drop or 0) > result.recipe["export"]["max_drop"] else _OTHER
+    return _REJECTED if (trial.drop or 0) > result.recipe["export"]["max_drop"] else OTHER
 
 
 def _size_latency(result: RunResult, colors: dict[str, str]) -> Plot:
-    figure, (axes,) = _axes(6.5, 3.6)
+    figure, (axes,) = new_axes(6.5, 3.6)
     summary = []
     for variant, facts in {"tuned": result.pytorch, **result.exports}.items():
         label, megabytes = variant_label(variant, result), facts.bytes / 1e6
-        axes.plot(facts.p50_ms, megabytes, "o", color=colors.get(variant, _TUNED), markersize=9)
+        axes.plot(facts.p50_ms, megabytes, "o", color=colors.get(variant, TUNED), markersize=9)
         axes.annotate(label, (facts.p50_ms, megabytes), (8, 6), textcoords="offset points")
         summary.append(f"{label} {amount(megabytes)} MB and {amount(facts.p50_ms)} ms")
     axes.margins(0.25)

@@ -40,6 +40,10 @@ THRESHOLDS = "thresholds"
 """The field of a model's config that holds its thresholds, label -> probability above which it is predicted."""
 
 
+ERROR = "error"
+"""The last column of `predictions/SPLIT.csv`: how wrong the tuned model is on the row."""
+
+
 def collect(
     context: RunContext, recipe: dict[str, Any], histories: dict[str, History], exported: Exported
 ) -> RunResult:
@@ -108,7 +112,7 @@ def _identity(out: Path) -> str:
 def _worst_errors(context: RunContext, answers: Answers, references: Predictions) -> list[Example]:
     """The test rows that the tuned model gets wrong, the largest errors first, of equal ones the most confident."""
     task, test = context.task_of("tuned"), context.plan.rows.splits["test"]
-    errors = np.array([task.error(*pair) for pair in zip(answers.predictions, references, strict=True)])
+    errors = context.errors("test")
     confidence = np.zeros(len(errors))
     if answers.probabilities is not None:
         confidence = answers.probabilities.max(axis=1)
@@ -199,12 +203,14 @@ def _write_thresholds(result: RunResult, folder: Path, thresholds: dict[str, flo
 
 
 def _prediction_table(context: RunContext, split: str) -> str:
-    """CSV: row, reference, and the prediction of each variant, in words."""
+    """CSV: row, reference, the prediction of each variant in words, and the error of the tuned model."""
     references, variants = context.references(split), list(context.outputs[split])
+    errors = context.errors(split)
     columns = [references, *(context.answers(split, variant).predictions for variant in variants)]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["row", "reference", *variants])
+    writer.writerow(["row", "reference", *variants, ERROR])
     for row in range(len(references)):
-        writer.writerow([row, *(escape_cell(context.plan.task.describe(column[row])) for column in columns)])
+        words = [escape_cell(context.plan.task.describe(column[row])) for column in columns]
+        writer.writerow([row, *words, f"{errors[row]:.6g}"])
     return text.getvalue()

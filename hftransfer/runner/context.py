@@ -39,6 +39,7 @@ class RunContext:
     _references: dict[str, Predictions] = field(default_factory=dict)
     _sides: dict[str, Side] = field(default_factory=dict)
     _answers: dict[tuple[str, str], Answers] = field(default_factory=dict)
+    _errors: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def scored_splits(self) -> tuple[str, ...]:
@@ -111,6 +112,14 @@ class RunContext:
                 self.task_of(variant), outputs, self.side(split), self.references(split)
             )
         return self._answers[split, variant]
+
+    def errors(self, split: str) -> np.ndarray:
+        """How wrong the tuned model is on each row of a split, shape (rows,); 0 is right."""
+        if split not in self._errors:
+            task, predictions = self.task_of("tuned"), self.answers(split, "tuned").predictions
+            pairs = zip(predictions, self.references(split), strict=True)
+            self._errors[split] = np.array([task.error(*pair) for pair in pairs], dtype=float)
+        return self._errors[split]
 
     def scorer(self, names: Sequence[str] | None = None) -> Scorer:
         """Metrics, those of the recipe unless others are named, with its intervals and seed."""

@@ -74,14 +74,14 @@ def _calibration_errors(context: RunContext) -> dict[str, float]:
 
 def score_abstaining(context: RunContext) -> RiskCoverage | None:
     """What the tuned model gains on test by abstaining where it is uncertain; None without probabilities."""
-    task, references = context.task_of("tuned"), context.references("test")
+    task = context.task_of("tuned")
     confidence = task.confidence(context.outputs["test"]["tuned"], context.side("test"))
     if confidence is None:
         return None
     confidence = np.nan_to_num(confidence)
-    pairs = zip(context.answers("test", "tuned").predictions, references, strict=True)
-    right = np.array([task.error(prediction, reference) == 0 for prediction, reference in pairs])
-    return risk_coverage(confidence, right, context.plan.recipe.evaluation.confidence, context.plan.recipe.seed)
+    return risk_coverage(
+        confidence, context.errors("test") == 0, context.plan.recipe.evaluation.confidence, context.plan.recipe.seed
+    )
 
 
 def _scores_by_group(context: RunContext) -> dict[str, Scores]:

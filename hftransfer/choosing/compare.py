@@ -1,0 +1,283 @@
+"""Runs of a grid against each other: differences to the best with their intervals, costs, and which one to take."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from hftransfer.choosing import grid
+from hftransfer.choosing.grid import Cell
+from hftransfer.core.errors import RecipeError
+from hftransfer.core.files import write_text
+from hftransfer.core.plugins import Record
+from hftransfer.core.results import RunResult, Score
+from hftransfer.evaluation.scoring import percentile_interval
+from hftransfer.metrics import lower_is_better
+from hftransfer.reporting.choice import Option, choice_page, interval_or_nothing, mean_and_deviation, pareto_plot
+from hftransfer.reporting.tables import Table, amount, interval, number
+from hftransfer.runner.collect import ERROR
+
+_RESAMPLES = 2000
+_FEWEST_SEEDS = 3
+
+
+class Costs(Record):
+    """What a combination costs, the mean of its seeds."""
+
+    minutes: float
+    """Of training the tuned model."""
+    megabytes: float
+    """Size of the tuned weights on disk."""
+    ms: float
+    """Median latency of one row, in milliseconds."""
+
+
+class Row(Record):
+    """One combination."""
+
+    label: str
+    values: dict[str, str]
+    """Key -> value."""
+    scores: list[float]
+    """The headline metric of the tuned model on test, by seed."""
+    costs: Costs
+    behind: Score | None = None
+    """How much worse than the best it is, with the interval over the seeds; with one seed, over the test rows, in
+    `error`. None for the best."""
+    behind_in_error: Score | None = None
+    """The same in the mean error of the test rows, with the interval of a bootstrap of seeds and rows, paired."""
+    tied: bool = False
+    """Whether an interval contains 0: the data do not tell it from the best."""
+
+    @property
+    def mean(self) -> float:
+        """The mean score."""
+        return float(np.mean(self.scores))
+
+
+class Comparison(Record):
+    """What `hftransfer compare` has found, as `compare.json`."""
+
+    metric: str
+    seeds: list[int]
+    confidence: float
+    """Of all intervals together."""
+    rows: list[Row]
+    """The best first."""
+    test_rows: int
+    advice: str
+    runs: dict[str, list[str]]
+    """Label -> directories of its runs."""
+
+
+@dataclass
+class _Runs:
+    """The finished runs of one combination."""
+
+    cell: Cell
+    results: list[RunResult] = field(default_factory=list)
+    folders: list[Path] = field(default_factory=list)
+
+
+def compare(
+    recipe: str, read: grid.ReadRecipe, overrides: Sequence[str], seeds: Sequence[int], out: Path
+) -> Comparison:
+    """Run the combinations of values with each seed, or read them where they are finished, and compare them.
+
+    Two intervals say whether a combination is worse than the best: Student's t over the paired differences of the
+    seeds (from three seeds on), and a paired bootstrap that draws seeds, then test rows. Both have the confidence of
+    the recipe, divided among the comparisons (Bonferroni), and both must exclude 0.
+
+    Args:
+        recipe: as the command line names it.
+        read: reads it with overrides.
+        overrides: fields to change; a list has several values of a field: `strategy=[lora, full]`.
+        seeds: of the runs.
+        out: directory of the runs, and of `compare.json` and `compare.html`.
+
+    Raises:
+        HFTransferError: a combination is no recipe, or a run fails.
+    """
+    found = grid.cells(read, overrides)
+    if len(found) < 2:
+        raise RecipeError("nothing to compare: give a field several values, such as strategy=[lora, full]")
+    runs = {cell.label: _Runs(cell) for cell in found}
+    for cell, seed, result in grid.run_cells(recipe, read, found, seeds, out):
+        runs[cell.label].results.append(result)
+        runs[cell.label].folders.append(cell.folder(out, seed))
+    comparison = _compared(list(runs.values()), seeds)
+    write_text(out / "compare.json", comparison.model_dump_json(indent=1) + "\n")
+    write_text(out / "compare.html", page(comparison, out.name))
+    return comparison
+
+
+def _compared(runs: Sequence[_Runs], seeds: Sequence[int]) -> Comparison:
+    first = runs[0].results[0]
+    metric, confidence = _metric(runs), first.recipe["evaluation"]["confidence"]
+    sign = -1 if lower_is_better(metric) else 1
+    scores = {one.cell.label: [grid.score_of(result, metric) for result in one.results] for one in runs}
+    ordered = sorted(runs, key=lambda one: -sign * float(np.mean(scores[one.cell.label])))
+    best = ordered[0]
+    each = 1 - (1 - confidence) / (len(runs) - 1)
+    rows = []
+    for one in ordered:
+        label = one.cell.label
+        row = Row(label=label, values=one.cell.values, scores=scores[label], costs=_costs(one))
+        if one is not best:
+            gaps = sign * (np.array(scores[best.cell.label]) - np.array(scores[label]))
+            by_seed, by_row = _over_seeds(gaps, each), _over_rows(best, one, each)
+            # Student's t of two seeds has one degree of freedom, and would call anything a tie.
+            over_seeds = by_seed if len(gaps) >= _FEWEST_SEEDS or by_row is None else None
+            intervals = [it for it in (over_seeds, by_row) if it is not None]
+            tied = not intervals or any(it.low <= 0 for it in intervals)
+            row = row.model_copy(update={"behind": by_seed, "behind_in_error": by_row, "tied": tied})
+        rows.append(row)
+    return Comparison(
+        metric=metric,
+        seeds=list(seeds),
+        confidence=confidence,
+        rows=rows,
+        test_rows=first.data.rows["test"],
+        advice=advice(rows, metric),
+        runs={one.cell.label: [str(folder) for folder in one.folders] for one in runs},
+    )
+
+
+def _metric(runs: Sequence[_Runs]) -> str:
+    """The headline metric, which all runs share.
+
+    Raises:
+        RecipeError: they have different ones.
+    """
+    headlines = {result.headline for one in runs for result in one.results}
+    if len(headlines) > 1:
+        raise RecipeError(
+            f"the runs have different headline metrics: {', '.join(sorted(headlines))}; name one: "
+            "evaluation.metrics=[...]"
+        )
+    return headlines.pop()
+
+
+def _costs(one: _Runs) -> Costs:
+    def mean(values: Sequence[float]) -> float:
+        return float(np.mean(values))
+
+    return Costs(
+        minutes=mean([result.seconds.get("train tuned", 0.0) / 60 for result in one.results]),
+        megabytes=mean([result.pytorch.bytes / 1e6 for result in one.results]),
+        ms=mean([result.pytorch.p50_ms for result in one.results]),
+    )
+
+
+def _over_seeds(gaps: np.ndarray, confidence: float) -> Score | None:
+    """Mean of paired differences, shape (seeds,), with the interval of Student's t; None for one seed."""
+    from scipy.stats import ttest_1samp
+
+    if len(gaps) < 2:
+        return None
+    mean = float(np.mean(gaps))
+    low, high = (mean, mean) if np.ptp(gaps) == 0 else ttest_1samp(gaps, 0).confidence_interval(confidence)
+    return Score(value=mean, low=float(low), high=float(high), count=len(gaps))
+
+
+def _over_rows(best: _Runs, other: _Runs, confidence: float) -> Score | None:
+    """Mean difference of the errors of test rows, with a bootstrap of seeds and of rows within them.
+
+    None where the two have been scored on other rows.
+    """
+    gaps = []
+    for mine, yours, here, there in zip(best.results, other.results, best.folders, other.folders, strict=True):
+        if mine.data.fingerprint != yours.data.fingerprint:
+            return None
+        gaps.append(_errors(there) - _errors(here))
+    rng = np.random.default_rng(0)
+    values = [float(np.mean([gap.mean() for gap in gaps]))]
+    for _ in range(_RESAMPLES):
+        drawn = [gaps[seed] for seed in rng.integers(len(gaps), size=len(gaps))]
+        values.append(float(np.mean([gap[rng.integers(len(gap), size=len(gap))].mean() for gap in drawn])))
+    return percentile_interval(values, confidence, sum(map(len, gaps)))
+
+
+def _errors(folder: Path) -> np.ndarray:
+    """The error of the tuned model on each test row, shape (rows,).
+
+    Raises:
+        RecipeError: the run's table of predictions is missing, or of an earlier version.
+    """
+    file = folder / "predictions" / "test.csv"
+    try:
+        with file.open(encoding="utf-8", newline="") as lines:
+            return np.array([float(row[ERROR]) for row in csv.DictReader(lines)])
+    except (OSError, KeyError, ValueError):
+        raise RecipeError(f"'{file}' has no errors of rows: run it again (remove '{folder}')") from None
+
+
+def advice(rows: Sequence[Row], metric: str) -> str:
+    """Which combination to take, and what the cheapest of those that the data do not tell from it would save."""
+    best, tied = rows[0], [row for row in rows[1:] if row.tied]
+    first = f"{best.label} has the best mean {metric}, {number(best.mean)}"
+    if not tied:
+        return f"{first}, significantly better than all others: take it."
+    names = ", ".join(row.label for row in tied)
+    tie = f"{first}, in a tie with {names}: more seeds or test rows may tell them apart."
+    cheapest = min([best, *tied], key=lambda row: (round(row.costs.ms, 1), row.costs.megabytes, row.costs.minutes))
+    if cheapest is best:
+        return f"{tie} Take {best.label}, which is also the cheapest in use."
+    behind = cheapest.behind or cheapest.behind_in_error
+    price = f", {interval(behind)} behind" if behind else ""
+    return (
+        f"{tie} The cheapest of them in use is {cheapest.label}: {amount(cheapest.costs.ms)} ms a row instead of "
+        f"{amount(best.costs.ms)}, {amount(cheapest.costs.megabytes)} MB instead of {amount(best.costs.megabytes)}"
+        f"{price}."
+    )
+
+
+def table(comparison: Comparison) -> Table:
+    """Combinations by what they score and cost, the best first."""
+    seeds = len(comparison.seeds)
+    keys = list(comparison.rows[0].values)
+    over_seeds = [f"behind the best, {seeds} seeds"] if seeds > 1 else []
+    has_rows = any(row.behind_in_error for row in comparison.rows)
+    header = (
+        *keys,
+        f"{comparison.metric} on test",
+        *over_seeds,
+        *(["behind in the error of rows"] if has_rows else []),
+        "outcome",
+        "training, min",
+        "MB",
+        "ms a row",
+    )
+    rows = []
+    for place, row in enumerate(comparison.rows):
+        differences = [row.behind] * bool(over_seeds) + [row.behind_in_error] * has_rows
+        rows.append(
+            (
+                *row.values.values(),
+                mean_and_deviation(row.scores),
+                *map(interval_or_nothing, differences),
+                "best" if place == 0 else "tie" if row.tied else "worse",
+                *map(amount, (row.costs.minutes, row.costs.megabytes, row.costs.ms)),
+            )
+        )
+    return Table(f"Combinations, with intervals of {100 * comparison.confidence:g} % together", header, rows)
+
+
+def page(comparison: Comparison, name: str) -> str:
+    """The HTML page."""
+    options = [
+        Option(
+            row.label,
+            row.mean,
+            {"ms a row": row.costs.ms, "training, min": row.costs.minutes, "model, MB": row.costs.megabytes},
+        )
+        for row in comparison.rows
+    ]
+    worse_if_higher = lower_is_better(comparison.metric)
+    summary = f"{len(comparison.rows)} combinations, {len(comparison.seeds)} seeds, {comparison.test_rows:,} test rows"
+    plot = pareto_plot(options, comparison.metric, lower_is_better=worse_if_higher)
+    return choice_page(f"Comparison: {name}", summary, comparison.advice, [table(comparison)], [plot])

@@ -1,0 +1,155 @@
+"""A recipe with several values of some keys: one run for each combination and seed, each in a process of its own."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hftransfer.core.errors import HFTransferError, RecipeError, RunError
+from hftransfer.core.progress import Progress
+from hftransfer.core.results import RunResult
+from hftransfer.recipe.schema import Recipe
+from hftransfer.recipe.yaml_reader import read_yaml
+from hftransfer.runner import pipeline
+from hftransfer.runner.plan import check
+
+ReadRecipe = Callable[[Sequence[str]], Recipe]
+"""Overrides -> the recipe with them."""
+
+# What a name of a folder may hold.
+_UNSAFE = re.compile(r"[^\w.=-]+")
+_LONGEST_NAME = 120
+# Of a run that has written everything, with or without a rejected variant.
+_FINISHED = (0, 3)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One combination of values."""
+
+    values: dict[str, str]
+    """Key -> its value, in YAML, of the keys that have several."""
+    overrides: tuple[str, ...]
+    """Of the recipe, those of all cells first."""
+
+    @property
+    def label(self) -> str:
+        """The values, as tables name them."""
+        return ", ".join(self.values.values()) or "the recipe"
+
+    def folder(self, out: Path, seed: int) -> Path:
+        """The directory of a run of this cell."""
+        name = ",".join(f"{key}={value}" for key, value in self.values.items()) or "recipe"
+        return out / "runs" / f"{_UNSAFE.sub('_', name)[:_LONGEST_NAME]}-seed{seed}"
+
+
+def cells(read: ReadRecipe, overrides: Sequence[str]) -> list[Cell]:
+    """The combinations that overrides such as `strategy=[lora, full]` ask for.
+
+    A list is several values of a key, unless the key itself takes a list, such as `evaluation.metrics`.
+
+    Raises:
+        RecipeError: a combination is no recipe.
+    """
+    axes: dict[str, list[str]] = {}
+    # The runs are to be compared, not published.
+    common = ["hub=null"]
+    for override in overrides:
+        key, _, text = override.partition("=")
+        value, _ = read_yaml(text, f"override {key}")
+        if isinstance(value, list) and not _is_accepted(read, override):
+            if not value:
+                raise RecipeError(f"{key}: the list has no values")
+            axes[key] = [item if isinstance(item, str) else json.dumps(item) for item in value]
+        else:
+            common.append(override)
+    combinations = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+    found = [Cell(values, (*common, *(f"{key}={value}" for key, value in values.items()))) for values in combinations]
+    for cell in found:
+        read(cell.overrides)
+    return found
+
+
+def _is_accepted(read: ReadRecipe, override: str) -> bool:
+    try:
+        read([override])
+    except RecipeError:
+        return False
+    return True
+
+
+def run_cells(
+    recipe: str, read: ReadRecipe, grid: Sequence[Cell], seeds: Sequence[int], out: Path
+) -> Iterator[tuple[Cell, int, RunResult]]:
+    """Run what is not finished yet, the first seed of all cells first; finished runs are read.
+
+    Each run has a process of its own, so that its memory and its seconds are its own.
+
+    Raises:
+        RecipeError: a run refuses its recipe or rows, or the folder of a run holds one of another recipe.
+        RunError: a run has failed otherwise.
+    """
+    _check(read, [cell for cell in grid if not (cell.folder(out, seeds[0]) / "result.json").is_file()], seeds[0])
+    todo = [(cell, seed) for seed in seeds for cell in grid]
+    for cell, seed in Progress(todo, desc="runs", unit="run"):
+        folder = cell.folder(out, seed)
+        overrides = (*cell.overrides, f"seed={seed}")
+        if not (folder / "result.json").is_file():
+            _run(recipe, overrides, folder, f"{cell.label}, seed {seed}")
+        yield cell, seed, pipeline.run(read(overrides), folder, resume=True)
+
+
+def _check(read: ReadRecipe, grid: Sequence[Cell], seed: int) -> None:
+    """Find the mistakes of all combinations before the first run."""
+    for cell in Progress(grid, desc="checking", unit="combination", disable=not grid):
+        try:
+            check(read((*cell.overrides, f"seed={seed}")), sample=True)
+        except HFTransferError as error:
+            raise type(error)(f"{cell.label}: {error}") from None
+
+
+def _run(recipe: str, overrides: Sequence[str], folder: Path, name: str) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    log = folder.with_name(f"{folder.name}.log")
+    command = [sys.executable, "-m", "hftransfer", "run", recipe, *overrides, "--out", str(folder), "--resume"]
+    with log.open("a", encoding="utf-8") as lines:
+        process = subprocess.Popen(command, stdout=lines, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        try:
+            code = process.wait()
+        except BaseException:
+            # An interrupted run saves its step and can be resumed.
+            process.terminate()
+            process.wait()
+            raise
+    if code in _FINISHED:
+        return
+    last = ([line for line in log.read_text(encoding="utf-8").splitlines() if line.strip()] or [""])[-1]
+    if code == 2:
+        raise RecipeError(f"{name}: {last.removeprefix('hftransfer: ')}")
+    raise RunError(f"{name}: the run has ended with exit code {code}; its last line is '{last}' (all: {log})")
+
+
+def score_of(result: RunResult, metric: str) -> float:
+    """A score of the tuned model on test.
+
+    Raises:
+        RecipeError: the run has no such metric.
+    """
+    scores = result.scores["test"]["tuned"]
+    if metric not in scores:
+        raise RecipeError(f"the runs have no metric '{metric}' in common; they have {', '.join(scores)}")
+    return scores[metric].value
+
+
+def record(out: Path, name: str, fields: dict[str, Any]) -> None:
+    """Write what a command has found as `OUT/NAME.json`, atomically."""
+    from hftransfer.core.files import write_text
+
+    write_text(out / f"{name}.json", json.dumps(fields, indent=1, ensure_ascii=False) + "\n")

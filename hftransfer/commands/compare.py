@@ -1,0 +1,33 @@
+"""hftransfer compare."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hftransfer.commands import _arguments
+
+if TYPE_CHECKING:
+    from hftransfer.commands._arguments import Commands
+
+
+def add(commands: "Commands") -> argparse.ArgumentParser:
+    """Register the command's parser."""
+    command = commands.add_parser("compare", help="run a recipe with several values of some fields, and compare them")
+    _arguments.recipe(command, "fields to change; a list has several values, such as strategy=[lora,full]")
+    command.add_argument("--seeds", type=int, default=3, help="runs of each combination, with seeds from 0 on")
+    command.add_argument(
+        "--out", type=Path, help="directory of the runs (default: runs/compare- and the recipe's name)"
+    )
+    return command
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run what is not finished, print a table and the advice, and write `compare.json` and `compare.html`."""
+    from hftransfer import api
+    from hftransfer.choosing.compare import table
+
+    out = args.out or _arguments.folder_of("compare", args.recipe)
+    comparison = api.compare(args.recipe, args.overrides, seeds=args.seeds, out=out)
+    found = table(comparison)
+    print(f"\n{found.title}:\n{found.text()}\n\n{comparison.advice}\n\npage: {out}/compare.html")
+    return 0

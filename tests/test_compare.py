@@ -1,0 +1,125 @@
+"""`hftransfer compare`: the grid, its runs, and what is said of them."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from hftransfer.choosing import compare as comparing
+from hftransfer.choosing import grid
+from hftransfer.choosing.compare import Costs, Row, advice
+from hftransfer.cli import main
+from hftransfer.core import plugins
+from hftransfer.core.errors import RecipeError
+from hftransfer.core.results import Score
+from hftransfer.recipe.loader import load_recipe
+from hftransfer.reporting.choice import pareto_front
+from tests import tiny
+
+
+def _read(overrides):
+    return load_recipe("quickstart", overrides)
+
+
+def test_a_list_is_several_values_unless_the_field_takes_a_list():
+    wide = ["strategy=[lora, {name: peft, method: ia3}]", "seed=4", "evaluation.metrics=[f1, accuracy]"]
+    found = grid.cells(_read, [*wide, "training.learning_rate=[1.0e-4, 1.0e-3, 1.0e-2]"])
+    assert len(found) == 6
+    assert found[0].values == {"strategy": "lora", "training.learning_rate": "0.0001"}
+    recipe = _read(found[5].overrides)
+    assert recipe.strategy.method == "ia3" and recipe.training["learning_rate"] == 0.01
+    assert recipe.evaluation.metrics == ["f1", "accuracy"] and recipe.seed == 4 and recipe.hub is None
+    with pytest.raises(RecipeError, match=r"strategy: .*'lorra'; did you mean 'lora'"):
+        grid.cells(_read, ["strategy=[full, lorra]"])
+    with pytest.raises(RecipeError, match="seed: the list has no values"):
+        grid.cells(_read, ["seed=[]"])
+
+
+def test_a_planted_tie_is_called_one_and_finished_runs_are_kept(tmp_path, capsys):
+    task = plugins.load("tasks", "text-classification")()
+    recipe, out = tmp_path / "tiny.yaml", tmp_path / "out"
+    recipe.write_text(tiny.recipe(task, tmp_path, more="export: null"))
+    words = ["compare", str(recipe), "evaluation.batch_size=[4, 8]", "--seeds", "1", "--out", str(out)]
+    assert main(words) == 0
+    found = json.loads((out / "compare.json").read_text())
+    assert [row["tied"] for row in found["rows"]] == [False, True]
+    assert found["rows"][1]["behind_in_error"]["value"] == 0 and "in a tie with" in capsys.readouterr().out
+    assert "Comparison: out" in (out / "compare.html").read_text()
+    runs = sorted(path.parent for path in out.glob("runs/*/result.json"))
+    kept = (runs[0] / "result.json").read_bytes()
+    shutil.rmtree(runs[1])
+    assert main(words) == 0
+    again = json.loads((out / "compare.json").read_text())
+    assert (runs[0] / "result.json").read_bytes() == kept
+    assert [row["scores"] for row in again["rows"]] == [row["scores"] for row in found["rows"]]
+    assert main([*words, "training.learning_rate=0.1"]) == 2
+    assert "different recipe: 'training.learning_rate' differs" in capsys.readouterr().err
+
+
+def test_a_refused_combination_is_named_before_the_first_run(tmp_path, capsys):
+    (tmp_path / "a.yaml").write_text(
+        "task: text-classification\nmodel: {id: nowhere}\ndata: {source: {name: csv, train: no.csv}}\n"
+    )
+    words = ["compare", str(tmp_path / "a.yaml"), "strategy=[full, lora]", "--out", str(tmp_path / "out")]
+    assert main(words) == 2
+    assert "hftransfer: full: there is no local directory 'nowhere'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def _runs(folder, errors):
+    """Runs of one combination, with these errors of test rows."""
+    runs = comparing._Runs(grid.Cell({"strategy": folder.name}, ()))
+    for seed, values in enumerate(errors):
+        place = folder / str(seed) / "predictions"
+        place.mkdir(parents=True)
+        lines = "".join(f"{row},a,a,{value}\n" for row, value in enumerate(values))
+        (place / "test.csv").write_text(f"row,reference,tuned,error\n{lines}")
+        runs.folders.append(place.parent)
+        runs.results.append(_Result())
+    return runs
+
+
+class _Result:
+    class data:
+        fingerprint = "of all"
+
+
+def test_intervals_over_seeds_and_rows(tmp_path):
+    rng = np.random.default_rng(0)
+    truth = (rng.random((4, 200)) < 0.2).astype(int)
+    worse = np.where(rng.random((4, 200)) < 0.15, 1, truth)
+    best, other = _runs(tmp_path / "best", truth), _runs(tmp_path / "other", worse)
+    by_row = comparing._over_rows(best, other, 0.95)
+    gap = worse - truth
+    # The rows are independent here: the interval is that of the mean of all.
+    width = 2 * 1.96 * gap.std() / np.sqrt(gap.size)
+    assert by_row.value == pytest.approx(gap.mean()) and by_row.low > 0
+    assert 0.8 * width < by_row.high - by_row.low < 1.6 * width
+    by_seed = comparing._over_seeds(gap.mean(axis=1), 0.95)
+    assert by_seed.value == pytest.approx(gap.mean()) and by_seed.low < by_seed.value < by_seed.high
+    same = comparing._over_rows(best, best, 0.95)
+    assert (same.low, same.value, same.high) == (0, 0, 0)
+    assert comparing._over_seeds(np.zeros(1), 0.95) is None
+    other.results[2].data = type("data", (), {"fingerprint": "of others"})
+    assert comparing._over_rows(best, other, 0.95) is None
+
+
+def _row(label, score, ms, *, tied=False):
+    behind = Score(value=0.01, low=-0.01, high=0.03, count=3)
+    return Row(label=label, values={}, scores=[score], costs=Costs(minutes=1, megabytes=10, ms=ms), behind=behind,
+               tied=tied)  # fmt: skip
+
+
+def test_advice_names_a_tie_and_what_the_cheapest_saves():
+    best = _row("full", 0.9, 30)
+    assert advice([best, _row("probe", 0.8, 5)], "f1").endswith("significantly better than all others: take it.")
+    said = advice([best, _row("small", 0.89, 5, tied=True), _row("probe", 0.5, 1)], "f1")
+    assert "in a tie with small" in said and "is small: 5.00 ms a row instead of 30.0" in said and "probe" not in said
+    assert advice([best, _row("big", 0.89, 90, tied=True)], "f1").endswith(
+        "Take full, which is also the cheapest in use."
+    )
+
+
+def test_nothing_on_the_front_is_beaten():
+    assert pareto_front([(1, 0.5), (2, 0.9), (2, 0.8), (3, 0.9), (1, 0.5)]) == [0, 1, 4]
