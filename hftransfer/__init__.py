@@ -8,19 +8,31 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hftransfer.api import check, compare, predict, run
+    from hftransfer.api import check, compare, curve, predict, run
     from hftransfer.core.results import RunResult
     from hftransfer.recipe.loader import load_recipe
     from hftransfer.recipe.schema import Recipe
 
 __version__ = "0.1.0"
-__all__ = ["Recipe", "RunResult", "__version__", "check", "compare", "load_exported", "load_recipe", "predict", "run"]
+__all__ = [
+    "Recipe",
+    "RunResult",
+    "__version__",
+    "check",
+    "compare",
+    "curve",
+    "load_exported",
+    "load_recipe",
+    "predict",
+    "run",
+]
 
 _MODULES = {
     "Recipe": "hftransfer.recipe.schema",
     "RunResult": "hftransfer.core.results",
     "check": "hftransfer.api",
     "compare": "hftransfer.api",
+    "curve": "hftransfer.api",
     "load_exported": "hftransfer.api",
     "load_recipe": "hftransfer.recipe.loader",
     "predict": "hftransfer.api",

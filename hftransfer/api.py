@@ -4,6 +4,7 @@ Torch is imported when a function is called, not with this file.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ from hftransfer.recipe.schema import Recipe
 
 if TYPE_CHECKING:
     from hftransfer.choosing.compare import Comparison
+    from hftransfer.choosing.curve import Curves
+    from hftransfer.choosing.grid import Base
     from hftransfer.exporters._runtime import RuntimeModel
     from hftransfer.runner.plan import Plan
 
@@ -129,10 +132,55 @@ def compare(recipe: AnyPath, overrides: Sequence[str], *, seeds: int = 3, out: A
     """
     from hftransfer.choosing import compare as comparing
 
-    if not 1 <= seeds <= _MOST_SEEDS:
-        raise RecipeError(f"--seeds: at least 1 and at most {_MOST_SEEDS}, got {seeds}")
+    return comparing.compare(_base(recipe), overrides, _seeds(seeds), Path(out))
+
+
+def curve(
+    recipe: AnyPath,
+    overrides: Sequence[str] = (),
+    *,
+    labels: Sequence[int | str],
+    seeds: int = 3,
+    gain: float = 0.02,
+    out: AnyPath,
+) -> "Curves":
+    """Run a recipe with several numbers of labels a class, and estimate what more labels would give.
+
+    Finished runs in `out` are read, so that a stopped curve goes on where it was.
+
+    Args:
+        recipe: as for `run`, but not a Recipe.
+        overrides: fields to change; a list has several values of a field, each with a curve of its own.
+        labels: of each class, or `all`; at least three numbers.
+        seeds: runs of each number, with the seeds 0, 1, ...
+        gain: improvement of the headline metric whose price in labels is estimated.
+        out: directory of the runs, `curve.json` and `curve.html`.
+
+    Raises:
+        HFTransferError: a number that is none, a recipe that cannot be run, or a run that fails.
+    """
+    from hftransfer.choosing import curve as curving
+
+    if not gain > 0:
+        raise RecipeError(f"--gain: more than 0, got {gain}")
+    wrong = [label for label in labels if str(label) != "all" and not str(label).isdecimal()]
+    if wrong:
+        raise RecipeError(f"--labels: whole numbers or 'all', got '{wrong[0]}'")
+    sizes = [None if str(label) == "all" else int(label) for label in labels]
+    return curving.curve(_base(recipe), overrides, sizes, _seeds(seeds), gain, Path(out))
+
+
+def _base(recipe: AnyPath) -> "Base":
+    from hftransfer.choosing.grid import Base
+
     name = fspath(recipe)
-    return comparing.compare(name, lambda fields: read_recipe(name, fields), overrides, range(seeds), Path(out))
+    return Base(name, partial(read_recipe, name))
+
+
+def _seeds(count: int) -> range:
+    if not 1 <= count <= _MOST_SEEDS:
+        raise RecipeError(f"--seeds: at least 1 and at most {_MOST_SEEDS}, got {count}")
+    return range(count)
 
 
 def read_recipe(recipe: Recipe | AnyPath, overrides: Sequence[str] = ()) -> Recipe:

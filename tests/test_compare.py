@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from hftransfer.choosing import compare as comparing
 from hftransfer.choosing import grid
 from hftransfer.choosing.compare import Costs, Row, advice
+from hftransfer.choosing.learning_law import fit
 from hftransfer.cli import main
 from hftransfer.core import plugins
 from hftransfer.core.errors import RecipeError
@@ -17,23 +19,21 @@ from hftransfer.recipe.loader import load_recipe
 from hftransfer.reporting.choice import pareto_front
 from tests import tiny
 
-
-def _read(overrides):
-    return load_recipe("quickstart", overrides)
+BASE = grid.Base("quickstart", partial(load_recipe, "quickstart"))
 
 
 def test_a_list_is_several_values_unless_the_field_takes_a_list():
     wide = ["strategy=[lora, {name: peft, method: ia3}]", "seed=4", "evaluation.metrics=[f1, accuracy]"]
-    found = grid.cells(_read, [*wide, "training.learning_rate=[1.0e-4, 1.0e-3, 1.0e-2]"])
+    found = grid.cells(BASE, [*wide, "training.learning_rate=[1.0e-4, 1.0e-3, 1.0e-2]"])
     assert len(found) == 6
     assert found[0].values == {"strategy": "lora", "training.learning_rate": "0.0001"}
-    recipe = _read(found[5].overrides)
+    recipe = BASE.read(found[5].overrides)
     assert recipe.strategy.method == "ia3" and recipe.training["learning_rate"] == 0.01
     assert recipe.evaluation.metrics == ["f1", "accuracy"] and recipe.seed == 4 and recipe.hub is None
     with pytest.raises(RecipeError, match=r"strategy: .*'lorra'; did you mean 'lora'"):
-        grid.cells(_read, ["strategy=[full, lorra]"])
+        grid.cells(BASE, ["strategy=[full, lorra]"])
     with pytest.raises(RecipeError, match="seed: the list has no values"):
-        grid.cells(_read, ["seed=[]"])
+        grid.cells(BASE, ["seed=[]"])
 
 
 def test_a_planted_tie_is_called_one_and_finished_runs_are_kept(tmp_path, capsys):
@@ -123,3 +123,36 @@ def test_advice_names_a_tie_and_what_the_cheapest_saves():
 
 def test_nothing_on_the_front_is_beaten():
     assert pareto_front([(1, 0.5), (2, 0.9), (2, 0.8), (3, 0.9), (1, 0.5)]) == [0, 1, 4]
+
+
+def test_the_law_of_learning_covers_what_more_labels_give():
+    rng = np.random.default_rng(0)
+    labels, covered = [40.0, 80.0, 160.0], 0
+    for _ in range(60):
+        plateau, b, c = rng.uniform(0, 0.15), rng.uniform(0.3, 2), rng.uniform(0.2, 1)
+        means = plateau + b * np.power([*labels, 640.0], -c)
+        runs = np.clip(means[:3, None] + rng.normal(0, 0.015, (3, 5)), 0, 1)
+        forecast = fit(labels, runs, 0.01).forecast(640)
+        covered += forecast.low <= means[3] + rng.normal(0, 0.015) <= forecast.high
+        assert forecast.high - forecast.low < 0.3
+    assert covered >= 51
+    flat = fit(labels, np.full((3, 3), 0.2), 0.001)
+    assert flat.labels_for(0.05, 160).low == np.inf
+    # Without a plateau, ten times the labels halve the error; 0.1 of 0.2 is half of it.
+    halving = fit(labels, 0.2 * (np.array(labels)[:, None] / 160) ** -np.log10(2) + np.zeros((3, 3)), 1e-6)
+    assert halving.labels_for(0.1, 160).low == pytest.approx(9 * 160, rel=0.1)
+
+
+def test_a_curve_of_three_numbers_of_labels(tmp_path, capsys):
+    task = plugins.load("tasks", "text-classification")()
+    (tmp_path / "tiny.yaml").write_text(tiny.recipe(task, tmp_path, more="export: null"))
+    words = ["curve", str(tmp_path / "tiny.yaml"), "--seeds", "1", "--out", str(tmp_path / "out"), "--labels"]
+    assert main([*words, "2", "4"]) == 2 and "at least 3 different numbers" in capsys.readouterr().err
+    assert main([*words, "2", "4", "six"]) == 2 and "whole numbers or 'all', got 'six'" in capsys.readouterr().err
+    assert main([*words, "2", "4", "all"]) == 0
+    (one,) = json.loads((tmp_path / "out" / "curve.json").read_text())["curves"]
+    sizes = [point["labels"] for point in one["points"]]
+    assert sizes[:2] == [4, 8] and sizes[2] > 8
+    assert list(one["forecast"]) == [str(2 * int(sizes[2])), str(4 * int(sizes[2]))]
+    assert all(score["low"] <= score["value"] <= score["high"] for score in one["forecast"].values())
+    assert "expected to be" in capsys.readouterr().out and (tmp_path / "out" / "curve.html").is_file()

@@ -83,9 +83,7 @@ class _Runs:
     folders: list[Path] = field(default_factory=list)
 
 
-def compare(
-    recipe: str, read: grid.ReadRecipe, overrides: Sequence[str], seeds: Sequence[int], out: Path
-) -> Comparison:
+def compare(base: grid.Base, overrides: Sequence[str], seeds: Sequence[int], out: Path) -> Comparison:
     """Run the combinations of values with each seed, or read them where they are finished, and compare them.
 
     Two intervals say whether a combination is worse than the best: Student's t over the paired differences of the
@@ -93,8 +91,7 @@ def compare(
     the recipe, divided among the comparisons (Bonferroni), and both must exclude 0.
 
     Args:
-        recipe: as the command line names it.
-        read: reads it with overrides.
+        base: the recipe.
         overrides: fields to change; a list has several values of a field: `strategy=[lora, full]`.
         seeds: of the runs.
         out: directory of the runs, and of `compare.json` and `compare.html`.
@@ -102,11 +99,11 @@ def compare(
     Raises:
         HFTransferError: a combination is no recipe, or a run fails.
     """
-    found = grid.cells(read, overrides)
+    found = grid.cells(base, overrides)
     if len(found) < 2:
         raise RecipeError("nothing to compare: give a field several values, such as strategy=[lora, full]")
     runs = {cell.label: _Runs(cell) for cell in found}
-    for cell, seed, result in grid.run_cells(recipe, read, found, seeds, out):
+    for cell, seed, result in grid.run_cells(base, found, seeds, out):
         runs[cell.label].results.append(result)
         runs[cell.label].folders.append(cell.folder(out, seed))
     comparison = _compared(list(runs.values()), seeds)

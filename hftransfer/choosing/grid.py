@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from hftransfer.core.errors import HFTransferError, RecipeError, RunError
 from hftransfer.core.progress import Progress
@@ -20,14 +19,21 @@ from hftransfer.recipe.yaml_reader import read_yaml
 from hftransfer.runner import pipeline
 from hftransfer.runner.plan import check
 
-ReadRecipe = Callable[[Sequence[str]], Recipe]
-"""Overrides -> the recipe with them."""
-
 # What a name of a folder may hold.
 _UNSAFE = re.compile(r"[^\w.=-]+")
 _LONGEST_NAME = 120
 # Of a run that has written everything, with or without a rejected variant.
 _FINISHED = (0, 3)
+
+
+@dataclass(frozen=True)
+class Base:
+    """The recipe whose fields get several values."""
+
+    name: str
+    """As the command line names it."""
+    read: Callable[[Sequence[str]], Recipe]
+    """Overrides -> the recipe with them."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ class Cell:
         return out / "runs" / f"{_UNSAFE.sub('_', name)[:_LONGEST_NAME]}-seed{seed}"
 
 
-def cells(read: ReadRecipe, overrides: Sequence[str]) -> list[Cell]:
+def cells(base: Base, overrides: Sequence[str]) -> list[Cell]:
     """The combinations that overrides such as `strategy=[lora, full]` ask for.
 
     A list is several values of a key, unless the key itself takes a list, such as `evaluation.metrics`.
@@ -64,7 +70,7 @@ def cells(read: ReadRecipe, overrides: Sequence[str]) -> list[Cell]:
     for override in overrides:
         key, _, text = override.partition("=")
         value, _ = read_yaml(text, f"override {key}")
-        if isinstance(value, list) and not _is_accepted(read, override):
+        if isinstance(value, list) and not _is_accepted(base, override):
             if not value:
                 raise RecipeError(f"{key}: the list has no values")
             axes[key] = [item if isinstance(item, str) else json.dumps(item) for item in value]
@@ -73,20 +79,20 @@ def cells(read: ReadRecipe, overrides: Sequence[str]) -> list[Cell]:
     combinations = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
     found = [Cell(values, (*common, *(f"{key}={value}" for key, value in values.items()))) for values in combinations]
     for cell in found:
-        read(cell.overrides)
+        base.read(cell.overrides)
     return found
 
 
-def _is_accepted(read: ReadRecipe, override: str) -> bool:
+def _is_accepted(base: Base, override: str) -> bool:
     try:
-        read([override])
+        base.read([override])
     except RecipeError:
         return False
     return True
 
 
 def run_cells(
-    recipe: str, read: ReadRecipe, grid: Sequence[Cell], seeds: Sequence[int], out: Path
+    base: Base, grid: Sequence[Cell], seeds: Sequence[int], out: Path
 ) -> Iterator[tuple[Cell, int, RunResult]]:
     """Run what is not finished yet, the first seed of all cells first; finished runs are read.
 
@@ -96,21 +102,21 @@ def run_cells(
         RecipeError: a run refuses its recipe or rows, or the folder of a run holds one of another recipe.
         RunError: a run has failed otherwise.
     """
-    _check(read, [cell for cell in grid if not (cell.folder(out, seeds[0]) / "result.json").is_file()], seeds[0])
+    _check(base, [cell for cell in grid if not (cell.folder(out, seeds[0]) / "result.json").is_file()], seeds[0])
     todo = [(cell, seed) for seed in seeds for cell in grid]
     for cell, seed in Progress(todo, desc="runs", unit="run"):
         folder = cell.folder(out, seed)
         overrides = (*cell.overrides, f"seed={seed}")
         if not (folder / "result.json").is_file():
-            _run(recipe, overrides, folder, f"{cell.label}, seed {seed}")
-        yield cell, seed, pipeline.run(read(overrides), folder, resume=True)
+            _run(base.name, overrides, folder, f"{cell.label}, seed {seed}")
+        yield cell, seed, pipeline.run(base.read(overrides), folder, resume=True)
 
 
-def _check(read: ReadRecipe, grid: Sequence[Cell], seed: int) -> None:
+def _check(base: Base, grid: Sequence[Cell], seed: int) -> None:
     """Find the mistakes of all combinations before the first run."""
     for cell in Progress(grid, desc="checking", unit="combination", disable=not grid):
         try:
-            check(read((*cell.overrides, f"seed={seed}")), sample=True)
+            check(base.read((*cell.overrides, f"seed={seed}")), sample=True)
         except HFTransferError as error:
             raise type(error)(f"{cell.label}: {error}") from None
 
@@ -146,10 +152,3 @@ def score_of(result: RunResult, metric: str) -> float:
     if metric not in scores:
         raise RecipeError(f"the runs have no metric '{metric}' in common; they have {', '.join(scores)}")
     return scores[metric].value
-
-
-def record(out: Path, name: str, fields: dict[str, Any]) -> None:
-    """Write what a command has found as `OUT/NAME.json`, atomically."""
-    from hftransfer.core.files import write_text
-
-    write_text(out / f"{name}.json", json.dumps(fields, indent=1, ensure_ascii=False) + "\n")

@@ -12,6 +12,7 @@ ORDER = (
     "bench",
     "report",
     "compare",
+    "curve",
     "setup_optimum",
     "push",
     "reproduce",
