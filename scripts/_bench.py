@@ -9,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from _curves import curves
 from _export import export, families_alone
 from _images import images
 from _labels import labels
@@ -215,6 +216,7 @@ BENCHES = {
     "bootstrap": bootstrap,
     "probe": probe,
     "text": text,
+    "curves": curves,
     "strategies": strategies,
     "export": export,
     "families": families_alone,

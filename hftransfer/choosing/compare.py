@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,7 +108,7 @@ def compare(base: grid.Base, overrides: Sequence[str], seeds: Sequence[int], out
         runs[cell.label].results.append(result)
         runs[cell.label].folders.append(cell.folder(out, seed))
     comparison = _compared(list(runs.values()), seeds)
-    write_text(out / "compare.json", comparison.model_dump_json(indent=1) + "\n")
+    write_text(out / "compare.json", json.dumps(comparison.model_dump(), indent=1) + "\n")
     write_text(out / "compare.html", page(comparison, out.name))
     return comparison
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,7 +45,7 @@ class Curve(Record):
     """Number of labels -> the score that one run is expected to have, with its interval; `count` is the number of runs
     that the law was fitted to."""
     labels_for_gain: Score | None = None
-    """Labels beyond the largest size until the score is `gain` better; infinite (null in JSON) where it never is."""
+    """Labels beyond the largest size until the score is `gain` better; infinite where it never is."""
 
 
 class Curves(Record):
@@ -90,7 +91,7 @@ def curve(
     curves = [_curve(label, list(by_size.values()), first.headline, gain) for label, by_size in runs.items()]
     advice = " ".join(_advice(one, first.headline, gain) for one in curves)
     record = Curves(metric=first.headline, gain=gain, seeds=list(seeds), curves=curves, advice=advice)
-    write_text(out / "curve.json", record.model_dump_json(indent=1) + "\n")
+    write_text(out / "curve.json", json.dumps(record.model_dump(), indent=1) + "\n")
     write_text(out / "curve.html", page(record, out.name))
     return record
 
