@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hftransfer.api import check, compare, curve, predict, run
+    from hftransfer.api import check, compare, curve, predict, run, tune
     from hftransfer.core.results import RunResult
     from hftransfer.recipe.loader import load_recipe
     from hftransfer.recipe.schema import Recipe
@@ -25,6 +25,7 @@ __all__ = [
     "load_recipe",
     "predict",
     "run",
+    "tune",
 ]
 
 _MODULES = {
@@ -37,6 +38,7 @@ _MODULES = {
     "load_recipe": "hftransfer.recipe.loader",
     "predict": "hftransfer.api",
     "run": "hftransfer.api",
+    "tune": "hftransfer.api",
 }
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hftransfer.choosing.compare import Comparison
     from hftransfer.choosing.curve import Curves
     from hftransfer.choosing.grid import Base
+    from hftransfer.choosing.tune import Tuning
     from hftransfer.exporters._runtime import RuntimeModel
     from hftransfer.runner.plan import Plan
 
@@ -29,6 +30,7 @@ _FOREIGN = ("hub=null", "model.trust_remote_code=false")
 _NO_REPORTS: tuple[object, ...] = ("none", ["none"], [])
 
 _MOST_SEEDS = 1000
+_TRIALS = 20
 
 AnyPath = str | PathLike[str]
 
@@ -168,6 +170,40 @@ def curve(
         raise RecipeError(f"--labels: whole numbers or 'all', got '{wrong[0]}'")
     sizes = [None if str(label) == "all" else int(label) for label in labels]
     return curving.curve(_base(recipe), overrides, sizes, _seeds(seeds), gain, Path(out))
+
+
+def tune(
+    recipe: AnyPath,
+    overrides: Sequence[str] = (),
+    *,
+    minutes: float | None = None,
+    trials: int | None = None,
+    seeds: int = 3,
+    out: AnyPath,
+) -> "Tuning":
+    """Search hyper-parameters by validation rows under a budget, and run the winner whole.
+
+    An interrupted search in `out` goes on where it was.
+
+    Args:
+        recipe: as for `run`, but not a Recipe.
+        overrides: fields to change; of a list of values, one is chosen.
+        minutes: budget of the search, its seeds and the winner's run.
+        trials: number of trials; 20 where neither is given.
+        seeds: runs of each of the two best trials, which decide between them.
+        out: directory of the search; `best` in it is the winner's run.
+
+    Raises:
+        HFTransferError: Optuna is not installed, a number is out of range, or a run fails.
+    """
+    from hftransfer.choosing import tune as tuning
+
+    if minutes is not None and not minutes > 0:
+        raise RecipeError(f"--minutes: more than 0, got {minutes}")
+    if trials is not None and trials < 1:
+        raise RecipeError(f"--trials: at least 1, got {trials}")
+    budget = tuning.Budget(minutes, _TRIALS if minutes is None and trials is None else trials)
+    return tuning.tune(_base(recipe), overrides, budget, len(_seeds(seeds)), Path(out))
 
 
 def _base(recipe: AnyPath) -> "Base":

@@ -105,11 +105,19 @@ def run_cells(
     _check(base, [cell for cell in grid if not (cell.folder(out, seeds[0]) / "result.json").is_file()], seeds[0])
     todo = [(cell, seed) for seed in seeds for cell in grid]
     for cell, seed in Progress(todo, desc="runs", unit="run"):
-        folder = cell.folder(out, seed)
-        overrides = (*cell.overrides, f"seed={seed}")
-        if not (folder / "result.json").is_file():
-            _run(base.name, overrides, folder, f"{cell.label}, seed {seed}")
-        yield cell, seed, pipeline.run(base.read(overrides), folder, resume=True)
+        seeded = Cell(cell.values, (*cell.overrides, f"seed={seed}"))
+        yield cell, seed, run_cell(base, seeded, cell.folder(out, seed))
+
+
+def run_cell(base: Base, cell: Cell, folder: Path) -> RunResult:
+    """Run a combination, or go on with its run; a finished one is read.
+
+    Raises:
+        RecipeError, RunError: as `run_cells`.
+    """
+    if not (folder / "result.json").is_file():
+        _run(base.name, cell.overrides, folder, folder.name)
+    return pipeline.run(base.read(cell.overrides), folder, resume=True)
 
 
 def _check(base: Base, grid: Sequence[Cell], seed: int) -> None:

@@ -13,6 +13,7 @@ ORDER = (
     "report",
     "compare",
     "curve",
+    "tune",
     "setup_optimum",
     "push",
     "reproduce",
