@@ -104,7 +104,7 @@ def full_run(folder):
     def made(name):
         if name not in runs:
             task = TASKS[name]()
-            text = tiny.recipe(task, folder / name, more="" if task.pretraining else tiny.EXPORT)
+            text = tiny.recipe(task, folder / name, more=tiny.EXPORT if tiny.is_exported(task) else "")
             out = folder / name / "full"
             runs[name] = run(parse_recipe(text), out), out
         return runs[name]
@@ -122,7 +122,7 @@ def _check_files(out, result, more=()):
 @pytest.mark.parametrize("name", _by_task(TASKS))
 def test_a_run_leaves_a_model_and_exports_that_answer_as_it_was_scored(name, full_run):
     result, out = full_run(name)
-    exports = [] if TASKS[name].pretraining else tiny.EXPORTS
+    exports = tiny.EXPORTS if tiny.is_exported(TASKS[name]) else []
     assert {"tuned", *exports} <= set(result.scores["test"]) and list(result.exports) == exports
     _check_files(out, result)
     if exports:
@@ -187,7 +187,7 @@ def test_the_snippets_of_the_card_run_on_what_is_pushed(name, full_run, tmp_path
     given, snippets = tiny.card_snippets(task, out, result, tmp_path)
     assert bool(result.runtime_snippet) is (name in RUNTIME_SNIPPETS)
     more = bool(result.runtime_snippet) + bool(task.pipeline_preparation[0])
-    assert len(snippets) == (1 if task.pretraining else 2 + more)
+    assert len(snippets) == (2 + more if tiny.is_exported(task) else 1)
     names = {}
     for number, snippet in enumerate(snippets):
         if number <= 2:

@@ -205,6 +205,21 @@ def _line_reader(folder: Path) -> None:
     TrOCRProcessor(image_processor=processor, tokenizer=tokenizer).save_pretrained(folder)
 
 
+def speaker(folder: Path, bins: int = 20, speakers: int = 8) -> None:
+    """A SpeechT5 of so many mel bins, and values in the vector of a speaker."""
+    from transformers import SpeechT5Config, SpeechT5ForTextToSpeech
+
+    from hftransfer.tasks._speech_synthesis import new_processor
+
+    sizes = {f"{part}_{name}": 2 for part in ("encoder", "decoder") for name in ("layers", "attention_heads")}
+    sizes |= {"hidden_size": 16, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32, "num_mel_bins": bins}
+    prenet = {"speech_decoder_prenet_units": 16, "speech_decoder_postnet_units": 16, "speaker_embedding_dim": speakers}
+    # The groups of a convolution that only models of recordings have.
+    config = SpeechT5Config(**sizes, **prenet, num_conv_pos_embedding_groups=2, encoder_max_relative_position=16)
+    new_processor(config, ["abcdefghijklmnopqrstuvwxyz 0123456789.A"], 16_000).save_pretrained(folder)
+    SpeechT5ForTextToSpeech(config).save_pretrained(folder)
+
+
 def _wav2vec2_of(task) -> object:
     return _audio if task.auto_model == "AutoModelForAudioClassification" else _speech
 
@@ -215,6 +230,7 @@ _CHECKPOINTS = {
     "clip": _clip,
     "gpt2": _writer,
     "segformer": _segformer,
+    "speecht5": speaker,
     "t5": _text2text,
     "vision-encoder-decoder": _line_reader,
     "vit": _image,
@@ -289,6 +305,11 @@ _LABELS = {
     "numbers": lambda number: number % 2 + 0.5,
     "lists": lambda number: ["xy"[number % 2], "z"],
 }
+
+
+def is_exported(task) -> bool:
+    """Whether models of the task can be exported."""
+    return not (task.pretraining or task.not_exported)
 
 
 def row(task, number: int, folder: Path, labels: str = "classes") -> dict:

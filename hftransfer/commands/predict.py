@@ -21,14 +21,17 @@ def add(commands: "Commands") -> argparse.ArgumentParser:
         metavar="P",
         help="give no label where the probability that it is right is lower than this, such as 0.95",
     )
+    command.add_argument("--out", type=Path, metavar="FOLDER", help="write what a model speaks into it, as 1.wav ...")
     return command
 
 
 def run(args: argparse.Namespace) -> int:
     """Print an answer a line, as JSON."""
     from hftransfer.api import finished_run
-    from hftransfer.runner.predict import predictions
+    from hftransfer.runner.predict import predictions, with_recording
 
-    for answer in predictions(args.run, finished_run(args.run), args.input, args.variant, args.abstain):
-        print(json.dumps(answer, ensure_ascii=False))
+    answers = predictions(args.run, finished_run(args.run), args.input, args.variant, args.abstain)
+    for number, answer in enumerate(answers, 1):
+        shown = answer if args.out is None else with_recording(answer, args.out / f"{number}.wav")
+        print(json.dumps(shown, ensure_ascii=False))
     return 0

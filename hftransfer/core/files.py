@@ -24,6 +24,13 @@ def write_text(path: Path, text: str) -> None:
     partial.replace(path)
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file; it appears under its name when it is complete."""
+    partial = _partial(path)
+    partial.write_bytes(content)
+    partial.replace(path)
+
+
 def save_arrays(path: Path, arrays: Arrays) -> None:
     """Write an .npz file without pickles; it appears under its name when it is complete."""
     _write_arrays(_partial(path), arrays)

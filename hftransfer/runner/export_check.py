@@ -32,8 +32,8 @@ def check_export(task: Task, origin: ResolvedCheckpoint, export: Export, metrics
     Raises:
         HFTransferError: in a sentence, what is wrong.
     """
-    if task.pretraining:
-        raise RecipeError(f"export: models of '{task.name}' are checkpoints for other tasks; leave it out here")
+    if reason := ("are checkpoints for other tasks" if task.pretraining else task.not_exported):
+        raise RecipeError(f"export: models of '{task.name}' {reason}; leave it out here")
     if export.metric not in ("headline", *metrics):
         near = plugins.nearest(export.metric, ["headline", *metrics])
         raise RecipeError(f"export.metric: the run is not scored by '{export.metric}'; {near}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from hftransfer.core import plugins
 from hftransfer.core.errors import ExportError, RecipeError
+from hftransfer.core.files import write_bytes
 from hftransfer.core.results import RunResult
 from hftransfer.data.encode import encode_one, side_of, without_side
 from hftransfer.exporters import Exporter
@@ -69,6 +71,19 @@ def predictions(
                 raise RecipeError(f"abstain: the answers of '{result.task}' have no probabilities here; leave it out")
             answer |= _abstained(float(confidence[0]), abstain)
         yield answer | score(examples)
+
+
+def with_recording(answer: dict[str, Any], file: Path) -> dict[str, Any]:
+    """The answer of a model that speaks, its sound written into a WAV file whose path takes its place.
+
+    Raises:
+        RecipeError: the answer has no sound.
+    """
+    if "audio" not in answer:
+        raise RecipeError(f"--out: it is for models that speak, and this one answers {', '.join(answer)}; leave it out")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(file, base64.b64decode(answer["audio"]))
+    return answer | {"audio": str(file)}
 
 
 def _load_exported(exporter: Exporter, task: Task, place: Path) -> Any:

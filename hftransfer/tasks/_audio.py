@@ -216,8 +216,21 @@ def render(cell: Any) -> dict[str, str]:
     """A spectrogram (`image`) and the first ten seconds of a recording (`audio`), as base64."""
     samples, rate = open_audio(location(cell))
     samples = samples[: _PLAYED * rate]
-    files = {"image": _spectrogram(samples, rate), "audio": _wav(samples, rate)}
-    return {key: base64.b64encode(content).decode("ascii") for key, content in files.items()}
+    return {"image": _base64(_spectrogram(samples, rate)), "audio": wav_text(samples, rate)}
+
+
+def played(samples: np.ndarray, rate: int) -> str:
+    """The first ten seconds of samples in [-1, 1], for a report: a WAV file of 16 bits as base64."""
+    return wav_text(samples[: _PLAYED * rate], rate)
+
+
+def wav_text(samples: np.ndarray, rate: int) -> str:
+    """Samples in [-1, 1] as a WAV file of 16 bits, as base64."""
+    return _base64(_wav(samples, rate))
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")
 
 
 def _wav(samples: np.ndarray, rate: int) -> bytes:

@@ -168,6 +168,7 @@ class DisplayHooks(TaskState):
     def render(self, row: Row, prediction: Any, reference: Any) -> Rendered:
         """What a report shows of a row: `text`, `image` (a base64 PNG), `audio` (a base64 WAV), or `changes`.
 
+        `synthesized` and `recorded` are base64 WAV too, of what the model says and of the reference.
         `changes` are pairs of (=, - or +) and words, from the reference to the prediction.
         """
         return {"text": "; ".join(f"{role}: {row[role]!s:.200}" for role in self.inputs if role in row)}

@@ -41,6 +41,8 @@ class TaskState(Plugin):
 
     They have no pipeline, and are not exported.
     """
+    not_exported: ClassVar[str] = ""
+    """What a sentence says of its models where they cannot be exported; empty where they can."""
     open_set: ClassVar[bool] = False
     """Whether validation and test rows may have labels that no training row has (faces, speakers)."""
     augmentations: ClassVar[tuple[str, ...]] = ()

@@ -20,7 +20,7 @@ Row = dict[str, Any]
 EncodedRow = dict[str, Any]
 """One model input as `collate` takes it, name -> value."""
 Rendered = dict[str, str | list[tuple[str, str]]]
-"""What a report shows of a row: `text`, `image`, `audio`, `changes`."""
+"""What a report shows of a row: `text`, `image`, `audio`, `synthesized`, `recorded`, `changes`."""
 Side = Mapping[str, list[Any]]
 """What belongs to model inputs and the model must not see, name -> one entry a model input."""
 ModelBatch = dict[str, Any]
