@@ -1,14 +1,11 @@
 """Texts spoken: spectrograms and their distortion, sound, speakers, what is refused, and what a person hears."""
 
-import base64
-import io
 import json
 
 import numpy as np
 import pytest
 import soundfile
 import tiny
-from scipy.fft import idct
 
 from hftransfer.cli import main
 from hftransfer.core import plugins
@@ -32,14 +29,12 @@ def _noise(frames, seed=0):
 
 
 def test_cepstra_are_those_of_the_cosine_series():
-    spectrogram = _noise(3)
-    series = np.zeros((3, 20))
-    series[:, 1:14] = cepstra(spectrogram)
-    # c_m * cos(...) are the terms of ln(S): with all of them, and the mean, it would be the spectrogram itself.
-    smooth = (spectrogram - spectrogram.mean(axis=1, keepdims=True)) * np.log(10)
+    logs = _noise(3) * np.log(10)
     bins = np.cos(np.pi * np.outer(np.arange(20), np.arange(20) + 0.5) / 20)
-    whole = idct(np.where(np.arange(20) < 14, 1, 0) * (bins @ smooth.T).T * 2, type=2) / 40
-    np.testing.assert_allclose(series @ bins, whole, atol=1e-5)
+    series = logs @ bins.T * 2 / 20
+    np.testing.assert_allclose(cepstra(logs / np.log(10)), series[:, 1:14], atol=1e-5)
+    # Of all terms, ln(S) is the sum.
+    np.testing.assert_allclose(series @ bins - series[:, :1] / 2, logs, atol=1e-5)
 
 
 def test_distortion_of_a_ripple_is_its_effective_height_in_decibels():
@@ -125,7 +120,9 @@ def test_griffin_lim_makes_sound_whose_spectrogram_is_that_one(tmp_path):
 
     extractor = SpeechT5FeatureExtractor(num_mel_bins=40, mel_floor=1e-5)
     time = np.arange(16_000) / 16_000
-    tone = 0.3 * np.sin(2 * np.pi * (300 + 600 * time) * time)
+    # A voice: the harmonics of a pitch that rises, loud and quiet in turn, over the noise of a room.
+    tone = sum(np.sin(2 * np.pi * number * (120 + 30 * time) * time) / number for number in range(1, 40))
+    tone = 0.1 * tone * np.sin(5 * time) ** 2 + 0.002 * np.random.default_rng(0).normal(size=len(time))
     soundfile.write(tmp_path / "tone.wav", tone, 16_000)
     recorded = speech.spectrogram(str(tmp_path / "tone.wav"), extractor)
     samples, rate = _vocoder.synthesize(recorded, "griffin_lim", extractor)
@@ -133,7 +130,7 @@ def test_griffin_lim_makes_sound_whose_spectrogram_is_that_one(tmp_path):
     soundfile.write(tmp_path / "made.wav", samples, rate)
     made = speech.spectrogram(str(tmp_path / "made.wav"), extractor)
     silence = np.full_like(recorded, SILENCE)
-    assert distortion(made, recorded) < 0.35 * distortion(silence, recorded)
+    assert distortion(made, recorded) < 0.3 * distortion(silence, recorded)
     # Two frames are shorter than the window.
     assert _vocoder.synthesize(recorded[:2], "griffin_lim", extractor)[0].shape == (1024,)
 
@@ -164,10 +161,9 @@ def test_a_speaker_is_a_name_a_vector_or_the_only_one():
 # Runs
 
 
-def _text(tmp_path, more=""):
-    return tiny.recipe(TASK(), tmp_path, more=more).replace(
-        "baselines: []", "baselines: [mean_spectrogram, nearest_text]"
-    )
+def _text(tmp_path):
+    baselines = "baselines: [mean_spectrogram, nearest_text]"
+    return tiny.recipe(TASK(), tmp_path).replace("baselines: []", baselines)
 
 
 def test_a_run_speaks_and_its_report_plays_what_it_said_beside_the_recording(tmp_path, capsys):
@@ -177,18 +173,14 @@ def test_a_run_speaks_and_its_report_plays_what_it_said_beside_the_recording(tmp
     # The nearest text is of the same one of two tones.
     assert scores["nearest_text"][result.headline].value < scores["mean_spectrogram"][result.headline].value
     report = (tmp_path / "run" / "report.html").read_text()
-    assert report.count("synthesized: <audio") == report.count("recorded: <audio") == len(result.errors) > 0
+    assert report.count("synthesized: <audio") == report.count("recorded: <audio") == len(result.worst) > 0
     capsys.readouterr()
-    command = ["predict", str(tmp_path / "run"), "good 1\tb", "bad"]
-    assert main([*command, "--out", str(tmp_path / "spoken")]) == 0
+    spoken = tmp_path / "spoken"
+    assert main(["predict", str(tmp_path / "run"), "good 1\tb", "bad", "--out", str(spoken)]) == 0
     answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert main(command) == 0
-    plain = json.loads(capsys.readouterr().out.splitlines()[1])
-    assert [answer["audio"] for answer in answers] == [str(tmp_path / "spoken" / f"{i}.wav") for i in (1, 2)]
-    written, rate = soundfile.read(answers[1]["audio"])
-    printed, _ = soundfile.read(io.BytesIO(base64.b64decode(plain["audio"])))
-    np.testing.assert_array_equal(written, printed)
-    assert rate == 16_000 and len(written) / rate == pytest.approx(answers[1]["seconds"], abs=1e-3)
+    assert [answer["audio"] for answer in answers] == [str(spoken / f"{number}.wav") for number in (1, 2)]
+    written, rate = soundfile.read(answers[0]["audio"])
+    assert rate == 16_000 and len(written) / rate == pytest.approx(answers[0]["seconds"], abs=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -211,5 +203,5 @@ def test_what_cannot_be_is_refused_in_a_sentence(change, message, tmp_path):
 def test_only_what_speaks_writes_recordings(tmp_path, capsys):
     task = plugins.load("tasks", "text-classification")()
     run(parse_recipe(tiny.recipe(task, tmp_path)), tmp_path / "run")
-    assert main(["predict", str(tmp_path / "run"), "good", "--out", str(tmp_path / "spoken")]) == 2
+    assert main(["predict", str(tmp_path / "run"), "good\tbad", "--out", str(tmp_path / "spoken")]) == 2
     assert "--out: it is for models that speak" in capsys.readouterr().err and not (tmp_path / "spoken").exists()
