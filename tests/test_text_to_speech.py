@@ -9,12 +9,13 @@ import tiny
 
 from hftransfer.cli import main
 from hftransfer.core import plugins
-from hftransfer.core.errors import DataError, HFTransferError
+from hftransfer.core.errors import DataError, HFTransferError, RecipeError
 from hftransfer.metrics import load_metric
 from hftransfer.metrics._speech import SILENCE, Speech, cepstra, distortion, warping_path
 from hftransfer.recipe.loader import parse_recipe
 from hftransfer.runner.pipeline import run
 from hftransfer.runner.plan import check
+from hftransfer.runner.predict import with_recording
 from hftransfer.tasks import _speech_synthesis as speech
 from hftransfer.tasks import _vocoder, object_array
 
@@ -200,8 +201,7 @@ def test_what_cannot_be_is_refused_in_a_sentence(change, message, tmp_path):
         check(parse_recipe(text.replace(*change, 1)))
 
 
-def test_only_what_speaks_writes_recordings(tmp_path, capsys):
-    task = plugins.load("tasks", "text-classification")()
-    run(parse_recipe(tiny.recipe(task, tmp_path)), tmp_path / "run")
-    assert main(["predict", str(tmp_path / "run"), "good\tbad", "--out", str(tmp_path / "spoken")]) == 2
-    assert "--out: it is for models that speak" in capsys.readouterr().err and not (tmp_path / "spoken").exists()
+def test_only_what_speaks_writes_recordings(tmp_path):
+    with pytest.raises(RecipeError, match="--out: it is for models that speak, and this one answers label; leave it"):
+        with_recording({"label": "x"}, tmp_path / "spoken" / "1.wav")
+    assert not (tmp_path / "spoken").exists()

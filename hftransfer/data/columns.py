@@ -98,9 +98,13 @@ def name_classes(task: Task, rows: Dataset, names: Sequence[str]) -> Dataset:
     from datasets import ClassLabel, List
 
     role = task.target_role
-    if role is None or role not in rows.column_names or not (names or task.marks_labels(rows[role][:100])):
+    if role is None or role not in rows.column_names:
         return rows
-    values = read_column(rows, role)
+    # Neither images nor recordings are decoded to find out.
+    is_label = isinstance(task.features[role], Label)
+    if not names and not (is_label and task.marks_labels(rows[role][:100])):
+        return rows
+    values = read_column(rows, role) if is_label else [None]
     if class_names(rows.features[role]) is None and task.marks_labels(values):
         width = next(len(cell) for cell in values if cell is not None)
         if names and len(names) != width:
@@ -112,7 +116,7 @@ def name_classes(task: Task, rows: Dataset, names: Sequence[str]) -> Dataset:
     else:
         values = [[_whole(it) for it in cell] if isinstance(cell, list) else _whole(cell) for cell in values]
     numbers = [n for cell in values for n in (cell if isinstance(cell, list) else [cell]) if n is not None]
-    if not isinstance(task.features[role], Label) or not all(type(number) is int for number in numbers):
+    if not is_label or not all(type(number) is int for number in numbers):
         raise DataError(f"data.names: the column of the role '{role}' holds no whole numbers to name")
     if max(numbers, default=0) >= len(names):
         raise DataError(f"data.names: there are {len(names)}, from 0 on, and the role '{role}' has a {max(numbers)}")
