@@ -80,6 +80,7 @@ TINY = [
     Row("vision/digit_scenes-clip_tiny-scratch", "scenes"),
     Row("vision/digits-clip_tiny-full", "images"),
     Row("vision/rendered_lines-trocr_tiny-scratch", "lines"),
+    Row("speech/asterisk_prompts-speecht5_tiny-scratch", "recordings"),
     Row("text/django_messages-t5_tiny-scratch", "pairs"),
     Row("speech/espeak_digits-wav2vec2_tiny-scratch", "recordings"),
     Row("speech/espeak_digits-whisper_tiny-scratch", "recordings"),

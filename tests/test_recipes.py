@@ -80,7 +80,7 @@ def test_a_recipe_runs(path, tmp_path, monkeypatch):
     if heavy:
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     cheap = [name for name in recipe.evaluation.baselines or [] if name == "majority"]
-    overrides = [*TINY, f"evaluation.baselines={cheap}", *["export=null"] * bool(recipe.task.pretraining)]
+    overrides = [*TINY, f"evaluation.baselines={cheap}", *["export=null"] * (not tiny.is_exported(recipe.task))]
     overrides += ["data.shots=4"] * (getattr(recipe.task, "problem_type", "regression") != "regression")
     overrides += _small(recipe)
     if recipe.model.id and recipe.model.id.startswith("runs/"):
