@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -12,7 +12,7 @@ from pydantic import Field
 from hftransfer.core.errors import DataError
 from hftransfer.core.features import Feature, Label
 from hftransfer.metrics._similarity_counts import accepted, counts_of, threshold_at
-from hftransfer.tasks import Model, ModelBatch, Outputs, Predictions, Rows, Side, _labels
+from hftransfer.tasks import Model, ModelBatch, Outputs, Predictions, Rows, Side, _labels, _trials
 from hftransfer.tasks._contrastive import batch_hard_triplets, margin_softmax
 from hftransfer.tasks._embedding import Embedding
 
@@ -52,6 +52,10 @@ class Identities(Embedding):
     threshold: float | None = Field(default=None, ge=-1, le=1)
     """The cosine from which on two rows are taken for one identity; left out, fitted to validation rows."""
 
+    trials: str | None = None
+    """A file with the pairs of test rows that are scored, a line `1 FILE FILE` (one identity) or `0 FILE FILE` each, as
+    VoxCeleb's lists; left out, all pairs."""
+
     def strata(self, rows: Dataset) -> list[Any] | None:
         return _labels.strata(rows)
 
@@ -78,11 +82,18 @@ class Identities(Embedding):
                 )
             if len({*splits[split]["label"][:]}) < 2:
                 raise DataError(f"split '{split}' has one identity, and pairs of two are needed: make it larger")
+        if self.trials is not None:
+            _trials.check(self.trials, self._files(splits["test"]), splits["test"]["label"][:])
         return super().check(splits, config) + self.check_sizes(config)
+
+    def _files(self, rows: Rows | Dataset) -> list[str]:
+        return [_trials.file_name(cell) for cell in rows[self.identified]]
 
     def side_of(self, rows: Rows) -> dict[str, list[Any]]:
         """The side data of encoded rows that scores need."""
-        return {"identity": list(rows["label"])} if "label" in rows else {}
+        if "label" not in rows:
+            return {}
+        return {"identity": list(rows["label"])} | ({"file": self._files(rows)} if self.trials else {})
 
     def batch_embeddings(self, hidden: Tensor, batch: ModelBatch) -> Tensor:
         """Embeddings of a training batch, shape (rows, size), of what `states` gives."""
@@ -119,7 +130,12 @@ class Identities(Embedding):
         vectors, identities = outputs[self.identified], np.asarray(side["identity"])
         vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
         threshold = 0.0 if self.threshold is None else self.threshold
-        return counts_of(vectors @ vectors.T, identities[:, None] == identities, threshold)
+        pairs = self._pairs(side.get("file", ()))
+        return counts_of(vectors @ vectors.T, identities[:, None] == identities, threshold, pairs)
+
+    def _pairs(self, files: Sequence[str]) -> np.ndarray | None:
+        """Which pairs are scored."""
+        return None if self.trials is None else _trials.listed(self.trials, files)
 
     def fit_outputs(
         self, outputs: Mapping[str, Outputs], side: Mapping[str, Side], references: Mapping[str, Predictions]
@@ -136,7 +152,7 @@ class Identities(Embedding):
         """The counts of a model without errors."""
         identities = np.asarray(rows["label"][:])
         same = identities[:, None] == identities
-        return counts_of(np.where(same, 1.0, -1.0), same, 0.0)
+        return counts_of(np.where(same, 1.0, -1.0), same, 0.0, self._pairs(self._files(rows) if self.trials else ()))
 
     def error(self, prediction: Any, reference: Any) -> float:
         """The share of a row's pairs that are decided otherwise."""
