@@ -104,7 +104,7 @@ def test_a_list_of_trials_says_which_pairs_are_scored(tmp_path):
     names = ["/data/a/1.wav", "/data/a/2.wav", "/data/b/1.wav", "/data/b/2.wav"]
     cells = [{"path": name, "bytes": None} for name in names]
     task = plugins.load("tasks", "audio-xvector")(trials=str(file))
-    vectors = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], dtype=np.float32)
+    vectors = np.array([[1, 0], [1, 0], [-1, 0], [-1, 0]], dtype=np.float32)
     side = task.side_of({"audio": cells, "label": [0, 0, 1, 1]})
     counts = task.postprocess({"audio": vectors}, side)
     # Each pair counts in both of its rows; that of b with itself is not in the list.
