@@ -68,7 +68,11 @@ def _check_heavy(path, recipe, overrides, folder):
     try:
         if recipe.strategy.name == "distill":
             overrides = [*overrides, f"strategy.teacher={_teacher(path, overrides, folder)}"]
-        assert check(load_recipe(path, overrides)).rows.facts.rows["test"] == 20
+        if recipe.task.open_set:
+            # Whole identities, of which 20 rows have too few.
+            overrides = [it for it in overrides if not it.startswith(("data.max_rows", "data.splits"))]
+        rows = check(load_recipe(path, overrides)).rows.facts.rows["test"]
+        assert rows > 20 if recipe.task.open_set else rows == 20
     except SampleError as error:
         assert "the cache does not hold it, and HF_HUB_OFFLINE forbids to fetch it" in str(error)
 

@@ -13,6 +13,7 @@ from hftransfer.metrics._similarity_counts import BINS, accepted, counts_of, thr
 from hftransfer.recipe.loader import parse_recipe
 from hftransfer.runner.pipeline import run
 from hftransfer.runner.plan import check
+from hftransfer.tasks import _trials
 
 TASK = plugins.load("tasks", "image-feature-extraction")
 
@@ -95,3 +96,33 @@ def test_bad_identities_get_a_sentence(tmp_path):
     (tmp_path / "test.json").write_text("\n".join(one))
     with pytest.raises(DataError, match="split 'test' has one identity, and pairs of two are needed"):
         check(parse_recipe(named))
+
+
+def test_a_list_of_trials_says_which_pairs_are_scored(tmp_path):
+    file = tmp_path / "trials.txt"
+    file.write_text("1 a/1.wav a/2.wav\n0 b/1.wav a/1.wav\n")
+    names = ["/data/a/1.wav", "/data/a/2.wav", "/data/b/1.wav", "/data/b/2.wav"]
+    cells = [{"path": name, "bytes": None} for name in names]
+    task = plugins.load("tasks", "audio-xvector")(trials=str(file))
+    vectors = np.array([[1, 0], [1, 0], [-1, 0], [-1, 0]], dtype=np.float32)
+    side = task.side_of({"audio": cells, "label": [0, 0, 1, 1]})
+    counts = task.postprocess({"audio": vectors}, side)
+    # Each pair counts in both of its rows; that of b with itself is not in the list.
+    assert accepted(counts).tolist() == [[1, 1, 0, 1], [1, 1, 0, 0], [0, 0, 0, 1], [0, 0, 0, 0]]
+    # Of the validation rows no pair is listed, and all are counted.
+    others = side | {"file": ["/data/c/1.wav"] * 4}
+    assert accepted(task.postprocess({"audio": vectors}, others))[:, 1::2].sum() == 12
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("1 a/1.wav", "line 1 of '.*' is '1 a/1.wav'; write 1 or 0 and two files"),
+        ("1 a/1.wav a/9.wav", "names 'a/9.wav', which is the file of no test row"),
+        ("0 a/1.wav a/2.wav", "says that its files are of two identities, and the rows otherwise"),
+    ],
+)
+def test_a_list_of_trials_that_does_not_fit_gets_a_sentence(line, message, tmp_path):
+    (tmp_path / "trials.txt").write_text(line)
+    with pytest.raises(DataError, match=message):
+        _trials.check(str(tmp_path / "trials.txt"), ["x/a/1.wav", "x/a/2.wav"], ["a", "a"])

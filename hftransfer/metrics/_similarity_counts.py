@@ -11,19 +11,23 @@ import numpy as np
 BINS = 500
 
 
-def counts_of(similarities: np.ndarray, same: np.ndarray, threshold: float) -> np.ndarray:
+def counts_of(
+    similarities: np.ndarray, same: np.ndarray, threshold: float, pairs: np.ndarray | None = None
+) -> np.ndarray:
     """Predictions of shape (rows, 1 + 2 * BINS), of all pairs of rows but those of a row with itself.
 
     Args:
         similarities: Cosines, shape (rows, rows).
         same: Whether two rows are of one identity, of the same shape.
         threshold: The cosine from which on two rows are taken for one identity.
+        pairs: Whether a pair of rows is counted, of the same shape; None: all are.
     """
     rows = len(similarities)
     places = np.clip((similarities + 1) / 2 * BINS, 0, BINS - 1).astype(int)
     # Places in a table with the rows of one identity in the first BINS columns, of others in the next ones.
     columns = places + np.where(same, 0, BINS) + 2 * BINS * np.arange(rows)[:, None]
     others = ~np.eye(rows, dtype=bool)
+    others = others if pairs is None else others & pairs
     counts = np.bincount(columns[others], minlength=rows * 2 * BINS).reshape(rows, 2 * BINS)
     return np.concatenate([np.full((rows, 1), threshold), counts], axis=1)
 

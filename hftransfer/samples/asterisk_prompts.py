@@ -1,8 +1,9 @@
 """Telephone prompts in five languages, one voice each, some 25 minutes a language, with their transcripts.
 
 Columns: `audio` (WAV, 8,000 Hz), `text` (lower case, letters alone), `transcript` (as it was written, with case, digits
-and punctuation), `kind` (number, letter, phonetic, or prompt for all others). Rows: en 553, es 478, fr 509, it 582,
-ru 556; a text may be spoken twice, so that `group: transcript` belongs into a recipe with `by_group`.
+and punctuation), `kind` (number, letter, phonetic, or prompt for all others), `topic` (voicemail, conference, or
+other: the part of the telephone system that the file's name begins with). Rows: en 553, es 478, fr 509, it 582, ru 556;
+a text may be spoken twice, so that `group: transcript` belongs into a recipe with `by_group`.
 
 From the Debian packages asterisk-core-sounds-LANGUAGE-wav and asterisk-core-sounds-LANGUAGE, about 20 MB a language
 (https://www.asterisk.org; CC-BY-SA 3.0, Russian CC-BY 3.0).
@@ -34,6 +35,7 @@ _VOICES = {
 }
 _SIZES = {"en": 18_272_864, "es": 23_767_256, "fr": 18_516_060, "it": 18_262_124, "ru": 18_788_860}
 _KINDS = {"digits": "number", "letters": "letter", "phonetic": "phonetic"}
+_TOPICS = {"vm": "voicemail", "conf": "conference", "confbridge": "conference"}
 _SINGLE_WORD = re.compile(r"digits/(h-)?(\d+|.*illion|thousand|hundred)|letters/([a-z]|zed)|phonetic/.*")
 _SENTENCE = 3
 
@@ -76,7 +78,9 @@ class AsteriskPrompts(Sample):
             if not line.startswith(";") and text and file.is_file() and self._wants(name, text):
                 kind = _KINDS.get(name.partition("/")[0], "prompt")
                 audio = {"bytes": None, "path": str(file)}
-                rows.append({"audio": audio, "text": text, "transcript": " ".join(spoken.split()), "kind": kind})
+                topic = _TOPICS.get(name.partition("-")[0], "other")
+                transcript = " ".join(spoken.split())
+                rows.append({"audio": audio, "text": text, "transcript": transcript, "kind": kind, "topic": topic})
         if self.max_seconds is not None:
             rows = [row for row in rows if seconds(row["audio"]) <= self.max_seconds]
         return {"train": Dataset.from_list(rows).cast_column("audio", Audio(decode=False))}

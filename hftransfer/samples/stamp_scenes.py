@@ -31,7 +31,9 @@ MASK_CLASSES = ("background", "animal", "food", "plant", "tool", "vehicle")
 MATE_BACKGROUNDS = DebianPackage("mate-backgrounds", 46_638_500, "usr/share/backgrounds/mate/nature")
 _VERSION = 1
 _ANIMALS = ("bird", "mammal", "sea or insect")
-_SIDE, _MOST = 160, 4
+SIDE = 160
+"""Pixels of a side of a scene."""
+_MOST = 4
 _SCENES = {"train": 600, "validation": 60, "test": 150}
 # Up to which share of the shuffled stamps of a class, and of the backgrounds, a split takes its own.
 _SHARES = {"train": 0.6, "validation": 0.75, "test": 1.0}
@@ -75,10 +77,10 @@ class StampScenes(Sample):
 
         objects = {"bbox": List(List(Value("float32"))), "category": List(ClassLabel(names=list(MASK_CLASSES[1:])))}
         features = Features({"image": Image(), "objects": objects, "mask": Image()})
-        stamps, backgrounds = self._parts()
+        stamps, places = self._parts()
         for number, (split, count) in enumerate(_SCENES.items()):
             rng = np.random.default_rng((self.seed, number))
-            rows = [_scene(stamps[split], backgrounds[split], rng) for _ in range(count)]
+            rows = [_scene(stamps[split], places[split], rng) for _ in range(count)]
             Dataset.from_list(rows, features=features).save_to_disk(folder / split)
 
     def _parts(self) -> tuple[dict[str, list[_Stamp]], dict[str, list[PIL.Image.Image]]]:
@@ -88,12 +90,12 @@ class StampScenes(Sample):
             label = "animal" if cutout.label in _ANIMALS else cutout.label
             image = cutout.image
             # The largest that a scene holds.
-            image.thumbnail((_SIDE, _SIDE), PIL.Image.Resampling.LANCZOS)
+            image.thumbnail((SIDE, SIDE), PIL.Image.Resampling.LANCZOS)
             by_category[MASK_CLASSES.index(label)].append(_Stamp(MASK_CLASSES.index(label), image))
         rng = np.random.default_rng(self.seed)
         parts = [_divided(stamps, rng) for _, stamps in sorted(by_category.items())]
         stamps = {split: [stamp for part in parts for stamp in part[split]] for split in _SCENES}
-        return stamps, _divided(_backgrounds(self.name), rng)
+        return stamps, _divided(backgrounds(self.name), rng)
 
 
 def _divided(things: list[Any], rng: np.random.Generator) -> dict[str, list[Any]]:
@@ -106,7 +108,7 @@ def _divided(things: list[Any], rng: np.random.Generator) -> dict[str, list[Any]
     return parts
 
 
-def _backgrounds(sample: str) -> list[PIL.Image.Image]:
+def backgrounds(sample: str) -> list[PIL.Image.Image]:
     """The photographs, in the order of their names, those of scikit-learn last."""
     from sklearn.datasets import load_sample_images
 
@@ -117,20 +119,20 @@ def _backgrounds(sample: str) -> list[PIL.Image.Image]:
     return [image.resize([round(side * it) for side in image.size]) for image, it in zip(images, scales, strict=True)]
 
 
-def _scene(stamps: list[_Stamp], backgrounds: list[PIL.Image.Image], rng: np.random.Generator) -> dict[str, Any]:
+def _scene(stamps: list[_Stamp], places: list[PIL.Image.Image], rng: np.random.Generator) -> dict[str, Any]:
     """A row: a part of a background, and stamps of many sizes that hardly cover each other."""
-    scene = _part(backgrounds[rng.integers(len(backgrounds))], rng)
-    mask = np.zeros((_SIDE, _SIDE), dtype=np.uint8)
+    scene = background_part(places[rng.integers(len(places))], rng)
+    mask = np.zeros((SIDE, SIDE), dtype=np.uint8)
     boxes: list[list[float]] = []
     categories: list[int] = []
     # Every class is as frequent as the others.
     classes = sorted({stamp.category for stamp in stamps})
     for category in rng.choice(classes, size=int(rng.integers(1, _MOST + 1))).tolist():
         pool = [stamp for stamp in stamps if stamp.category == category]
-        image = _varied(pool[rng.integers(len(pool))].image, rng)
+        image = varied(pool[rng.integers(len(pool))].image, rng)
         inside = np.asarray(image.getchannel("A")) > 127
         for _attempt in range(20):
-            x, y = (int(rng.integers(0, _SIDE - side + 1)) for side in image.size)
+            x, y = (int(rng.integers(0, SIDE - side + 1)) for side in image.size)
             place = (slice(y, y + image.height), slice(x, x + image.width))
             if inside.any() and (mask[place][inside] > 0).mean() < 0.1:
                 scene.paste(image, (x, y), image)
@@ -145,19 +147,19 @@ def _scene(stamps: list[_Stamp], backgrounds: list[PIL.Image.Image], rng: np.ran
     }
 
 
-def _part(background: PIL.Image.Image, rng: np.random.Generator) -> PIL.Image.Image:
+def background_part(background: PIL.Image.Image, rng: np.random.Generator) -> PIL.Image.Image:
     """A random square of a background, every other one mirrored, in the size of a scene."""
-    side = int(rng.integers(_SIDE, min(background.size) + 1))
+    side = int(rng.integers(SIDE, min(background.size) + 1))
     x, y = (int(rng.integers(0, length - side + 1)) for length in background.size)
-    part = background.crop((x, y, x + side, y + side)).resize((_SIDE, _SIDE))
+    part = background.crop((x, y, x + side, y + side)).resize((SIDE, SIDE))
     return part.transpose(PIL.Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else part
 
 
-def _varied(stamp: PIL.Image.Image, rng: np.random.Generator) -> PIL.Image.Image:
+def varied(stamp: PIL.Image.Image, rng: np.random.Generator, *, mirror: bool = True) -> PIL.Image.Image:
     """A stamp of a quarter to two thirds of the scene's side, every other one mirrored, its edges soft."""
-    scale = rng.uniform(0.25, 0.65) * _SIDE / max(stamp.size)
+    scale = rng.uniform(0.25, 0.65) * SIDE / max(stamp.size)
     image = stamp.resize([max(4, round(side * scale)) for side in stamp.size], PIL.Image.Resampling.BICUBIC)
-    if rng.random() < 0.5:
+    if mirror and rng.random() < 0.5:
         image = image.transpose(PIL.Image.Transpose.FLIP_LEFT_RIGHT)
     gain, alpha = rng.uniform(0.75, 1.2), image.getchannel("A").filter(ImageFilter.GaussianBlur(0.8))
     image = image.convert("RGB").point(lambda value: min(255, round(value * gain)))

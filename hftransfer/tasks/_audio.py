@@ -194,8 +194,8 @@ def _least_length(config: PretrainedConfig) -> int:
     return int((config.mask_time_length + 2) * np.prod(getattr(config, "conv_stride", [1])))
 
 
-def unpadded_logits(model: Model, batch: ModelBatch, name: str) -> list[np.ndarray]:
-    """Logits of each row, computed without padding: rows of one length together.
+def unpadded_logits(model: Model, batch: ModelBatch, name: str, output: str = "logits") -> list[np.ndarray]:
+    """Logits, or another output, of each row, computed without padding: rows of one length together.
 
     Group norm sees the padding, and exported models take no mask. So the output of a row does not depend on the others
     in its batch.
@@ -207,8 +207,8 @@ def unpadded_logits(model: Model, batch: ModelBatch, name: str) -> list[np.ndarr
     by_row: dict[int, np.ndarray] = {}
     for length in sorted(set(lengths)):
         rows = [row for row, row_length in enumerate(lengths) if row_length == length]
-        logits = model(**{name: inputs[rows, :length]}).logits.float().cpu().numpy()
-        by_row |= dict(zip(rows, logits, strict=True))
+        values = getattr(model(**{name: inputs[rows, :length]}), output).float().cpu().numpy()
+        by_row |= dict(zip(rows, values, strict=True))
     return [by_row[row] for row in range(len(lengths))]
 
 

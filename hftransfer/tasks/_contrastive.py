@@ -1,4 +1,4 @@
-"""Losses on embeddings: in-batch negatives, cosine regression, batch-hard triplets.
+"""Losses on embeddings: in-batch negatives, cosine regression, batch-hard triplets, softmax with a margin.
 
 All take rows of any length and compare directions. `nested` is the sum of a loss over the first so many values of the
 embeddings (Matryoshka, Kusupati et al. 2022, https://arxiv.org/abs/2205.13147), so that a shortened one serves too.
@@ -6,11 +6,14 @@ embeddings (Matryoshka, Kusupati et al. 2022, https://arxiv.org/abs/2205.13147),
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+Margin = Literal["am_softmax", "arcface"]
 
 
 def nested(loss: Callable[..., Tensor], sizes: Sequence[int], *embeddings: Tensor) -> Tensor:
@@ -84,3 +87,39 @@ def batch_hard_triplets(embeddings: Tensor, identities: Tensor, margin: float) -
     farthest = distances.masked_fill(~others, float("-inf")).amax(dim=1)[usable]
     nearest = distances.masked_fill(same, float("inf")).amin(dim=1)[usable]
     return functional.relu(margin + farthest - nearest).mean()
+
+
+def margin_softmax(
+    embeddings: Tensor,
+    weights: Tensor,
+    identities: Tensor,
+    kind: Margin,
+    margin: float,
+    scale: float,
+) -> Tensor:
+    """Cross-entropy of scaled cosines to a vector for each identity, that of the row's own made smaller by a margin.
+
+    The margin is taken from the cosine (`am_softmax`, Wang et al. 2018, https://arxiv.org/abs/1801.05599, equation 5),
+    or added to the angle (`arcface`, Deng et al. 2019, https://arxiv.org/abs/1801.07698, equation 3), beyond which the
+    cosine would rise again and is made smaller by a constant.
+
+    Args:
+        embeddings: Of shape (rows, size).
+        weights: Of shape (identities, size).
+        identities: Numbers below the number of weights, shape (rows,).
+        kind: Which of the two.
+        margin: As a cosine, or in radians.
+        scale: The factor of all cosines.
+    """
+    import torch
+    from torch.nn import functional
+
+    cosines = functional.normalize(embeddings, dim=-1) @ functional.normalize(weights, dim=-1).T
+    own = cosines.gather(1, identities[:, None])
+    if kind == "am_softmax":
+        smaller = own - margin
+    else:
+        # The arc cosine has no gradient at 1 and -1.
+        angles = own.clamp(-1 + 1e-6, 1 - 1e-6).acos() + margin
+        smaller = torch.where(angles < math.pi, angles.cos(), own - margin * math.sin(margin))
+    return functional.cross_entropy(scale * cosines.scatter(1, identities[:, None], smaller), identities)

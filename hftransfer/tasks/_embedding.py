@@ -107,9 +107,14 @@ class Embedding(Task):
         `hidden` are the last hidden states of the model, which it may call for further entries of the batch.
         """
 
+    def states(self, output: Any) -> Tensor:
+        """What is pooled of a model's output."""
+        states: Tensor = output.last_hidden_state
+        return states
+
     def install_loss(self, model: PreTrainedModel, references: Predictions) -> None:
         def of_batch(output: Any, batch: ModelBatch) -> Tensor:
-            return self.loss(model, output.last_hidden_state, batch)
+            return self.loss(model, self.states(output), batch)
 
         replace_loss_of_batch(model, of_batch, self.label_names)
 

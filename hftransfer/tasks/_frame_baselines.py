@@ -67,12 +67,16 @@ class _Regressions:
 
 def _features(name: str, array: np.ndarray, count: int, extractor: Processor, step: float) -> np.ndarray:
     """What a baseline reads of a window of `count` frames, shape (frames, size)."""
-    mel = _log_mel(array, extractor.sampling_rate, step) if array.ndim == 1 else _of_spectrogram(array, extractor)
-    mel = fit_length(mel, count)
+    mel = fit_length(log_mel(array, extractor, step), count)
     return mel if name == "log_mel" else np.logaddexp.reduce(mel, axis=1)[:, None]
 
 
-def _log_mel(samples: np.ndarray, rate: int, step: float) -> np.ndarray:
+def log_mel(array: np.ndarray, extractor: Processor, step: float) -> np.ndarray:
+    """Log-mel frames of a waveform or a spectrogram as the extractor makes it, shape (frames, bins)."""
+    return _of_waveform(array, extractor.sampling_rate, step) if array.ndim == 1 else _of_spectrogram(array, extractor)
+
+
+def _of_waveform(samples: np.ndarray, rate: int, step: float) -> np.ndarray:
     """The logarithm of the power in mel bands, of windows of 25 ms around the middle of each frame."""
     from transformers.audio_utils import mel_filter_bank
 

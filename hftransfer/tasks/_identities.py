@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -12,18 +12,20 @@ from pydantic import Field
 from hftransfer.core.errors import DataError
 from hftransfer.core.features import Feature, Label
 from hftransfer.metrics._similarity_counts import accepted, counts_of, threshold_at
-from hftransfer.tasks import Model, ModelBatch, Outputs, Predictions, Rows, Side, _labels
-from hftransfer.tasks._contrastive import batch_hard_triplets
+from hftransfer.tasks import Model, ModelBatch, Outputs, Predictions, Rows, Side, _labels, _trials
+from hftransfer.tasks._contrastive import batch_hard_triplets, margin_softmax
 from hftransfer.tasks._embedding import Embedding
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from torch import Tensor
-    from transformers import PretrainedConfig
+    from torch import Tensor, nn
+    from transformers import PretrainedConfig, PreTrainedModel
+
+_WEIGHTS = "identity_weights"
 
 
 class Identities(Embedding):
-    """Adds identities, the loss of batch-hard triplets, and a threshold fitted to validation rows.
+    """Adds identities, the losses on them, and a threshold fitted to validation rows.
 
     Splits share no identity; a row is compared with all others of its split. Triplets need batches with several rows of
     an identity: a batch size above the number of identities, or few identities. Declare `identified`.
@@ -37,12 +39,22 @@ class Identities(Embedding):
     fit_splits: ClassVar[tuple[str, ...]] = ("validation",)
     metrics: ClassVar[list[str]] = ["eer", "tar_at_far"]
 
+    objective: Literal["triplet", "am_softmax", "arcface"] = "triplet"
+    """`triplet`: the farthest row of an identity nearer than the nearest other one; `am_softmax`, `arcface`: a
+    classification of the training identities with a margin, whose weights are not saved."""
     margin: float = Field(default=0.2, gt=0, le=2)
-    """By how much an image is to be nearer to its identity than to all others (https://arxiv.org/abs/1503.03832)."""
+    """By how much a row is to be nearer to its identity than to all others (https://arxiv.org/abs/1503.03832): a
+    distance for `triplet`, a cosine for `am_softmax`, an angle in radians for `arcface`."""
+    scale: float = Field(default=30.0, gt=0, le=1000)
+    """The factor of cosines in `am_softmax` and `arcface`."""
     false_accepts: float = Field(default=0.01, gt=0, lt=1)
     """The share of pairs of two identities that the threshold may accept, fitted to validation rows."""
     threshold: float | None = Field(default=None, ge=-1, le=1)
-    """The cosine from which on two images are taken for one identity; left out, fitted to validation rows."""
+    """The cosine from which on two rows are taken for one identity; left out, fitted to validation rows."""
+
+    trials: str | None = None
+    """A file with the pairs of test rows that are scored, a line `1 FILE FILE` (one identity) or `0 FILE FILE` each, as
+    VoxCeleb's lists; left out, all pairs."""
 
     def strata(self, rows: Dataset) -> list[Any] | None:
         return _labels.strata(rows)
@@ -70,21 +82,60 @@ class Identities(Embedding):
                 )
             if len({*splits[split]["label"][:]}) < 2:
                 raise DataError(f"split '{split}' has one identity, and pairs of two are needed: make it larger")
+        if self.trials is not None:
+            _trials.check(self.trials, self._files(splits["test"]), splits["test"]["label"][:])
         return super().check(splits, config) + self.check_sizes(config)
+
+    def _files(self, rows: Rows | Dataset) -> list[str]:
+        return [_trials.file_name(cell) for cell in rows[self.identified]]
 
     def side_of(self, rows: Rows) -> dict[str, list[Any]]:
         """The side data of encoded rows that scores need."""
-        return {"identity": list(rows["label"])} if "label" in rows else {}
+        if "label" not in rows:
+            return {}
+        return {"identity": list(rows["label"])} | ({"file": self._files(rows)} if self.trials else {})
+
+    def batch_embeddings(self, hidden: Tensor, batch: ModelBatch) -> Tensor:
+        """Embeddings of a training batch, shape (rows, size), of what `states` gives."""
+        return self.embed(hidden, batch.get("attention_mask"))
+
+    def install_loss(self, model: PreTrainedModel, references: Predictions) -> None:
+        super().install_loss(model, references)
+        if self.objective != "triplet":
+            weights = _identity_weights(self.embedding_size(model), len(self.labels))
+            model.add_module(_WEIGHTS, weights.to(model.device))
+
+    def embedding_size(self, model: PreTrainedModel) -> int:
+        """How many values an embedding has: what the config says, else the size of the last norm (MobileNetV2)."""
+        size = getattr(model.config, "hidden_size", None) or getattr(model.config, "hidden_sizes", [None])[-1]
+        return size or [len(it) for it in model.parameters() if it.ndim == 1][-1]
 
     def loss(self, model: Model, hidden: Tensor, batch: ModelBatch) -> Tensor:
-        triplets = partial(batch_hard_triplets, identities=batch["labels"], margin=self.margin)
-        return self.nested(triplets, self.embed(hidden, batch.get("attention_mask")))
+        """Of validation rows, whose identities have no weights, the loss of triplets."""
+        embeddings, identities = self.batch_embeddings(hidden, batch), batch["labels"]
+        if self.objective == "triplet" or int(identities.max()) >= len(self.labels):
+            triplets = partial(batch_hard_triplets, identities=identities, margin=self.margin)
+            return self.nested(triplets, embeddings)
+        softmax = partial(
+            margin_softmax, identities=identities, kind=self.objective, margin=self.margin, scale=self.scale
+        )
+        return self.nested(softmax, embeddings, getattr(model, _WEIGHTS).weight)
+
+    def finalize(self, model: PreTrainedModel) -> None:
+        super().finalize(model)
+        if hasattr(model, _WEIGHTS):
+            delattr(model, _WEIGHTS)
 
     def _counts(self, outputs: Outputs, side: Side) -> np.ndarray:
         vectors, identities = outputs[self.identified], np.asarray(side["identity"])
         vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
         threshold = 0.0 if self.threshold is None else self.threshold
-        return counts_of(vectors @ vectors.T, identities[:, None] == identities, threshold)
+        pairs = self._pairs(side.get("file", ()))
+        return counts_of(vectors @ vectors.T, identities[:, None] == identities, threshold, pairs)
+
+    def _pairs(self, files: Sequence[str]) -> np.ndarray | None:
+        """Which pairs are scored."""
+        return None if self.trials is None else _trials.listed(self.trials, files)
 
     def fit_outputs(
         self, outputs: Mapping[str, Outputs], side: Mapping[str, Side], references: Mapping[str, Predictions]
@@ -101,7 +152,7 @@ class Identities(Embedding):
         """The counts of a model without errors."""
         identities = np.asarray(rows["label"][:])
         same = identities[:, None] == identities
-        return counts_of(np.where(same, 1.0, -1.0), same, 0.0)
+        return counts_of(np.where(same, 1.0, -1.0), same, 0.0, self._pairs(self._files(rows) if self.trials else ()))
 
     def error(self, prediction: Any, reference: Any) -> float:
         """The share of a row's pairs that are decided otherwise."""
@@ -114,3 +165,10 @@ class Identities(Embedding):
 
     def respond(self, outputs: Outputs, side: Side) -> dict[str, Any]:
         return {"embedding": [round(float(value), 6) for value in outputs[self.identified][0]]}
+
+
+def _identity_weights(size: int, identities: int) -> nn.Linear:
+    """A vector for each identity that is trained on."""
+    import torch
+
+    return torch.nn.Linear(size, identities, bias=False)
