@@ -96,11 +96,13 @@ def calibration(context: RunContext) -> Calibration | None:
     numbers = np.isfinite(after).all(axis=1) & np.isfinite(before).all(axis=1)
     before, after, references = before[numbers], after[numbers], references[numbers]
     confidence, seed = context.plan.recipe.evaluation.confidence, context.plan.recipe.seed
+    if_calibrated, limit = error_if_calibrated(after, references, confidence, seed)
     return Calibration(
         temperature=temperatures[0] if task.single_label else dict(zip(task.labels, temperatures, strict=True)),
         before=calibration_score(before, references, confidence, seed),
         after=calibration_score(after, references, confidence, seed),
-        if_calibrated=error_if_calibrated(after, references, seed),
+        if_calibrated=if_calibrated,
+        if_calibrated_limit=limit,
         curve_before=reliability(before, references),
         curve=reliability(after, references),
     )
