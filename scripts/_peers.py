@@ -102,6 +102,7 @@ def peers(*names: str) -> bool:
                 python = os.environ["HFTRANSFER_OPTIMUM_PYTHON"] if pair.peer == "by_hand" else sys.executable
                 seconds = _cpu_seconds([python, __file__, pair.peer, str(rows), str(answer)])
                 theirs.append((seconds, json.loads(answer.read_text())["accuracy"]))
+                print(f"seed {seed}: hftransfer {ours[-1][0]:.1f} CPU s, {pair.peer} {seconds:.1f} CPU s", flush=True)
         ratio = statistics.mean(s for s, _ in ours) / statistics.mean(s for s, _ in theirs)
         holds = ratio <= pair.at_most
         all_hold &= holds
