@@ -71,10 +71,22 @@ PAIRS = [
 ]  # fmt: skip
 
 
-def peers() -> bool:
-    """Run all pairs, write the page, and say whether each ratio is as claimed."""
-    lines, all_hold = [], True
+def peers(*names: str) -> bool:
+    """Run the pairs of these peers, or all, write the page, and say whether each ratio is as claimed.
+
+    The rows of the other pairs stay as they are, where they were measured with the same versions.
+    """
+    if unknown := set(names) - {pair.peer for pair in PAIRS}:
+        sys.exit(f"no peer {', '.join(sorted(unknown))}: {', '.join(pair.peer for pair in PAIRS)}")
+    used = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "sentence-transformers", "setfit"))
+    versions = f"Versions: {used}."
+    before, title, section = PAGE.read_text(encoding="utf-8").partition("\n## Large data")
+    if names and versions not in before:
+        sys.exit("the rows of the other pairs were measured with other versions: measure all pairs")
+    lines, all_hold = {line.split(" | ")[0]: line for line in before.splitlines() if line.startswith("| ")}, True
     for pair in PAIRS:
+        if names and pair.peer not in names:
+            continue
         ours, theirs = [], []
         for seed in range(pair.seeds):
             with tempfile.TemporaryDirectory() as folder:
@@ -90,23 +102,22 @@ def peers() -> bool:
                 python = os.environ["HFTRANSFER_OPTIMUM_PYTHON"] if pair.peer == "by_hand" else sys.executable
                 seconds = _cpu_seconds([python, __file__, pair.peer, str(rows), str(answer)])
                 theirs.append((seconds, json.loads(answer.read_text())["accuracy"]))
+                print(f"seed {seed}: hftransfer {ours[-1][0]:.1f} CPU s, {pair.peer} {seconds:.1f} CPU s", flush=True)
         ratio = statistics.mean(s for s, _ in ours) / statistics.mean(s for s, _ in theirs)
         holds = ratio <= pair.at_most
         all_hold &= holds
         print(f"{pair.work}: {ratio:.2f} (at most {pair.at_most}) {'ok' if holds else 'NOT REACHED'}")
         cells = [_means(ours, 0, ".1f"), _means(theirs, 0, ".1f"), f"**{ratio:.2f}**", f"{pair.at_most}",
                  _means(ours, 1, ".3f"), _means(theirs, 1, ".3f"), str(pair.seeds)]  # fmt: skip
-        lines.append(f"| {pair.work} | {' | '.join(cells)} |")
-    used = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "sentence-transformers", "setfit"))
-    _, title, section = PAGE.read_text(encoding="utf-8").partition("\n## Large data")
+        lines[f"| {pair.work}"] = f"| {pair.work} | {' | '.join(cells)} |"
     PAGE.write_text(
         "# Performance\n\n"
         "Written by `scripts/bench peers`: CPU seconds of whole processes on one core, imports, scoring, intervals, "
         "model card and report included; the commands of a pair run in turns on the same rows.\n\n"
         "| work; what it is compared with | hftransfer, CPU s | the other, CPU s | ratio | claimed: at most | "
         "accuracy | accuracy of the other | seeds |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n"
-        + "\n".join(lines)
-        + f"\n\nVersions: {used}.\n{title}{section}"
+        + "\n".join(lines[f"| {pair.work}"] for pair in PAIRS)
+        + f"\n\n{versions}\n{title}{section}"
     )
     return all_hold
 

@@ -56,7 +56,21 @@ def test_sixty_calibrated_rows_leave_a_good_model_as_confident_as_it_is():
         errors.append(calibration_error(probabilities, references))
     # Targets smoothed as by Platt 1999 would make it 1.9.
     assert 0.8 < np.exp(np.mean(np.log(temperatures))) < 1.2
-    assert error_if_calibrated(probabilities, references, 0) == pytest.approx(np.mean(errors), rel=0.3)
+    mean, limit = error_if_calibrated(probabilities, references, 0.95, 0)
+    assert mean == pytest.approx(np.mean(errors), rel=0.3) and np.mean(np.array(errors) > limit) <= 0.2
+
+
+def test_an_error_beyond_chance_is_told_from_one_of_few_rows():
+    """Of answers that are right as often as they say one sample in twenty is beyond the limit, of others nearly all."""
+    generator = np.random.default_rng(0)
+    confidence = generator.uniform(0.7, 1, 400)
+    probabilities = np.stack([confidence, 1 - confidence], axis=1)
+    mean, limit = error_if_calibrated(probabilities, np.zeros(400, dtype=int), 0.95, 0)
+    shares = []
+    for accuracy in (confidence, confidence - 0.15):
+        answers = [(generator.random(400) >= accuracy).astype(int) for _ in range(100)]
+        shares.append(np.mean([calibration_error(probabilities, it) > limit for it in answers]))
+    assert mean < limit and shares[0] < 0.15 and shares[1] > 0.95
 
 
 def test_the_calibration_error_of_labels_is_the_mean_of_each():

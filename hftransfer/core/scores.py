@@ -30,6 +30,8 @@ class Calibration(Record):
     """That of the model as it ships."""
     if_calibrated: float | None = None
     """What it would be on average, on as many rows, if its probabilities were exactly right."""
+    if_calibrated_limit: float | None = None
+    """What it would then not exceed in the share `evaluation.confidence` of such samples of rows."""
     curve_before: list[tuple[float, float, int]]
     """Mean confidence, accuracy and rows of each bin of confidence, for the undivided logits. Of several labels: mean
     probability of a label, the share that has it, and decisions."""

@@ -53,6 +53,12 @@ class EncodedSplits:
         return {name.removeprefix(_SIDE): rows[name][:] for name in names}
 
 
+def first_rows(encoded: EncodedSplits, split: str, count: int) -> EncodedSplits:
+    """The first rows of one split, at most `count`."""
+    rows = encoded.splits[split]
+    return EncodedSplits({split: rows.select(range(min(count, len(rows))))}, encoded.collate)
+
+
 def side_of(examples: list[Example]) -> Side:
     """What the model must not see of some examples."""
     names = [name for name in examples[0] if name.startswith(_SIDE)]

@@ -18,6 +18,8 @@ _RANGE = (-3.0, 3.0)
 _PRIOR = 0.5
 # Resamples of an interval.
 _RESAMPLES = 200
+# Samples of answers of a perfectly calibrated model.
+_CALIBRATED_SAMPLES = 400
 
 
 def calibration_error(probabilities: np.ndarray, references: np.ndarray, bins: int = BINS) -> float:
@@ -43,16 +45,20 @@ def calibration_score(probabilities: np.ndarray, references: np.ndarray, confide
     return percentile_interval(errors, confidence, count)
 
 
-def error_if_calibrated(probabilities: np.ndarray, references: np.ndarray, seed: int) -> float:
+def error_if_calibrated(
+    probabilities: np.ndarray, references: np.ndarray, confidence: float, seed: int
+) -> tuple[float, float]:
     """The calibration error of a perfectly calibrated model with these probabilities, on as many rows: chance alone.
 
-    The mean over answers that are right with just these probabilities (consistency resampling, Bröcker and Smith 2007,
+    Its mean, and the error that it does not exceed in the share `confidence` of all samples, over answers that are
+    right with just these probabilities (consistency resampling, Bröcker and Smith 2007,
     https://doi.org/10.1175/WAF993.1).
     """
-    confidence, _, place = _binned(probabilities, references, BINS)
+    predicted, _, place = _binned(probabilities, references, BINS)
     rng = np.random.default_rng(seed)
-    sampled = ((rng.random(confidence.shape) < confidence) - confidence for _ in range(_RESAMPLES))
-    return float(np.mean([_error(gap, place) for gap in sampled]))
+    sampled = ((rng.random(predicted.shape) < predicted) - predicted for _ in range(_CALIBRATED_SAMPLES))
+    errors = [_error(gap, place) for gap in sampled]
+    return float(np.mean(errors)), float(np.quantile(errors, confidence))
 
 
 def reliability(probabilities: np.ndarray, references: np.ndarray) -> Curve:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hftransfer.core import ranks
+from hftransfer.core.machine import keep_freed_memory
 from hftransfer.core.progress import Progress
 from hftransfer.data.encode import EncodedSplits, longest_first, side_of
 from hftransfer.tasks import Model, Outputs, Task, stack
@@ -34,6 +35,8 @@ def predict(task: Task, model: Model, encoded: EncodedSplits, split: str, batch_
     if hasattr(model, "eval"):
         model.eval()
     device = getattr(model, "device", torch.device("cpu"))
+    if torch.device(device).type == "cpu":
+        keep_freed_memory()
     numbered: list[tuple[int, Outputs]] = []
     bar = Progress(total=len(rows), desc=description, unit="row", disable=number > 0)
     with torch.inference_mode(), bar:

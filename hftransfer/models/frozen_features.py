@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hftransfer.core.machine import keep_freed_memory
 from hftransfer.core.progress import Progress
 from hftransfer.data.encode import EncodedSplits, Example, longest_first, side_of
 from hftransfer.models.checkpoint import Checkpoint
@@ -77,6 +78,8 @@ def frozen_features(task: Task, model: Any, encoded: EncodedSplits, split: str, 
     - `pooler`: what the checkpoint's own pooler makes of them, where it has one
     - `head`: what the layer that makes the logits reads, where it reads one vector a row
     """
+    if model.device.type == "cpu":
+        keep_freed_memory()
     rows = encoded.splits[split]
     order = longest_first(rows)
     found: list[Features] = []

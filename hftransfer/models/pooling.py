@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 Transform = Callable[[np.ndarray], np.ndarray]
 """From pooled features to what the layer that makes the logits reads, both of shape (rows, size)."""
+Read = Callable[[int], np.ndarray]
+"""What the layer that makes the logits reads for a training row, by a forward pass: shape (size,); else empty."""
+ROWS = 4
+"""Training rows by which it is seen what the layer reads."""
 
 _QUERIES_AND_KEYS = ("query", "key", "q_lin", "k_lin", "q_proj", "k_proj", "query_proj", "key_proj")
 _VALUES = ("value", "v_lin", "v_proj", "value_proj")
@@ -37,9 +41,7 @@ _OTHER_BLOCKS = (AttributeError, IndexError, NotImplementedError, RuntimeError, 
 _TOLERANCE = 0.01
 
 
-def hold_pooling(
-    model: PreTrainedModel, pooling: str, features: np.ndarray, read: Callable[[], np.ndarray]
-) -> Transform | None:
+def hold_pooling(model: PreTrainedModel, pooling: str, features: np.ndarray, read: Read) -> Transform | None:
     """Change a classifier's weights in place so that the layer that makes the logits reads a pooling.
 
     Whether a change serves is seen by what the layer then reads, so no list of architectures is needed.
@@ -48,7 +50,7 @@ def hold_pooling(
         model: a classifier.
         pooling: `mean`, of all tokens, or any other one.
         features: the pooled features of the training rows, shape (rows, size).
-        read: what the layer reads for the first of these rows, by a forward pass.
+        read: what the layer reads for the first of these rows.
 
     Returns:
         What the layer reads for given pooled features; None where no change serves, the model being as it was.
@@ -71,23 +73,28 @@ def hold_pooling(
     return None
 
 
-def _with_head(
-    model: PreTrainedModel, features: np.ndarray, read: Callable[[], np.ndarray], normalize: Transform
-) -> Transform | None:
+def _with_head(model: PreTrainedModel, features: np.ndarray, read: Read, normalize: Transform) -> Transform | None:
     """`hold_pooling` by changes of the head's dense layer alone, for features as `normalize` gives them."""
     normalized, dense = normalize(features), _dense_layer(model)
     before = {} if dense is None else {name: it.clone() for name, it in dense.state_dict().items()}
     for passed_on, weight, bias in _ways(float(np.abs(normalized).max())):
         if dense is not None and weight:
             _pass_on(dense, weight, bias)
-        seen = read()
-        expected = passed_on(normalized[: len(seen)])
-        if seen.shape == expected.shape and np.abs(seen - expected).max() <= _TOLERANCE * expected.std():
+        if _reads(read, passed_on(normalized[:ROWS])):
             return _composed(normalize, passed_on)
         if dense is None:
             return None
         dense.load_state_dict(before)
     return None
+
+
+def _reads(read: Read, expected: np.ndarray) -> bool:
+    """Whether the layer reads what is expected of the first rows; after the first one of which it does not, none."""
+    tolerance = _TOLERANCE * expected.std()
+    return all(
+        (seen := read(row)).shape == wanted.shape and np.abs(seen - wanted).max() <= tolerance
+        for row, wanted in enumerate(expected)
+    )
 
 
 def _ways(largest: float) -> list[tuple[Transform, float, float]]:

@@ -25,9 +25,17 @@ def _calibration(result: RunResult) -> str:
     found = result.calibration
     if found is None or found.if_calibrated is None:
         return ""
-    return (
+    sentence = (
         f"Calibration error (ECE) on test: {interval(found.before)} -> {interval(found.after)} by the temperature; "
-        f"with perfect probabilities it would be about {number(found.if_calibrated)} on as many rows."
+        f"with perfect probabilities it would be about {number(found.if_calibrated)} on as many rows"
+    )
+    limit = found.if_calibrated_limit
+    if limit is None:
+        return f"{sentence}."
+    is_worse = found.after.value > limit
+    return (
+        f"{sentence}, and at most {number(limit)} in {confidence(result)} of such samples: the model is "
+        f"{'' if is_worse else 'not '}significantly miscalibrated."
     )
 
 

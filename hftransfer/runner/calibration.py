@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from hftransfer.core.files import flatten_outputs
 from hftransfer.core.results import Calibration
-from hftransfer.data.encode import EncodedSplits
+from hftransfer.data.encode import first_rows
 from hftransfer.evaluation.calibration import (
     calibration_score,
     error_if_calibrated,
@@ -18,7 +20,9 @@ from hftransfer.evaluation.calibration import (
 from hftransfer.runner.context import RunContext
 
 _TEMPERATURE = "tuned/temperature"
-# Validation rows by which the layer that makes the logits is recognized.
+# The outputs of the calibrated model on the validation rows.
+_OUTPUTS = "tuned/calibrated"
+# Validation rows by which the layer that makes the logits is recognized, and the model when it is read back.
 _ROWS = 4
 
 
@@ -32,14 +36,15 @@ def calibrate(context: RunContext, model: Any) -> None:
 
     task, encoded = context.plan.task, context.encoded
     name = task.output_names[0]
-    logits = context.predict_for_training(task, model, encoded, "validation")[name]
+    outputs = context.predict_for_training(task, model, encoded, "validation")
+    logits = outputs[name]
     if not np.isfinite(logits).all():
         return
     references = context.references("validation")
     fit = fit_temperature if task.single_label else fit_temperatures
     temperature = np.atleast_1d(fit(logits, references))
-    rows = encoded.splits["validation"]
-    few = EncodedSplits({"validation": rows.select(range(min(_ROWS, len(rows))))}, encoded.collate)
+    calibrated = outputs | {name: (logits / temperature).astype(logits.dtype)}
+    few = first_rows(encoded, "validation", _ROWS)
     layers = [it for it in model.modules() if isinstance(it, torch.nn.Linear) and it.out_features == logits.shape[1]]
     for layer in reversed(layers):
         undivided = [tensor.detach().clone() for tensor in _tensors(layer)]
@@ -50,10 +55,29 @@ def calibrate(context: RunContext, model: Any) -> None:
         divided = context.predict_for_training(task, model, few, "validation")[name]
         if np.allclose(divided * temperature, logits[: len(divided)], rtol=1e-3, atol=1e-3):
             context.run_folder.record(_TEMPERATURE, temperature.tolist)
+            context.run_folder.arrays(_OUTPUTS, lambda: calibrated)
             return
         with torch.no_grad():
             for tensor, before in zip(_tensors(layer), undivided, strict=True):
                 tensor.copy_(before)
+
+
+def tuned_outputs(context: RunContext, model: Any) -> dict[str, np.ndarray]:
+    """The outputs of the tuned model, as its folder holds it, for all splits that are scored.
+
+    Calibration has read the validation rows already. They are read again where the first of them show that the model
+    does not answer as it did before it was saved.
+    """
+    task, encoded, split = context.plan.task, context.encoded, "validation"
+    if context.run_folder.record(_TEMPERATURE, lambda: None) is None:
+        return context.predict(model, encoded, "tuned", context.scored_splits)
+    outputs = context.run_folder.arrays(_OUTPUTS, lambda: context.predict_for_training(task, model, encoded, split))
+    few = context.predict_for_training(task, model, first_rows(encoded, split, _ROWS), split)
+    near = partial(np.allclose, rtol=1e-3, atol=1e-3, equal_nan=True)
+    if not all(near(array, outputs[name][: len(array)]) for name, array in few.items()):
+        return context.predict(model, encoded, "tuned", context.scored_splits)
+    others = [name for name in context.scored_splits if name != split]
+    return flatten_outputs({split: outputs}) | context.predict(model, encoded, "tuned", others)
 
 
 def _tensors(layer: Any) -> list[Any]:
@@ -72,11 +96,13 @@ def calibration(context: RunContext) -> Calibration | None:
     numbers = np.isfinite(after).all(axis=1) & np.isfinite(before).all(axis=1)
     before, after, references = before[numbers], after[numbers], references[numbers]
     confidence, seed = context.plan.recipe.evaluation.confidence, context.plan.recipe.seed
+    if_calibrated, limit = error_if_calibrated(after, references, confidence, seed)
     return Calibration(
         temperature=temperatures[0] if task.single_label else dict(zip(task.labels, temperatures, strict=True)),
         before=calibration_score(before, references, confidence, seed),
         after=calibration_score(after, references, confidence, seed),
-        if_calibrated=error_if_calibrated(after, references, seed),
+        if_calibrated=if_calibrated,
+        if_calibrated_limit=limit,
         curve_before=reliability(before, references),
         curve=reliability(after, references),
     )

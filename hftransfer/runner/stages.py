@@ -18,12 +18,12 @@ from hftransfer.data.encode import LENGTH, EncodedSplits
 from hftransfer.data.mixup import install_mixup
 from hftransfer.evaluation.feature_similarity import feature_similarity
 from hftransfer.evaluation.inference import predict
-from hftransfer.evaluation.latency import measure_latency
+from hftransfer.evaluation.latency import ENOUGH, ENOUGH_ALONE, measure_latency
 from hftransfer.evaluation.scoring import answers
 from hftransfer.models.checkpoint import Checkpoint
 from hftransfer.models.frozen_features import named_pooling
 from hftransfer.models.weights import load_model, load_saved, save_adapter, save_model
-from hftransfer.runner.calibration import calibrate
+from hftransfer.runner.calibration import calibrate, tuned_outputs
 from hftransfer.runner.context import RunContext
 from hftransfer.runner.fitting import fit_outputs, recall_fitted
 from hftransfer.runner.specs import TrainingSpec
@@ -47,9 +47,10 @@ _FROZEN = "frozen"
 
 def measure(context: RunContext, variant: str, load: Callable[[], Any], size: int) -> RuntimeFacts:
     """Size and speed of a variant, whose model is read only where they are not known yet."""
+    enough = ENOUGH if context.plan.recipe.export else ENOUGH_ALONE
     facts = context.run_folder.record(
         f"{variant}/runtime",
-        lambda: measure_latency(context.plan.task, load(), context.encoded, size, variant).model_dump(),
+        lambda: measure_latency(context.plan.task, load(), context.encoded, size, variant, enough).model_dump(),
         alone=True,
     )
     return RuntimeFacts.model_validate(facts)
@@ -120,7 +121,7 @@ def score_tuned(context: RunContext) -> None:
     run_folder = context.run_folder
     with run_folder.timed("score tuned"):
         outputs = run_folder.arrays(
-            "tuned/outputs", lambda: _score(context, context.tuned_model(), context.encoded, "tuned")
+            "tuned/outputs", lambda: _check_finite(tuned_outputs(context, context.tuned_model()), "tuned")
         )
         fit_outputs(context, "tuned", outputs, context.tuned_model)
     context.add_outputs("tuned", outputs)

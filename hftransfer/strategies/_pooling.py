@@ -25,8 +25,6 @@ _NAMES = {
     "pooler": "the checkpoint's pooler",
     "head": "what the head made of the checkpoint",
 }
-# Training rows by which it is seen what the head reads.
-_ROWS = 4
 
 
 @dataclass(frozen=True)
@@ -75,9 +73,8 @@ def _candidates(
     yield from rank_poolings("probe", target, features, references, context.seed)
 
 
-def _read(model: PreTrainedModel, context: TrainingContext) -> np.ndarray:
-    """What the layer that makes the logits reads of the first training rows, each read alone."""
-    rows, collate = context.encoded.splits["train"], context.encoded.collate
-    examples = [rows[row] for row in range(min(_ROWS, len(rows)))]
-    pieces = [features_of(context.task, model, [example], collate) for example in examples]
-    return np.concatenate([features["head"] for features in pieces if "head" in features] or [np.empty((0, 0))])
+def _read(model: PreTrainedModel, context: TrainingContext, row: int) -> np.ndarray:
+    """What the layer that makes the logits reads of a training row, read alone; empty where that is not one vector."""
+    examples = [context.encoded.splits["train"][row]]
+    features = features_of(context.task, model, examples, context.encoded.collate)
+    return features["head"][0] if "head" in features else np.empty(0)
