@@ -232,7 +232,9 @@ BENCHES = {
 if __name__ == "__main__":
     if sys.argv[1:2] == ["plain"]:
         plain(*sys.argv[2:])
+    elif sys.argv[1:2] == ["results"]:
+        sys.exit(0 if results(*sys.argv[2:]) else 1)
     elif len(sys.argv) != 2 or sys.argv[1] not in BENCHES:
-        sys.exit(f"usage: scripts/bench {' | '.join(BENCHES)}")
+        sys.exit(f"usage: scripts/bench {' | '.join(BENCHES)} [recipes of results]")
     else:
         sys.exit(0 if BENCHES[sys.argv[1]]() else 1)
