@@ -7,6 +7,7 @@ those that were filled in by hand, or says that it was not run.
 
 import re
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,6 +129,10 @@ def results(*names: str) -> bool:
 
     Returns whether no export of these recipes was rejected.
     """
+    commands = [row.command for rows in SECTIONS.values() for row in rows]
+    for name in names:
+        if not any(name in command for command in commands):
+            sys.exit(f"no row of the tables is made by '{name}'; there are {', '.join(commands)}")
     reasons: list[str] = []
     for title, rows in SECTIONS.items():
         for row in rows:

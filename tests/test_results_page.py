@@ -53,3 +53,8 @@ def test_a_line_by_hand_is_that_of_its_own_recipe(pages):
     row = _results.Row("quickstart", "articles")
     page = "| vision-quickstart † | a |\n| quickstart seed=1 † | b |\n| quickstart, whole articles † | c |\n"
     assert row.line(page) == "| quickstart, whole articles † | c |"
+
+
+def test_a_recipe_that_no_row_has_is_refused(pages):
+    with pytest.raises(SystemExit, match="no row of the tables is made by 'quickstrat'"):
+        _results.results("quickstrat")
