@@ -1,10 +1,13 @@
 """The tables of README.md and docs/results.md, from runs of the packaged recipes; by `scripts/bench results`.
 
-A run that is there is not run again, so that a stopped bench goes on where it was.
+A run that is there is not run again, and one that was stopped is resumed, so that a stopped bench goes on where it was.
+Each row is written as soon as its run is there. A row without a run keeps the line that the page has, with the mark of
+those that were filled in by hand, or says that it was not run.
 """
 
 import re
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +19,8 @@ from hftransfer.reporting.tables import Table, amount, interval, number
 ROOT = Path(__file__).parent.parent
 RUNS = ROOT / "runs"
 README, PAGE = ROOT / "README.md", ROOT / "docs" / "results.md"
+BY_HAND = "†"
+"""Marks, on the page, what was filled in from a single run, maybe of an earlier version."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class Row:
     unit: str
     """What a training row is."""
     overrides: tuple[str, ...] = ()
-    in_readme: bool = True
+    in_readme: bool = False
 
     @property
     def name(self) -> str:
@@ -39,38 +44,55 @@ class Row:
         """What a user enters after `hftransfer run`."""
         return " ".join([Path(self.recipe).name, *self.overrides])
 
-    def result(self) -> RunResult:
-        """The record of the run; runs the recipe if there is none."""
-        record = RUNS / self.name / "result.json"
-        if not record.is_file():
-            recipe = ROOT / "recipes" / f"{self.recipe}.yaml"
-            command = ["hftransfer", "run", str(recipe), *self.overrides, "--out", str(record.parent), "--overwrite"]
-            # 3: a variant was rejected, which the table marks.
-            code = subprocess.run(command, check=False, cwd=ROOT).returncode
-            assert code in (0, 3), code
-        return RunResult.load(record)
+    @property
+    def folder(self) -> Path:
+        """Of the run."""
+        return RUNS / self.name
+
+    def result(self) -> RunResult | None:
+        """The record of the run, if it has ended."""
+        record = self.folder / "result.json"
+        return RunResult.load(record) if record.is_file() else None
+
+    def run(self) -> None:
+        """Run the recipe, or continue a run that was stopped."""
+        command = ["hftransfer", "run", str(ROOT / "recipes" / f"{self.recipe}.yaml"), *self.overrides]
+        command += ["--out", str(self.folder), "--resume"]
+        # 3: a variant was rejected, which the table marks.
+        code = subprocess.run(command, check=False, cwd=ROOT).returncode
+        assert code in (0, 3), f"{self.command}: exit code {code}; deleting {self.folder}.partial starts it again"
+
+    def line(self, page: str) -> str:
+        """Its line of the table: of the run, else the one that the page has."""
+        result = self.result()
+        if result is not None:
+            return _markdown(_cells(self, result))
+        # The command, and what was written by hand after it.
+        old = re.search(rf"(?m)^\| {re.escape(self.command)}(,.*?)?( {BY_HAND})? \|.*\|$", page)
+        return old[0] if old else _markdown((self.command, "", "", "", "", "not run", "", "", ""))
 
 
 PRETRAINED = [
-    Row("quickstart", "articles"),
+    Row("quickstart", "articles", in_readme=True),
     Row("text/bbc_news-minilm-full", "articles"),
-    Row("text/bbc_news-minilm-linear_probe", "articles", in_readme=False),
+    Row("text/bbc_news-minilm-linear_probe", "articles"),
     Row("text/bbc_tags-minilm-full", "sentences"),
-    Row("text/clothing_reviews-minilm-full", "reviews"),
-    Row("text/movielens-minilm-full", "users", in_readme=False),
-    Row("vision-quickstart", "photographs"),
+    Row("text/clothing_reviews-minilm-full", "reviews", in_readme=True),
+    Row("text/clothing_reviews-minilm-full", "reviews", ("seed=1", "export=null")),
+    Row("text/movielens-minilm-full", "users"),
+    Row("vision-quickstart", "photographs", in_readme=True),
     Row("vision/stamps-mobilenet_v2-lp_ft", "photographs"),
-    Row("vision/stamps-mobilenet_v2-few_shot", "photographs", in_readme=False),
-    Row("vision/stamps-efficientnet_lite0-linear_probe", "photographs", in_readme=False),
+    Row("vision/stamps-mobilenet_v2-few_shot", "photographs"),
+    Row("vision/stamps-efficientnet_lite0-linear_probe", "photographs"),
     Row("vision/stamps-efficientnet_lite0-gradual_unfreeze", "photographs"),
-    Row("vision/stamp_scenes-mobilenet_v2-full", "scenes"),
-    Row("vision/road_signs-mobilenet_v2-lp_ft", "views", in_readme=False),
-    Row("speech-quickstart", "words"),
-    Row("speech/asterisk_prompts-whisper_tiny_en-full", "recordings"),
-    Row("speech/asterisk_topics-whisper_tiny_en-full", "prompts", in_readme=False),
-    Row("speech/spoken_languages-whisper_tiny_en-linear_probe", "sentences", in_readme=False),
-    Row("speech/speech_in_noise-whisper_tiny_en-full", "clips of 8 s", in_readme=False),
-    Row("speech/speech_in_noise-whisper_tiny_en-linear_probe", "clips of 8 s", in_readme=False),
+    Row("vision/stamp_scenes-mobilenet_v2-full", "scenes", in_readme=True),
+    Row("vision/road_signs-mobilenet_v2-lp_ft", "views"),
+    Row("speech-quickstart", "words", in_readme=True),
+    Row("speech/asterisk_prompts-whisper_tiny_en-full", "recordings", in_readme=True),
+    Row("speech/asterisk_topics-whisper_tiny_en-full", "prompts"),
+    Row("speech/spoken_languages-whisper_tiny_en-linear_probe", "sentences"),
+    Row("speech/speech_in_noise-whisper_tiny_en-full", "clips of 8 s"),
+    Row("speech/speech_in_noise-whisper_tiny_en-linear_probe", "clips of 8 s"),
 ]
 """Recipes of checkpoints that others have trained, on real data."""
 TINY = [
@@ -93,16 +115,16 @@ TINY = [
 SECTIONS = {
     "Pretrained checkpoints, real data": PRETRAINED,
     "Search and anomalies": [
-        Row("text/bbc_titles-minilm-full", "titles and articles", in_readme=False),
-        Row("text/bbc_news-minilm-anomaly", "articles", in_readme=False),
-        Row("vision/textile_defects-mobilenet_v2-anomaly_global", "images", in_readme=False),
-        Row("vision/textile_defects-mobilenet_v2-anomaly_local", "images", in_readme=False),
-        Row("text/shuttle-minilm-anomaly", "rows of numbers", in_readme=False),
+        Row("text/bbc_titles-minilm-full", "titles and articles"),
+        Row("text/bbc_news-minilm-anomaly", "articles"),
+        Row("vision/textile_defects-mobilenet_v2-anomaly_global", "images"),
+        Row("vision/textile_defects-mobilenet_v2-anomaly_local", "images"),
+        Row("text/shuttle-minilm-anomaly", "rows of numbers"),
     ],
     "Verification": [
-        Row("vision/stamp_views-mobilenet_v2-last_layers", "views", in_readme=False),
-        Row("speech/recorded_voices-whisper_tiny_en-full", "recordings", in_readme=False),
-        Row("speech/espeak_words-whisper_tiny_en-full", "synthetic words", in_readme=False),
+        Row("vision/stamp_views-mobilenet_v2-last_layers", "views"),
+        Row("speech/recorded_voices-whisper_tiny_en-full", "recordings"),
+        Row("speech/espeak_words-whisper_tiny_en-full", "synthetic words"),
     ],
     "Questions made from texts": [Row("text/bbc_questions-minilm-full", "questions")],
     "Tiny models": TINY,
@@ -110,22 +132,42 @@ SECTIONS = {
 HEAD = ("recipe", "training rows", "metric", "scratch", "best baseline", "tuned", "gain", "int8", "minutes")
 
 
-def results() -> bool:
-    """Run what is missing, write each table when its runs are there, and say whether no export was rejected."""
-    reasons: dict[str, str] = {}
+def results(*names: str) -> bool:
+    """Run what is missing, of the recipes with one of the names if there are any, and write the tables.
+
+    Returns whether no export of these recipes was rejected.
+    """
+    commands = [row.command for rows in SECTIONS.values() for row in rows]
+    for name in names:
+        if not any(name in command for command in commands):
+            sys.exit(f"no row of the tables is made by '{name}'; there are {', '.join(commands)}")
+    reasons: list[str] = []
     for title, rows in SECTIONS.items():
-        found = {row: row.result() for row in rows}
-        _put(PAGE, title, _table(rows, found))
-        if rows is PRETRAINED:
-            _put(README, "Results", _table([row for row in rows if row.in_readme], found))
-        reasons |= {row.name: reason for row, result in found.items() for reason in result.rejected().values()}
-    for name, reason in reasons.items():
-        print(f"{name}: {reason}")
+        for row in rows:
+            if names and not any(name in row.command for name in names):
+                continue
+            if row.result() is None:
+                row.run()
+            _write(title, rows)
+            result = row.result()
+            assert result is not None
+            reasons += [f"{row.name}: {reason}" for reason in result.rejected().values()]
+    print("\n".join(reasons))
     return not reasons
 
 
-def _table(rows: list[Row], found: dict[Row, RunResult]) -> Table:
-    return Table("", HEAD, [_cells(row, found[row]) for row in rows])
+def _write(title: str, rows: list[Row]) -> None:
+    """The table of a section, with the rows that have been run, and what README shows of it."""
+    page = PAGE.read_text(encoding="utf-8")
+    lines = {row: row.line(page) for row in rows}
+    _put(PAGE, title, list(lines.values()))
+    if shown := [line for row, line in lines.items() if row.in_readme]:
+        _put(README, "Results", shown)
+
+
+def _markdown(cells: tuple[str, ...]) -> str:
+    """A line of a table."""
+    return Table("", HEAD, [cells]).markdown().splitlines()[-1]
 
 
 def _cells(row: Row, result: RunResult) -> tuple[str, ...]:
@@ -167,9 +209,10 @@ def _int8(result: RunResult, scores: dict[str, Score]) -> str:
     return number(scores[name].value) + (" (rejected)" if name in result.rejected() else "")
 
 
-def _put(page: Path, title: str, table: Table) -> None:
+def _put(page: Path, title: str, lines: list[str]) -> None:
     """Put a table in the place of the one under a heading; a page without the heading gets it at its end."""
+    table = "\n".join([*Table("", HEAD, []).markdown().splitlines(), *lines])
     before, heading, rest = page.read_text(encoding="utf-8").partition(f"## {title}\n")
-    new, count = re.subn(r"(?m)^\|.*\n(?:\|.*\n?)+", lambda _: table.markdown() + "\n", rest, count=1)
-    text = before + heading + new if count else f"{before.rstrip()}\n\n## {title}\n\n{table.markdown()}\n"
+    new, count = re.subn(r"(?m)^\|.*\n(?:\|.*\n?)+", lambda _: table + "\n", rest, count=1)
+    text = before + heading + new if count else f"{before.rstrip()}\n\n## {title}\n\n{table}\n"
     write_text(page, text)
