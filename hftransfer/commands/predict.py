@@ -25,10 +25,14 @@ def add(commands: "Commands") -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print an answer a line, as JSON."""
+    """Print an answer a line, as JSON; with `--json`, all of them as one object."""
     from hftransfer.api import finished_run
     from hftransfer.runner.predict import predictions
 
+    answers = []
     for answer in predictions(args.run, finished_run(args.run), args.input, args.variant, args.abstain):
-        print(json.dumps(answer, ensure_ascii=False))
+        answers.append(answer)
+        if not args.json:
+            print(json.dumps(answer, ensure_ascii=False))
+    args.record = {"variant": args.variant, "answers": answers}
     return 0
