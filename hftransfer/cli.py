@@ -1,14 +1,13 @@
 """The command line. Nothing here imports torch before a command needs it."""
 
-import argparse
-import importlib
 import os
 import sys
+import traceback
 from collections.abc import Sequence
-from pathlib import Path
 
-from hftransfer import __version__, commands
+from hftransfer.commands import _output, _parser
 from hftransfer.core import plugins
+from hftransfer.core.console import Level, is_verbose, set_level, styled
 from hftransfer.core.disk import full_disk_explained
 from hftransfer.core.errors import HFTransferError, without_secrets
 from hftransfer.core.progress import hide_library_bars
@@ -26,24 +25,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 success, 2 a mistake of the user's, explained in one sentence on stderr, 3 an exported variant
         was rejected or a run could not be reproduced.
     """
-    parser = _parser()
-    args, rest = parser.parse_known_args(arguments)
-    # argparse accepts positional arguments only in one group; overrides may follow an option too.
-    if wrong := [word for word in rest if word.startswith("-") or "=" not in word or not hasattr(args, "overrides")]:
-        parser.error(without_secrets(f"unrecognized arguments: {' '.join(wrong)}"))
-    if rest:
-        args.overrides += rest
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    set_level(Level.NORMAL)
+    try:
+        args = _parser.parse(words)
+    except HFTransferError as error:
+        return _refused(error, as_json="--json" in words)
+    set_level(Level.QUIET if args.quiet else Level.VERBOSE if args.verbose else Level.NORMAL)
     hide_library_bars()
     try:
         for folder in args.plugins:
             plugins.add_folder(folder)
-        with handled_sigterm(), full_disk_explained(), main_prints():
+        with handled_sigterm(), full_disk_explained(), main_prints(), _output.json_alone(args):
             code = int(args.command(args))
         sys.stdout.flush()
     except HFTransferError as error:
         leave_main_to_speak()
-        print(f"hftransfer: {error}", file=sys.stderr)
-        return 2
+        return _refused(error, as_json=args.json)
     except BrokenPipeError:
         # `hftransfer list | head`: what is still buffered would fail once more when Python exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -53,24 +51,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
-    description = "Transfer learning by recipe: fine-tune, score, export and publish a Hugging Face checkpoint."
-    parser = argparse.ArgumentParser(prog="hftransfer", description=description)
-    parser.add_argument("--version", action="version", version=__version__)
-    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for name in commands.ORDER:
-        module = importlib.import_module(f"hftransfer.commands.{name}")
-        command = module.add(subparsers)
-        command.add_argument(
-            "--plugins",
-            type=Path,
-            metavar="DIR",
-            action="append",
-            default=[],
-            help="a folder with plug-ins of your own, in tasks/, strategies/, metrics/ ...; may be repeated",
-        )
-        command.set_defaults(command=module.run)
-    return parser
+def _refused(error: HFTransferError, *, as_json: bool) -> int:
+    """Print the sentence of an error; the exit code."""
+    if is_verbose():
+        print(_all_causes(error), file=sys.stderr)
+    print(f"{styled('hftransfer:', 'error', sys.stderr)} {error}", file=sys.stderr)
+    if as_json:
+        _output.print_json({"error": str(error)})
+    return 2
+
+
+def _all_causes(error: BaseException) -> str:
+    """The traceback with those of all causes, also of those that the sentence replaces (`raise ... from None`)."""
+    cause: BaseException | None = error
+    while cause is not None:
+        cause.__suppress_context__ = False
+        cause = cause.__cause__ or cause.__context__
+    return without_secrets("".join(traceback.format_exception(error)))
 
 
 if __name__ == "__main__":

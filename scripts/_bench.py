@@ -235,6 +235,6 @@ if __name__ == "__main__":
     elif sys.argv[1:2] in (["peers"], ["results"]):
         sys.exit(0 if BENCHES[sys.argv[1]](*sys.argv[2:]) else 1)
     elif len(sys.argv) != 2 or sys.argv[1] not in BENCHES:
-        sys.exit(f"usage: scripts/bench {" | ".join(BENCHES)} [NAME ...]")
+        sys.exit(f"usage: scripts/bench {' | '.join(BENCHES)} [NAME ...]")
     else:
         sys.exit(0 if BENCHES[sys.argv[1]]() else 1)

@@ -13,7 +13,7 @@ from conftest import HUB
 from test_hub_recipes import MODELS
 
 import hftransfer.api
-from hftransfer import cli
+from hftransfer.commands import _parser
 from hftransfer.core import plugins
 from hftransfer.data.augmentation import operations
 from hftransfer.data.corruptions import check_corruptions
@@ -112,7 +112,7 @@ def _check_extras(words):
 
 def _check_arguments(words, recipes):
     """As the command line reads them; overrides of a recipe that is known are applied."""
-    args, rest = cli._parser().parse_known_args(words)
+    args, rest = _parser.parser().parse_known_args(words)
     assert all("=" in word and not word.startswith("-") for word in rest), words
     overrides = [*getattr(args, "overrides", []), *rest]
     if words[0] not in ("run", "check") or any("my_" in word for word in overrides):

@@ -7,6 +7,7 @@ ORDER = (
     "run",
     "check",
     "list",
+    "doctor",
     "export",
     "predict",
     "bench",
@@ -17,4 +18,5 @@ ORDER = (
     "setup_optimum",
     "push",
     "reproduce",
+    "completion",
 )

@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from hftransfer.commands._output import show
+
 if TYPE_CHECKING:
     from hftransfer.core.results import RunResult
 
@@ -20,7 +22,8 @@ def recipe(command: argparse.ArgumentParser, text: str = "fields to change, such
 
 def overrides(command: argparse.ArgumentParser, text: str) -> None:
     """Fields to change: `args.overrides`, a list of `key=value`."""
-    command.add_argument("overrides", nargs="*", metavar="key=value", help=text)
+    # Without a default, argparse says that they are required.
+    command.add_argument("overrides", nargs="*", default=[], metavar="key=value", help=text)
 
 
 def existing_run(command: argparse.ArgumentParser) -> None:
@@ -38,9 +41,12 @@ def folder_of(command: str, recipe: str) -> Path:
     return name.with_name(f"{command}-{name.name}")
 
 
-def finished(result: "RunResult", out: Path) -> int:
-    """Print the result of a run; the exit code: 3 when an exported variant was rejected."""
+def finished(args: argparse.Namespace, result: "RunResult", out: Path, pushed: str | None = None) -> int:
+    """Print the result of a run, and where it was pushed; the exit code: 3 when an exported variant was rejected."""
     from hftransfer.reporting.report import terminal
+    from hftransfer.reporting.summary import summary
 
-    print(f"\n{terminal(result)}\n\nreport: {out}/report.html, model: {out}/model/")
+    text = f"\n{terminal(result)}\n\nreport: {out}/report.html, model: {out}/model/"
+    text += f"\npushed: {pushed}" if pushed else ""
+    show(args, text, {**summary(result, out), "pushed": pushed}, result.warnings)
     return 3 if result.rejected() else 0

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hftransfer.commands._output import show
 from hftransfer.core.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -39,5 +40,6 @@ def run(args: argparse.Namespace) -> int:
     finished_run(args.run)
     timings = benchmark(args.run, args.batch, args.threads, args.calls, args.without)
     (args.run / "bench.png").write_bytes(latency_plot(timings).png())
-    print(f"\n{table(timings).text()}\n\nplot: {args.run}/bench.png, all timed calls: {args.run}/bench.json")
+    text = f"\n{table(timings).text()}\n\nplot: {args.run}/bench.png, all timed calls: {args.run}/bench.json"
+    show(args, text, {"folder": args.run, "timings": timings})
     return 0

@@ -4,9 +4,11 @@ import argparse
 from typing import TYPE_CHECKING
 
 from hftransfer.commands import _arguments
+from hftransfer.commands._output import show
 
 if TYPE_CHECKING:
     from hftransfer.commands._arguments import Commands
+    from hftransfer.runner.plan import Plan
 
 
 def add(commands: "Commands") -> argparse.ArgumentParser:
@@ -22,5 +24,20 @@ def run(args: argparse.Namespace) -> int:
     from hftransfer.core.garbage import without_garbage_collection
 
     with without_garbage_collection():
-        print(api.check(args.recipe, args.overrides))
+        plan = api.check(args.recipe, args.overrides)
+        show(args, str(plan), _record(plan), plan.warnings)
     return 0
+
+
+def _record(plan: "Plan") -> dict[str, object]:
+    return {
+        "task": plan.task.name,
+        "strategy": plan.recipe.strategy.name,
+        "rows": {split: len(rows) for split, rows in plan.rows.splits.items()},
+        "sampled": plan.rows.sampled,
+        "metrics": plan.metrics,
+        "baselines": plan.baselines,
+        "parameters": plan.parameters,
+        "warnings": plan.warnings,
+        "recipe": plan.recipe,
+    }

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hftransfer.commands import _arguments
+from hftransfer.commands._output import show
 
 if TYPE_CHECKING:
     from hftransfer.commands._arguments import Commands
@@ -29,5 +30,6 @@ def run(args: argparse.Namespace) -> int:
     out = args.out or _arguments.folder_of("compare", args.recipe)
     comparison = api.compare(args.recipe, args.overrides, seeds=args.seeds, out=out)
     found = table(comparison)
-    print(f"\n{found.title}:\n{found.text()}\n\n{comparison.advice}\n\npage: {out}/compare.html")
+    text = f"\n{found.title}:\n{found.text()}\n\n{comparison.advice}\n\npage: {out}/compare.html"
+    show(args, text, {"folder": out, **comparison.model_dump()})
     return 0

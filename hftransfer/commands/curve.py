@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hftransfer.commands import _arguments
+from hftransfer.commands._output import show
 
 if TYPE_CHECKING:
     from hftransfer.commands._arguments import Commands
@@ -37,5 +38,6 @@ def run(args: argparse.Namespace) -> int:
     out = args.out or _arguments.folder_of("curve", args.recipe)
     curves = api.curve(args.recipe, args.overrides, labels=args.labels, seeds=args.seeds, gain=args.gain, out=out)
     found = table(curves)
-    print(f"\n{found.title}:\n{found.text()}\n\n{curves.advice}\n\npage: {out}/curve.html")
+    text = f"\n{found.title}:\n{found.text()}\n\n{curves.advice}\n\npage: {out}/curve.html"
+    show(args, text, {"folder": out, **curves.model_dump()})
     return 0

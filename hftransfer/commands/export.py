@@ -33,4 +33,4 @@ def run(args: argparse.Namespace) -> int:
     settings = parse_export([*named, *args.overrides], before)
     from hftransfer.runner.pipeline import export
 
-    return _arguments.finished(export(args.run, settings), args.run)
+    return _arguments.finished(args, export(args.run, settings), args.run)

@@ -26,12 +26,15 @@ def add(commands: "Commands") -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print an answer a line, as JSON."""
+    """Print an answer a line, as JSON; with `--json`, all of them as one object."""
     from hftransfer.api import finished_run
     from hftransfer.runner.predict import predictions, with_recording
 
-    answers = predictions(args.run, finished_run(args.run), args.input, args.variant, args.abstain)
-    for number, answer in enumerate(answers, 1):
-        shown = answer if args.out is None else with_recording(answer, args.out / f"{number}.wav")
-        print(json.dumps(shown, ensure_ascii=False))
+    answers = []
+    found = predictions(args.run, finished_run(args.run), args.input, args.variant, args.abstain)
+    for number, answer in enumerate(found, 1):
+        answers.append(answer if args.out is None else with_recording(answer, args.out / f"{number}.wav"))
+        if not args.json:
+            print(json.dumps(answers[-1], ensure_ascii=False))
+    args.record = {"variant": args.variant, "answers": answers}
     return 0

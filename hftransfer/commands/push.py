@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hftransfer.commands._output import show
+
 if TYPE_CHECKING:
     from hftransfer.commands._arguments import Commands
 
@@ -25,5 +27,6 @@ def run(args: argparse.Namespace) -> int:
     from hftransfer.hub.push import push
 
     finished_run(args.run)
-    print(push(args.run, args.repo, private=args.private, adapter=args.adapter, force=args.force))
+    address = push(args.run, args.repo, private=args.private, adapter=args.adapter, force=args.force)
+    show(args, address, {"folder": args.run, "address": address})
     return 0

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hftransfer.commands._output import show
 from hftransfer.core.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -27,12 +28,14 @@ def run(args: argparse.Namespace) -> int:
     from hftransfer.api import finished_run
     from hftransfer.core.files import write_text
     from hftransfer.reporting import report
+    from hftransfer.reporting.summary import summary
 
     results = [finished_run(folder) for folder in args.runs]
     if args.out.is_dir() or any(place.is_file() for place in args.out.parents):
         raise RecipeError(f"--out: '{args.out}' should be a file, such as report.html")
     args.out.parent.mkdir(parents=True, exist_ok=True)
     write_text(args.out, report.html(results))
-    print(report.markdown(results))
-    print(f"{args.out} written")
+    runs = [summary(result, folder) for result, folder in zip(results, args.runs, strict=True)]
+    warnings = [line for result in results for line in result.warnings]
+    show(args, f"{report.markdown(results)}\n{args.out} written", {"page": args.out, "runs": runs}, warnings)
     return 0

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hftransfer.commands import _arguments
+from hftransfer.commands._output import show
 
 if TYPE_CHECKING:
     from hftransfer.commands._arguments import Commands
@@ -25,6 +26,7 @@ def run(args: argparse.Namespace) -> int:
     from hftransfer import api
     from hftransfer.hub import client
     from hftransfer.reporting import report
+    from hftransfer.reporting.tables import headline_scores
     from hftransfer.runner import pipeline
 
     pushed, name = client.read_result(args.repo), f"hub:{args.repo}"
@@ -32,5 +34,12 @@ def run(args: argparse.Namespace) -> int:
     recipe = api.read_recipe(name, args.overrides)
     repeated = pipeline.run(recipe, out, resume=args.resume, overwrite=args.overwrite)
     table, agree = report.reproduced(pushed, repeated)
-    print(f"\n{table.text()}\n\n{'reproduced' if agree else 'NOT reproduced'}")
+    text = f"\n{table.text()}\n\n{'reproduced' if agree else 'NOT reproduced'}"
+    record = {
+        "folder": out,
+        "reproduced": agree,
+        "published": headline_scores(pushed),
+        "repeated": headline_scores(repeated),
+    }
+    show(args, text, record)
     return 0 if agree else 3

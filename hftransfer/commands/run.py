@@ -26,7 +26,5 @@ def run(args: argparse.Namespace) -> int:
 
     recipe = api.read_recipe(args.recipe, args.overrides)
     out = args.out or api.default_folder(args.recipe)
-    code = _arguments.finished(pipeline.run(recipe, out, resume=args.resume, overwrite=args.overwrite), out)
-    if (address := api.push_finished(recipe, out)) is not None:
-        print(f"pushed: {address}")
-    return code
+    result = pipeline.run(recipe, out, resume=args.resume, overwrite=args.overwrite)
+    return _arguments.finished(args, result, out, api.push_finished(recipe, out))

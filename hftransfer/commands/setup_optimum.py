@@ -4,6 +4,9 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from hftransfer.commands._output import show
+from hftransfer.core.console import is_quiet
+
 if TYPE_CHECKING:
     from hftransfer.commands._arguments import Commands
 
@@ -19,6 +22,8 @@ def run(args: argparse.Namespace) -> int:
     """Make the environment, and print where its Python is."""
     from hftransfer.exporters import _optimum
 
-    print(f"making {_optimum.environment()}, about 1 GB (a few minutes) ...", file=sys.stderr)
-    print(_optimum.setup(args.python or sys.executable))
+    if not is_quiet():
+        print(f"making {_optimum.environment()}, about 1 GB (a few minutes) ...", file=sys.stderr)
+    python = _optimum.setup(args.python or sys.executable)
+    show(args, str(python), {"python": python})
     return 0

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hftransfer.commands import _arguments
+from hftransfer.commands._output import show
 
 if TYPE_CHECKING:
     from hftransfer.commands._arguments import Commands
@@ -29,5 +30,7 @@ def run(args: argparse.Namespace) -> int:
     out = args.out or _arguments.folder_of("tune", args.recipe)
     found = api.tune(args.recipe, args.overrides, minutes=args.minutes, trials=args.trials, seeds=args.seeds, out=out)
     trials, best = table(found), " ".join(f"{key}={value}" for key, value in found.best.items())
-    print(f"\n{trials.title}:\n{trials.text()}\n\nbest by validation: {best}")
-    return _arguments.finished(api.finished_run(Path(found.run)), Path(found.run))
+    show(args, f"\n{trials.title}:\n{trials.text()}\n\nbest by validation: {best}", found)
+    code = _arguments.finished(args, api.finished_run(Path(found.run)), Path(found.run))
+    args.record = {"search": found, "run": args.record}
+    return code

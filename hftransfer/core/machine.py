@@ -39,12 +39,16 @@ def hardware() -> str:
     """Processor, number of cores, and the GPUs that torch sees, in words."""
     import torch
 
+    gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    return "; ".join([f"{processor()}, {os.cpu_count()} cores", *gpus])
+
+
+def processor() -> str:
+    """The name of the processor."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.is_file() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    cpu = models[0] if models else platform.processor() or platform.machine()
-    gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
-    return "; ".join([f"{cpu}, {os.cpu_count()} cores", *gpus])
+    return models[0] if models else platform.processor() or platform.machine()
 
 
 def has_flag(*flags: str) -> bool:

@@ -11,7 +11,7 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any, ClassVar, NamedTuple, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, StrictBool, ValidationInfo, field_validator
 
+from hftransfer.core import synonyms
 from hftransfer.core.errors import MissingExtraError, PluginError, RecipeError
 
 KINDS = ("tasks", "strategies", "sources", "samples", "exporters", "metrics")
@@ -175,10 +176,15 @@ def summary(kind: str, name: str) -> str:
     return doc.partition("\n")[0]
 
 
-def nearest(word: object, allowed: Iterable[str]) -> str:
-    """The end of an error about a wrong name: the nearest right one, and all that are allowed."""
+def nearest(word: object, allowed: Iterable[str], other_words: Mapping[str, tuple[str, ...]] = synonyms.NAMES) -> str:
+    """The end of an error about a wrong name: the right one that it stands for, and all that are allowed.
+
+    `other_words` is a table of `core.synonyms`; a word that it lacks is taken for a misspelling.
+    """
     choices = sorted(allowed)
     close = difflib.get_close_matches(str(word), choices, n=1, cutoff=0.5)
+    if right := synonyms.suggested(str(word), choices, other_words):
+        close = [right]
     hint = f"did you mean '{close[0]}'? " if close else ""
     shown = choices if len(choices) <= _SHOWN else [*choices[:_SHOWN], f"... ({len(choices)} in all)"]
     return f"{hint}Allowed: {', '.join(shown) or 'none'}"

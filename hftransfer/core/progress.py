@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from typing import Any
 
+from hftransfer.core.console import is_quiet
 from hftransfer.core.ranks import is_main
 
 # Read by `datasets` when it is imported, and by `huggingface_hub`, which Transformers follows.
@@ -13,8 +14,9 @@ _SWITCHES = ("HF_DATASETS_DISABLE_PROGRESS_BARS", "HF_HUB_DISABLE_PROGRESS_BARS"
 
 
 def has_display() -> bool:
-    """Whether a bar can be repainted: stderr is a terminal, or a notebook runs this process, the main one."""
-    return is_main() and (sys.stderr.isatty() or "ipykernel" in sys.modules)
+    """Whether a bar can be repainted: stderr is a terminal, or a notebook runs this process, the main one; not if
+    only warnings are to be printed."""
+    return is_main() and not is_quiet() and (sys.stderr.isatty() or "ipykernel" in sys.modules)
 
 
 def hide_library_bars() -> None:
@@ -50,7 +52,7 @@ class Progress:
         self.n = 0
         self.total = total if total is not None else len(iterable) if isinstance(iterable, Sized) else 0
         self._iterable, self._desc, self._unit = iterable, desc, unit
-        self._has_line = leave and not disable and is_main() and not has_display()
+        self._has_line = leave and not disable and is_main() and not has_display() and not is_quiet()
         self._bar = tqdm(total=self.total, desc=desc, unit=unit, leave=leave, disable=disable or not has_display())
         self._start = time.monotonic()
 

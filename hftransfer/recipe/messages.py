@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from hftransfer.core import plugins
+from hftransfer.core import plugins, synonyms
 from hftransfer.core.errors import shortened
 from hftransfer.core.plugins import Plugin, Section
 from hftransfer.recipe.plugin_fields import plugin_kind
@@ -26,7 +26,7 @@ def sentences(errors: Sequence[ErrorDetails], raw: object, places: Mapping[str, 
         expected = _expected(error, raw, section)
         match error["type"]:
             case "extra_forbidden":
-                hint = plugins.nearest(keys[-1], _allowed_keys(error["loc"][:-1], raw, section))
+                hint = plugins.nearest(keys[-1], _allowed_keys(error["loc"][:-1], raw, section), synonyms.KEYS)
                 lines[f"{place}: unknown key '{dotted}'; {hint}", ""] = []
             case "missing":
                 lines[f"{place}: '{dotted}' is missing; a recipe needs it", ""] = []

@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from hftransfer.core import synonyms
 from hftransfer.core.errors import shortened
 from hftransfer.core.paths import is_file
 from hftransfer.core.plugins import nearest
@@ -134,7 +135,8 @@ def check_training(values: Fields) -> Fields:
             if key in UNUSED:
                 raise ValueError(f"has no effect on a run; instead: {UNUSED[key]}")
             if key not in fields:
-                hint = nearest(key, allowed).partition("Allowed:")[0].strip() or "see transformers.TrainingArguments"
+                near = nearest(key, allowed, synonyms.KEYS).partition("Allowed:")[0].strip()
+                hint = near or "see transformers.TrainingArguments"
                 raise ValueError(f"is no field of the installed transformers.TrainingArguments; {hint}")
             if value and key in REFUSED:
                 raise ValueError(f"cannot be used: {REFUSED[key]}; leave it out")

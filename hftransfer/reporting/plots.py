@@ -49,6 +49,11 @@ class Plot:
         """Width on the page, in CSS pixels."""
         return int(100 * self.figure.get_figwidth())
 
+    @property
+    def height(self) -> int:
+        """Height on the page, in CSS pixels."""
+        return int(100 * self.figure.get_figheight())
+
 
 @dataclass(frozen=True)
 class _Bar:

@@ -1,18 +1,39 @@
 """A run's tables in the terminal, in Markdown, and as one self-contained HTML page."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hftransfer.core.results import RunResult
+from hftransfer.core.results import Example, RunResult
 from hftransfer.core.variants import Variant
 from hftransfer.reporting import tables
 from hftransfer.reporting.certainty import certainty
+from hftransfer.reporting.classes import class_table
 from hftransfer.reporting.findings import findings
 from hftransfer.reporting.plots import Plot, comparison_plot, run_plots
 from hftransfer.reporting.redaction import checkpoint_name, recipe_yaml
 from hftransfer.reporting.tables import Table, amount, headline_scores, interval, metric_label, number
 from hftransfer.reporting.templates import render
-from hftransfer.reporting.verdict import verdict
+from hftransfer.reporting.verdict import outcome, verdict
+
+# Beyond this number of runs, a column for each does not fit on a screen.
+_MOST_COLUMNS = 5
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of a run's section, with a link in its contents."""
+
+    id: str
+    title: str
+    tables: Sequence[Table] = ()
+    lines: Sequence[str] = ()
+    plots: Sequence[Plot] = ()
+    examples: Sequence[Example] = ()
+    code: str = ""
+
+    def is_empty(self) -> bool:
+        """Whether there is nothing to show."""
+        return not any((self.tables, self.lines, self.plots, self.examples, self.code))
 
 
 @dataclass(frozen=True)
@@ -22,13 +43,10 @@ class _Section:
     result: RunResult
     summary: str
     verdict: str
+    outcome: str
     findings: list[str]
     warnings: list[str]
-    certainty: list[str]
-    scores: list[Table]
-    plots: Iterable[Plot]
-    facts: list[Table]
-    recipe: str
+    parts: list[_Part]
 
 
 def terminal(result: RunResult) -> str:
@@ -55,7 +73,7 @@ def html(results: Sequence[RunResult]) -> str:
     return render(
         "page.html.jinja",
         title=f"Comparison of {len(results)} runs" if several else results[0].name,
-        comparison=_comparison(results) if several else None,
+        comparison=_side_by_side(results) if several else None,
         comparison_plot=comparison_plot(results) if several else None,
         rows_differ=len({result.data.fingerprint for result in results}) > 1,
         sections=[_section(result) for result in results],
@@ -103,19 +121,40 @@ def _warnings(result: RunResult) -> list[str]:
 
 def _section(result: RunResult) -> _Section:
     strategy, seed = result.recipe["strategy"]["name"], result.recipe["seed"]
-    splits = [split for split in ("test", "validation") if result.scores.get(split)]
     return _Section(
         result=result,
         summary=f"{result.task} · {checkpoint_name(result)} · {strategy} · seed {seed}",
         verdict=verdict(result),
+        outcome=outcome(result),
         findings=findings(result),
         warnings=_warnings(result),
-        certainty=certainty(result),
-        scores=[*(tables.score_table(result, split) for split in splits), *_other_tables(result)],
-        plots=run_plots(result).values(),
-        facts=[tables.runtime_table(result), tables.data_table(result), tables.cost_table(result), *_facts(result)],
-        recipe=recipe_yaml(result),
+        parts=[part for part in _parts(result) if not part.is_empty()],
     )
+
+
+def _parts(result: RunResult) -> list[_Part]:
+    splits = [split for split in ("test", "validation") if result.scores.get(split)]
+    scores = [*(tables.score_table(result, split) for split in splits), *_other_tables(result)]
+    plots = run_plots(result)
+    classes = [table for table in (class_table(result),) if table.rows]
+    of_classes = [plots.pop(name) for name in ("confusion",) if name in plots]
+    costs = [tables.cost_table(result), tables.runtime_table(result)]
+    return [
+        _Part("scores", "Scores", scores, certainty(result)),
+        _Part("classes", "Classes", classes, plots=of_classes),
+        _Part("plots", "Plots", plots=list(plots.values())),
+        _Part("errors", "Worst test errors", examples=result.worst),
+        _Part("cost", "Cost", costs, [_whole_cost(result)]),
+        _Part("data", "Data and versions", [tables.data_table(result), *_facts(result)]),
+        _Part("recipe", "Recipe", code=recipe_yaml(result)),
+    ]
+
+
+def _whole_cost(result: RunResult) -> str:
+    energy = f" and about {amount(sum(result.energy.values()))} Wh" if result.energy else ""
+    minutes = amount(sum(result.seconds.values()) / 60)
+    memory = amount(result.peak_memory_bytes / 1e6)
+    return f"The whole run, with its baselines and exports: {minutes} minutes{energy}, at most {memory} MB of memory."
 
 
 def _facts(result: RunResult) -> list[Table]:
@@ -130,6 +169,17 @@ def _facts(result: RunResult) -> list[Table]:
     return [Table(title, ("name", "value"), list(facts.items())) for title, facts in titled.items() if facts]
 
 
+def _side_by_side(results: Sequence[RunResult]) -> list[Table]:
+    """A column for each of a few runs; of many, a row."""
+    verdicts = [verdict(result) or "no baseline" for result in results]
+    by_run = _comparison(results)
+    if len(results) > _MOST_COLUMNS:
+        names = [result.name for result in results]
+        return [by_run, Table("Verdicts", ("run", "verdict"), list(zip(names, verdicts, strict=True)))]
+    header, *facts = zip(by_run.header, *by_run.rows, strict=True)
+    return [Table(by_run.title, header, [("verdict", *verdicts), *facts])]
+
+
 def _comparison(results: Sequence[RunResult]) -> Table:
     header = (
         "run",
@@ -141,6 +191,7 @@ def _comparison(results: Sequence[RunResult]) -> Table:
         "alternatives",
         "trainable parameters",
         "training s",
+        "whole run, s",
         "MB",
         "p50 ms",
     )
@@ -164,6 +215,7 @@ def _comparison_row(result: RunResult) -> tuple[str, ...]:
         ", ".join(alternatives),
         f"{result.parameters['trainable']:,}",
         "" if seconds is None else amount(seconds),
+        amount(sum(result.seconds.values())),
         amount(result.pytorch.bytes / 1e6),
         amount(result.pytorch.p50_ms),
     )

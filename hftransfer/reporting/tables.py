@@ -13,6 +13,8 @@ from hftransfer.metrics import lower_is_better, of_one_class
 _TERMINAL_METRICS = 8
 _MARKDOWN = re.compile(r"(?P<interval>\[[-+.,e\d]+, [-+.,e\d]+\](?![\[(:]))|[\\`*\[\]|~]|!(?=\[)|(?<!\w)_|_(?!\w)")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+WHOLE_RUN = "the whole run"
+"""The row of the sum in `cost_table`."""
 _NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?")
 
 
@@ -236,8 +238,10 @@ def data_table(result: RunResult) -> Table:
 
 
 def cost_table(result: RunResult) -> Table:
-    """Time of each stage, and its energy if it was estimated."""
+    """Time of each stage and of the whole run, and its energy if it was estimated."""
+    seconds = {**result.seconds, WHOLE_RUN: sum(result.seconds.values())}
     if not result.energy:
-        return Table("Cost", ("stage", "seconds"), [(stage, amount(s)) for stage, s in result.seconds.items()])
-    rows = [(stage, amount(s), amount(result.energy.get(stage, 0.0))) for stage, s in result.seconds.items()]
-    return Table("Cost", ("stage", "seconds", "Wh"), rows)
+        return Table("Time of each stage", ("stage", "seconds"), [(stage, amount(s)) for stage, s in seconds.items()])
+    energy = {**result.energy, WHOLE_RUN: sum(result.energy.values())}
+    rows = [(stage, amount(s), amount(energy.get(stage, 0.0))) for stage, s in seconds.items()]
+    return Table("Time and energy of each stage", ("stage", "seconds", "Wh"), rows)

@@ -27,6 +27,14 @@ def verdict(result: RunResult) -> str:
     return f"{strategy} is not significantly better than {strongest} ({gained}). {_more_rows(gain)} {cheap}".rstrip()
 
 
+def outcome(result: RunResult) -> str:
+    """The verdict in a word: `better`, `worse`, `equal` where the gain is not significant, or nothing."""
+    if not result.transfer_gain:
+        return ""
+    gain = min(result.transfer_gain.values(), key=lambda score: score.value)
+    return "better" if gain.low > 0 else "worse" if gain.high < 0 else "equal"
+
+
 def _more_rows(gain: Score) -> str:
     """How many test rows would tell a gain of this size from none: an interval is as wide as one over their root."""
     if gain.value <= 0:

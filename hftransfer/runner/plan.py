@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hftransfer.core import plugins
 from hftransfer.core.arrow import release
+from hftransfer.core.console import silence_transformers
 from hftransfer.core.errors import RecipeError
 from hftransfer.core.results import RunResult
 from hftransfer.core.variants import FROZEN_BASELINES
@@ -134,9 +135,7 @@ def _check_installed(recipe: Recipe, specs: list[TrainingSpec]) -> None:
 
 
 def _check_training(specs: list[TrainingSpec], seed: int) -> None:
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
+    silence_transformers()
     for spec in specs:
         training_arguments(spec.training, Path("unused"), seed, by_length=False)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hftransfer.core import plugins
+from hftransfer.core.console import silence_transformers
 from hftransfer.core.errors import ExportError, RecipeError
 from hftransfer.core.files import write_bytes
 from hftransfer.core.results import RunResult
@@ -50,7 +51,7 @@ def predictions(
     import torch
     import transformers
 
-    transformers.utils.logging.set_verbosity_error()
+    silence_transformers()
     place = variant_folder(folder, result, variant)
     model = _load_exported(exporters[0], task, place) if exporters else load_saved(task, Checkpoint(str(place))).eval()
 

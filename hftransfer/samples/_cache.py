@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hftransfer.core import ranks
+from hftransfer.core.console import is_quiet
 from hftransfer.core.errors import SampleError
 from hftransfer.core.files import damaged_file, seal
 
@@ -66,7 +67,7 @@ def refuse_offline(needs: str) -> None:
 
 def announce(text: str) -> None:
     """Print what is about to be fetched, and how large it is."""
-    if ranks.is_main():
+    if ranks.is_main() and not is_quiet():
         print(text, file=sys.stderr, flush=True)
 
 
