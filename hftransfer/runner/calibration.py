@@ -54,8 +54,9 @@ def calibrate(context: RunContext, model: Any) -> None:
                 tensor.div_(divisor if tensor.ndim == 1 else divisor[:, None])
         divided = context.predict_for_training(task, model, few, "validation")[name]
         if np.allclose(divided * temperature, logits[: len(divided)], rtol=1e-3, atol=1e-3):
-            context.run_folder.record(_TEMPERATURE, temperature.tolist)
+            # First the outputs: a run that is stopped here then calibrates again, and does not read the rows again.
             context.run_folder.arrays(_OUTPUTS, lambda: calibrated)
+            context.run_folder.record(_TEMPERATURE, temperature.tolist)
             return
         with torch.no_grad():
             for tensor, before in zip(_tensors(layer), undivided, strict=True):
