@@ -3,8 +3,9 @@
 `round_trip_wer.recorded` is that of the recordings themselves, which the recognizer does not understand without errors
 either: only what lies between the two is the synthesis. It tells whether speech is intelligible to this recognizer, and
 nothing of how it sounds (Taylor and Richmond, "Confidence Intervals for ASR-Based TTS Evaluation", Interspeech 2021).
-Texts are compared in lower case and without punctuation, as Whisper's normalization does
-(https://arxiv.org/abs/2212.04356, appendix C).
+Where nothing is said Whisper repeats words without end: a value far above 1 says no more than 1 does. Texts are
+compared in lower case and without punctuation, as Whisper's normalization does (https://arxiv.org/abs/2212.04356,
+appendix C).
 """
 
 from __future__ import annotations
