@@ -24,16 +24,16 @@ BASE = grid.Base("quickstart", partial(load_recipe, "quickstart"))
 
 def test_a_list_is_several_values_unless_the_field_takes_a_list():
     wide = ["strategy=[lora, {name: peft, method: ia3}]", "seed=4", "evaluation.metrics=[f1, accuracy]"]
-    found = grid.cells(BASE, [*wide, "training.learning_rate=[1.0e-4, 1.0e-3, 1.0e-2]"])
+    found = grid.combinations(BASE, [*wide, "training.learning_rate=[1.0e-4, 1.0e-3, 1.0e-2]"])
     assert len(found) == 6
     assert found[0].values == {"strategy": "lora", "training.learning_rate": "0.0001"}
     recipe = BASE.read(found[5].overrides)
     assert recipe.strategy.method == "ia3" and recipe.training["learning_rate"] == 0.01
     assert recipe.evaluation.metrics == ["f1", "accuracy"] and recipe.seed == 4 and recipe.hub is None
     with pytest.raises(RecipeError, match=r"strategy: .*'lorra'; did you mean 'lora'"):
-        grid.cells(BASE, ["strategy=[full, lorra]"])
+        grid.combinations(BASE, ["strategy=[full, lorra]"])
     with pytest.raises(RecipeError, match="seed: the list has no values"):
-        grid.cells(BASE, ["seed=[]"])
+        grid.combinations(BASE, ["seed=[]"])
 
 
 def test_a_planted_tie_is_called_one_and_finished_runs_are_kept(tmp_path, capsys):
@@ -44,7 +44,7 @@ def test_a_planted_tie_is_called_one_and_finished_runs_are_kept(tmp_path, capsys
     assert main(words) == 0
     found = json.loads((out / "compare.json").read_text())
     assert [row["tied"] for row in found["rows"]] == [False, True]
-    assert found["rows"][1]["behind_in_error"]["value"] == 0 and "in a tie with" in capsys.readouterr().out
+    assert found["rows"][1]["difference_in_error"]["value"] == 0 and "in a tie with" in capsys.readouterr().out
     assert "Comparison: out" in (out / "compare.html").read_text()
     runs = sorted(path.parent for path in out.glob("runs/*/result.json"))
     kept = (runs[0] / "result.json").read_bytes()
@@ -69,7 +69,7 @@ def test_a_refused_combination_is_named_before_the_first_run(tmp_path, capsys):
 
 def _runs(folder, errors):
     """Runs of one combination, with these errors of test rows."""
-    runs = comparing._Runs(grid.Cell({"strategy": folder.name}, ()))
+    runs = comparing._Runs(grid.Combination({"strategy": folder.name}, ()))
     for seed, values in enumerate(errors):
         place = folder / str(seed) / "predictions"
         place.mkdir(parents=True)
@@ -106,9 +106,9 @@ def test_intervals_over_seeds_and_rows(tmp_path):
 
 
 def _row(label, score, ms, *, tied=False):
-    behind = Score(value=0.01, low=-0.01, high=0.03, count=3)
-    return Row(label=label, values={}, scores=[score], costs=Costs(minutes=1, megabytes=10, ms=ms), behind=behind,
-               tied=tied)  # fmt: skip
+    difference = Score(value=0.01, low=-0.01, high=0.03, count=3)
+    costs = Costs(minutes=1, megabytes=10, ms=ms)
+    return Row(label=label, values={}, scores=[score], costs=costs, difference=difference, tied=tied)
 
 
 def test_advice_names_a_tie_and_what_the_cheapest_saves():

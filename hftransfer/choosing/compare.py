@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from hftransfer.choosing import grid
-from hftransfer.choosing.grid import Cell
+from hftransfer.choosing.grid import Combination
 from hftransfer.core.errors import RecipeError
 from hftransfer.core.files import write_text
 from hftransfer.core.plugins import Record
@@ -46,10 +46,10 @@ class Row(Record):
     scores: list[float]
     """The headline metric of the tuned model on test, by seed."""
     costs: Costs
-    behind: Score | None = None
+    difference: Score | None = None
     """How much worse than the best it is, with the interval over the seeds; with one seed, over the test rows, in
     `error`. None for the best."""
-    behind_in_error: Score | None = None
+    difference_in_error: Score | None = None
     """The same in the mean error of the test rows, with the interval of a bootstrap of seeds and rows, paired."""
     tied: bool = False
     """Whether an interval contains 0: the data do not tell it from the best."""
@@ -79,7 +79,7 @@ class Comparison(Record):
 class _Runs:
     """The finished runs of one combination."""
 
-    cell: Cell
+    combination: Combination
     results: list[RunResult] = field(default_factory=list)
     folders: list[Path] = field(default_factory=list)
 
@@ -100,13 +100,13 @@ def compare(base: grid.Base, overrides: Sequence[str], seeds: Sequence[int], out
     Raises:
         HFTransferError: a combination is no recipe, or a run fails.
     """
-    found = grid.cells(base, overrides)
+    found = grid.combinations(base, overrides)
     if len(found) < 2:
         raise RecipeError("nothing to compare: give a field several values, such as strategy=[lora, full]")
-    runs = {cell.label: _Runs(cell) for cell in found}
-    for cell, seed, result in grid.run_cells(base, found, seeds, out):
-        runs[cell.label].results.append(result)
-        runs[cell.label].folders.append(cell.folder(out, seed))
+    runs = {combination.label: _Runs(combination) for combination in found}
+    for combination, seed, result in grid.run_combinations(base, found, seeds, out):
+        runs[combination.label].results.append(result)
+        runs[combination.label].folders.append(combination.folder(out, seed))
     comparison = _compared(list(runs.values()), seeds)
     write_text(out / "compare.json", json.dumps(comparison.model_dump(), indent=1) + "\n")
     write_text(out / "compare.html", page(comparison, out.name))
@@ -117,22 +117,22 @@ def _compared(runs: Sequence[_Runs], seeds: Sequence[int]) -> Comparison:
     first = runs[0].results[0]
     metric, confidence = _metric(runs), first.recipe["evaluation"]["confidence"]
     sign = -1 if lower_is_better(metric) else 1
-    scores = {one.cell.label: [grid.score_of(result, metric) for result in one.results] for one in runs}
-    ordered = sorted(runs, key=lambda one: -sign * float(np.mean(scores[one.cell.label])))
+    scores = {one.combination.label: [grid.score_of(result, metric) for result in one.results] for one in runs}
+    ordered = sorted(runs, key=lambda one: -sign * float(np.mean(scores[one.combination.label])))
     best = ordered[0]
     each = 1 - (1 - confidence) / (len(runs) - 1)
     rows = []
     for one in ordered:
-        label = one.cell.label
-        row = Row(label=label, values=one.cell.values, scores=scores[label], costs=_costs(one))
+        label = one.combination.label
+        row = Row(label=label, values=one.combination.values, scores=scores[label], costs=_costs(one))
         if one is not best:
-            gaps = sign * (np.array(scores[best.cell.label]) - np.array(scores[label]))
+            gaps = sign * (np.array(scores[best.combination.label]) - np.array(scores[label]))
             by_seed, by_row = _over_seeds(gaps, each), _over_rows(best, one, each)
             # Student's t of two seeds has one degree of freedom, and would call anything a tie.
             over_seeds = by_seed if len(gaps) >= _FEWEST_SEEDS or by_row is None else None
             intervals = [it for it in (over_seeds, by_row) if it is not None]
             tied = not intervals or any(it.low <= 0 for it in intervals)
-            row = row.model_copy(update={"behind": by_seed, "behind_in_error": by_row, "tied": tied})
+            row = row.model_copy(update={"difference": by_seed, "difference_in_error": by_row, "tied": tied})
         rows.append(row)
     return Comparison(
         metric=metric,
@@ -141,7 +141,7 @@ def _compared(runs: Sequence[_Runs], seeds: Sequence[int]) -> Comparison:
         rows=rows,
         test_rows=first.data.rows["test"],
         advice=advice(rows, metric),
-        runs={one.cell.label: [str(folder) for folder in one.folders] for one in runs},
+        runs={one.combination.label: [str(folder) for folder in one.folders] for one in runs},
     )
 
 
@@ -195,8 +195,8 @@ def _over_rows(best: _Runs, other: _Runs, confidence: float) -> Score | None:
     rng = np.random.default_rng(0)
     values = [float(np.mean([gap.mean() for gap in gaps]))]
     for _ in range(_RESAMPLES):
-        drawn = [gaps[seed] for seed in rng.integers(len(gaps), size=len(gaps))]
-        values.append(float(np.mean([gap[rng.integers(len(gap), size=len(gap))].mean() for gap in drawn])))
+        sampled = [gaps[seed] for seed in rng.integers(len(gaps), size=len(gaps))]
+        values.append(float(np.mean([gap[rng.integers(len(gap), size=len(gap))].mean() for gap in sampled])))
     return percentile_interval(values, confidence, sum(map(len, gaps)))
 
 
@@ -225,8 +225,8 @@ def advice(rows: Sequence[Row], metric: str) -> str:
     cheapest = min([best, *tied], key=lambda row: (round(row.costs.ms, 1), row.costs.megabytes, row.costs.minutes))
     if cheapest is best:
         return f"{tie} Take {best.label}, which is also the cheapest in use."
-    behind = cheapest.behind or cheapest.behind_in_error
-    price = f", {interval(behind)} behind" if behind else ""
+    difference = cheapest.difference or cheapest.difference_in_error
+    price = f", {interval(difference)} behind" if difference else ""
     return (
         f"{tie} The cheapest of them in use is {cheapest.label}: {amount(cheapest.costs.ms)} ms a row instead of "
         f"{amount(best.costs.ms)}, {amount(cheapest.costs.megabytes)} MB instead of {amount(best.costs.megabytes)}"
@@ -239,7 +239,7 @@ def table(comparison: Comparison) -> Table:
     seeds = len(comparison.seeds)
     keys = list(comparison.rows[0].values)
     over_seeds = [f"behind the best, {seeds} seeds"] if seeds > 1 else []
-    has_rows = any(row.behind_in_error for row in comparison.rows)
+    has_rows = any(row.difference_in_error for row in comparison.rows)
     header = (
         *keys,
         f"{comparison.metric} on test",
@@ -252,7 +252,7 @@ def table(comparison: Comparison) -> Table:
     )
     rows = []
     for place, row in enumerate(comparison.rows):
-        differences = [row.behind] * bool(over_seeds) + [row.behind_in_error] * has_rows
+        differences = [row.difference] * bool(over_seeds) + [row.difference_in_error] * has_rows
         rows.append(
             (
                 *row.values.values(),

@@ -82,11 +82,11 @@ def curve(
     if len(set(labels)) < _FEWEST_SIZES:
         raise RecipeError(f"--labels: a curve needs at least {_FEWEST_SIZES} different numbers, such as 8 16 32 all")
     shots = ", ".join("null" if size is None else str(size) for size in labels)
-    found = grid.cells(base, [*overrides, f"{SHOTS}=[{shots}]"])
+    found = grid.combinations(base, [*overrides, f"{SHOTS}=[{shots}]"])
     runs: dict[str, dict[str, list[RunResult]]] = {}
-    for cell, _, result in grid.run_cells(base, found, seeds, out):
-        label = ", ".join(value for key, value in cell.values.items() if key != SHOTS) or "the recipe"
-        runs.setdefault(label, {}).setdefault(cell.values[SHOTS], []).append(result)
+    for combination, _, result in grid.run_combinations(base, found, seeds, out):
+        label = ", ".join(value for key, value in combination.values.items() if key != SHOTS) or "the recipe"
+        runs.setdefault(label, {}).setdefault(combination.values[SHOTS], []).append(result)
     first = next(iter(next(iter(runs.values())).values()))[0]
     curves = [_curve(label, list(by_size.values()), first.headline, gain) for label, by_size in runs.items()]
     advice = " ".join(_advice(one, first.headline, gain) for one in curves)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import re
@@ -37,13 +38,13 @@ class Base:
 
 
 @dataclass(frozen=True)
-class Cell:
+class Combination:
     """One combination of values."""
 
     values: dict[str, str]
     """Key -> its value, in YAML, of the keys that have several."""
     overrides: tuple[str, ...]
-    """Of the recipe, those of all cells first."""
+    """Of the recipe, those of all combinations first."""
 
     @property
     def label(self) -> str:
@@ -51,12 +52,16 @@ class Cell:
         return ", ".join(self.values.values()) or "the recipe"
 
     def folder(self, out: Path, seed: int) -> Path:
-        """The directory of a run of this cell."""
+        """The directory of a run of this combination."""
         name = ",".join(f"{key}={value}" for key, value in self.values.items()) or "recipe"
-        return out / "runs" / f"{_UNSAFE.sub('_', name)[:_LONGEST_NAME]}-seed{seed}"
+        readable = _UNSAFE.sub("_", name)
+        if readable != name or len(readable) > _LONGEST_NAME:
+            # Of two values that read alike, each has a folder of its own.
+            readable = f"{readable[:_LONGEST_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+        return out / "runs" / f"{readable}-seed{seed}"
 
 
-def cells(base: Base, overrides: Sequence[str]) -> list[Cell]:
+def combinations(base: Base, overrides: Sequence[str]) -> list[Combination]:
     """The combinations that overrides such as `strategy=[lora, full]` ask for.
 
     A list is several values of a key, unless the key itself takes a list, such as `evaluation.metrics`.
@@ -76,10 +81,12 @@ def cells(base: Base, overrides: Sequence[str]) -> list[Cell]:
             axes[key] = [item if isinstance(item, str) else json.dumps(item) for item in value]
         else:
             common.append(override)
-    combinations = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
-    found = [Cell(values, (*common, *(f"{key}={value}" for key, value in values.items()))) for values in combinations]
-    for cell in found:
-        base.read(cell.overrides)
+    products = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+    found = [
+        Combination(values, (*common, *(f"{key}={value}" for key, value in values.items()))) for values in products
+    ]
+    for combination in found:
+        base.read(combination.overrides)
     return found
 
 
@@ -91,10 +98,10 @@ def _is_accepted(base: Base, override: str) -> bool:
     return True
 
 
-def run_cells(
-    base: Base, grid: Sequence[Cell], seeds: Sequence[int], out: Path
-) -> Iterator[tuple[Cell, int, RunResult]]:
-    """Run what is not finished yet, the first seed of all cells first; finished runs are read.
+def run_combinations(
+    base: Base, grid: Sequence[Combination], seeds: Sequence[int], out: Path
+) -> Iterator[tuple[Combination, int, RunResult]]:
+    """Run what is not finished yet, the first seed of all combinations first; finished runs are read.
 
     Each run has a process of its own, so that its memory and its seconds are its own.
 
@@ -102,31 +109,31 @@ def run_cells(
         RecipeError: a run refuses its recipe or rows, or the folder of a run holds one of another recipe.
         RunError: a run has failed otherwise.
     """
-    _check(base, [cell for cell in grid if not (cell.folder(out, seeds[0]) / "result.json").is_file()], seeds[0])
-    todo = [(cell, seed) for seed in seeds for cell in grid]
-    for cell, seed in Progress(todo, desc="runs", unit="run"):
-        seeded = Cell(cell.values, (*cell.overrides, f"seed={seed}"))
-        yield cell, seed, run_cell(base, seeded, cell.folder(out, seed))
+    _check(base, [it for it in grid if not (it.folder(out, seeds[0]) / "result.json").is_file()], seeds[0])
+    todo = [(combination, seed) for seed in seeds for combination in grid]
+    for combination, seed in Progress(todo, desc="runs", unit="run"):
+        seeded = Combination(combination.values, (*combination.overrides, f"seed={seed}"))
+        yield combination, seed, run_combination(base, seeded, combination.folder(out, seed))
 
 
-def run_cell(base: Base, cell: Cell, folder: Path) -> RunResult:
+def run_combination(base: Base, combination: Combination, folder: Path) -> RunResult:
     """Run a combination, or go on with its run; a finished one is read.
 
     Raises:
-        RecipeError, RunError: as `run_cells`.
+        RecipeError, RunError: as `run_combinations`.
     """
     if not (folder / "result.json").is_file():
-        _run(base.name, cell.overrides, folder, folder.name)
-    return pipeline.run(base.read(cell.overrides), folder, resume=True)
+        _run(base.name, combination.overrides, folder, folder.name)
+    return pipeline.run(base.read(combination.overrides), folder, resume=True)
 
 
-def _check(base: Base, grid: Sequence[Cell], seed: int) -> None:
+def _check(base: Base, grid: Sequence[Combination], seed: int) -> None:
     """Find the mistakes of all combinations before the first run."""
-    for cell in Progress(grid, desc="checking", unit="combination", disable=not grid):
+    for combination in Progress(grid, desc="checking", unit="combination", disable=not grid):
         try:
-            check(base.read((*cell.overrides, f"seed={seed}")), sample=True)
+            check(base.read((*combination.overrides, f"seed={seed}")), sample=True)
         except HFTransferError as error:
-            raise type(error)(f"{cell.label}: {error}") from None
+            raise type(error)(f"{combination.label}: {error}") from None
 
 
 def _run(recipe: str, overrides: Sequence[str], folder: Path, name: str) -> None:

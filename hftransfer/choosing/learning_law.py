@@ -1,6 +1,6 @@
 """The power law of learning: error(n) = plateau + b n^-c for n labels (Figueroa et al. 2012, Hestness et al. 2017).
 
-Three sizes do not tell a plateau from a slow decline. So the plateau is drawn anew in each resample, from anything
+Three sizes do not tell a plateau from a slow decline. So the plateau is means anew in each resample, from anything
 between 0 and the lowest error: the intervals hold both a curve that has ended and one that goes on.
 """
 
@@ -66,14 +66,14 @@ def fit(labels: Sequence[float], errors: np.ndarray, deviation: float) -> Law:
     """
     rng = np.random.default_rng(0)
     sizes, seeds = errors.shape
-    drawn = errors[:, rng.integers(seeds, size=(_RESAMPLES, seeds))].mean(axis=2).T
+    means = errors[:, rng.integers(seeds, size=(_RESAMPLES, seeds))].mean(axis=2).T
     if seeds > 1:
         deviation = max(deviation, float(np.sqrt(errors.var(axis=1, ddof=1).mean())))
     else:
-        drawn = np.maximum(1e-9, drawn + rng.normal(0, deviation, drawn.shape))
-    lowest = drawn.min(axis=1)
+        means = np.maximum(1e-9, means + rng.normal(0, deviation, means.shape))
+    lowest = means.min(axis=1)
     plateau = rng.random(_RESAMPLES) * lowest
-    logs = np.log(np.maximum(drawn - plateau[:, None], 1e-9))
+    logs = np.log(np.maximum(means - plateau[:, None], 1e-9))
     x = np.log(np.asarray(labels))
     centred = x - x.mean()
     c = np.maximum(0, -(logs @ centred) / (centred @ centred))

@@ -44,8 +44,8 @@ class Dimension:
     def suggest(self, trial: Trial) -> str | float:
         """A choice, or a multiple of the own value."""
         if self.choices or self.times:
-            drawn: str | float = trial.suggest_categorical(self.key, self.choices or self.times)
-            return drawn
+            chosen: str | float = trial.suggest_categorical(self.key, self.choices or self.times)
+            return chosen
         return trial.suggest_float(self.key, *_RATES, log=True)
 
 
@@ -66,9 +66,9 @@ class SearchSpace:
 
     def suggest(self, trial: Trial) -> dict[str, str | float]:
         """The parameters of a trial; those that its strategy does not have are left out."""
-        drawn = {one.key: one.suggest(trial) for one in self.dimensions if one.choices}
-        recipe = self.base.read([*self.common, *(f"{key}={value}" for key, value in drawn.items())])
-        return drawn | {one.key: one.suggest(trial) for one in self.dimensions if one.key in _own_values(recipe)}
+        chosen = {one.key: one.suggest(trial) for one in self.dimensions if one.choices}
+        recipe = self.base.read([*self.common, *(f"{key}={value}" for key, value in chosen.items())])
+        return chosen | {one.key: one.suggest(trial) for one in self.dimensions if one.key in _own_values(recipe)}
 
     def values(self, parameters: dict[str, str | float]) -> dict[str, str]:
         """Key of the recipe -> its value in YAML."""
@@ -85,12 +85,14 @@ def search_space(base: Base, overrides: Sequence[str]) -> SearchSpace:
     Raises:
         RecipeError: a value does not fit, or there is nothing to change.
     """
-    cells = grid.cells(base, overrides)
-    axes = {key: dict.fromkeys(cell.values[key] for cell in cells) for key in cells[0].values}
+    combinations = grid.combinations(base, overrides)
+    axes = {
+        key: dict.fromkeys(combination.values[key] for combination in combinations) for key in combinations[0].values
+    }
     choices = [Dimension(key, tuple(values)) for key, values in axes.items()]
-    common = tuple(text for text in cells[0].overrides if text.partition("=")[0] not in axes)
+    common = tuple(text for text in combinations[0].overrides if text.partition("=")[0] not in axes)
     fixed = {text.partition("=")[0] for text in common} | axes.keys()
-    keys = dict.fromkeys(key for cell in cells for key in _own_values(base.read(cell.overrides)))
+    keys = dict.fromkeys(key for combination in combinations for key in _own_values(base.read(combination.overrides)))
     numbers = [Dimension(key, times=_TIMES.get(key, ())) for key in keys if key not in fixed]
     if not choices and not numbers:
         raise RecipeError(

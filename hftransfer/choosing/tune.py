@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hftransfer.choosing import grid
-from hftransfer.choosing.grid import Base, Cell
+from hftransfer.choosing.grid import Base, Combination
 from hftransfer.choosing.search_space import SearchSpace, search_space
 from hftransfer.core.errors import MissingExtraError, RecipeError
 from hftransfer.core.files import write_text
@@ -96,7 +96,7 @@ def tune(base: Base, overrides: Sequence[str], budget: Budget, seeds: int, out: 
     sign = -1 if lower_is_better(search.metric) else 1
     best = max(finalists, key=lambda place: sign * float(np.mean(finalists[place])))
     values = search.values(search.study.trials[best])
-    winner = grid.run_cell(base, Cell(values, (*search.space.common, *_overrides(values))), out / "best")
+    winner = grid.run_combination(base, Combination(values, (*search.space.common, *_overrides(values))), out / "best")
     record = Tuning(
         metric=winner.headline,
         space=[str(dimension) for dimension in search.space.dimensions],
@@ -203,10 +203,10 @@ class _Search:
 
     def _score(self, values: dict[str, str], seed: int) -> tuple[float, float]:
         """The headline metric on validation, and the seconds that the run took."""
-        cell = Cell(values, (*self.space.common, *_overrides(values), *_TRIAL, f"seed={seed}"))
-        folder = cell.folder(self.out, seed)
+        combination = Combination(values, (*self.space.common, *_overrides(values), *_TRIAL, f"seed={seed}"))
+        folder = combination.folder(self.out, seed)
         was_finished = (folder / "result.json").is_file()
-        result = grid.run_cell(self.space.base, cell, folder)
+        result = grid.run_combination(self.space.base, combination, folder)
         seconds = sum(result.seconds.values())
         if not was_finished:
             self.study.set_user_attr(_SECONDS, self.seconds + seconds)

@@ -43,8 +43,8 @@ def class_scores(matrix: np.ndarray, resamples: int, share: float) -> list[list[
     """
     rng, count = np.random.default_rng(_SEED), int(matrix.sum())
     shares = matrix.reshape(-1) / count
-    drawn = np.stack([_scores(rng.multinomial(count, shares).reshape(matrix.shape)) for _ in range(resamples)])
-    low, high = np.quantile(drawn, [(1 - share) / 2, (1 + share) / 2], axis=0)
+    resampled = np.stack([_scores(rng.multinomial(count, shares).reshape(matrix.shape)) for _ in range(resamples)])
+    low, high = np.quantile(resampled, [(1 - share) / 2, (1 + share) / 2], axis=0)
     return [
         [Score(value=float(v), low=float(b), high=float(t), count=count) for v, b, t in zip(*of_metric, strict=True)]
         for of_metric in zip(_scores(matrix), low, high, strict=True)
