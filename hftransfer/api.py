@@ -1,4 +1,4 @@
-"""The Python API, which the command line uses too: run, check and predict, and what they share.
+"""The Python API, which the command line uses too: run, check, audit and predict, and what they share.
 
 Torch is imported when a function is called, not with this file.
 """
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hftransfer.choosing.curve import Curves
     from hftransfer.choosing.grid import Base
     from hftransfer.choosing.tune import Tuning
+    from hftransfer.core.audit_record import AuditResult
     from hftransfer.exporters._runtime import RuntimeModel
     from hftransfer.runner.plan import Plan
 
@@ -76,6 +77,36 @@ def check(recipe: Recipe | AnyPath, overrides: Sequence[str] = ()) -> "Plan":
     from hftransfer.runner import plan
 
     return plan.check(read_recipe(recipe, overrides), sample=True)
+
+
+def audit(
+    recipe: Recipe | AnyPath,
+    overrides: Sequence[str] = (),
+    *,
+    out: AnyPath | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> "AuditResult":
+    """Look for what is wrong with the rows of a recipe, before any training.
+
+    Near copies within and across splits, suspicious labels, rows unlike the rest, odd lengths and sizes, small classes,
+    groups in several splits. Features of the frozen checkpoint are kept in the cache of `datasets`: a second audit
+    reads none anew.
+
+    Args:
+        recipe: as for `run`.
+        overrides: fields to change.
+        out: directory of the audit; by default `audits/` and the recipe's name.
+        resume: continue an unfinished audit.
+        overwrite: replace a finished or unfinished audit.
+
+    Raises:
+        HFTransferError: a mistake in the recipe, the data, the checkpoint or the directory, in one sentence.
+    """
+    from hftransfer.choosing import audit as audits
+
+    folder = Path(out) if out is not None else default_folder(recipe, "audits")
+    return audits.audit(read_recipe(recipe, overrides), folder, resume=resume, overwrite=overwrite)
 
 
 def predict(
@@ -255,11 +286,11 @@ def _pushed_recipe(name: str, overrides: Sequence[str]) -> Recipe:
     return recipe
 
 
-def default_folder(recipe: Recipe | AnyPath) -> Path:
-    """Where a run is written unless another place is asked for."""
+def default_folder(recipe: Recipe | AnyPath, parent: str = "runs") -> Path:
+    """Where a run, or something else that is made of a recipe, is written unless another place is asked for."""
     if isinstance(recipe, Recipe):
-        return Path("runs") / f"{recipe.task.name}-{recipe.strategy.name}"
-    return Path("runs") / Path(recipe).name.removesuffix(".yaml").removesuffix(".yml")
+        return Path(parent) / f"{recipe.task.name}-{recipe.strategy.name}"
+    return Path(parent) / Path(recipe).name.removesuffix(".yaml").removesuffix(".yml")
 
 
 def push_finished(recipe: Recipe, folder: Path) -> str | None:
