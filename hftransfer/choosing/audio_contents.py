@@ -20,9 +20,8 @@ _WINDOW = 400
 _FLOOR = 60.0
 # How much of the shorter recording has to lie on the other.
 _OVERLAP = 0.75
-# The correlation from which on two recordings are near copies, that where the features are the same, and by how much it
-# has to be higher the farther the features are from each other.
-_SURE, _SAME, _SLOPE = 0.95, 0.8, 0.5
+# The correlation from which on two recordings are near copies.
+_SAME = 0.95
 _NEIGHBOURS = 5
 
 
@@ -39,7 +38,7 @@ class AudioContents:
         for place, others in enumerate(nearest(means - means.mean(axis=0), _NEIGHBOURS)):
             yield from ((place, int(other)) for other in others)
 
-    def similarity(self, first: int, second: int, distance: float | None) -> float | None:
+    def similarity(self, first: int, second: int, distance: float | None) -> float | None:  # noqa: ARG002
         """The correlation of two spectrograms where they fit best; None where they are no near copies."""
         one, other = sorted((self._spectra[first], self._spectra[second]), key=len)
         least = max(2, round(_OVERLAP * len(one)))
@@ -48,8 +47,7 @@ class AudioContents:
             start, end = max(0, -shift), min(len(one), len(other) - shift)
             if end - start >= least:
                 best = max(best, _correlation(one[start:end], other[start + shift : end + shift]))
-        needed = _SURE if distance is None else min(_SURE, _SAME + _SLOPE * distance)
-        return best if best >= needed else None
+        return best if best >= _SAME else None
 
 
 def _best_shifts(one: np.ndarray, other: np.ndarray) -> list[int]:

@@ -1,8 +1,8 @@
 """Labels that are likely wrong: confident learning on frozen features, out of fold.
 
 Northcutt et al. 2021, https://arxiv.org/abs/1911.00068: a row counts as another class where the probability of that
-class is at least its mean over the rows that have its label. What such rows would teach is then left out, and the
-probabilities are computed once more.
+class is at least its mean over the rows that have its label. The probabilities are computed once more without what such
+rows would teach; as many labels as then count as another class are suspicious, those of the largest margins.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hftransfer.models.probe import Folds, out_of_fold
+from hftransfer.choosing.neighbours import unit_length
+from hftransfer.core.progress import Progress
+from hftransfer.models.probe import Folds, out_of_fold, standardized_probe
 
 _FOLDS = 5
-# Settings of the probe and numbers of neighbours whose probabilities are averaged.
-_PROBES, _NEIGHBOURS = (1.0, 10.0), 10
-# The margin of the likeliest class over the given one from which on a label is suspicious.
-_MARGIN = 0.5
+# Inverse strengths of the penalty, for standardized features and for features of unit length, and how many neighbours:
+# the probabilities of the three are averaged.
+_STANDARDIZED, _UNIT, _NEIGHBOURS = 1.0, 30.0, 5
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class LabelIssues:
     margins: np.ndarray
     """The probability of this class less that of the given one, shape (rows,)."""
     share: float
-    """The share of all labels that are wrong, as the confident joint estimates it."""
+    """The share of all labels that count as another class."""
 
 
 def folds_of(classes: np.ndarray, groups: np.ndarray, seed: int) -> Folds:
@@ -69,13 +70,27 @@ def find_label_issues(features: np.ndarray, classes: np.ndarray, groups: np.ndar
     suggested = probabilities.argmax(axis=1)
     rows = np.arange(len(classes))
     margins = probabilities[rows, suggested] - probabilities[rows, classes]
-    return LabelIssues(margins >= _MARGIN, suggested, margins, _share_wrong(probabilities, classes))
+    count = int((_confident(probabilities, classes) != classes).sum())
+    suspicious = np.zeros(len(classes), dtype=bool)
+    suspicious[np.argsort(-margins, kind="stable")[:count]] = True
+    return LabelIssues(suspicious & (margins > 0), suggested, margins, count / len(classes))
 
 
 def _probabilities(features: np.ndarray, classes: np.ndarray, folds: Folds, fit: np.ndarray) -> np.ndarray:
     """The mean of what two probes and the nearest neighbours make of the rows, each out of fold."""
-    settings = [("probe", value) for value in _PROBES] + [("knn", _NEIGHBOURS)]
-    return np.mean([out_of_fold(method, value, features, classes, folds, fit) for method, value in settings], axis=0)
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.neighbors import KNeighborsClassifier
+
+    fewest = min(int(fit[train].sum()) for train, _ in folds)
+    nearest = KNeighborsClassifier(min(_NEIGHBOURS, fewest), weights="distance", metric="cosine")
+    scale = np.maximum(features.std(axis=0), 1e-6)
+    settings = [
+        (standardized_probe(_STANDARDIZED), features),
+        (LogisticRegression(C=_UNIT, max_iter=1000), unit_length(features)),
+        (nearest, (features - features.mean(axis=0)) / scale),
+    ]
+    fitted = Progress(settings, desc="labels", unit="classifier")
+    return np.asarray(np.mean([out_of_fold(it, x, classes, folds, fit) for it, x in fitted], axis=0))
 
 
 def _confident(probabilities: np.ndarray, classes: np.ndarray) -> np.ndarray:
@@ -87,11 +102,3 @@ def _confident(probabilities: np.ndarray, classes: np.ndarray) -> np.ndarray:
     # A class without rows is nothing that a row could be counted as.
     above = np.where((probabilities >= means) & (sizes > 0), probabilities, -1.0)
     return np.asarray(np.where(above.max(axis=1) >= 0, above.argmax(axis=1), classes))
-
-
-def _share_wrong(probabilities: np.ndarray, classes: np.ndarray) -> float:
-    """The share of rows off the diagonal of the confident joint, each class weighted by its number of rows."""
-    counted, count = _confident(probabilities, classes), probabilities.shape[1]
-    sizes = np.bincount(classes, minlength=count)
-    right = np.bincount(classes[counted == classes], minlength=count)
-    return float(1 - right.sum() / sizes.sum())

@@ -94,14 +94,11 @@ def fit_linear(
     return weight, bias - weight @ scaler.mean_
 
 
-def out_of_fold(
-    method: FrozenBaseline, parameter: float, features: np.ndarray, classes: np.ndarray, folds: Folds, fit: np.ndarray
-) -> np.ndarray:
-    """Probabilities of each row by a baseline that was fitted to the other folds alone, shape (rows, classes).
+def out_of_fold(estimator: Any, features: np.ndarray, classes: np.ndarray, folds: Folds, fit: np.ndarray) -> np.ndarray:
+    """Probabilities of each row by a classifier that was fitted to the other folds alone, shape (rows, classes).
 
     Args:
-        method: as in `fit_and_score`.
-        parameter: C of the probe; how many neighbours.
+        estimator: a classifier of scikit-learn, such as `standardized_probe` makes.
         features: of shape (rows, size).
         classes: the class of each row, numbered from 0, shape (rows,).
         folds: training rows and held-out rows of each fold; together the held-out rows are all.
@@ -110,14 +107,17 @@ def out_of_fold(
     probabilities = np.zeros((len(features), int(classes.max()) + 1))
     for train, held_out in folds:
         chosen = train[fit[train]]
-        if method == "knn":
-            parameter = min(parameter, len(chosen))
         with warnings.catch_warnings():
             # Of penalties so weak that the optimum is far away.
             warnings.simplefilter("ignore")
-            fitted = _estimator(method, "class", parameter).fit(features[chosen], classes[chosen])
+            fitted = estimator.fit(features[chosen], classes[chosen])
         probabilities[held_out] = np.exp(_scores(fitted, "class", features[held_out], classes))
     return probabilities
+
+
+def standardized_probe(strength: float) -> Any:
+    """The logistic regression of `probe` with this inverse strength of its penalty, not yet fitted."""
+    return _estimator("probe", "class", strength)
 
 
 def _once(features: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
