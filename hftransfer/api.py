@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hftransfer.core import plugins
-from hftransfer.core.errors import HubError, RecipeError
-from hftransfer.core.paths import is_file, is_folder
+from hftransfer.core.errors import RecipeError
 from hftransfer.core.results import JsonObject, RunResult
 from hftransfer.recipe.schema import Recipe
+from hftransfer.runner.folders import finished_run as finished_run
+from hftransfer.runner.folders import push_finished as push_finished
 
 if TYPE_CHECKING:
     from hftransfer.choosing.compare import Comparison
@@ -96,7 +97,7 @@ def audit(
     Args:
         recipe: as for `run`.
         overrides: fields to change.
-        out: directory of the audit; by default `audits/` and the recipe's name.
+        out: directory of the audit; by default `runs/audit-` and the recipe's name.
         resume: continue an unfinished audit.
         overwrite: replace a finished or unfinished audit.
 
@@ -105,7 +106,8 @@ def audit(
     """
     from hftransfer.choosing import audit as audits
 
-    folder = Path(out) if out is not None else default_folder(recipe, "audits")
+    usual = default_folder(recipe)
+    folder = usual.with_name(f"audit-{usual.name}") if out is None else Path(out)
     return audits.audit(read_recipe(recipe, overrides), folder, resume=resume, overwrite=overwrite)
 
 
@@ -286,43 +288,8 @@ def _pushed_recipe(name: str, overrides: Sequence[str]) -> Recipe:
     return recipe
 
 
-def default_folder(recipe: Recipe | AnyPath, parent: str = "runs") -> Path:
-    """Where a run, or something else that is made of a recipe, is written unless another place is asked for."""
+def default_folder(recipe: Recipe | AnyPath) -> Path:
+    """Where a run is written unless another place is asked for."""
     if isinstance(recipe, Recipe):
-        return Path(parent) / f"{recipe.task.name}-{recipe.strategy.name}"
-    return Path(parent) / Path(recipe).name.removesuffix(".yaml").removesuffix(".yml")
-
-
-def push_finished(recipe: Recipe, folder: Path) -> str | None:
-    """Push a finished run where its recipe asks for that; the address of the commit.
-
-    Raises:
-        HubError: the Hub refuses; the sentence says how to push later.
-    """
-    from accelerate import PartialState
-
-    if recipe.hub is None or not PartialState().is_main_process:
-        return None
-    from hftransfer.hub.push import push
-
-    try:
-        return push(folder, recipe.hub.repo)
-    except HubError as error:
-        raise HubError(f"{error} (the run is finished: `hftransfer push {folder}`)") from None
-
-
-def finished_run(folder: Path) -> RunResult:
-    """The record of a finished run.
-
-    Raises:
-        RecipeError: the directory holds none, or it is damaged.
-    """
-    from hftransfer.core.run_folder import recover
-
-    if folder.name:
-        recover(folder)
-    record = folder / "result.json"
-    if not is_file(record):
-        runs = [str(path.parent) for path in folder.parent.glob("*/result.json")] if is_folder(folder.parent) else []
-        raise RecipeError(f"'{folder}' is not a finished run; {plugins.nearest(folder, runs)}")
-    return RunResult.load(record)
+        return Path("runs") / f"{recipe.task.name}-{recipe.strategy.name}"
+    return Path("runs") / Path(recipe).name.removesuffix(".yaml").removesuffix(".yml")

@@ -72,9 +72,8 @@ def measure(name: str, seed: int) -> None:
         start = time.process_time()
         result = audit(recipe, out=f"{folder}/audit")
         seconds = time.process_time() - start
-    print(
-        f"{name}, seed {seed}: {len(table['label'])} rows, {seconds:.0f} s of one core, {result.features['computed']} rows read anew"
-    )
+    anew = result.features["computed"]
+    print(f"{name}, seed {seed}: {len(table['label'])} rows, {seconds:.0f} s of one core, {anew} rows read anew")
     found = {finding.row.row for finding in result.of("suspicious label")}
     right = len(found & set(flipped.tolist()))
     print(
@@ -152,7 +151,7 @@ def _recordings(cell: Any, rng: np.random.Generator) -> list[tuple[str, Any]]:
 
 def audits() -> bool:
     """Print the figures of docs/how-to/audit.md."""
-    for name in sys.argv[2:] or CASES:
+    for name in CASES:
         for seed in range(SEEDS):
             measure(name, seed)
     return True

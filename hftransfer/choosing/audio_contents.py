@@ -14,7 +14,7 @@ from hftransfer.choosing.neighbours import nearest
 from hftransfer.core.media import location, open_audio, resample
 
 # Hz, mel bands, seconds from frame to frame, and how many frames are compared.
-_RATE, _BANDS, _HOP, _FRAMES = 8000, 32, 0.02, 400
+_RATE, _BANDS, _HOP, _FRAMES = 8000, 32, 0.01, 600
 _WINDOW = 400
 # Decibels below the loudest frame that count as silence.
 _FLOOR = 60.0
@@ -29,7 +29,7 @@ class AudioContents:
     """The log-mel spectrograms of some recordings."""
 
     def __init__(self, recordings: Iterable[Any]) -> None:
-        """Each as `datasets` gives it without decoding, read one by one; of long ones the first eight seconds."""
+        """Each as `datasets` gives it without decoding, read one by one; of long ones the first six seconds."""
         self._spectra = [_spectrum(recording) for recording in recordings]
 
     def candidates(self) -> Iterator[tuple[int, int]]:

@@ -32,7 +32,7 @@ def far_out(values: np.ndarray, least_range: float = 0.0) -> np.ndarray:
 def unlike_the_rest(features: np.ndarray) -> np.ndarray:
     """By how many interquartile ranges the tenth nearest other row is too far away; 0 where it is not."""
     # Each row is the nearest to itself.
-    return np.maximum(far_out(neighbour_distances(features, features, NEIGHBOURS + 1)), 0.0)
+    return np.asarray(np.maximum(far_out(neighbour_distances(features, features, NEIGHBOURS + 1)), 0.0))
 
 
 def odd_sizes(sizes: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ def add(commands: "Commands") -> argparse.ArgumentParser:
     """Register the command's parser."""
     command = commands.add_parser("audit", help="look for near copies, wrong labels and odd rows, before any training")
     _arguments.recipe(command)
-    command.add_argument("--out", type=Path, help="directory of the audit (default: audits/ and the recipe's name)")
+    command.add_argument("--out", type=Path, help="directory of the audit (default: runs/audit-RECIPE)")
     _arguments.existing_run(command)
     return command
 
@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     from hftransfer import api
     from hftransfer.reporting.audit_page import terminal
 
-    out = args.out or api.default_folder(args.recipe, "audits")
+    out = args.out or _arguments.folder_of("audit", args.recipe)
     result = api.audit(args.recipe, args.overrides, out=out, resume=args.resume, overwrite=args.overwrite)
     print(f"\n{terminal(result, str(out))}")
     return 0

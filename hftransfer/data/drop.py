@@ -83,7 +83,7 @@ def read_lines(file: str) -> list[Line]:
         table = csv.DictReader(text.splitlines())
         header = [name.strip() for name in table.fieldnames or []]
         table.fieldnames = header
-        lines = [line for number, cells in enumerate(table, 2) if (line := _line(file, number, cells)) is not None]
+        rows = list(enumerate(table, 2))
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"data.drop: '{file}' is no CSV file in UTF-8 ({error})") from None
     if not ("content" in header or {"split", "row"} <= set(header)):
@@ -92,7 +92,7 @@ def read_lines(file: str) -> list[Line]:
             f"data.drop: '{file}' needs the columns split and row, or content, and has {', '.join(header) or 'none'}; "
             f"{nearest(wrong, COLUMNS)}"
         )
-    return lines
+    return [line for number, cells in rows if (line := _line(file, number, cells)) is not None]
 
 
 def _line(file: str, number: int, cells: Mapping[str, str | None]) -> Line | None:
