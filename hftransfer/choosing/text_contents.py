@@ -21,7 +21,7 @@ _BANDS, _ROWS = 32, 4
 _BUCKET = 50
 # From these shares on two texts are near copies: of all their 5-grams, or of those of the shorter, which is a part of
 # the longer, where it has enough of them.
-_SAME, _CONTAINED, _ENOUGH = 0.6, 0.9, 300
+_SAME, _CONTAINED, _ENOUGH = 0.6, 0.8, 300
 _PRIME = (1 << 31) - 1
 
 

@@ -14,7 +14,7 @@ def add(commands: "Commands") -> argparse.ArgumentParser:
     """Register the command's parser."""
     command = commands.add_parser("audit", help="look for near copies, wrong labels and odd rows, before any training")
     _arguments.recipe(command)
-    command.add_argument("--out", type=Path, help="directory of the audit (default: runs/audit-RECIPE)")
+    command.add_argument("--out", type=Path, help="directory of the audit (default: runs/audit-NAME of the recipe)")
     _arguments.existing_run(command)
     return command
 
