@@ -104,9 +104,13 @@ def _print_copies(result: Any, copies: list[tuple[int, str, Any]], cells: list[A
 
 
 def _confirmed(pairs: set[tuple[int, int]], cells: list[str]) -> str:
-    """How many pairs of articles share more than half of their words in their order (difflib)."""
-    shared = [difflib.SequenceMatcher(None, cells[a].split(), cells[b].split(), False).ratio() for a, b in pairs]
-    return f", {sum(it > 0.5 for it in shared)} of which share more than half of their words in order"
+    """How many pairs of articles share more than half of the words of the shorter, in their order (difflib)."""
+    confirmed = 0
+    for first, second in pairs:
+        one, other = cells[first].split(), cells[second].split()
+        blocks = difflib.SequenceMatcher(None, one, other, False).get_matching_blocks()
+        confirmed += sum(block.size for block in blocks) > 0.5 * min(len(one), len(other))
+    return f", {confirmed} of which share more than half of the words of the shorter in order"
 
 
 def _copies(role: str, cell: Any, rng: np.random.Generator) -> list[tuple[str, Any]]:

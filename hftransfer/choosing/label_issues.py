@@ -2,7 +2,8 @@
 
 Northcutt et al. 2021, https://arxiv.org/abs/1911.00068: a row counts as another class where the probability of that
 class is at least its mean over the rows that have its label. The probabilities are computed once more without what such
-rows would teach; as many labels as then count as another class are suspicious, those of the largest margins.
+rows would teach. As many labels as then count as another class are suspicious, those of the largest margins, and every
+label whose margin is large.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ _FOLDS = 5
 # Inverse strengths of the penalty, for standardized features and for features of unit length, and how many neighbours:
 # the probabilities of the three are averaged.
 _STANDARDIZED, _UNIT, _NEIGHBOURS = 1.0, 30.0, 5
+# The margin of the likeliest class over the given one that is enough in any case.
+_LARGE = 0.6
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,8 @@ def find_label_issues(features: np.ndarray, classes: np.ndarray, groups: np.ndar
     count = int((_confident(probabilities, classes) != classes).sum())
     suspicious = np.zeros(len(classes), dtype=bool)
     suspicious[np.argsort(-margins, kind="stable")[:count]] = True
-    return LabelIssues(suspicious & (margins > 0), suggested, margins, count / len(classes))
+    suspicious = (suspicious & (margins > 0)) | (margins >= _LARGE)
+    return LabelIssues(suspicious, suggested, margins, count / len(classes))
 
 
 def _probabilities(features: np.ndarray, classes: np.ndarray, folds: Folds, fit: np.ndarray) -> np.ndarray:
