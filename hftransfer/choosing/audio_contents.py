@@ -43,20 +43,20 @@ class AudioContents:
         one, other = sorted((self._spectra[first], self._spectra[second]), key=len)
         least = max(2, round(_OVERLAP * len(one)))
         best = 0.0
-        for shift in _best_shifts(one, other):
+        for shift in _best_places(one, other):
             start, end = max(0, -shift), min(len(one), len(other) - shift)
             if end - start >= least:
                 best = max(best, _correlation(one[start:end], other[start + shift : end + shift]))
         return best if best >= _SAME else None
 
 
-def _best_shifts(one: np.ndarray, other: np.ndarray) -> list[int]:
+def _best_places(one: np.ndarray, other: np.ndarray) -> list[int]:
     """The places in the second where the first begins and their products are largest, and 0."""
     size = len(one) + len(other)
     spectra = np.conj(np.fft.rfft(one, size, axis=0)) * np.fft.rfft(other, size, axis=0)
     products = np.fft.irfft(spectra.sum(axis=1), size)
-    shifts = np.argsort(-products)[:_NEIGHBOURS]
-    return [0, *(int(shift) if shift < len(other) else int(shift) - size for shift in shifts)]
+    places = np.argsort(-products)[:_NEIGHBOURS]
+    return [0, *(int(shift) if shift < len(other) else int(shift) - size for shift in places)]
 
 
 def _correlation(one: np.ndarray, other: np.ndarray) -> float:

@@ -34,12 +34,12 @@ def contents_of(task: Task, tables: Sequence[Dataset]) -> Contents | None:
     if not roles:
         return None
     feature = task.inputs[roles[0]]
-    cells = _cells(tables, roles, "contents")
+    inputs = _inputs(tables, roles, "contents")
     if isinstance(feature, Image):
-        return ImageContents(as_read(task, row[0]) for row in cells)
+        return ImageContents(as_read(task, row[0]) for row in inputs)
     if isinstance(feature, Audio):
-        return AudioContents(row[0] for row in cells)
-    return TextContents("\n".join(map(_text, row)) for row in cells)
+        return AudioContents(row[0] for row in inputs)
+    return TextContents("\n".join(map(_text, row)) for row in inputs)
 
 
 def sizes_of(task: Task, tables: Sequence[Dataset]) -> dict[str, np.ndarray]:
@@ -48,16 +48,16 @@ def sizes_of(task: Task, tables: Sequence[Dataset]) -> dict[str, np.ndarray]:
     if not roles:
         return {}
     feature = task.inputs[roles[0]]
-    cells = _cells(tables, roles, "sizes")
+    inputs = _inputs(tables, roles, "sizes")
     if isinstance(feature, Image):
-        sides = np.array([row[0].size for row in cells], dtype=float)
+        sides = np.array([row[0].size for row in inputs], dtype=float)
         return {
             "pixels along the shorter side": sides.min(axis=1),
             "times as long as wide": sides.max(axis=1) / sides.min(axis=1),
         }
     if isinstance(feature, Audio):
-        return {"seconds": np.array([seconds(row[0]) for row in cells])}
-    return {"characters": np.array([sum(len(_text(cell)) for cell in row) for row in cells], dtype=float)}
+        return {"seconds": np.array([seconds(row[0]) for row in inputs])}
+    return {"characters": np.array([sum(len(_text(cell)) for cell in row) for row in inputs], dtype=float)}
 
 
 def _roles(task: Task, rows: Dataset) -> list[str]:
@@ -72,7 +72,7 @@ def _roles(task: Task, rows: Dataset) -> list[str]:
     )
 
 
-def _cells(tables: Sequence[Dataset], roles: list[str], description: str) -> Iterator[tuple[Any, ...]]:
+def _inputs(tables: Sequence[Dataset], roles: list[str], description: str) -> Iterator[tuple[Any, ...]]:
     """The inputs of each row, read some at a time."""
     with Progress(total=sum(map(len, tables)), desc=description, unit="row") as bar:
         for rows in tables:

@@ -92,11 +92,11 @@ def read_lines(file: str) -> list[Line]:
             f"data.drop: '{file}' needs the columns split and row, or content, and has {', '.join(header) or 'none'}; "
             f"{nearest(wrong, COLUMNS)}"
         )
-    return [line for number, cells in rows if (line := _line(file, number, cells)) is not None]
+    return [line for number, fields in rows if (line := _line(file, number, fields)) is not None]
 
 
-def _line(file: str, number: int, cells: Mapping[str, str | None]) -> Line | None:
-    given = {name: (cells.get(name) or "").strip() for name in COLUMNS}
+def _line(file: str, number: int, fields: Mapping[str, str | None]) -> Line | None:
+    given = {name: (fields.get(name) or "").strip() for name in COLUMNS}
     if not any(given.values()) or given["drop"].lower() in _NO:
         return None
     where = f"data.drop: line {number} of '{file}'"
