@@ -1,14 +1,15 @@
 """Transfer learning in the Hugging Face ecosystem, by one recipe.
 
-`run` trains, scores and exports what a recipe describes, `check` finds its mistakes in seconds, `predict` applies a
-finished run. Names are imported when they are first used, so that `import hftransfer` costs no torch.
+`run` trains, scores and exports what a recipe describes, `check` finds its mistakes in seconds, `audit` looks for what
+is wrong with its rows, `predict` applies a finished run. Names are imported when they are first used, so that `import
+hftransfer` costs no torch.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hftransfer.api import check, compare, curve, predict, run, tune
+    from hftransfer.api import audit, check, compare, curve, predict, run, tune
     from hftransfer.core.results import RunResult
     from hftransfer.recipe.loader import load_recipe
     from hftransfer.recipe.schema import Recipe
@@ -18,6 +19,7 @@ __all__ = [
     "Recipe",
     "RunResult",
     "__version__",
+    "audit",
     "check",
     "compare",
     "curve",
@@ -31,6 +33,7 @@ __all__ = [
 _MODULES = {
     "Recipe": "hftransfer.recipe.schema",
     "RunResult": "hftransfer.core.results",
+    "audit": "hftransfer.api",
     "check": "hftransfer.api",
     "compare": "hftransfer.api",
     "curve": "hftransfer.api",

@@ -1,4 +1,4 @@
-"""The Python API, which the command line uses too: run, check and predict, and what they share.
+"""The Python API, which the command line uses too: run, check, audit and predict, and what they share.
 
 Torch is imported when a function is called, not with this file.
 """
@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hftransfer.core import plugins
-from hftransfer.core.errors import HubError, RecipeError
-from hftransfer.core.paths import is_file, is_folder
+from hftransfer.core.errors import RecipeError
 from hftransfer.core.results import JsonObject, RunResult
 from hftransfer.recipe.schema import Recipe
+from hftransfer.runner.folders import finished_run as finished_run
+from hftransfer.runner.folders import push_finished as push_finished
 
 if TYPE_CHECKING:
     from hftransfer.choosing.compare import Comparison
     from hftransfer.choosing.curve import Curves
     from hftransfer.choosing.grid import Base
     from hftransfer.choosing.tune import Tuning
+    from hftransfer.core.audit_record import AuditResult
     from hftransfer.exporters._runtime import RuntimeModel
     from hftransfer.runner.plan import Plan
 
@@ -76,6 +78,37 @@ def check(recipe: Recipe | AnyPath, overrides: Sequence[str] = ()) -> "Plan":
     from hftransfer.runner import plan
 
     return plan.check(read_recipe(recipe, overrides), sample=True)
+
+
+def audit(
+    recipe: Recipe | AnyPath,
+    overrides: Sequence[str] = (),
+    *,
+    out: AnyPath | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> "AuditResult":
+    """Look for what is wrong with the rows of a recipe, before any training.
+
+    Near copies within and across splits, suspicious labels, rows unlike the rest, odd lengths and sizes, small classes,
+    groups in several splits. Features of the frozen checkpoint are kept in the cache of `datasets`: a second audit
+    reads none anew.
+
+    Args:
+        recipe: as for `run`.
+        overrides: fields to change.
+        out: directory of the audit; by default `runs/audit-` and the recipe's name.
+        resume: continue an unfinished audit.
+        overwrite: replace a finished or unfinished audit.
+
+    Raises:
+        HFTransferError: a mistake in the recipe, the data, the checkpoint or the directory, in one sentence.
+    """
+    from hftransfer.choosing import audit as audits
+
+    usual = default_folder(recipe)
+    folder = usual.with_name(f"audit-{usual.name}") if out is None else Path(out)
+    return audits.audit(read_recipe(recipe, overrides), folder, resume=resume, overwrite=overwrite)
 
 
 def predict(
@@ -260,38 +293,3 @@ def default_folder(recipe: Recipe | AnyPath) -> Path:
     if isinstance(recipe, Recipe):
         return Path("runs") / f"{recipe.task.name}-{recipe.strategy.name}"
     return Path("runs") / Path(recipe).name.removesuffix(".yaml").removesuffix(".yml")
-
-
-def push_finished(recipe: Recipe, folder: Path) -> str | None:
-    """Push a finished run where its recipe asks for that; the address of the commit.
-
-    Raises:
-        HubError: the Hub refuses; the sentence says how to push later.
-    """
-    from accelerate import PartialState
-
-    if recipe.hub is None or not PartialState().is_main_process:
-        return None
-    from hftransfer.hub.push import push
-
-    try:
-        return push(folder, recipe.hub.repo)
-    except HubError as error:
-        raise HubError(f"{error} (the run is finished: `hftransfer push {folder}`)") from None
-
-
-def finished_run(folder: Path) -> RunResult:
-    """The record of a finished run.
-
-    Raises:
-        RecipeError: the directory holds none, or it is damaged.
-    """
-    from hftransfer.core.run_folder import recover
-
-    if folder.name:
-        recover(folder)
-    record = folder / "result.json"
-    if not is_file(record):
-        runs = [str(path.parent) for path in folder.parent.glob("*/result.json")] if is_folder(folder.parent) else []
-        raise RecipeError(f"'{folder}' is not a finished run; {plugins.nearest(folder, runs)}")
-    return RunResult.load(record)

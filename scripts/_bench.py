@@ -9,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from _audit import audits
 from _curves import curves
 from _export import export, families_alone
 from _images import images
@@ -211,6 +212,7 @@ def claim(what: str, ratio: float, least: float) -> bool:
 
 
 BENCHES = {
+    "audit": audits,
     "startup": startup,
     "check": check,
     "bootstrap": bootstrap,

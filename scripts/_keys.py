@@ -7,7 +7,8 @@ from pydantic.fields import FieldInfo
 
 from hftransfer.core import plugins
 from hftransfer.core.plugins import Plugin, Section
-from hftransfer.recipe.schema import Data, Evaluation, Export, Hub, Items, Model, Recipe, Splits
+from hftransfer.recipe.schema import Data, Evaluation, Export, Hub, Items, Model, Recipe
+from hftransfer.recipe.splits import Splits
 
 PAGE = Path(__file__).parent.parent / "docs" / "recipe.md"
 _SECTIONS = {

@@ -81,6 +81,8 @@ class DataFacts(Record):
     """Class names in the order of the model's outputs."""
     classes: dict[str, dict[str, int]]
     """Split -> class -> rows."""
+    dropped: dict[str, int] = {}
+    """Reason -> training rows that `data.drop` has left out."""
     repeated: int = 0
     """Training rows whose content an earlier training row has, before `data.sampling` repeats any."""
     contradictions: Contradictions | None = None

@@ -38,6 +38,8 @@ class CleanRows:
     """The hash of each row's target."""
     skipped: int
     """How many rows were left out."""
+    numbers: np.ndarray
+    """The number of each row among those that were given, shape (rows,)."""
 
 
 def clean(
@@ -74,9 +76,10 @@ def clean(
         raise DataError(f"split '{split}' is empty" + (f": {first.partition(': ')[2]} ({_ELSEWHERE})" if first else ""))
     for role in rows.column_names:
         rows = feature_of(features, role).cast(rows, role, decode=True)
+    numbers = np.flatnonzero(usable)
     if count < len(rows):
-        rows = rows.select(np.flatnonzero(usable))
-    return CleanRows(rows, as_hashes(inputs), as_hashes(targets), len(usable) - count)
+        rows = rows.select(numbers)
+    return CleanRows(rows, as_hashes(inputs), as_hashes(targets), len(usable) - count, numbers)
 
 
 def _each(rows: Dataset) -> Iterator[dict[str, Any]]:

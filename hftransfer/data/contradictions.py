@@ -84,10 +84,11 @@ def _contents(task: Task, rows: Dataset, hashes: list[bytes]) -> list[bytes]:
 
 def _content(row: tuple[Any, ...], hashed: bytes) -> bytes:
     """A hash of the letters and digits of a row's texts; a row of signs alone is itself."""
-    texts = [_normalized(cell) for cell in row]
+    texts = [normalized(cell) for cell in row]
     return digest(["\0".join(texts).encode(errors="surrogatepass")]) if any(texts) else hashed
 
 
-def _normalized(cell: Any) -> str:
+def normalized(cell: Any) -> str:
+    """The letters and digits of a text or of words, small, with one space between what other signs part."""
     text = " ".join(cell) if isinstance(cell, list) else str(cell or "")
     return _NO_WORD.sub(" ", text.casefold()).strip()

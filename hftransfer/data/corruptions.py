@@ -123,7 +123,7 @@ _CORRUPTIONS: dict[str, dict[str, Callable[[Any, Draw], Any]]] = {
 }
 
 
-def _as_read(task: Task, cell: Any) -> Any:
+def as_read(task: Task, cell: Any) -> Any:
     """The cell of a row, an image as the model sees it."""
     from PIL.Image import Image
 
@@ -160,7 +160,7 @@ def corrupted(task: Task, rows: Dataset, names: Iterable[str], seed: int) -> dic
 
         def corrupt(row: dict[str, Any], number: int) -> dict[str, Any]:
             rng = np.random.default_rng((seed, number))
-            return {role: change(_as_read(task, row[role]), rng) for role, change in changes.items()}
+            return {role: change(as_read(task, row[role]), rng) for role, change in changes.items()}
 
         return rows.map(corrupt, with_indices=True, features=rows.features, load_from_cache_file=False, desc=name)
 

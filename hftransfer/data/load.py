@@ -16,6 +16,7 @@ from hftransfer.core.features import Text, class_names
 from hftransfer.data.clean import CleanRows, clean
 from hftransfer.data.columns import Columns, all_features, check_columns, name_classes, to_roles
 from hftransfer.data.contradictions import count_repeated, find_contradictions
+from hftransfer.data.drop import Dropped, RowOrigins, drop_rows
 from hftransfer.data.hashes import FINGERPRINT_VERSION, contained, fingerprint
 from hftransfer.data.left_out import leave_out
 from hftransfer.data.normal_form import with_normal_form
@@ -53,6 +54,8 @@ class DataOptions:
     on_error: Literal["raise", "skip"] = "raise"
     leave_out: Sequence[str] = ()
     """Classes whose rows are in no split."""
+    drop: str | None = None
+    """A CSV of training rows that are left out."""
     decode: bool = True
     """Whether images are decoded, by which files are found that are not whole; if not, `encode` finds them."""
 
@@ -74,6 +77,8 @@ class Rows:
     """The contents of the validation and test rows."""
     sampled: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Split of the source of which `check` has read a sample -> rows that were read, and all of them."""
+    origins: dict[str, RowOrigins] = field(default_factory=dict)
+    """Split -> where its rows come from, before `data.sampling` repeats any."""
 
     @property
     def labelled(self) -> dict[str, Dataset]:
@@ -100,6 +105,9 @@ def load_rows(task: Task, source: Mapping[str, Dataset] | SourceSplits, options:
     without_labels = _unlabelled_split(options)
     if without_labels:
         places["unlabelled"] = (without_labels, np.arange(len(raw[without_labels])))
+    origins = {name: _origins(it, *source.numbers[name]) for name, it in read.items()}
+    partial = options.check_rows is not None or options.max_rows is not None
+    dropped = drop_rows(options.drop, places, origins, sampled=partial) if options.drop else Dropped()
     removed = remove_duplicates(places, hashes)
     left_out = leave_out(task, raw, places, options.leave_out) if options.leave_out else None
     splits = {name: raw[origin].select(rows) for name, (origin, rows) in places.items() if name != "unlabelled"}
@@ -126,12 +134,15 @@ def load_rows(task: Task, source: Mapping[str, Dataset] | SourceSplits, options:
         classes=classes,
         repeated=count_repeated(numbers, hashes[origin]),
         contradictions=contradictions,
+        dropped=dropped.reasons,
     )
     indexed = {name: task.index_labels(rows) for name, rows in splits.items()}
     held_out = [hashes[origin].take(rows) for name, (origin, rows) in places.items() if name in ("validation", "test")]
     sizes = options.splits.sizes(source.names)
     release(*raw.values())
-    return Rows(task, indexed | unlabelled, facts, sizes, left_out, task.guesses, held_out, sampled)
+    taken = {name: origins[origin].take(rows) for name, (origin, rows) in places.items()}
+    warnings = [*task.guesses, *dropped.warnings]
+    return Rows(task, indexed | unlabelled, facts, sizes, left_out, warnings, held_out, sampled, taken)
 
 
 def load_items(task: Task, source: Mapping[str, Dataset], columns: Columns) -> tuple[Task, str]:
@@ -192,6 +203,11 @@ def _read(task: Task, source: SourceSplits, options: DataOptions, seed: int) -> 
 def _sampled(read: Mapping[str, CleanRows], source: SourceSplits) -> dict[str, tuple[int, int]]:
     """Split of the source of which not all rows were read -> how many were, of how many."""
     return {name: (len(read[name].rows) + read[name].skipped, total) for name, total in source.totals.items()}
+
+
+def _origins(rows: CleanRows, split: str, numbers: np.ndarray) -> RowOrigins:
+    """Where the usable rows of a split of the source come from; `numbers` are of all rows that were read."""
+    return RowOrigins(split, numbers[rows.numbers], rows.inputs)
 
 
 def _draw_shots(

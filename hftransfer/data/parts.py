@@ -66,6 +66,8 @@ class SourceSplits:
         self._loaded: dict[str, Dataset] | None = None
         self.totals: dict[str, int] = {}
         """Split or slice of which `sample` has left out rows -> how many it has."""
+        self.numbers: dict[str, tuple[str, np.ndarray]] = {}
+        """Split or slice that `sample` has read -> the split, and the numbers there of the rows."""
 
     @property
     def names(self) -> list[str]:
@@ -88,15 +90,21 @@ class SourceSplits:
         if most is not None and most < len(places):
             self.totals[name] = len(places)
             places = places[np.sort(np.random.default_rng(seed).permutation(len(places))[:most])]
-        if len(places) == count and name == split:
-            return self._load()[split]
+        rows, places = self._take(split, places, whole=len(places) == count and name == split, fewer=fewer)
+        self.numbers[name] = (split, places)
+        return rows
+
+    def _take(self, split: str, places: np.ndarray, *, whole: bool, fewer: bool) -> tuple[Dataset, np.ndarray]:
+        """Rows of a split and their numbers."""
+        if whole:
+            return self._load()[split], places
         while self._loaded is None and self._counts is not None:
             if (rows := self._source.take(split, places)) is not None:
-                return rows
+                return rows, places
             if not fewer or len(places) == 1:
                 break
             places = places[::2]
-        return self._load()[split].select(places)
+        return self._load()[split].select(places), places
 
     def _load(self) -> dict[str, Dataset]:
         self._loaded = self._loaded or self._source.load()

@@ -16,6 +16,8 @@ from hftransfer.models.frozen_features import Features
 from hftransfer.tasks import RowTarget
 
 _FOLDS = 5
+Folds = list[tuple[np.ndarray, np.ndarray]]
+"""Training rows and held-out rows of each fold."""
 # Inverse strength of the L2 penalty, for features of about unit length; first the one that is taken where others are no
 # better, and by which the pooling is chosen.
 _C = (10.0, 1.0, 100.0, 0.1, 1000.0)
@@ -90,6 +92,32 @@ def fit_linear(
         weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
     weight = weight / (scaler.scale_ * features.shape[1] ** 0.5)
     return weight, bias - weight @ scaler.mean_
+
+
+def out_of_fold(estimator: Any, features: np.ndarray, classes: np.ndarray, folds: Folds, fit: np.ndarray) -> np.ndarray:
+    """Probabilities of each row by a classifier that was fitted to the other folds alone, shape (rows, classes).
+
+    Args:
+        estimator: a classifier of scikit-learn, such as `standardized_probe` makes.
+        features: of shape (rows, size).
+        classes: the class of each row, numbered from 0, shape (rows,).
+        folds: training rows and held-out rows of each fold; together the held-out rows are all.
+        fit: whether a row is among those that are fitted, shape (rows,).
+    """
+    probabilities = np.zeros((len(features), int(classes.max()) + 1))
+    for train, held_out in folds:
+        chosen = train[fit[train]]
+        with warnings.catch_warnings():
+            # Of penalties so weak that the optimum is far away.
+            warnings.simplefilter("ignore")
+            fitted = estimator.fit(features[chosen], classes[chosen])
+        probabilities[held_out] = np.exp(_scores(fitted, "class", features[held_out], classes))
+    return probabilities
+
+
+def standardized_probe(strength: float) -> Any:
+    """The logistic regression of `probe` with this inverse strength of its penalty, not yet fitted."""
+    return _estimator("probe", "class", strength)
 
 
 def _once(features: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -13,6 +13,7 @@ from hftransfer.core.errors import shortened
 from hftransfer.core.plugins import Section
 from hftransfer.core.variants import UNTRAINED_BASELINES
 from hftransfer.recipe.plugin_fields import SourceField, StrategyField, TaskField, with_plugins
+from hftransfer.recipe.splits import Splits
 from hftransfer.recipe.training_arguments import Fields, check_training
 
 _MAX_LAYERS = 1000
@@ -52,37 +53,6 @@ class Model(Section):
             raise ValueError("give 'id' (a checkpoint), 'config' (a new model with random weights) or both")
         if self.id is None and self.config is not None and not isinstance(self.config.get("model_type"), str):
             raise ValueError("'config' needs 'model_type', for example vit or bert")
-        return self
-
-
-class Splits(Section):
-    """The three splits. Left out: the source's own split of that name, else a random part of `train`."""
-
-    train: str = "train"
-    """The source's split to train on, or a slice of it: `train[:1000]`, the first 1,000 rows."""
-    validation: str | int | float | None = None
-    """A split of the source, or a part of the training rows: a fraction or a number of rows (default 0.1). It chooses
-    checkpoints and thresholds."""
-    test: str | int | float | None = None
-    """As `validation` (default 0.2). Scored once, at the end."""
-    by_group: bool = False
-    """Put all rows of a group (the role `group`: a patient, a speaker) into one split, so that the test groups are new
-    to the model."""
-
-    @field_validator("validation", "test")
-    @classmethod
-    def _fraction_or_count(cls, value: str | int | float | None) -> str | int | float | None:
-        if isinstance(value, float) and not 0 < value < 1:
-            raise ValueError(f"a fraction lies between 0 and 1, got {value}; for a number of rows write a whole number")
-        if isinstance(value, int) and value < 1:
-            raise ValueError(f"a number of rows is at least 1, got {value}")
-        return value
-
-    @model_validator(mode="after")
-    def _disjoint(self) -> Self:
-        named = [split for split in (self.train, self.validation, self.test) if isinstance(split, str)]
-        if len(set(named)) != len(named):
-            raise ValueError(f"the three splits must be different rows, got {', '.join(named)}")
         return self
 
 
@@ -132,6 +102,9 @@ class Data(Section):
     on_error: Literal["raise", "skip"] = "raise"
     """On an empty cell or an unreadable file: stop, or skip the row and count it. `skip` decodes each image once more,
     before the splits are made."""
+    drop: str | None = None
+    """A CSV of training rows to leave out, such as the `audit.csv` of `hftransfer audit`: columns `split` and `row`, or
+    `content`, and `reason`; lines whose column `drop` is `no` have no effect. Validation and test rows stay."""
     num_proc: int | None = Field(default=None, ge=1, le=256)
     """Processes that encode the rows, as in `datasets`. Left out: as many as there are cores for images and recordings,
     where there are some hundreds a core, else one."""

@@ -229,12 +229,16 @@ def runtime_table(result: RunResult) -> Table:
 
 def data_table(result: RunResult) -> Table:
     """Rows of each split, and those that were left out."""
-    left_out = (result.data.duplicates_removed, result.data.skipped)
+    left_out = [result.data.duplicates_removed, result.data.skipped]
+    header = ["split", "rows", "duplicates of other splits removed", "unreadable rows skipped"]
+    if result.data.dropped:
+        left_out.append({"train": sum(result.data.dropped.values())})
+        header.append("dropped by data.drop")
     rows = [
         (split, f"{count:,}", *(f"{counts.get(split, 0):,}" for counts in left_out))
         for split, count in result.data.rows.items()
     ]
-    return Table("Data", ("split", "rows", "duplicates of other splits removed", "unreadable rows skipped"), rows)
+    return Table("Data", tuple(header), rows)
 
 
 def cost_table(result: RunResult) -> Table:

@@ -13,8 +13,8 @@ _LIKELY_SEVERAL = 0.1
 def data_warnings(rows: Rows, shots: int | None) -> list[str]:
     """Warnings of classes with too few rows or none in test, contradictions, and groups that train and test share."""
     # A sample has fewer rows of each class.
-    counted = [] if rows.sampled else [*_few_shots(rows, shots), *_classes_without_test_rows(rows)]
-    return [*counted, *_contradictions(rows), *_shared_groups(rows)]
+    counted = [] if rows.sampled else [*_few_shots(rows, shots), *classes_without_test_rows(rows)]
+    return [*counted, *contradictions(rows), *_shared_groups(rows)]
 
 
 def _few_shots(rows: Rows, shots: int | None) -> list[str]:
@@ -23,7 +23,8 @@ def _few_shots(rows: Rows, shots: int | None) -> list[str]:
     return [f"data.shots asks for {shots} rows a class, and these have fewer: {named}"] if few else []
 
 
-def _classes_without_test_rows(rows: Rows) -> list[str]:
+def classes_without_test_rows(rows: Rows) -> list[str]:
+    """A warning of training classes that the test rows lack, if there are any."""
     counts = rows.facts.classes
     lacking = sorted(counts["train"].keys() - counts["test"].keys(), key=plugins.natural) if rows.task.labels else []
     if not lacking or rows.task.open_set:
@@ -35,7 +36,8 @@ def _classes_without_test_rows(rows: Rows) -> list[str]:
     ]
 
 
-def _contradictions(rows: Rows) -> list[str]:
+def contradictions(rows: Rows) -> list[str]:
+    """A warning of training rows of equal content and different labels, if there are any."""
     found, count = rows.facts.contradictions, rows.facts.rows["train"]
     if found is None:
         return []

@@ -16,6 +16,8 @@ def describe(plan: Plan) -> str:
     counts = ", ".join(f"{count:,} {name}" for name, count in facts.rows.items())
     removed, skipped = sum(facts.duplicates_removed.values()), sum(facts.skipped.values())
     left_out = f"; {skipped} that cannot be used left out" if skipped else ""
+    reasons = ", ".join(f"{count} {reason}" for reason, count in facts.dropped.items())
+    left_out += f"; data.drop leaves out {reasons}" if reasons else ""
     new = f"a new {plan.origin.config.model_type}" if "model_type" in (recipe.model.config or {}) else ""
     origin = " from ".join(part for part in (new, recipe.model.id) if part)
     return "\n".join(

@@ -107,5 +107,6 @@ def data_options(data: Data, *, decode: bool = True, check_rows: int | None = No
         unlabelled=data.unlabelled,
         sampling=data.sampling,
         on_error=data.on_error,
+        drop=data.drop,
         decode=decode or data.on_error == "skip" or data.unlabelled is not None,
     )

@@ -27,6 +27,7 @@ def check_streaming(task: Task, recipe: Recipe, specs: Sequence[TrainingSpec]) -
         "data.max_rows": data.max_rows is not None,
         "data.unlabelled": data.unlabelled is not None,
         "data.items": data.items is not None,
+        "data.drop": data.drop is not None,
         "data.sampling": data.sampling != "natural",
         "data.augment": data.augment != "none",
         "data.splits.by_group": data.splits.by_group,

@@ -1,0 +1,44 @@
+"""The folders of finished runs: their records, and pushing one where its recipe asks for that."""
+
+from pathlib import Path
+
+from hftransfer.core import plugins
+from hftransfer.core.errors import HubError, RecipeError
+from hftransfer.core.paths import is_file, is_folder
+from hftransfer.core.results import RunResult
+from hftransfer.recipe.schema import Recipe
+
+
+def push_finished(recipe: Recipe, folder: Path) -> str | None:
+    """Push a finished run where its recipe asks for that; the address of the commit.
+
+    Raises:
+        HubError: the Hub refuses; the sentence says how to push later.
+    """
+    from accelerate import PartialState
+
+    if recipe.hub is None or not PartialState().is_main_process:
+        return None
+    from hftransfer.hub.push import push
+
+    try:
+        return push(folder, recipe.hub.repo)
+    except HubError as error:
+        raise HubError(f"{error} (the run is finished: `hftransfer push {folder}`)") from None
+
+
+def finished_run(folder: Path) -> RunResult:
+    """The record of a finished run.
+
+    Raises:
+        RecipeError: the directory holds none, or it is damaged.
+    """
+    from hftransfer.core.run_folder import recover
+
+    if folder.name:
+        recover(folder)
+    record = folder / "result.json"
+    if not is_file(record):
+        runs = [str(path.parent) for path in folder.parent.glob("*/result.json")] if is_folder(folder.parent) else []
+        raise RecipeError(f"'{folder}' is not a finished run; {plugins.nearest(folder, runs)}")
+    return RunResult.load(record)
