@@ -1,4 +1,4 @@
-"""The Python API, which the command line uses too: run, check and predict, and what they share.
+"""The Python API, which the command line uses too: run, check, rank and predict, and what they share.
 
 Torch is imported when a function is called, not with this file.
 """
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hftransfer.choosing.curve import Curves
     from hftransfer.choosing.grid import Base
     from hftransfer.choosing.tune import Tuning
+    from hftransfer.choosing.records import Ranking
     from hftransfer.exporters._runtime import RuntimeModel
     from hftransfer.runner.plan import Plan
 
@@ -76,6 +77,36 @@ def check(recipe: Recipe | AnyPath, overrides: Sequence[str] = ()) -> "Plan":
     from hftransfer.runner import plan
 
     return plan.check(read_recipe(recipe, overrides), sample=True)
+
+
+def rank(
+    recipe: Recipe | AnyPath,
+    checkpoints: Sequence[str],
+    overrides: Sequence[str] = (),
+    *,
+    out: AnyPath | None = None,
+    rows: int = 500,
+    minutes: float | None = None,
+) -> "Ranking":
+    """Compare checkpoints on training rows of a recipe, before any of them is fine-tuned.
+
+    The same call continues an interrupted one, and reads what was computed before from `out`.
+
+    Args:
+        recipe: as `run` takes it.
+        checkpoints: Hub ids, local directories, directories of runs, or `sample:NAME`.
+        overrides: fields to change.
+        out: directory of the ranking; by default `runs/`, the recipe's name, and `-rank`.
+        rows: training rows that are read, at most.
+        minutes: for the whole call; with it, checkpoints that are not separable from the best are fine-tuned.
+
+    Raises:
+        HFTransferError: a mistake in the recipe, the rows, a checkpoint or the directory, in one sentence.
+    """
+    from hftransfer.choosing.rank import rank
+
+    folder = Path(out) if out is not None else default_ranking(recipe)
+    return rank(read_recipe(recipe, overrides), checkpoints, folder, rows=rows, minutes=minutes)
 
 
 def predict(
@@ -260,6 +291,12 @@ def default_folder(recipe: Recipe | AnyPath) -> Path:
     if isinstance(recipe, Recipe):
         return Path("runs") / f"{recipe.task.name}-{recipe.strategy.name}"
     return Path("runs") / Path(recipe).name.removesuffix(".yaml").removesuffix(".yml")
+
+
+def default_ranking(recipe: Recipe | AnyPath) -> Path:
+    """Where a ranking is written unless another place is asked for."""
+    folder = default_folder(recipe)
+    return folder.with_name(f"{folder.name}-rank")
 
 
 def push_finished(recipe: Recipe, folder: Path) -> str | None:

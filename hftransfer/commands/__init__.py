@@ -6,6 +6,7 @@ They stand in `hftransfer --help` in the order of `ORDER`. Nothing here imports 
 ORDER = (
     "run",
     "check",
+    "rank",
     "list",
     "doctor",
     "export",
