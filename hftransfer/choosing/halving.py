@@ -57,7 +57,9 @@ class Halving:
     """Of the ranking, the best first."""
     folder: Path
     """Of the cached outputs, and of unfinished trainings."""
-    deadline: float
+    minutes: float
+    """For all that is done from `start` on."""
+    start: float
     """By `time.monotonic`."""
     milliseconds: dict[str, float]
     """Name -> of the features of one row, by which trainings are planned until steps are timed."""
@@ -84,7 +86,7 @@ class Halving:
             if steps is None:
                 self.warnings.append(f"--minutes: the time was over after round {number - 1} of {rounds}")
                 break
-            entries = self._round(left, number, rounds, steps)
+            entries = self.fine_tune(left, steps, number, rounds)
             found += entries
             by_name = {candidate.name: candidate for candidate in left}
             left = [by_name[entry.name] for entry in entries][: max(2, math.ceil(len(left) / 2))]
@@ -93,7 +95,11 @@ class Halving:
         return found
 
     def _key(self) -> str:
-        return _hash(self.recipe.model_dump(mode="json"), [it.content for it in self.survivors], self.rows.key)
+        contents = [it.content for it in self.survivors]
+        return _hash(self.recipe.model_dump(mode="json"), contents, self.rows.key, self.minutes)
+
+    def _seconds_left(self) -> float:
+        return self.start + 60 * self.minutes - time.monotonic()
 
     def _recipe_steps(self) -> tuple[int, int]:
         """The steps of the recipe's own training, 0 where the strategy takes none, and the rows of a step."""
@@ -114,7 +120,7 @@ class Halving:
 
         The last round has the recipe's own number of steps where the time allows it.
         """
-        seconds = _SHARE * (self.deadline - time.monotonic()) / (rounds_after + 1)
+        seconds = _SHARE * self._seconds_left() / (rounds_after + 1)
         guesses = {name: _PASSES * batch * it / 1000 for name, it in self.milliseconds.items()}
         a_step = sum(self._seconds.get(it.name, guesses[it.name]) for it in left)
         untimed = sum(it.name not in self._seconds for it in left)
@@ -125,8 +131,13 @@ class Halving:
         steps = min(max(least, total // 2**rounds_after), affordable)
         return steps if steps >= least else None
 
-    def _round(self, left: list[Candidate], number: int, rounds: int, steps: int) -> list[FineTuned]:
-        """The trainings of a round, the best first."""
+    def fine_tune(self, left: Sequence[Candidate], steps: int, number: int = 1, rounds: int = 1) -> list[FineTuned]:
+        """The trainings of one round, the best first.
+
+        Raises:
+            ModelError: none of the checkpoints could be trained.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
         outputs, seconds = {}, {}
         for place, candidate in enumerate(left, 1):
             self._announce(f"round {number} of {rounds}, {place} of {len(left)}: {candidate.name}, {steps} steps")
@@ -157,7 +168,7 @@ class Halving:
         ]
 
     def _announce(self, text: str) -> None:
-        left = max(0.0, self.deadline - time.monotonic()) / 60
+        left = max(0.0, self._seconds_left()) / 60
         print(f"fine-tuning, {text}; {left:.1f} minutes left", file=sys.stderr, flush=True)
 
     def _outputs(self, candidate: Candidate, steps: int) -> Arrays:

@@ -61,7 +61,7 @@ def rank(recipe: Recipe, names: Sequence[str], out: Path, *, rows: int = ROWS, m
         from hftransfer.choosing.halving import Halving
 
         survivors, milliseconds = _survivors(found, checkpoints), {it.name: it.milliseconds for it in checkpoints}
-        halving = Halving(recipe, sample, survivors, out / _FINE_TUNING, start + 60 * minutes, milliseconds)
+        halving = Halving(recipe, sample, survivors, out / _FINE_TUNING, minutes, start, milliseconds)
         fine_tuned, warnings = halving.run(), halving.warnings
     ranking = Ranking(
         recipe=with_defaults(recipe),
