@@ -210,6 +210,13 @@ def claim(what: str, ratio: float, least: float) -> bool:
     return ratio >= least
 
 
+def rank() -> bool:
+    """The measures of `hftransfer rank` against fine-tuned checkpoints; writes docs/ranking.md."""
+    from _rank import rank as compare
+
+    return compare()
+
+
 BENCHES = {
     "startup": startup,
     "check": check,
@@ -225,6 +232,7 @@ BENCHES = {
     "labels": labels,
     "languages": languages,
     "peers": peers,
+    "rank": rank,
     "size": size,
     "images": lambda: images(claim),
 }
