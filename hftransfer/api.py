@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from hftransfer.choosing.compare import Comparison
     from hftransfer.choosing.curve import Curves
     from hftransfer.choosing.grid import Base
+    from hftransfer.choosing.ranking import Ranking
     from hftransfer.choosing.tune import Tuning
-    from hftransfer.choosing.records import Ranking
     from hftransfer.exporters._runtime import RuntimeModel
     from hftransfer.runner.plan import Plan
 

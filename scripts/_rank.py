@@ -17,7 +17,7 @@ from hftransfer import api
 from hftransfer.choosing.candidates import candidates
 from hftransfer.choosing.frozen import ranking_rows
 from hftransfer.choosing.halving import Halving
-from hftransfer.choosing.records import FineTuned, Ranking
+from hftransfer.choosing.ranking import FineTuned, Ranking
 from hftransfer.core.results import Score
 from hftransfer.models.checkpoint import find_checkpoint
 

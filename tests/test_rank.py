@@ -13,9 +13,9 @@ from scipy.stats import multivariate_normal
 from sklearn.covariance import LedoitWolf
 
 from hftransfer import cli, rank
-from hftransfer.choosing import frozen, halving, summary
-from hftransfer.choosing.comparison import differences, is_separable
-from hftransfer.choosing.records import Ranking
+from hftransfer.choosing import frozen, halving, ranking_text
+from hftransfer.choosing.measures import differences, is_separable
+from hftransfer.choosing.ranking import Ranking
 from hftransfer.choosing.transferability import h_score, in_span, label_columns, log_me, on_halves
 from hftransfer.core import plugins
 from hftransfer.core.errors import RecipeError
@@ -117,7 +117,7 @@ def test_checkpoints_are_ranked_and_the_second_call_reads_the_cache(texts, tmp_p
     assert not any(it.separable["probe"] for it in ranking.checkpoints[:2])
     assert "not separable from it" in ranking.verdict
     assert Ranking.load(tmp_path / "out" / "result.json") == ranking
-    assert "not separable" in summary.text(ranking) and (tmp_path / "out" / "pareto.png").is_file()
+    assert "not separable" in ranking_text.text(ranking) and (tmp_path / "out" / "pareto.png").is_file()
 
     def fail(*_args, **_kwargs):
         raise AssertionError("a model was read")

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 
 from hftransfer.choosing.candidates import Candidate
-from hftransfer.choosing.comparison import differences, is_separable, score_outputs
 from hftransfer.choosing.frozen import RankingRows
-from hftransfer.choosing.records import FineTuned
+from hftransfer.choosing.measures import differences, is_separable, score_outputs
+from hftransfer.choosing.ranking import FineTuned
 from hftransfer.core.errors import ModelError
 from hftransfer.core.files import Arrays, arrays_once, write_text
 from hftransfer.core.run_folder import RunFolder

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hftransfer.choosing.candidates import Candidate, candidates, licence
-from hftransfer.choosing.comparison import MEASURES, Compared, compare, is_separable
 from hftransfer.choosing.frozen import Extraction, RankingRows, extractions, ranking_rows
-from hftransfer.choosing.records import FineTuned, RankedCheckpoint, Ranking
-from hftransfer.choosing.summary import pareto_points, verdict
+from hftransfer.choosing.measures import MEASURES, Compared, compare, is_separable
+from hftransfer.choosing.ranking import FineTuned, RankedCheckpoint, Ranking
+from hftransfer.choosing.ranking_text import pareto_points, verdict
 from hftransfer.core import machine, ranks
 from hftransfer.core.errors import RecipeError
 from hftransfer.core.files import Arrays

@@ -36,7 +36,7 @@ def add(commands: "Commands") -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> int:
     """Print the ranking; what is interrupted is continued by the same command."""
     from hftransfer import api
-    from hftransfer.choosing import summary
+    from hftransfer.choosing import ranking_text
     from hftransfer.choosing.candidates import names_in_file
 
     # Overrides may follow an option that takes several words.
@@ -48,5 +48,5 @@ def run(args: argparse.Namespace) -> int:
     except (KeyboardInterrupt, Terminated):
         print("\nthe same command continues", file=sys.stderr)
         raise
-    print(f"\n{summary.text(ranking)}\n\nrecord: {out}/result.json, plot: {out}/pareto.png")
+    print(f"\n{ranking_text.text(ranking)}\n\nrecord: {out}/result.json, plot: {out}/pareto.png")
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hftransfer.choosing.records import FineTuned, RankedCheckpoint, Ranking
+from hftransfer.choosing.ranking import FineTuned, RankedCheckpoint, Ranking
 from hftransfer.reporting.pareto import ParetoPoint
 from hftransfer.reporting.tables import Table, amount, interval, number
 
@@ -80,12 +80,12 @@ def table(ranking: Ranking) -> Table:
     rows = []
     for it in ranking.checkpoints:
         others = (_cell(it, name) for name in measures[1:])
-        behind = "best" if _is_best(it, _PROBE) else interval(it.difference[_PROBE])
+        gap = "best" if _is_best(it, _PROBE) else interval(it.difference[_PROBE])
         if not it.separable[_PROBE] and not _is_best(it, _PROBE):
-            behind += f", {_TIE}"
+            gap += f", {_TIE}"
         costs = (number(it.parameters / 1e6), amount(it.bytes / 1e6), amount(it.milliseconds))
         first = interval(it.measures[_PROBE])
-        rows.append((it.name, first, behind, *others, *costs, it.license or "unknown", "yes" if it.pareto else ""))
+        rows.append((it.name, first, gap, *others, *costs, it.license or "unknown", "yes" if it.pareto else ""))
     title = f"{len(rows)} checkpoints on {ranking.rows:,} training rows"
     return Table(title, header, rows)
 
@@ -106,8 +106,8 @@ def fine_tuning_table(ranking: Ranking) -> Table:
     rows = []
     for it in ranking.fine_tuned:
         is_first = it.difference.value == it.difference.low == it.difference.high == 0
-        behind = "best" if is_first else interval(it.difference) + ("" if it.separable else f", {_TIE}")
-        rows.append((str(it.round), it.name, str(it.steps or ""), interval(it.score), behind, amount(it.seconds)))
+        gap = "best" if is_first else interval(it.difference) + ("" if it.separable else f", {_TIE}")
+        rows.append((str(it.round), it.name, str(it.steps or ""), interval(it.score), gap, amount(it.seconds)))
     return Table("Successive fine-tuning", header, rows)
 
 
