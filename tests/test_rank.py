@@ -109,7 +109,7 @@ def texts(tmp_path):
     return parse_recipe(text), [str(tmp_path / name) for name in ("blind", "copy", "first")]
 
 
-def test_checkpoints_are_ranked_and_the_second_call_reads_the_cache(texts, tmp_path, monkeypatch):
+def test_checkpoints_are_ranked_and_the_second_call_reads_the_cache(texts, tmp_path, monkeypatch, capsys):
     recipe, names = texts
     ranking = rank(recipe, names, out=tmp_path / "out")
     blind = ranking.checkpoints[-1]
@@ -123,8 +123,12 @@ def test_checkpoints_are_ranked_and_the_second_call_reads_the_cache(texts, tmp_p
         raise AssertionError("a model was read")
 
     monkeypatch.setattr(frozen, "load_model", fail)
-    again = rank(recipe, names, out=tmp_path / "out")
-    assert again.checkpoints == ranking.checkpoints
+    (tmp_path / "recipe.yaml").write_text(json.dumps(recipe.model_dump(mode="json")))
+    (tmp_path / "list.txt").write_text("\n".join(["# three of them", "", *names]))
+    arguments = ["--from", str(tmp_path / "list.txt"), "--out", str(tmp_path / "out")]
+    assert cli.main(["rank", str(tmp_path / "recipe.yaml"), *arguments]) == 0
+    assert ranking.verdict in capsys.readouterr().out
+    assert Ranking.load(tmp_path / "out" / "result.json").checkpoints == ranking.checkpoints
     # Other weights under the same name are another checkpoint.
     weights = tmp_path / "copy" / "model.safetensors"
     save_file({name: 2 * it for name, it in load_file(weights).items()}, weights, {"format": "pt"})
@@ -192,6 +196,7 @@ def test_mistakes_are_explained(texts, tmp_path, capsys):
     recipe, names = texts
     (tmp_path / "recipe.yaml").write_text(json.dumps(recipe.model_dump(mode="json")))
     (tmp_path / "list.txt").write_text(f"{names[0]}  # the first\n\n")
+    vit = tiny.checkpoint(plugins.load("tasks", "image-classification")(), tmp_path / "vit")
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "notes.txt").touch()
     file, checkpoints = str(tmp_path / "recipe.yaml"), ["--checkpoints", *names]
@@ -201,6 +206,7 @@ def test_mistakes_are_explained(texts, tmp_path, capsys):
         (["--from", str(tmp_path / "list.txt")], "at least two are compared"),
         (["--from", str(tmp_path / "no.txt")], "there is no file"),
         (["--checkpoints", names[0], str(tmp_path / "firts")], "did you mean"),
+        (["--checkpoints", names[0], str(vit)], "cannot do 'text-classification'"),
         ([*checkpoints, "--rows", "3"], "--rows: at least 10"),
         ([*checkpoints, "--minutes", "0"], "--minutes: more than 0"),
         ([*checkpoints, "--out", str(tmp_path / "taken")], "exists and is no ranking"),

@@ -201,7 +201,6 @@ class Extraction:
 
 def extractions(rows: RankingRows, found: list[Candidate], recipe: Recipe, folder: Path) -> list[Extraction]:
     """How the features of each candidate are computed."""
-    folder.mkdir(parents=True, exist_ok=True)
     own = recipe.model
     shared = Extraction(
         rows, found[0], None, None, recipe.evaluation.batch_size, bool(recipe.training.get("use_cpu")), folder

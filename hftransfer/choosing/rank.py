@@ -77,7 +77,9 @@ def rank(recipe: Recipe, names: Sequence[str], out: Path, *, rows: int = ROWS, m
         versions=machine.versions(),
     )
     plot = pareto_plot(pareto_points(ranking), sample.headline, higher_is_better=not lower_is_better(sample.headline))
-    (out / _PLOT).write_bytes(plot.png())
+    partial = out / f"{_PLOT}.partial"
+    partial.write_bytes(plot.png())
+    partial.replace(out / _PLOT)
     ranking.save(out / _RECORD)
     return ranking
 
@@ -108,6 +110,7 @@ def _measured(wanted: Sequence[Extraction]) -> dict[str, Arrays]:
         logging.set_verbosity_error()
     for it in missing:
         it.check()
+    wanted[0].folder.mkdir(parents=True, exist_ok=True)
     left = {it.candidate.name: max(1, it.candidate.bytes()) for it in missing}
     start, total, found = time.monotonic(), sum(left.values()), {}
     for it in wanted:
