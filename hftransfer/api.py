@@ -24,12 +24,6 @@ if TYPE_CHECKING:
     from hftransfer.exporters._runtime import RuntimeModel
     from hftransfer.runner.plan import Plan
 
-_HUB = "hub:"
-# A recipe of a repository neither pushes nor runs code from the Hub, unless an override asks for it.
-_FOREIGN = ("hub=null", "model.trust_remote_code=false")
-# Left empty, Transformers 4 reports to every service whose package is installed.
-_NO_REPORTS: tuple[object, ...] = ("none", ["none"], [])
-
 _MOST_SEEDS = 1000
 _TRIALS = 20
 
@@ -88,9 +82,7 @@ def rank(
     rows: int = 500,
     minutes: float | None = None,
 ) -> "Ranking":
-    """Compare checkpoints on training rows of a recipe, before any of them is fine-tuned.
-
-    The same call continues an interrupted one, and reads what was computed before from `out`.
+    """Compare checkpoints on training rows of a recipe; the same call continues an interrupted one.
 
     Args:
         recipe: as `run` takes it.
@@ -105,8 +97,8 @@ def rank(
     """
     from hftransfer.choosing.rank import rank
 
-    folder = Path(out) if out is not None else default_ranking(recipe)
-    return rank(read_recipe(recipe, overrides), checkpoints, folder, rows=rows, minutes=minutes)
+    out = out if out is not None else f"{default_folder(recipe)}-rank"
+    return rank(read_recipe(recipe, overrides), checkpoints, Path(out), rows=rows, minutes=minutes)
 
 
 def predict(
@@ -254,36 +246,16 @@ def read_recipe(recipe: Recipe | AnyPath, overrides: Sequence[str] = ()) -> Reci
     """The recipe of a file, of the package, of a pushed run, or as it is given; with overrides.
 
     Raises:
-        RecipeError: it is not a recipe, or a pushed recipe names a metric whose code is on the Hub, or a service that
-            would be told of the run.
+        RecipeError: it is not a recipe, or a pushed one asks for what `pushed_recipe` refuses.
     """
     from hftransfer.core.yaml_writer import dump_yaml
     from hftransfer.recipe.loader import load_recipe, parse_recipe
+    from hftransfer.runner.pushed_recipe import pushed_recipe
 
     if isinstance(recipe, Recipe):
         return parse_recipe(dump_yaml(recipe.model_dump()), "Recipe", overrides) if overrides else recipe
     name = fspath(recipe)
-    return _pushed_recipe(name, overrides) if name.startswith(_HUB) else load_recipe(name, overrides)
-
-
-def _pushed_recipe(name: str, overrides: Sequence[str]) -> Recipe:
-    from hftransfer.hub import client
-    from hftransfer.recipe.loader import parse_recipe
-
-    recipe = parse_recipe(client.read_recipe(name.removeprefix(_HUB)), name, [*_FOREIGN, *overrides])
-    foreign = sorted(set(recipe.evaluation.metrics or []) - set(plugins.names("metrics")))
-    if foreign and not any(text.startswith("evaluation.metrics=") for text in overrides):
-        raise RecipeError(
-            f"{name}: the metric '{foreign[0]}' is code of a repository, and a recipe from the Hub does not run such "
-            "code; name the metrics yourself: evaluation.metrics=[...]"
-        )
-    reports = recipe.training.get("report_to", "none")
-    if reports not in _NO_REPORTS and not any(text.startswith("training.report_to=") for text in overrides):
-        raise RecipeError(
-            f"{name}: the recipe reports to {reports}, and one from the Hub does not report what you run; choose "
-            "yourself: training.report_to=none"
-        )
-    return recipe
+    return pushed_recipe(name, overrides) if name.startswith("hub:") else load_recipe(name, overrides)
 
 
 def default_folder(recipe: Recipe | AnyPath) -> Path:
@@ -291,12 +263,6 @@ def default_folder(recipe: Recipe | AnyPath) -> Path:
     if isinstance(recipe, Recipe):
         return Path("runs") / f"{recipe.task.name}-{recipe.strategy.name}"
     return Path("runs") / Path(recipe).name.removesuffix(".yaml").removesuffix(".yml")
-
-
-def default_ranking(recipe: Recipe | AnyPath) -> Path:
-    """Where a ranking is written unless another place is asked for."""
-    folder = default_folder(recipe)
-    return folder.with_name(f"{folder.name}-rank")
 
 
 def push_finished(recipe: Recipe, folder: Path) -> str | None:

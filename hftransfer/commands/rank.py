@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     # Overrides may follow an option that takes several words.
     overrides = [*args.overrides, *(word for word in args.checkpoints if "=" in word)]
     names = names_in_file(args.file) if args.file else [word for word in args.checkpoints if "=" not in word]
-    out = args.out or api.default_ranking(args.recipe)
+    out = args.out or Path(f"{api.default_folder(args.recipe)}-rank")
     try:
         ranking = api.rank(args.recipe, names, overrides, out=out, rows=args.rows, minutes=args.minutes)
     except (KeyboardInterrupt, Terminated):
