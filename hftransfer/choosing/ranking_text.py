@@ -41,7 +41,7 @@ def _of_probe(checkpoints: Sequence[RankedCheckpoint], headline: str, rows: int)
     if not ties:
         return f"{score}, and is separable from all others."
     if len(ties) == len(others):
-        return f"Not separable: {score}, and no other checkpoint is surely worse. More rows may tell them apart."
+        return f"Not separable: {score}, and no other checkpoint is significantly worse. More rows may tell them apart."
     return f"{score}; not separable from it: {', '.join(ties)}."
 
 
