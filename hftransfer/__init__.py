@@ -1,15 +1,15 @@
 """Transfer learning in the Hugging Face ecosystem, by one recipe.
 
 `run` trains, scores and exports what a recipe describes, `check` finds its mistakes in seconds, `audit` looks for what
-is wrong with its rows, `predict` applies a finished run. Names are imported when they are first used, so that `import
-hftransfer` costs no torch.
+is wrong with its rows, `rank`, `compare`, `curve` and `tune` choose, `predict` applies a finished run. Names are imported
+when they are first used, so that `import hftransfer` costs no torch.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hftransfer.api import audit, check, compare, curve, predict, run, tune
+    from hftransfer.api import audit, check, compare, curve, predict, rank, run, tune
     from hftransfer.core.results import RunResult
     from hftransfer.recipe.loader import load_recipe
     from hftransfer.recipe.schema import Recipe
@@ -26,6 +26,7 @@ __all__ = [
     "load_exported",
     "load_recipe",
     "predict",
+    "rank",
     "run",
     "tune",
 ]
@@ -40,6 +41,7 @@ _MODULES = {
     "load_exported": "hftransfer.api",
     "load_recipe": "hftransfer.recipe.loader",
     "predict": "hftransfer.api",
+    "rank": "hftransfer.api",
     "run": "hftransfer.api",
     "tune": "hftransfer.api",
 }

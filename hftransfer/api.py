@@ -1,4 +1,4 @@
-"""The Python API, which the command line uses too: run, check, audit and predict, and what they share.
+"""The Python API, which the command line uses too: run, check and predict, what chooses, and what they share.
 
 Torch is imported when a function is called, not with this file.
 """
@@ -20,16 +20,11 @@ if TYPE_CHECKING:
     from hftransfer.choosing.compare import Comparison
     from hftransfer.choosing.curve import Curves
     from hftransfer.choosing.grid import Base
+    from hftransfer.choosing.ranking import Ranking
     from hftransfer.choosing.tune import Tuning
     from hftransfer.core.audit_record import AuditResult
     from hftransfer.exporters._runtime import RuntimeModel
     from hftransfer.runner.plan import Plan
-
-_HUB = "hub:"
-# A recipe of a repository neither pushes nor runs code from the Hub, unless an override asks for it.
-_FOREIGN = ("hub=null", "model.trust_remote_code=false")
-# Left empty, Transformers 4 reports to every service whose package is installed.
-_NO_REPORTS: tuple[object, ...] = ("none", ["none"], [])
 
 _MOST_SEEDS = 1000
 _TRIALS = 20
@@ -109,6 +104,34 @@ def audit(
     usual = default_folder(recipe)
     folder = usual.with_name(f"audit-{usual.name}") if out is None else Path(out)
     return audits.audit(read_recipe(recipe, overrides), folder, resume=resume, overwrite=overwrite)
+
+
+def rank(
+    recipe: Recipe | AnyPath,
+    checkpoints: Sequence[str],
+    overrides: Sequence[str] = (),
+    *,
+    out: AnyPath | None = None,
+    rows: int = 500,
+    minutes: float | None = None,
+) -> "Ranking":
+    """Compare checkpoints on training rows of a recipe; the same call continues an interrupted one.
+
+    Args:
+        recipe: as `run` takes it.
+        checkpoints: Hub ids, local directories, directories of runs, or `sample:NAME`.
+        overrides: fields to change.
+        out: directory of the ranking; by default `runs/`, the recipe's name, and `-rank`.
+        rows: training rows that are read, at most.
+        minutes: for the whole call; with it, checkpoints that are not separable from the best are fine-tuned.
+
+    Raises:
+        HFTransferError: a mistake in the recipe, the rows, a checkpoint or the directory, in one sentence.
+    """
+    from hftransfer.choosing.rank import rank
+
+    out = out if out is not None else f"{default_folder(recipe)}-rank"
+    return rank(read_recipe(recipe, overrides), checkpoints, Path(out), rows=rows, minutes=minutes)
 
 
 def predict(
@@ -256,36 +279,16 @@ def read_recipe(recipe: Recipe | AnyPath, overrides: Sequence[str] = ()) -> Reci
     """The recipe of a file, of the package, of a pushed run, or as it is given; with overrides.
 
     Raises:
-        RecipeError: it is not a recipe, or a pushed recipe names a metric whose code is on the Hub, or a service that
-            would be told of the run.
+        RecipeError: it is not a recipe, or a pushed one asks for what `pushed_recipe` refuses.
     """
     from hftransfer.core.yaml_writer import dump_yaml
     from hftransfer.recipe.loader import load_recipe, parse_recipe
+    from hftransfer.runner.pushed_recipe import pushed_recipe
 
     if isinstance(recipe, Recipe):
         return parse_recipe(dump_yaml(recipe.model_dump()), "Recipe", overrides) if overrides else recipe
     name = fspath(recipe)
-    return _pushed_recipe(name, overrides) if name.startswith(_HUB) else load_recipe(name, overrides)
-
-
-def _pushed_recipe(name: str, overrides: Sequence[str]) -> Recipe:
-    from hftransfer.hub import client
-    from hftransfer.recipe.loader import parse_recipe
-
-    recipe = parse_recipe(client.read_recipe(name.removeprefix(_HUB)), name, [*_FOREIGN, *overrides])
-    foreign = sorted(set(recipe.evaluation.metrics or []) - set(plugins.names("metrics")))
-    if foreign and not any(text.startswith("evaluation.metrics=") for text in overrides):
-        raise RecipeError(
-            f"{name}: the metric '{foreign[0]}' is code of a repository, and a recipe from the Hub does not run such "
-            "code; name the metrics yourself: evaluation.metrics=[...]"
-        )
-    reports = recipe.training.get("report_to", "none")
-    if reports not in _NO_REPORTS and not any(text.startswith("training.report_to=") for text in overrides):
-        raise RecipeError(
-            f"{name}: the recipe reports to {reports}, and one from the Hub does not report what you run; choose "
-            "yourself: training.report_to=none"
-        )
-    return recipe
+    return pushed_recipe(name, overrides) if name.startswith("hub:") else load_recipe(name, overrides)
 
 
 def default_folder(recipe: Recipe | AnyPath) -> Path:

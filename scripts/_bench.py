@@ -211,6 +211,13 @@ def claim(what: str, ratio: float, least: float) -> bool:
     return ratio >= least
 
 
+def rank() -> bool:
+    """The measures of `hftransfer rank` against fine-tuned checkpoints; writes docs/ranking.md."""
+    from _rank import rank as compare
+
+    return compare()
+
+
 BENCHES = {
     "audit": audits,
     "startup": startup,
@@ -227,6 +234,7 @@ BENCHES = {
     "labels": labels,
     "languages": languages,
     "peers": peers,
+    "rank": rank,
     "size": size,
     "images": lambda: images(claim),
 }

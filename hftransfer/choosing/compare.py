@@ -270,7 +270,7 @@ def page(comparison: Comparison, name: str) -> str:
     options = [
         Option(
             row.label,
-            row.mean,
+            Score(value=row.mean, low=min(row.scores), high=max(row.scores), count=len(row.scores)),
             {"ms a row": row.costs.ms, "training, min": row.costs.minutes, "model, MB": row.costs.megabytes},
         )
         for row in comparison.rows

@@ -7,6 +7,7 @@ ORDER = (
     "run",
     "check",
     "audit",
+    "rank",
     "list",
     "doctor",
     "export",

@@ -54,6 +54,24 @@ def fit_and_score(
     return {name: _scores(fitted, target, x[pooling]) for name, x in splits.items()}
 
 
+def out_of_fold(
+    method: FrozenBaseline, target: RowTarget, train: Features, references: np.ndarray, seed: int
+) -> np.ndarray:
+    """Scores of each row by a baseline that is fitted to the other folds alone (nested cross-validation).
+
+    Arguments as in `fit_and_score`, and scores as it returns them; NaN where the other folds have a single label.
+    """
+    columns = references.shape[1] if target == "classes" else int(references.max()) + 1 if target == "class" else 1
+    found = np.full((len(references), columns), np.nan)
+    for fitted, held_out in _folds(target, references, seed):
+        parts = ({name: x[rows] for name, x in train.items()} for rows in (fitted, held_out))
+        scores = fit_and_score(method, target, next(parts), references[fitted], {"held_out": next(parts)}, seed)
+        # Classes that the other folds lack.
+        found[held_out] = np.log(_LEAST) if target == "class" else 0.0
+        found[held_out, : scores["held_out"].shape[1]] = scores["held_out"]
+    return found
+
+
 def rank_poolings(
     method: FrozenBaseline, target: RowTarget, train: Features, references: np.ndarray, seed: int
 ) -> list[str]:

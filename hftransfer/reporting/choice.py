@@ -16,7 +16,7 @@ class Option:
     """One of several things to choose from."""
 
     label: str
-    score: float
+    score: Score
     costs: dict[str, float]
     """Name of a cost, with its unit -> how much."""
 
@@ -32,15 +32,15 @@ def pareto_plot(options: Sequence[Option], metric: str, *, lower_is_better: bool
     figure, panels = new_axes(max(6.5, 4.2 * len(names)), 4.0, columns=len(names))
     sign, summary = -1 if lower_is_better else 1, []
     for axes, name in zip(panels, names, strict=True):
-        best = pareto_front([(option.costs[name], sign * option.score) for option in options])
-        front = sorted((options[place].costs[name], options[place].score) for place in best)
+        best = pareto_front([(option.costs[name], sign * option.score.value) for option in options])
+        front = sorted((options[place].costs[name], options[place].score.value) for place in best)
         axes.plot([x for x, _ in front], [y for _, y in front], "--", color=TUNED, linewidth=1)
         for place, option in enumerate(options):
-            axes.plot(option.costs[name], option.score, "o", color=TUNED if place in best else OTHER, markersize=8)
-            axes.annotate(
-                option.label, (option.costs[name], option.score), (7, 5), textcoords="offset points", fontsize=8,
-                parse_math=False,
-            )  # fmt: skip
+            color, x, score = TUNED if place in best else OTHER, option.costs[name], option.score
+            axes.vlines(x, score.low, score.high, color, linewidth=1.5)
+            axes.plot(x, score.value, "o", color=color, markersize=8)
+            where = {"textcoords": "offset points", "fontsize": 8, "parse_math": False}
+            axes.annotate(option.label, (x, score.value), (7, 5), **where)
         axes.margins(0.2)
         axes.set(xlabel=name, xlim=(0, None))
         on_it = ", ".join(f"{options[place].label} {amount(options[place].costs[name])}" for place in best)
