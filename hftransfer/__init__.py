@@ -1,8 +1,8 @@
 """Transfer learning in the Hugging Face ecosystem, by one recipe.
 
 `run` trains, scores and exports what a recipe describes, `check` finds its mistakes in seconds, `audit` looks for what
-is wrong with its rows, `rank`, `compare`, `curve` and `tune` choose, `predict` applies a finished run. Names are imported
-when they are first used, so that `import hftransfer` costs no torch.
+is wrong with its rows, `rank`, `compare`, `curve` and `tune` choose, `predict` applies a finished run. Names are
+imported when they are first used, so that `import hftransfer` costs no torch.
 """
 
 from importlib import import_module

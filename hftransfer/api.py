@@ -5,7 +5,7 @@ Torch is imported when a function is called, not with this file.
 
 from collections.abc import Sequence
 from functools import partial
-from os import PathLike, fspath
+from os import fspath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,8 @@ from hftransfer.core import plugins
 from hftransfer.core.errors import RecipeError
 from hftransfer.core.results import JsonObject, RunResult
 from hftransfer.recipe.schema import Recipe
+from hftransfer.runner.folders import AnyPath, folder_of
+from hftransfer.runner.folders import default_folder as default_folder
 from hftransfer.runner.folders import finished_run as finished_run
 from hftransfer.runner.folders import push_finished as push_finished
 
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
 
 _MOST_SEEDS = 1000
 _TRIALS = 20
-
-AnyPath = str | PathLike[str]
 
 
 def run(
@@ -101,8 +101,7 @@ def audit(
     """
     from hftransfer.choosing import audit as audits
 
-    usual = default_folder(recipe)
-    folder = usual.with_name(f"audit-{usual.name}") if out is None else Path(out)
+    folder = Path(out) if out is not None else folder_of("audit", recipe)
     return audits.audit(read_recipe(recipe, overrides), folder, resume=resume, overwrite=overwrite)
 
 
@@ -121,7 +120,7 @@ def rank(
         recipe: as `run` takes it.
         checkpoints: Hub ids, local directories, directories of runs, or `sample:NAME`.
         overrides: fields to change.
-        out: directory of the ranking; by default `runs/`, the recipe's name, and `-rank`.
+        out: directory of the ranking; by default `runs/rank-` and the recipe's name.
         rows: training rows that are read, at most.
         minutes: for the whole call; with it, checkpoints that are not separable from the best are fine-tuned.
 
@@ -130,8 +129,8 @@ def rank(
     """
     from hftransfer.choosing.rank import rank
 
-    out = out if out is not None else f"{default_folder(recipe)}-rank"
-    return rank(read_recipe(recipe, overrides), checkpoints, Path(out), rows=rows, minutes=minutes)
+    folder = Path(out) if out is not None else folder_of("rank", recipe)
+    return rank(read_recipe(recipe, overrides), checkpoints, folder, rows=rows, minutes=minutes)
 
 
 def predict(
@@ -289,10 +288,3 @@ def read_recipe(recipe: Recipe | AnyPath, overrides: Sequence[str] = ()) -> Reci
         return parse_recipe(dump_yaml(recipe.model_dump()), "Recipe", overrides) if overrides else recipe
     name = fspath(recipe)
     return pushed_recipe(name, overrides) if name.startswith("hub:") else load_recipe(name, overrides)
-
-
-def default_folder(recipe: Recipe | AnyPath) -> Path:
-    """Where a run is written unless another place is asked for."""
-    if isinstance(recipe, Recipe):
-        return Path("runs") / f"{recipe.task.name}-{recipe.strategy.name}"
-    return Path("runs") / Path(recipe).name.removesuffix(".yaml").removesuffix(".yml")

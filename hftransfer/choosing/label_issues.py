@@ -15,7 +15,7 @@ import numpy as np
 
 from hftransfer.choosing.neighbours import unit_length
 from hftransfer.core.progress import Progress
-from hftransfer.models.probe import Folds, out_of_fold, standardized_probe
+from hftransfer.models.probe import Folds, out_of_fold_probabilities, standardized_probe
 
 _FOLDS = 5
 # Inverse strengths of the penalty, for standardized features and for features of unit length, and how many neighbours:
@@ -94,7 +94,7 @@ def _probabilities(features: np.ndarray, classes: np.ndarray, folds: Folds, fit:
         (nearest, (features - features.mean(axis=0)) / scale),
     ]
     fitted = Progress(settings, desc="labels", unit="classifier")
-    return np.asarray(np.mean([out_of_fold(it, x, classes, folds, fit) for it, x in fitted], axis=0))
+    return np.asarray(np.mean([out_of_fold_probabilities(it, x, classes, folds, fit) for it, x in fitted], axis=0))
 
 
 def _confident(probabilities: np.ndarray, classes: np.ndarray) -> np.ndarray:

@@ -14,10 +14,10 @@ from hftransfer.choosing.candidates import Candidate, candidates, licence
 from hftransfer.choosing.frozen import Extraction, RankingRows, extractions, ranking_rows
 from hftransfer.choosing.measures import MEASURES, Compared, compare, is_separable
 from hftransfer.choosing.ranking import FineTuned, RankedCheckpoint, Ranking
-from hftransfer.choosing.ranking_text import verdict
+from hftransfer.choosing.ranking_text import options, page, verdict
 from hftransfer.core import machine, ranks
 from hftransfer.core.errors import RecipeError
-from hftransfer.core.files import Arrays
+from hftransfer.core.files import Arrays, write_bytes, write_text
 from hftransfer.core.paths import is_file
 from hftransfer.metrics import lower_is_better
 from hftransfer.recipe.schema import Recipe
@@ -77,10 +77,9 @@ def rank(recipe: Recipe, names: Sequence[str], out: Path, *, rows: int = ROWS, m
         hardware=machine.hardware(),
         versions=machine.versions(),
     )
-    plot = pareto_plot(pareto_points(ranking), sample.headline, higher_is_better=not lower_is_better(sample.headline))
-    partial = out / f"{_PLOT}.partial"
-    partial.write_bytes(plot.png())
-    partial.replace(out / _PLOT)
+    plot = pareto_plot(options(ranking), sample.headline, lower_is_better=lower_is_better(sample.headline))
+    write_bytes(out / _PLOT, plot.png())
+    write_text(out / _PAGE, page(ranking, out.name, plot))
     ranking.save(out / _RECORD)
     return ranking
 

@@ -33,14 +33,6 @@ def existing_run(command: argparse.ArgumentParser) -> None:
     group.add_argument("--overwrite", action="store_true", help="replace a finished or unfinished run")
 
 
-def folder_of(command: str, recipe: str) -> Path:
-    """Where a command writes its runs unless another place is asked for."""
-    from hftransfer import api
-
-    name = api.default_folder(recipe)
-    return name.with_name(f"{command}-{name.name}")
-
-
 def finished(args: argparse.Namespace, result: "RunResult", out: Path, pushed: str | None = None) -> int:
     """Print the result of a run, and where it was pushed; the exit code: 3 when an exported variant was rejected."""
     from hftransfer.reporting.report import terminal

@@ -23,8 +23,9 @@ def run(args: argparse.Namespace) -> int:
     """Audit the rows of the recipe, and print what was found."""
     from hftransfer import api
     from hftransfer.reporting.audit_page import terminal
+    from hftransfer.runner.folders import folder_of
 
-    out = args.out or _arguments.folder_of("audit", args.recipe)
+    out = args.out or folder_of("audit", args.recipe)
     result = api.audit(args.recipe, args.overrides, out=out, resume=args.resume, overwrite=args.overwrite)
     print(f"\n{terminal(result, str(out))}")
     return 0

@@ -34,8 +34,9 @@ def run(args: argparse.Namespace) -> int:
     """Run what is not finished, print a table and what more labels would give, and write `curve.json` and the page."""
     from hftransfer import api
     from hftransfer.choosing.curve import table
+    from hftransfer.runner.folders import folder_of
 
-    out = args.out or _arguments.folder_of("curve", args.recipe)
+    out = args.out or folder_of("curve", args.recipe)
     curves = api.curve(args.recipe, args.overrides, labels=args.labels, seeds=args.seeds, gain=args.gain, out=out)
     found = table(curves)
     text = f"\n{found.title}:\n{found.text()}\n\n{curves.advice}\n\npage: {out}/curve.html"

@@ -38,11 +38,12 @@ def run(args: argparse.Namespace) -> int:
     from hftransfer import api
     from hftransfer.choosing import ranking_text
     from hftransfer.choosing.candidates import names_in_file
+    from hftransfer.runner.folders import folder_of
 
     # Overrides may follow an option that takes several words.
     overrides = [*args.overrides, *(word for word in args.checkpoints if "=" in word)]
     names = names_in_file(args.file) if args.file else [word for word in args.checkpoints if "=" not in word]
-    out = args.out or _arguments.folder_of("rank", args.recipe)
+    out = args.out or folder_of("rank", args.recipe)
     try:
         ranking = api.rank(args.recipe, names, overrides, out=out, rows=args.rows, minutes=args.minutes)
     except (KeyboardInterrupt, Terminated):

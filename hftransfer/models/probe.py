@@ -112,7 +112,9 @@ def fit_linear(
     return weight, bias - weight @ scaler.mean_
 
 
-def out_of_fold(estimator: Any, features: np.ndarray, classes: np.ndarray, folds: Folds, fit: np.ndarray) -> np.ndarray:
+def out_of_fold_probabilities(
+    estimator: Any, features: np.ndarray, classes: np.ndarray, folds: Folds, fit: np.ndarray
+) -> np.ndarray:
     """Probabilities of each row by a classifier that was fitted to the other folds alone, shape (rows, classes).
 
     Args:

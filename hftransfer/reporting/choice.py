@@ -39,8 +39,14 @@ def pareto_plot(options: Sequence[Option], metric: str, *, lower_is_better: bool
             color, x, score = TUNED if place in best else OTHER, option.costs[name], option.score
             axes.vlines(x, score.low, score.high, color, linewidth=1.5)
             axes.plot(x, score.value, "o", color=color, markersize=8)
-            where = {"textcoords": "offset points", "fontsize": 8, "parse_math": False}
-            axes.annotate(option.label, (x, score.value), (7, 5), **where)
+            axes.annotate(
+                option.label,
+                (x, score.value),
+                (7, 5),
+                textcoords="offset points",
+                fontsize=8,
+                parse_math=False,
+            )
         axes.margins(0.2)
         axes.set(xlabel=name, xlim=(0, None))
         on_it = ", ".join(f"{options[place].label} {amount(options[place].costs[name])}" for place in best)

@@ -1,5 +1,6 @@
-"""The folders of finished runs: their records, and pushing one where its recipe asks for that."""
+"""Where runs are written, and the folders of finished ones: their records, and pushing one."""
 
+from os import PathLike
 from pathlib import Path
 
 from hftransfer.core import plugins
@@ -7,6 +8,20 @@ from hftransfer.core.errors import HubError, RecipeError
 from hftransfer.core.paths import is_file, is_folder
 from hftransfer.core.results import RunResult
 from hftransfer.recipe.schema import Recipe
+
+AnyPath = str | PathLike[str]
+
+
+def default_folder(recipe: Recipe | AnyPath) -> Path:
+    """Where a run is written unless another place is asked for."""
+    if isinstance(recipe, Recipe):
+        return Path("runs") / f"{recipe.task.name}-{recipe.strategy.name}"
+    return Path("runs") / Path(recipe).name.removesuffix(".yaml").removesuffix(".yml")
+
+
+def folder_of(command: str, recipe: Recipe | AnyPath) -> Path:
+    """Where a command that makes several runs, or none, writes unless another place is asked for."""
+    return default_folder(recipe).with_name(f"{command}-{default_folder(recipe).name}")
 
 
 def push_finished(recipe: Recipe, folder: Path) -> str | None:
