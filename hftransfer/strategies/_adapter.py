@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from hftransfer.core.errors import ModelError
+from hftransfer.core.errors import ModelError, RecipeError
 from hftransfer.core.plugins import nearest
 from hftransfer.models.layers import encoder, head_names
 from hftransfer.strategies import Strategy
@@ -15,12 +15,22 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedModel
 
+    from hftransfer.tasks import Task
+
 PeftFields = dict[str, Any]
 """Fields of a PeftConfig, by name."""
 
 
 class _AdapterStrategy(Strategy):
     """Train an adapter of a frozen checkpoint, and the head; the adapter is merged into the saved model."""
+
+    def check(self, task: Task, model: PreTrainedModel) -> None:
+        """Refuse a loss with weights: checkpoints of an adapter hold the adapter, so that it could not be resumed."""
+        if task.loss_has_weights:
+            raise RecipeError(
+                f"strategy: {self.name} keeps the adapter alone, and the loss of this recipe has weights of its own; use "
+                "another strategy (full, last_layers), or task.objective: triplet"
+            )
 
     def attach(self, model: PreTrainedModel, config_class: type[PeftConfig], fields: PeftFields) -> PeftModel:
         """The model wrapped by PEFT; its head, and what `modules_to_save` of the fields names, train in full.

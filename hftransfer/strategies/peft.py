@@ -46,6 +46,7 @@ class Peft(_AdapterStrategy):
     """Fields of the method's own config; what `modules_to_save` names trains in full, as the head does."""
 
     def check(self, task: Task, model: PreTrainedModel) -> None:
+        super().check(task, model)
         methods = {str(peft_type.value).lower() for peft_type in _config_classes()}
         if self.method in methods - mergeable():
             raise RecipeError(

@@ -99,9 +99,13 @@ class Identities(Embedding):
         """Embeddings of a training batch, shape (rows, size), of what `states` gives."""
         return self.embed(hidden, batch.get("attention_mask"))
 
+    @property
+    def loss_has_weights(self) -> bool:
+        return self.objective != "triplet"
+
     def install_loss(self, model: PreTrainedModel, references: Predictions) -> None:
         super().install_loss(model, references)
-        if self.objective != "triplet":
+        if self.loss_has_weights:
             weights = _identity_weights(self.embedding_size(model), len(self.labels))
             model.add_module(_WEIGHTS, weights.to(model.device))
 

@@ -35,6 +35,11 @@ class TrainingHooks(TaskState):
         """Whether `install_loss` changes the model's loss."""
         return False
 
+    @property
+    def loss_has_weights(self) -> bool:
+        """Whether `install_loss` adds weights, which are trained and not shipped; checkpoints have to hold them."""
+        return False
+
     def install_loss(self, model: PreTrainedModel, references: Predictions) -> None:
         """Give a model that is about to train on rows of these references the loss that the recipe asks for."""
 
