@@ -316,7 +316,8 @@ How often [`hftransfer rank`](how-to/rank.md) is right: {cases} fine-tuned check
 sets of `scripts/bench rank`, one seed. The candidates are checkpoints that install with pip, their first blocks alone,
 and random weights of the same architecture. It is a small bench: three or four candidates a set, trainings of 10 to 15
 steps, for texts and images after a linear probe (`lp_ft`), so that the agreement is closer than after long trainings
-(with 25 steps of `full`, tried first, MiniLM of 1 and 3 blocks stayed at chance on news topics: its head reads the pooler).
+(by 25 steps of `full`, tried first, MiniLM of 1 and 3 blocks stayed at chance on news topics: its head reads the
+pooler).
 A fine-tuned score is that of the validation rows, which neither the measures nor the training have read; no test row is
 read. The interval of tau is that of checkpoints resampled within each set; random weights make a part of the agreement
 easy.

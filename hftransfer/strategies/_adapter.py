@@ -28,8 +28,8 @@ class _AdapterStrategy(Strategy):
         """Refuse a loss with weights: checkpoints of an adapter hold the adapter, so that it could not be resumed."""
         if task.loss_has_weights:
             raise RecipeError(
-                f"strategy: {self.name} keeps the adapter alone, and the loss of this recipe has weights of its own; use "
-                "another strategy (full, last_layers), or task.objective: triplet"
+                f"strategy: {self.name} keeps the adapter alone, and the loss of this recipe has weights of its own; "
+                "use another strategy (full, last_layers), or task.objective: triplet"
             )
 
     def attach(self, model: PreTrainedModel, config_class: type[PeftConfig], fields: PeftFields) -> PeftModel:
