@@ -1,14 +1,18 @@
 """The HTML page, the tables and the plots, on records built here."""
 
 import io
+import itertools
+import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 from PIL import Image
 from results_builder import recipe, regression, result, score
 
 from hftransfer.core.results import Example
 from hftransfer.reporting import report
+from hftransfer.reporting.classes import class_scores, class_table
 from hftransfer.reporting.model_card import card
 from hftransfer.reporting.verdict import verdict
 
@@ -18,7 +22,7 @@ class _Page(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.open, self.attributes, self.tags = [], [], []
+        self.open, self.attributes, self.tags, self.scripts = [], [], [], ""
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
@@ -26,6 +30,10 @@ class _Page(HTMLParser):
         self.attributes.extend(attrs)
         if tag not in {"meta", "link", "img", "br"}:
             self.open.append(tag)
+
+    def handle_data(self, data):
+        if self.open[-1:] == ["script"]:
+            self.scripts += data
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
@@ -100,9 +108,11 @@ def test_the_page_has_the_facts_and_is_well_formed():
 def test_the_page_loads_nothing_from_elsewhere():
     parsed = _Page(report.html([result(), regression()]))
     links = [value for name, value in parsed.attributes if name in {"src", "href", "srcset", "action"}]
-    assert len(links) == 8
-    assert all(value.startswith("data:") for value in links)
-    assert not {"script", "iframe", "object", "form"} & set(parsed.tags)
+    ids = [value for name, value in parsed.attributes if name == "id"]
+    assert len([link for link in links if link.startswith("data:")]) == 8
+    assert all(link.startswith("data:") or link.removeprefix("#") in ids for link in links)
+    assert not {"iframe", "object", "form"} & set(parsed.tags) and parsed.tags.count("script") == 1
+    assert not re.search(r"fetch|XMLHttp|import\(|https?:", parsed.scripts)
 
 
 def test_the_page_is_the_same_each_time():
@@ -127,8 +137,66 @@ def test_the_page_is_the_same_each_time():
 )
 def test_what_comes_from_data_or_recipe_is_escaped(changes):
     page = report.html([result(**changes), result()])
-    assert "<script" not in page
+    assert page.count("<script") == page.count('<script>\n"use strict";') == 1
     assert "&lt;script&gt;" in page
+
+
+def test_many_runs_are_compared_by_rows():
+    page = report.html([result(name=f"run {number}") for number in range(6)])
+    assert '<th scope="row">run 5</th>' in page and '<th scope="col">verdict</th>' in page
+
+
+def test_the_page_is_in_order_for_those_who_cannot_see_it():
+    parsed = _Page(report.html([result(), regression()]))
+    levels = [int(tag[1]) for tag in parsed.tags if re.fullmatch("h[1-6]", tag)]
+    assert levels.count(1) == 1 and all(below <= above + 1 for above, below in itertools.pairwise(levels))
+    ids = [value for name, value in parsed.attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    labels = [value for name, value in parsed.attributes if name in ("alt", "aria-label")]
+    assert all(labels) and parsed.attributes.count(("loading", "lazy")) == parsed.tags.count("img")
+
+
+def test_the_colours_of_both_schemes_have_enough_contrast():
+    """WCAG 2.2, 1.4.3: 4.5 between a text and what is behind it."""
+
+    def luminance(colour):
+        digits = colour[1:] if len(colour) == 7 else "".join(digit * 2 for digit in colour[1:])
+        parts = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    schemes = re.findall(r":root \{[^}]+\}", report.html([result()]))
+    assert len(schemes) == 3
+    for scheme in schemes:
+        colours = dict(re.findall(r"--(\w+): (#\w+);", scheme))
+        pairs = [(text, "paper") for text in ("ink", "soft", "accent", "bad", "good")]
+        pairs += [("ink", below) for below in ("panel", "alarm", "removed", "added")]
+        for text, below in pairs:
+            bright, dark = sorted((luminance(colours[text]), luminance(colours[below])), reverse=True)
+            assert (bright + 0.05) / (dark + 0.05) >= 4.5, (text, below, scheme)
+
+
+def test_classes_have_what_scikit_learn_computes_with_intervals_around_it():
+    from sklearn.metrics import precision_recall_fscore_support
+
+    matrix = np.array([[18, 2, 0], [1, 30, 4], [5, 0, 0]])
+    pairs = [(i, j) for i in range(3) for j in range(3) for _ in range(matrix[i, j])]
+    expected = precision_recall_fscore_support(*zip(*pairs, strict=True), zero_division=0)[:3]
+    scores = class_scores(matrix, resamples=300, share=0.95)
+    assert [[one.value for one in of_metric] for of_metric in scores] == pytest.approx(np.array(expected))
+    recall = scores[1][0]
+    # Of 20 rows, 18 are right: the standard error is 0.067.
+    assert recall.low == pytest.approx(0.9 - 1.96 * 0.067, abs=0.04) and 0.96 < recall.high <= 1
+    table = class_table(result(confusion=matrix.tolist()))
+    assert table.rows[1][:2] == ("sport", "35") and table.rows[1][-1] == "tech (4)"
+    assert "most often predicted instead" in report.html([result(confusion=matrix.tolist())])
+    assert not class_table(regression()).rows
+
+
+def test_the_whole_cost_is_a_sentence():
+    page = report.html([result(seconds={"encode": 60.0, "train tuned": 120.0}, energy={"train tuned": 2.0})])
+    assert "3.00 minutes and about 2.00 Wh, at most 1,900 MB of memory" in page
+    assert '<th scope="row">the whole run</th>' in page
 
 
 def test_a_regression_has_no_sections_of_classes():
@@ -144,6 +212,8 @@ def test_two_runs_are_compared_before_each_is_shown():
     other = result(name="news-small-full", recipe=recipe(strategy={"name": "full"}), warnings=[])
     page = report.html([result(), other])
     comparison, first, second = page.split("<section")
+    assert '<th scope="col">news-small-lora</th>' in comparison and '<th scope="row">verdict</th>' in comparison
+    assert '<a href="#run-2">news-small-full</a>' in comparison and ' id="run-2">' in second
     assert "Comparison of 2 runs" in comparison
     for fact in ("news-small-lora", "news-small-full", "majority 0.350, scratch 0.710", "301,000", "73.2"):
         assert fact in comparison
