@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hftransfer.commands import _arguments
+from hftransfer.commands._output import show
 
 if TYPE_CHECKING:
     from hftransfer.commands._arguments import Commands
@@ -27,5 +28,5 @@ def run(args: argparse.Namespace) -> int:
 
     out = args.out or folder_of("audit", args.recipe)
     result = api.audit(args.recipe, args.overrides, out=out, resume=args.resume, overwrite=args.overwrite)
-    print(f"\n{terminal(result, str(out))}")
+    show(args, f"\n{terminal(result, str(out))}", {"folder": out, **result.model_dump()})
     return 0

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hftransfer.commands import _arguments
+from hftransfer.commands._output import show
 from hftransfer.core.termination import Terminated
 
 if TYPE_CHECKING:
@@ -49,5 +50,6 @@ def run(args: argparse.Namespace) -> int:
     except (KeyboardInterrupt, Terminated):
         print("\nthe same command continues", file=sys.stderr)
         raise
-    print(f"\n{ranking_text.text(ranking)}\n\nrecord: {out}/result.json, page: {out}/rank.html")
+    text = f"\n{ranking_text.text(ranking)}\n\nrecord: {out}/result.json, page: {out}/rank.html"
+    show(args, text, {"folder": out, **ranking.model_dump()}, ranking.warnings)
     return 0
