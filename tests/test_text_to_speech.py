@@ -174,7 +174,7 @@ def test_a_run_speaks_and_its_report_plays_what_it_said_beside_the_recording(tmp
     # The nearest text is of the same one of two tones.
     assert scores["nearest_text"][result.headline].value < scores["mean_spectrogram"][result.headline].value
     report = (tmp_path / "run" / "report.html").read_text()
-    assert report.count("synthesized: <audio") == report.count("recorded: <audio") == len(result.worst) > 0
+    assert report.count("synthesized:\n<audio") == report.count("recorded:\n<audio") == len(result.worst) > 0
     capsys.readouterr()
     spoken = tmp_path / "spoken"
     assert main(["predict", str(tmp_path / "run"), "good 1\tb", "bad", "--out", str(spoken)]) == 0

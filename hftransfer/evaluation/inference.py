@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     pass
 
 
-def predict(task: Task, model: Model, encoded: EncodedSplits, split: str, batch_size: int, description: str) -> Outputs:
+def predict(
+    task: Task, model: Model, encoded: EncodedSplits, split: str, batch_size: int, description: str = ""
+) -> Outputs:
     """Outputs for all model inputs of a split, in their order; batches hold inputs of like length.
+
+    Without a description, of a few rows, no progress is shown.
 
     Under several processes each takes its share, and all get the whole.
 
@@ -38,7 +42,7 @@ def predict(task: Task, model: Model, encoded: EncodedSplits, split: str, batch_
     if torch.device(device).type == "cpu":
         keep_freed_memory()
     numbered: list[tuple[int, Outputs]] = []
-    bar = Progress(total=len(rows), desc=description, unit="row", disable=number > 0)
+    bar = Progress(total=len(rows), desc=description, unit="row", disable=number > 0 or not description)
     with torch.inference_mode(), bar:
         for batch in share:
             examples = rows.__getitems__(batch)

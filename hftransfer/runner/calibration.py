@@ -52,7 +52,7 @@ def calibrate(context: RunContext, model: Any) -> None:
             for tensor in _tensors(layer):
                 divisor = torch.from_numpy(temperature).to(tensor)
                 tensor.div_(divisor if tensor.ndim == 1 else divisor[:, None])
-        divided = context.predict_for_training(task, model, few, "validation")[name]
+        divided = context.predict_few(task, model, few, "validation")[name]
         if np.allclose(divided * temperature, logits[: len(divided)], rtol=1e-3, atol=1e-3):
             # First the outputs: a run that is stopped here then calibrates again, and does not read the rows again.
             context.run_folder.arrays(_OUTPUTS, lambda: calibrated)
@@ -73,7 +73,7 @@ def tuned_outputs(context: RunContext, model: Any) -> dict[str, np.ndarray]:
     if context.run_folder.record(_TEMPERATURE, lambda: None) is None:
         return context.predict(model, encoded, "tuned", context.scored_splits)
     outputs = context.run_folder.arrays(_OUTPUTS, lambda: context.predict_for_training(task, model, encoded, split))
-    few = context.predict_for_training(task, model, first_rows(encoded, split, _ROWS), split)
+    few = context.predict_few(task, model, first_rows(encoded, split, _ROWS), split)
     near = partial(np.allclose, rtol=1e-3, atol=1e-3, equal_nan=True)
     if not all(near(array, outputs[name][: len(array)]) for name, array in few.items()):
         return context.predict(model, encoded, "tuned", context.scored_splits)

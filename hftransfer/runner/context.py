@@ -62,6 +62,10 @@ class RunContext:
         """The outputs of any model of any task for a split."""
         return predict(task, model, encoded, split, self.plan.recipe.evaluation.batch_size, f"reading {split}")
 
+    def predict_few(self, task: Task, model: Model, rows: EncodedSplits, split: str) -> Outputs:
+        """The outputs of any model of any task for a few rows, without a word."""
+        return predict(task, model, rows, split, self.plan.recipe.evaluation.batch_size)
+
     def frozen_features(self, name: str, load: Callable[[], Any], split: str) -> Features:
         """The frozen features of a model for a split, computed once in the life of the run."""
         size = self.plan.recipe.evaluation.batch_size
