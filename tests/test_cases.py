@@ -236,6 +236,7 @@ ELSEWHERE = {
     ),
     "png-16bit-series": "test_image_input::test_16_bits_have_one_scale_for_the_data_set",
     "png-transparent-sizes": "test_image_input::test_what_is_transparent_lies_on_the_background",
+    "png-white-sizes": "test_image_input::test_what_is_transparent_lies_on_the_background",
     "resume_after_data_changed": ("test_damaged_runs::test_a_run_is_not_resumed_with_other_rows_or_another_checkpoint"),
     "roberta_positions": "test_text_checkpoints::test_as_many_tokens_fit_as_have_a_position",
     "sentencepiece_only_deberta": "test_damaged_files::test_a_package_that_a_tokenizer_needs_is_named",
