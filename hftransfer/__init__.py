@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hftransfer.api import audit, check, compare, curve, predict, rank, run, tune
+    from hftransfer.choosing.new import new
     from hftransfer.core.results import RunResult
     from hftransfer.recipe.loader import load_recipe
     from hftransfer.recipe.schema import Recipe
@@ -25,6 +26,7 @@ __all__ = [
     "curve",
     "load_exported",
     "load_recipe",
+    "new",
     "predict",
     "rank",
     "run",
@@ -40,6 +42,7 @@ _MODULES = {
     "curve": "hftransfer.api",
     "load_exported": "hftransfer.api",
     "load_recipe": "hftransfer.recipe.loader",
+    "new": "hftransfer.choosing.new",
     "predict": "hftransfer.api",
     "rank": "hftransfer.api",
     "run": "hftransfer.api",

@@ -4,6 +4,7 @@ They stand in `hftransfer --help` in the order of `ORDER`. Nothing here imports 
 """
 
 ORDER = (
+    "new",
     "run",
     "check",
     "audit",

@@ -23,3 +23,11 @@ _Dumper.add_implicit_resolver(
 def dump_yaml(tree: JsonObject) -> str:
     """A recipe, or a part of one, as the text of its file."""
     return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
+def dump_flow(value: object) -> str:
+    """A value of a recipe on one line: `{name: csv, train: reviews.csv}`."""
+    text: str = yaml.dump(
+        value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10**6, default_flow_style=True
+    )
+    return text.removesuffix("\n").removesuffix("\n...")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
+from hftransfer.tasks._choice_hooks import ChoiceHooks
 from hftransfer.tasks._fact_hooks import FactHooks
 from hftransfer.tasks._hooks import CheckpointHooks, DisplayHooks, RowHooks
 from hftransfer.tasks._loss import replace_loss
@@ -52,7 +53,7 @@ __all__ = [
 ]
 
 
-class Task(RowHooks, CheckpointHooks, TrainingHooks, ScoringHooks, FactHooks, DisplayHooks, ABC):
+class Task(RowHooks, CheckpointHooks, TrainingHooks, ScoringHooks, FactHooks, ChoiceHooks, DisplayHooks, ABC):
     """Base of the tasks.
 
     Implement the six abstract methods: `encode`, `collate`, `outputs`, `postprocess`, `references` and `error`. Declare

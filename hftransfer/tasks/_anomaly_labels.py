@@ -13,6 +13,7 @@ from hftransfer.core.errors import DataError
 from hftransfer.core.features import Feature, Label
 from hftransfer.core.plugins import nearest
 from hftransfer.tasks import Predictions, Task, _labels
+from hftransfer.tasks._choice_hooks import Sampled
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -79,6 +80,18 @@ class NormalRows(Task):
 
     normal: list[str] = []
     """Labels of normal rows; left out, the one that is called normal, nominal, good, ok, 0, no or the like."""
+
+    @classmethod
+    def likeness(cls, columns: Mapping[str, str], rows: Sampled) -> float:
+        """Training rows that are all normal, and others elsewhere, or a label that says so."""
+        names = {split: {str(it).casefold() for it in rows[split].get("label", ())} for split in rows}
+        train, every = names.get("train", set()), set().union(*names.values())
+        if train and train <= _USUAL and every - _USUAL:
+            return 1.5
+        if len(columns) > len({"label"} & set(columns)) + 1:
+            # An encoder reads one of text, image and audio.
+            return -3.0
+        return 0.2 if every & _USUAL and any(word.startswith(("anomal", "defect")) for word in every) else -0.5
 
     def infer(self, rows: Dataset) -> Self:
         inferred = super().infer(rows)

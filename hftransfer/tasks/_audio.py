@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import inspect
 import io
+import math
 import wave
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from hftransfer.tasks import ModelBatch
     from hftransfer.tasks._types import EncodedRow, Model, Row
 
+# Recordings whose length is looked at.
+_LOOKED_AT = 500
+# Seconds that Whisper reads.
+_WHISPER = 30
 # The first layers of wav2vec2 make one frame of 25 ms.
 _SHORTEST = 0.03
 # A recording may be a frame or two longer than the model reads.
@@ -41,6 +46,21 @@ def fault(row: Row, *, silence: bool = True) -> str | None:
     if (duration := len(samples) / rate) < _SHORTEST:
         return f"the recording lasts {duration:.3f} s; the least is {_SHORTEST} s"
     return None if silence or samples.any() else "the recording is silence"
+
+
+def suggested_window(rows: Dataset) -> dict[str, int]:
+    """`window_seconds` as long as the longest of some recordings, where Whisper would pad each to 30 seconds."""
+    from datasets import Audio
+    from soundfile import LibsndfileError
+
+    step = max(1, len(rows) // _LOOKED_AT)
+    if isinstance(rows.features["audio"], Audio):
+        rows = rows.cast_column("audio", Audio(decode=False))
+    try:
+        longest = math.ceil(max(seconds(cell) for cell in rows[::step]["audio"]))
+    except (LibsndfileError, OSError, TypeError):
+        return {}
+    return {"window_seconds": longest} if longest < _WHISPER else {}
 
 
 def new_extractor(config: PretrainedConfig) -> FeatureExtractionMixin | None:

@@ -13,6 +13,7 @@ from hftransfer.core.arrow import for_each, read_column, with_column
 from hftransfer.core.errors import DataError, RecipeError
 from hftransfer.core.features import Feature, Label, class_names
 from hftransfer.tasks import Model, ModelBatch, Outputs, Predictions, Row, RowTarget, Side, _labels
+from hftransfer.tasks._choice_hooks import Sampled, values_of
 from hftransfer.tasks._decisions import Decisions
 from hftransfer.tasks._label_kinds import infer_kind
 
@@ -47,6 +48,12 @@ class Classification(Decisions):
     """Of the numbers of a regression, which are learnt as (number - mean) / std; left out, of the training labels."""
     std: float | None = Field(default=None, gt=0)
     """Standard deviation of the numbers of a regression; left out, of the training labels."""
+
+    @classmethod
+    def likeness(cls, columns: Mapping[str, str], rows: Sampled) -> float:
+        """A column of one class teaches nothing."""
+        labels = values_of(rows, "label")
+        return -3.0 if labels and len({str(label) for label in labels}) < 2 else 0.0
 
     @property
     def may_be_empty(self) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -13,6 +14,7 @@ from hftransfer.core.errors import DataError
 from hftransfer.core.features import Feature, Label
 from hftransfer.metrics._similarity_counts import accepted, counts_of, threshold_at
 from hftransfer.tasks import Model, ModelBatch, Outputs, Predictions, Rows, Side, _labels, _trials
+from hftransfer.tasks._choice_hooks import Sampled, values_of
 from hftransfer.tasks._contrastive import batch_hard_triplets, margin_softmax
 from hftransfer.tasks._embedding import Embedding
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
 _WEIGHTS = "identity_weights"
+
+_IDENTITIES = frozenset(("identity", "person", "individual", "speaker", "face", "subject"))
 
 
 class Identities(Embedding):
@@ -55,6 +59,17 @@ class Identities(Embedding):
     trials: str | None = None
     """A file with the pairs of test rows that are scored, a line `1 FILE FILE` (one identity) or `0 FILE FILE` each, as
     VoxCeleb's lists; left out, all pairs."""
+
+    @classmethod
+    def likeness(cls, columns: Mapping[str, str], rows: Sampled) -> float:
+        """Splits that share no label, or a column that is called so, tell identities from classes."""
+        train = set(map(str, values_of(rows, "label")))
+        others = {str(label) for split in rows if split != "train" for label in rows[split].get("label", ())}
+        words = set(re.split("[^a-z]+", columns.get("label", "").lower()))
+        if len(train) < 2:
+            return -3.0
+        apart = bool(others) and len(others - train) > len(others) / 2
+        return 1.0 if apart else 0.5 if words & _IDENTITIES else -0.5
 
     def strata(self, rows: Dataset) -> list[Any] | None:
         return _labels.strata(rows)

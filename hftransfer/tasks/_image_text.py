@@ -5,6 +5,7 @@ https://huggingface.co/docs/transformers/model_doc/vision-encoder-decoder
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from hftransfer.core.arrow import read_rows
 from hftransfer.core.errors import ModelError
 from hftransfer.core.results import JsonObject
 from hftransfer.tasks import Outputs, Predictions, Processor, Rows, Side, Task, object_array
+from hftransfer.tasks._choice_hooks import Sampled
 from hftransfer.tasks._generation import text_error
 from hftransfer.tasks._limits import SAMPLED, refuse_unknown_ids
 from hftransfer.tasks._text import truncated
@@ -135,6 +137,12 @@ class WrittenText(Task):
     """Tokens of a text, its end among them, and generated at most; longer texts are truncated."""
     num_beams: int = Field(default=1, ge=1, le=100)
     """Beams of the beam search in scoring; 1 is greedy decoding."""
+
+    @classmethod
+    def likeness(cls, columns: Mapping[str, str], rows: Sampled) -> float:
+        """A caption is not what stands in the image."""
+        words = re.split("[^a-z]+", columns.get("text", "").lower())
+        return -1.0 if any(word.startswith(("caption", "descri", "prompt", "alt")) for word in words) else 0.0
 
     def config_fields(self) -> JsonObject:
         if self.processor is None:

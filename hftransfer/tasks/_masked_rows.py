@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from hftransfer.core.features import Feature, Label
 from hftransfer.tasks import Outputs, Predictions, Side, Task
+from hftransfer.tasks._choice_hooks import Sampled
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -29,6 +31,11 @@ class MaskedRows(Task):
         "few_shot": "it compares rows of one class each, and this task reads no labels",
         "distill": "the predictions of a teacher are no labels for another model",
     }
+
+    @classmethod
+    def likeness(cls, columns: Mapping[str, str], rows: Sampled) -> float:
+        """Who has labels wants them to be found."""
+        return -0.6 if "label" in columns else 0.0
 
     @property
     def may_be_empty(self) -> frozenset[str]:

@@ -40,6 +40,20 @@ class AnomalyDetection(NormalRows, AnyInput):
     own_baselines: ClassVar[tuple[str, ...]] = _anomaly_baseline.NAMES
     refuses: ClassVar[dict[str, str]] = {it: _NOTHING for it in plugins.names("strategies") if it != "frozen"}
     tiny_model: ClassVar[str] = "vit"
+    suggested_checkpoints: ClassVar[dict[str, tuple[str, ...]]] = {
+        "image": (
+            "facebook/dinov2-small",
+            "sample:mobilenet_v2",
+        ),
+        "text": (
+            "sentence-transformers/all-MiniLM-L6-v2",
+            "sample:minilm",
+        ),
+        "audio": (
+            "facebook/wav2vec2-base-960h",
+            "sample:whisper_tiny_en",
+        ),
+    }
 
     method: Literal["knn", "mahalanobis", "patch_knn", "patch_mahalanobis"] = "knn"
     """`knn`: the distance to the nearest normal rows; `mahalanobis`: to their mean, by their covariance, shrunk as by

@@ -42,6 +42,12 @@ class AudioFrameClassification(FrameCheckpoints):
     inputs: ClassVar[dict[str, Feature]] = {"audio": Audio()}
     target: ClassVar[tuple[str, Feature] | None] = ("segments", Json())
     metrics: ClassVar[list[str]] = ["frame_f1", "frame_auroc", "der"]
+    suggested_checkpoints: ClassVar[dict[str, tuple[str, ...]]] = {
+        "audio": (
+            "openai/whisper-tiny",
+            "sample:whisper_tiny_en",
+        )
+    }
     own_baselines: ClassVar[tuple[str, ...]] = _frame_baselines.NAMES
     augmentations: ClassVar[tuple[str, ...]] = ("gain", "noise", "bin_mask")
     refused_corruptions: ClassVar[tuple[str, ...]] = ("speed",)

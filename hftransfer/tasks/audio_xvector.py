@@ -41,11 +41,18 @@ class AudioXvector(Identities):
     augmentations: ClassVar[tuple[str, ...]] = ("gain", "noise", "time_mask", "bin_mask")
     requires: ClassVar[dict[str, str]] = {"soundfile": "speech", "soxr": "speech"}
     tiny_model: ClassVar[str] = "wav2vec2"
+    suggested_checkpoints: ClassVar[dict[str, tuple[str, ...]]] = {
+        "audio": ("facebook/wav2vec2-base-960h", "sample:whisper_tiny_en"),
+    }
 
     crop_seconds: float = Field(default=4.0, gt=0, le=3600)
     """Training sees a random part of this length of a longer recording; scoring sees all that the model can read."""
     window_seconds: int | None = Field(default=None, ge=1, le=30)
     """Seconds of a recording that Whisper reads; left out, the checkpoint's, 30. What a row costs grows with it."""
+
+    @classmethod
+    def suggested_fields(cls, rows: Dataset) -> dict[str, Any]:
+        return _audio.suggested_window(rows)
 
     def check_row(self, row: Row) -> str | None:
         return _audio.fault(row, silence=False)

@@ -57,6 +57,7 @@ class ImageToText(ImageInput, WrittenText):
         "lp_ft": "a model that writes texts has no head that could be trained alone",
     }
     tiny_model: ClassVar[str] = "vision-encoder-decoder"
+    suggested_checkpoints: ClassVar[dict[str, tuple[str, ...]]] = {"image": ("microsoft/trocr-small-printed",)}
 
     @property
     def usage_snippet(self) -> tuple[str, str, str]:

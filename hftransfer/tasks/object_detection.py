@@ -51,8 +51,7 @@ _MOST = 100
 class ObjectDetection(ImageInput):
     """Images to boxes, each image scored without padding, so that its boxes do not depend on the others in its batch.
 
-    Outputs: `logits` (rows, queries, classes), `boxes` (rows, queries, 4: middle, width and height as shares of the
-    image).
+    Outputs: `logits` (rows, queries, classes), `boxes` (rows, queries, 4: middle, width, height as image shares).
     """
 
     inputs: ClassVar[dict[str, Feature]] = {"image": Image()}
@@ -68,6 +67,7 @@ class ObjectDetection(ImageInput):
     }
     requires: ClassVar[dict[str, str]] = {"pycocotools": "vision"}
     tiny_model: ClassVar[str] = "yolos"
+    suggested_checkpoints: ClassVar[dict[str, tuple[str, ...]]] = {"image": ("hustvl/yolos-tiny",)}
 
     box_format: Literal["coco", "pascal_voc", "yolo"] = "coco"
     """Of the column's boxes: coco is left, top, width, height in pixels; pascal_voc is left, top, right, bottom in

@@ -5,6 +5,7 @@ https://huggingface.co/tasks/sentence-similarity. Trained by in-batch negatives,
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -14,6 +15,7 @@ from pydantic import Field, field_validator
 from hftransfer.core.features import Feature, Label
 from hftransfer.tasks import Outputs, Predictions, Row, Rows, Side, _pair_scores, object_array
 from hftransfer.tasks._bm25 import AT_ONCE, bm25
+from hftransfer.tasks._choice_hooks import Sampled, values_of
 from hftransfer.tasks._contrastive import cosine_regression, in_batch_negatives, no_negatives
 from hftransfer.tasks._retrieval import best, content_id, first_rows, rank, relevant_rows
 from hftransfer.tasks._text_pairs import TextPairs
@@ -36,12 +38,24 @@ class SentenceSimilarity(TextPairs):
     metrics: ClassVar[list[str]] = ["ndcg_at_10", "mrr_at_10", "recall_at_1", "recall_at_10"]
     own_baselines: ClassVar[tuple[str, ...]] = ("random", "bm25")
     tiny_model: ClassVar[str] = "bert"
+    suggested_checkpoints: ClassVar[dict[str, tuple[str, ...]]] = {
+        "query": (
+            "sentence-transformers/all-MiniLM-L6-v2",
+            "sample:minilm",
+        )
+    }
 
     temperature: float = Field(default=0.05, gt=0, le=10)
     """What cosines are divided by in the loss of in-batch negatives; 0.05 as in SimCSE
     (https://arxiv.org/abs/2104.08821, section 3)."""
     score_range: tuple[float, float] | None = None
     """The scores of pairs that stand for a cosine of 0 and of 1; left out, the least and the largest training score."""
+
+    @classmethod
+    def likeness(cls, columns: Mapping[str, str], rows: Sampled) -> float:
+        """Scores are numbers between the least and the most; two values of them are classes."""
+        scores = {str(score) for score in values_of(rows, "score")}
+        return 0.0 if len(scores) > 2 else -0.1 if not scores else -1.0
 
     @field_validator("score_range")
     @classmethod

@@ -31,6 +31,7 @@ from hftransfer.tasks import (
     Task,
 )
 from hftransfer.tasks import object_array as objects
+from hftransfer.tasks._choice_hooks import Sampled, values_of
 from hftransfer.tasks._limits import refuse_unknown_ids
 from hftransfer.tasks._text import check_positions, padded, snippet_inputs, tokens_kept, truncated, truncated_shares
 
@@ -52,11 +53,24 @@ class TokenClassification(Task):
     refuses: ClassVar[dict[str, str]] = {"few_shot": "it compares rows of one class each, and these have a tag a word"}
     requires: ClassVar[dict[str, str]] = {"seqeval": "text"}
     tiny_model: ClassVar[str] = "bert"
+    suggested_checkpoints: ClassVar[dict[str, tuple[str, ...]]] = {
+        "tokens": (
+            "google-bert/bert-base-cased",
+            "sample:minilm",
+        )
+    }
 
     max_length: int = Field(default=256, ge=2, le=10**6)
     """Tokens kept of a text; words beyond count as `outside` when scored."""
     outside: str = "O"
     """The tag of words outside of all entities."""
+
+    @classmethod
+    def likeness(cls, columns: Mapping[str, str], rows: Sampled) -> float:
+        """A list of tags is as long as that of its words."""
+        pairs = list(zip(values_of(rows, "tokens"), values_of(rows, "tags"), strict=False))
+        alike = all(isinstance(tags, list) and len(words) == len(tags) for words, tags in pairs)
+        return 0.5 if pairs and alike else -3.0
 
     @property
     def has_class_targets(self) -> bool:

@@ -5,12 +5,14 @@ https://huggingface.co/docs/transformers/tasks/translation
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from hftransfer.core.errors import ModelError
 from hftransfer.core.plugins import nearest
 from hftransfer.tasks import Processor
+from hftransfer.tasks._choice_hooks import Sampled, mean_words, values_of
 from hftransfer.tasks._generation import Generation
 
 if TYPE_CHECKING:
@@ -23,11 +25,28 @@ class Translation(Generation):
 
     metrics: ClassVar[list[str]] = ["sacrebleu", "chrf"]
     requires: ClassVar[dict[str, str]] = {"sacrebleu": "text"}
+    suggested_checkpoints: ClassVar[dict[str, tuple[str, ...]]] = {"source": ("google-t5/t5-small",)}
 
     source_lang: str | None = None
     """The tokenizer's code of the input's language, where it has such codes (mBART: en_XX, NLLB: eng_Latn)."""
     target_lang: str | None = None
     """The code of the output's language, by which generation begins."""
+
+    @classmethod
+    def likeness(cls, columns: Mapping[str, str], rows: Sampled) -> float:
+        """Columns called after languages; else texts of one length with few words in common."""
+        names = [columns[role].rpartition(".")[2].lower() for role in ("source", "target")]
+        if all(re.fullmatch("[a-z]{2}([_-][a-z]{2,4})?", name) for name in names):
+            return 0.6
+        source, target = (values_of(rows, role) for role in ("source", "target"))
+        longer = mean_words(source) / max(1e-9, mean_words(target))
+        pairs = [
+            (set(str(a).lower().split()), set(str(b).lower().split())) for a, b in zip(source, target, strict=False)
+        ]
+        shared = sum(len(a & b) / max(1, len(a)) for a, b in pairs) / max(1, len(pairs))
+        if not 0.5 < longer < 2:
+            return -0.6
+        return 0.4 if shared < 0.3 else -0.2
 
     def open_processor(
         self, read: Callable[..., Processor], config: PretrainedConfig, rows: Dataset | None

@@ -1,0 +1,186 @@
+"""What each column of a table holds: texts, classes, numbers, files, lists; by its type and a sample of its cells."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from hftransfer.sources._listing import IMAGES, RECORDINGS, Media
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+Content = Literal[
+    "text", "class", "flag", "number", "image", "audio", "list", "boxes", "mapping", "date", "id", "empty"
+]  # fmt: skip
+"""What a column holds. `class`: few distinct names; `flag`: 0 and 1; `list`: several words or names a cell."""
+
+_SAMPLE = 500
+# Shares of the cells that may be distinct in a column of classes, and words and characters of a class's name.
+_DISTINCT, _WORDS, _LETTERS = 0.5, 5.0, 60
+_FLAGS = frozenset(("0", "1", "0.0", "1.0", "true", "false", "yes", "no"))
+_NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
+_COMMA = re.compile(r"[+-]?\d+,\d+")
+_DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}([ T].*)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}( .*)?|\d{1,2}:\d{2}(:\d{2})?")
+_ID = re.compile(r"[0-9a-fA-F-]{16,}|https?://\S+|\S+@\S+\.\S+|[A-Za-z_#-]*\d[\w-]*")
+_PATH = re.compile(r"\S.{0,999}\.[A-Za-z][A-Za-z0-9]{1,4}")
+# How recordings begin: WAV, FLAC, Ogg, MP3.
+_AUDIO = frozenset((b"RIFF", b"fLaC", b"OggS", b"ID3\x03", b"ID3\x04", b"\xff\xfb\x90\x00"))
+_FILES: tuple[tuple[Media, Content], ...] = ((IMAGES, "image"), (RECORDINGS, "audio"))
+_ID_NAMES = frozenset(("id", "idx", "index", "uid", "uuid", "guid", "key", "row", "unnamed"))
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column, or several that are one role together."""
+
+    name: str
+    content: Content
+    values: Mapping[str, Sequence[Any]] = field(default_factory=dict, repr=False)
+    """Split -> some cells, of any but files."""
+    parts: tuple[str, ...] = ()
+    """The columns that are joined, of several."""
+    words: float = 0.0
+    """Of a cell of text, on average."""
+    distinct: int = 0
+    """Different cells in the sample of the training rows."""
+    missing: int = 0
+    """Empty cells in that sample."""
+    alias: str = ""
+    """Another name that it might have, by the columns beside it."""
+    decimal_comma: bool = False
+    """Whether its numbers are written as 3,5."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the source that it takes."""
+        return self.parts or (self.name,)
+
+    @property
+    def informs(self) -> bool:
+        """Whether a task that leaves it out may be the wrong one."""
+        return self.content not in ("id", "date", "empty")
+
+    @property
+    def description(self) -> str:
+        """In a few words, for people."""
+        if self.content == "text":
+            return f"text, {self.words:.0f} words on average"
+        if self.content in ("class", "flag") and self.distinct:
+            return f"{self.distinct} class{'es' * (self.distinct != 1)}"
+        return {"list": "lists", "mapping": "mappings", "empty": "one value or none"}.get(self.content, self.content)
+
+
+def inspect(splits: Mapping[str, Dataset]) -> list[Column]:
+    """The columns of the training rows, named parts of mappings among them: `translation.fr`."""
+    train = splits["train"] if "train" in splits else next(iter(splits.values()))
+    samples = {split: _sample(rows) for split, rows in splits.items()}
+    columns = []
+    for name, feature in train.features.items():
+        columns += _columns(name, feature, {split: sample.get(name, []) for split, sample in samples.items()})
+    return columns
+
+
+def _sample(rows: Dataset) -> dict[str, list[Any]]:
+    """Column -> cells of rows at equal distances; of files none."""
+    from datasets import Audio, Image
+
+    names = [name for name, feature in rows.features.items() if not isinstance(feature, Audio | Image)]
+    if not names:
+        return {}
+    step = max(1, -(-len(rows) // _SAMPLE))
+    return dict(rows.select_columns(names)[::step])
+
+
+def _columns(name: str, feature: Any, values: Mapping[str, list[Any]]) -> list[Column]:
+    from datasets import Audio, ClassLabel, Image, Translation
+
+    if isinstance(feature, Image):
+        return [Column(name, "image")]
+    if isinstance(feature, Audio):
+        return [Column(name, "audio")]
+    if isinstance(feature, ClassLabel):
+        names = {split: _class_names(feature, them) for split, them in values.items()}
+        return [Column(name, "class", names, distinct=len(set(_train(names))))]
+    if isinstance(feature, dict | Translation):
+        return _of_mappings(name, feature, values)
+    filled = [cell for cell in _train(values) if cell is not None and cell != []]
+    missing = len(_train(values)) - len(filled)
+    if hasattr(feature, "feature") or isinstance(feature, list):
+        rows = bool(filled) and isinstance(filled[0][0], dict)
+        content: Content = "list" if not rows else "boxes" if "bbox" in filled[0][0] else "mapping"
+        return [Column(name, content if filled else "empty", values, missing=missing)]
+    texts = [str(cell).strip() for cell in filled if str(cell).strip()]
+    content = _content(name, texts, getattr(feature, "dtype", ""))
+    comma = content == "number" and all(_NUMBER.fullmatch(it) for it in texts) and any(map(_COMMA.fullmatch, texts))
+    words = sum(len(text.split()) for text in texts) / max(1, len(texts))
+    return [
+        Column(name, content, values, (), words, len(set(texts)), len(_train(values)) - len(texts), decimal_comma=comma)
+    ]
+
+
+def _class_names(feature: Any, numbers: Sequence[int | None]) -> list[str]:
+    """The names of some classes; a hidden one, -1, has none."""
+    return [feature.names[number] for number in numbers if number is not None and number >= 0]
+
+
+def _of_mappings(name: str, feature: Any, values: Mapping[str, list[Any]]) -> list[Column]:
+    """A column of mappings, and one for each of its parts."""
+    parts = list(feature.languages) if hasattr(feature, "languages") else list(feature)
+    if set(parts) == {"bytes", "path"}:
+        starts = [bytes(cell["bytes"][:4]) for cell in _train(values) if cell and cell["bytes"]]
+        return [Column(name, "audio" if starts and starts[0] in _AUDIO else "image")]
+    whole = Column(name, "boxes" if "bbox" in parts else "mapping", values)
+    if whole.content == "boxes":
+        return [whole]
+    below = []
+    for part in parts:
+        inner = {split: [cell.get(part) if cell else None for cell in them] for split, them in values.items()}
+        kind = feature[part] if isinstance(feature, dict) else None
+        if not isinstance(kind, dict) and not hasattr(kind, "feature"):
+            below += _columns(f"{name}.{part}", kind, inner)
+    return [whole, *below]
+
+
+def _train(values: Mapping[str, Sequence[Any]]) -> Sequence[Any]:
+    return values["train"] if "train" in values else next(iter(values.values()), [])
+
+
+def _content(name: str, texts: Sequence[str], dtype: str) -> Content:
+    """What a column of strings, numbers or truth values holds."""
+    distinct = set(texts)
+    if len(distinct) < 2 and len(texts) > 1 or not texts:
+        return "empty"
+    if dtype.startswith(("timestamp", "date", "time", "duration")) or all(map(_DATE.fullmatch, texts)):
+        return "date"
+    if {text.lower() for text in distinct} <= _FLAGS:
+        return "flag"
+    if all(map(_NUMBER.fullmatch, texts)):
+        return _of_numbers(name, texts, distinct)
+    for media, content in _FILES:
+        if all(_PATH.fullmatch(text) and media.includes(Path(text)) for text in distinct):
+            return content
+    return _of_words(texts, distinct)
+
+
+def _of_words(texts: Sequence[str], distinct: set[str]) -> Content:
+    """Ids, names of classes, or texts."""
+    if len(distinct) == len(texts) and all(map(_ID.fullmatch, texts)):
+        return "id"
+    average = sum(len(text.split()) for text in texts) / len(texts)
+    parts = {part.strip() for text in distinct for part in re.split("[,;|]", text)}
+    recur = min(len(distinct), len(parts)) <= max(2, _DISTINCT * len(texts))
+    return "class" if recur and average <= _WORDS and max(map(len, distinct)) <= _LETTERS else "text"
+
+
+def _of_numbers(name: str, texts: Sequence[str], distinct: set[str]) -> Content:
+    """Ids, classes or quantities."""
+    words = set(re.findall("[a-z]+", re.sub("([a-z])([A-Z])", r"\1 \2", name).lower()))
+    whole = all(text.lstrip("+-").isdigit() for text in texts)
+    ascending = whole and all(int(b) - int(a) == 1 for a, b in zip(texts, texts[1:], strict=False))
+    if whole and (ascending or (words & _ID_NAMES and len(distinct) == len(texts))):
+        return "id"
+    return "class" if whole and len(distinct) <= max(2, _DISTINCT * len(texts)) else "number"

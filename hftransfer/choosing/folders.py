@@ -1,0 +1,87 @@
+"""What a folder may be, by the names of its files: images, recordings, boxes, masks, segments, a search set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hftransfer.choosing.heads import head, is_coco, is_label_studio, is_yolo
+from hftransfer.sources._listing import IMAGES, RECORDINGS, files_below, is_document
+
+# How the folders of images and of masks are called, the usual name first.
+_IMAGES = ("images", "image", "imgs", "img", "JPEGImages", "photos", "pictures")
+_MASKS = ("masks", "mask", "annotations", "labels", "label", "gt", "segmentations", "SegmentationClass", "annots")
+_SEGMENTS = (".rttm", ".txt", ".csv")
+# Files whose heads are read.
+_LOOKED_AT = 50
+
+
+def candidates(root: Path) -> Iterator[dict[str, Any]]:
+    """The sources of a folder that is not one of tables, as a recipe writes them, the likeliest first."""
+    files = files_below(root)
+    names = {file.name for file in files}
+    if "dataset_dict.json" in names or {"dataset_info.json", "state.json"} <= names:
+        yield {"name": "disk", "path": str(root)}
+    for corpus in (file for file in files if file.name == "corpus.jsonl"):
+        yield {"name": "beir", "path": str(corpus.parent)}
+    images = [file for file in files if IMAGES.includes(file)] if _has_media(files) else []
+    recordings = [file for file in files if file.suffix and RECORDINGS.includes(file)]
+    if images:
+        yield from _of_images(root, files, images)
+    if recordings and _has_segments(files, recordings):
+        yield {"name": "segments", "path": str(root)}
+    media = [("imagefolder", images), ("audiofolder", recordings)]
+    for name, found in sorted(media, key=lambda pair: -len(pair[1])):
+        if found:
+            yield {"name": name, "path": str(root)}
+
+
+def _has_media(files: list[Path]) -> bool:
+    """Whether some files are images by their endings, without which every file would be opened."""
+    return any(file.suffix and IMAGES.includes(file) for file in files)
+
+
+def _of_images(root: Path, files: list[Path], images: list[Path]) -> Iterator[dict[str, Any]]:
+    """Images with boxes, with masks, or in a task of Label Studio."""
+
+    def some(suffix: str) -> list[Path]:
+        return [file for file in files if file.suffix.lower() == suffix and not is_document(file)][:_LOOKED_AT]
+
+    for file in some(".json"):
+        if is_label_studio(head(file)):
+            yield {"name": "label_studio", "train": str(file), "folder": str(root)}
+    if any(map(is_coco, some(".json"))):
+        yield {"name": "coco", "path": str(root)}
+    if any("<annotation" in head(file)[:2000] and "<object" in head(file) for file in some(".xml")):
+        yield {"name": "voc", "path": str(root)}
+    if any(map(is_yolo, some(".txt"))):
+        yield {"name": "yolo", "path": str(root)}
+    folders = {part.lower(): part for file in images for part in file.relative_to(root).parts[:-1]}
+    pictures = next((folders[name.lower()] for name in _IMAGES if name.lower() in folders), None)
+    masks = next((folders[name.lower()] for name in _MASKS if name.lower() in folders), None)
+    if pictures and masks:
+        named = {key: name for key, name in (("images", pictures), ("masks", masks)) if name != key}
+        yield {"name": "maskfolder", "path": str(root), **named}
+
+
+def _has_segments(files: list[Path], recordings: list[Path]) -> bool:
+    """Whether recordings have files of segments: RTTM, or texts of times with their names, or one table of all."""
+    stems = {file.stem for file in recordings}
+    described = [file for file in files if file.suffix.lower() in _SEGMENTS and not is_document(file)]
+    return any(_is_segments(file, stems) for file in described[:_LOOKED_AT])
+
+
+def _is_segments(file: Path, stems: set[str]) -> bool:
+    if file.suffix.lower() == ".rttm":
+        return True
+    first = next(iter(head(file).splitlines()), "")
+    if {"start", "end", "label"} <= {word.strip(' "').lower() for word in first.split(",")}:
+        return True
+    return file.stem in stems and file.suffix.lower() == ".txt" and _is_audacity(first)
+
+
+def _is_audacity(line: str) -> bool:
+    """Whether a line is two times and a label, with tabs between them."""
+    parts = line.split("\t")
+    return len(parts) == 3 and all(part.replace(".", "", 1).isdigit() for part in parts[:2])

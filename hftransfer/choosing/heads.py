@@ -1,0 +1,132 @@
+"""What the first and last characters of a file show: its encoding, and which of the formats of its ending it is."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from hftransfer.core.errors import DataError
+from hftransfer.sources._records import records
+
+_BYTES = 200_000
+# A file that is read as a whole, in bytes.
+_WHOLE = 64_000_000
+_TAG = re.compile(r"O|[BIESLUMW][-_].+|[A-Z$.,:;'\"`()#_-]{1,8}|[a-z]{1,6}")
+_MARKS = ("entities", "spans", "annotations", "label", "labels")
+_NUMBERS = re.compile(r"[\d.eE+-]+")
+
+
+def _bytes(path: Path) -> bytes:
+    if path.suffix.lower() == ".gz":
+        try:
+            with gzip.open(path) as packed:
+                return packed.read(_BYTES)
+        except (OSError, EOFError):
+            return b""
+    with path.open("rb") as file:
+        return file.read(_BYTES)
+
+
+def _tail(path: Path) -> str:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _BYTES))
+        return file.read().decode("utf-8", "replace")
+
+
+def encoding_of(path: Path) -> str | None:
+    """The encoding of a text that is not UTF-8, as Python names it: by its mark, else that of Windows."""
+    start = _bytes(path)
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    try:
+        # The sample may end within a character.
+        start[: start.rfind(b"\n") + 1 or None].decode("utf-8")
+    except UnicodeDecodeError:
+        return "cp1252"
+    return None
+
+
+def head(path: Path) -> str:
+    """The beginning of a text, without a mark of the byte order; whole lines where it has several."""
+    text = _bytes(path).decode(encoding_of(path) or "utf-8-sig", "replace")
+    return text[: text.rfind("\n") + 1] if "\n" in text and len(text) >= _BYTES // 2 else text
+
+
+def is_coco(path: Path) -> bool:
+    """Whether a JSON file has images, annotations and categories (https://cocodataset.org/#format-data)."""
+    text = head(path).lstrip()[:1] == "{" and head(path) + _tail(path)
+    return bool(text) and all(f'"{key}"' in str(text) for key in ("images", "annotations", "categories"))
+
+
+def is_squad(text: str) -> bool:
+    """Whether a JSON has SQuAD's nesting."""
+    return '"paragraphs"' in text and '"qas"' in text
+
+
+def is_label_studio(text: str) -> bool:
+    """Whether a JSON is an export of Label Studio, JSON or JSON-MIN."""
+    whole = '"result"' in text and re.search('"(annotations|completions)"', text) is not None
+    keys = ("annotation_id", "lead_time", "rectanglelabels", "hypertextlabels")
+    return whole or any(f'"{key}"' in text for key in keys)
+
+
+def rows_key(path: Path) -> str | None:
+    """The one key of a JSON mapping that holds a list of rows, beside others that hold none."""
+    if path.suffix.lower() != ".json" or path.stat().st_size > _WHOLE or head(path).lstrip()[:1] != "{":
+        return None
+    try:
+        whole = json.loads(path.read_text(encoding=encoding_of(path) or "utf-8-sig"))
+    except (ValueError, RecursionError):
+        return None
+    lists = [key for key, value in whole.items() if isinstance(value, list) and value and isinstance(value[0], dict)]
+    return lists[0] if len(lists) == 1 and len(whole[lists[0]]) > 1 else None
+
+
+def is_spans(path: Path) -> bool:
+    """Whether records of texts have spans of characters, as those of doccano and Prodigy."""
+    if path.suffix.lower() not in (".json", ".jsonl", ".ndjson"):
+        return False
+    try:
+        return any(map(_has_span, islice(_entries(path), 50)))
+    except DataError:
+        return False
+
+
+def _entries(path: Path) -> Iterator[dict[str, Any]]:
+    return (entry for _, entry in records(path))
+
+
+def _has_span(entry: dict[str, Any]) -> bool:
+    values = [entry.get(key) for key in _MARKS]
+    items = [value[0] for value in values if isinstance(value, list) and value]
+    return isinstance(entry.get("text"), str) and any(
+        (isinstance(item, list) and len(item) == 3 and isinstance(item[0], int))
+        or (isinstance(item, dict) and "label" in item and {"start", "start_offset"} & set(item))
+        for item in items
+    )
+
+
+def is_conll(text: str) -> bool:
+    """Whether lines are a word with a tag, and empty ones part sentences."""
+    lines = text.splitlines()[:400]
+    filled = [line for line in lines if line.strip() and not line.startswith(("-DOCSTART-", "#"))]
+    rows = [line.split("\t") if "\t" in line else line.split() for line in filled]
+    if len(filled) < 3 or len(filled) == len(lines) or not 2 <= len(rows[0]) <= 12:
+        return False
+    alike = [row for row in rows if len(row) == len(rows[0]) and " " not in row[0].strip()]
+    tags = {row[-1].strip() for row in alike}
+    return len(alike) >= 0.95 * len(filled) and all(map(_TAG.fullmatch, tags)) and len(tags) <= max(3, len(alike) / 2)
+
+
+def is_yolo(path: Path) -> bool:
+    """Whether the lines of a text are a class and a box, or an outline, in shares of an image."""
+    lines = [line.split() for line in head(path).splitlines()[:20] if line.strip()]
+    return bool(lines) and all(
+        len(row) >= 5 and row[0].isdigit() and all(map(_NUMBERS.fullmatch, row[1:5])) and max(map(float, row[1:5])) <= 1
+        for row in lines
+    )
