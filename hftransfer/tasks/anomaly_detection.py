@@ -1,8 +1,7 @@
 """Rows unlike the normal ones: images, texts or log lines, recordings, rows of numbers written as text.
 
 A frozen encoder (strategy `frozen`), and what is fitted to the features of normal training rows: the nearest neighbour,
-Mahalanobis' distance, or the places of images (PatchCore, https://arxiv.org/abs/2106.08265). Labels of anomalies are
-only scored with.
+Mahalanobis' distance, or the places of images (PatchCore, https://arxiv.org/abs/2106.08265). Labels only score.
 """
 
 from __future__ import annotations
@@ -40,19 +39,10 @@ class AnomalyDetection(NormalRows, AnyInput):
     own_baselines: ClassVar[tuple[str, ...]] = _anomaly_baseline.NAMES
     refuses: ClassVar[dict[str, str]] = {it: _NOTHING for it in plugins.names("strategies") if it != "frozen"}
     tiny_model: ClassVar[str] = "vit"
-    suggested_checkpoints: ClassVar[dict[str, tuple[str, ...]]] = {
-        "image": (
-            "facebook/dinov2-small",
-            "sample:mobilenet_v2",
-        ),
-        "text": (
-            "sentence-transformers/all-MiniLM-L6-v2",
-            "sample:minilm",
-        ),
-        "audio": (
-            "facebook/wav2vec2-base-960h",
-            "sample:whisper_tiny_en",
-        ),
+    suggested_checkpoints = {
+        "image": ("facebook/dinov2-small", "sample:mobilenet_v2"),
+        "text": ("sentence-transformers/all-MiniLM-L6-v2", "sample:minilm"),
+        "audio": ("facebook/wav2vec2-base-960h", "sample:whisper_tiny_en"),
     }
 
     method: Literal["knn", "mahalanobis", "patch_knn", "patch_mahalanobis"] = "knn"

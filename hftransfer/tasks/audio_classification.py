@@ -37,12 +37,7 @@ class AudioClassification(Classification):
     mixes: ClassVar[tuple[str, ...]] = ("mixup",)
     requires: ClassVar[dict[str, str]] = {"soundfile": "speech", "soxr": "speech"}
     tiny_model: ClassVar[str] = "wav2vec2"
-    suggested_checkpoints: ClassVar[dict[str, tuple[str, ...]]] = {
-        "audio": (
-            "facebook/wav2vec2-base-960h",
-            "sample:whisper_tiny_en",
-        )
-    }
+    suggested_checkpoints = {"audio": ("facebook/wav2vec2-base-960h", "sample:whisper_tiny_en")}
 
     crop_seconds: float = Field(default=8.0, gt=0, le=3600)
     """Training sees a random part of this length of a longer recording; scoring sees all that the model can read."""

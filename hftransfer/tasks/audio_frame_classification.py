@@ -1,7 +1,6 @@
 """What is active when in a recording: speech, speakers by name, wake words; several classes at a time.
 
 wav2vec2 and its relatives, or Whisper's encoder with a linear head (`_whisper_frames.py`).
-https://huggingface.co/docs/transformers/model_doc/auto#transformers.AutoModelForAudioFrameClassification
 """
 
 from __future__ import annotations
@@ -42,12 +41,7 @@ class AudioFrameClassification(FrameCheckpoints):
     inputs: ClassVar[dict[str, Feature]] = {"audio": Audio()}
     target: ClassVar[tuple[str, Feature] | None] = ("segments", Json())
     metrics: ClassVar[list[str]] = ["frame_f1", "frame_auroc", "der"]
-    suggested_checkpoints: ClassVar[dict[str, tuple[str, ...]]] = {
-        "audio": (
-            "openai/whisper-tiny",
-            "sample:whisper_tiny_en",
-        )
-    }
+    suggested_checkpoints = {"audio": ("openai/whisper-tiny", "sample:whisper_tiny_en")}
     own_baselines: ClassVar[tuple[str, ...]] = _frame_baselines.NAMES
     augmentations: ClassVar[tuple[str, ...]] = ("gain", "noise", "bin_mask")
     refused_corruptions: ClassVar[tuple[str, ...]] = ("speed",)

@@ -1,8 +1,7 @@
 """Embeddings of recordings by speaker: whether two recordings are of one voice (speaker verification).
 
 wav2vec2 and its relatives or Whisper's encoder, their hidden states averaged over the recording, or the x-vectors of a
-checkpoint that has them (`microsoft/wavlm-base-plus-sv`). Speakers that no training row has are tested.
-https://huggingface.co/docs/transformers/model_doc/auto#transformers.AutoModelForAudioXVector
+checkpoint that has them (`AutoModelForAudioXVector`). Speakers that no training row has are tested.
 """
 
 from __future__ import annotations
@@ -28,10 +27,7 @@ if TYPE_CHECKING:
 
 
 class AudioXvector(Identities):
-    """Recordings to vectors. Inputs: `input_values` of shape (batch, time), or spectrograms.
-
-    Outputs: `audio`, of shape (rows, size).
-    """
+    """Recordings, `input_values` (batch, time) or spectrograms, to vectors: the output `audio` of shape (rows, size)."""
 
     inputs: ClassVar[dict[str, Feature]] = {"audio": Audio()}
     identified: ClassVar[str] = "audio"
@@ -41,9 +37,7 @@ class AudioXvector(Identities):
     augmentations: ClassVar[tuple[str, ...]] = ("gain", "noise", "time_mask", "bin_mask")
     requires: ClassVar[dict[str, str]] = {"soundfile": "speech", "soxr": "speech"}
     tiny_model: ClassVar[str] = "wav2vec2"
-    suggested_checkpoints: ClassVar[dict[str, tuple[str, ...]]] = {
-        "audio": ("facebook/wav2vec2-base-960h", "sample:whisper_tiny_en"),
-    }
+    suggested_checkpoints = {"audio": ("facebook/wav2vec2-base-960h", "sample:whisper_tiny_en")}
 
     crop_seconds: float = Field(default=4.0, gt=0, le=3600)
     """Training sees a random part of this length of a longer recording; scoring sees all that the model can read."""

@@ -62,12 +62,7 @@ class AutomaticSpeechRecognition(Task):
     }
     requires: ClassVar[dict[str, str]] = {"soundfile": "speech", "soxr": "speech", "jiwer": "speech"}
     tiny_model: ClassVar[str] = "wav2vec2"
-    suggested_checkpoints: ClassVar[dict[str, tuple[str, ...]]] = {
-        "audio": (
-            "openai/whisper-tiny",
-            "sample:whisper_tiny_en",
-        )
-    }
+    suggested_checkpoints = {"audio": ("openai/whisper-tiny", "sample:whisper_tiny_en")}
 
     max_target_length: int = Field(default=128, ge=2, le=10**5)
     """Tokens that are generated at most."""

@@ -41,12 +41,7 @@ class FillMask(MaskedRows):
     auto_model: ClassVar[str] = "AutoModelForMaskedLM"
     auto_processor: ClassVar[str] = "AutoTokenizer"
     tiny_model: ClassVar[str] = "bert"
-    suggested_checkpoints: ClassVar[dict[str, tuple[str, ...]]] = {
-        "text": (
-            "distilbert/distilbert-base-uncased",
-            "sample:minilm",
-        )
-    }
+    suggested_checkpoints = {"text": ("distilbert/distilbert-base-uncased", "sample:minilm")}
 
     max_length: int = Field(default=128, ge=4, le=10**6)
     """Tokens of a text that the model sees at a time."""

@@ -30,12 +30,7 @@ class ImageClassification(ImageTask, Classification):
     augmentations: ClassVar[tuple[str, ...]] = ("brightness", "contrast", "shift", "rotate", "erase")
     mixes: ClassVar[tuple[str, ...]] = ("mixup", "cutmix")
     tiny_model: ClassVar[str] = "vit"
-    suggested_checkpoints: ClassVar[dict[str, tuple[str, ...]]] = {
-        "image": (
-            "facebook/dinov2-small",
-            "sample:mobilenet_v2",
-        )
-    }
+    suggested_checkpoints = {"image": ("facebook/dinov2-small", "sample:mobilenet_v2")}
 
     def config_fields(self) -> dict[str, Any]:
         """ViT's positions are for one size; they are interpolated for another."""

@@ -24,12 +24,7 @@ class ImageFeatureExtraction(ImageTask, Identities):
     identified: ClassVar[str] = "image"
     augmentations: ClassVar[tuple[str, ...]] = ("brightness", "contrast", "shift", "rotate", "erase")
     tiny_model: ClassVar[str] = "vit"
-    suggested_checkpoints: ClassVar[dict[str, tuple[str, ...]]] = {
-        "image": (
-            "facebook/dinov2-small",
-            "sample:mobilenet_v2",
-        )
-    }
+    suggested_checkpoints = {"image": ("facebook/dinov2-small", "sample:mobilenet_v2")}
 
     def encode(self, rows: Rows) -> Encoded:
         pixels = encode_pixels(self.processor, [self.rgb(image) for image in rows["image"]])

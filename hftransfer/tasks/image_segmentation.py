@@ -38,12 +38,7 @@ class ImageSegmentation(ImageTask, Dense):
         "distill": "the masks of a teacher are no labels for another model",
     }
     tiny_model: ClassVar[str] = "segformer"
-    suggested_checkpoints: ClassVar[dict[str, tuple[str, ...]]] = {
-        "image": (
-            "nvidia/mit-b0",
-            "sample:mobilenet_v2",
-        )
-    }
+    suggested_checkpoints = {"image": ("nvidia/mit-b0", "sample:mobilenet_v2")}
 
     classes: list[str] = []
     """Names of the class numbers in the masks, from 0 on; left out, the numbers of the training masks are the names."""

@@ -1,7 +1,4 @@
-"""An image to the text that stands in it: a vision encoder reads, a text decoder writes (TrOCR, Donut).
-
-Li et al. 2021, https://arxiv.org/abs/2109.10282
-"""
+"""An image to the text that stands in it: TrOCR (https://arxiv.org/abs/2109.10282), Donut and other encoder-decoders."""
 
 from __future__ import annotations
 
@@ -57,7 +54,7 @@ class ImageToText(ImageInput, WrittenText):
         "lp_ft": "a model that writes texts has no head that could be trained alone",
     }
     tiny_model: ClassVar[str] = "vision-encoder-decoder"
-    suggested_checkpoints: ClassVar[dict[str, tuple[str, ...]]] = {"image": ("microsoft/trocr-small-printed",)}
+    suggested_checkpoints = {"image": ("microsoft/trocr-small-printed",)}
 
     @property
     def usage_snippet(self) -> tuple[str, str, str]:

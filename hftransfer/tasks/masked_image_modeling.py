@@ -45,7 +45,7 @@ class MaskedImageModeling(ImageInput, MaskedRows):
         "lp_ft": "its model has no head that could be trained alone",
     }
     tiny_model: ClassVar[str] = "vit"
-    suggested_checkpoints: ClassVar[dict[str, tuple[str, ...]]] = {"image": ("google/vit-base-patch16-224-in21k",)}
+    suggested_checkpoints = {"image": ("google/vit-base-patch16-224-in21k",)}
 
     mask_ratio: float = Field(default=0.6, gt=0, lt=1)
     """Share of the image that is hidden; 0.6 as in the paper, section 4.1.2."""

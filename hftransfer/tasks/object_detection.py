@@ -67,7 +67,7 @@ class ObjectDetection(ImageInput):
     }
     requires: ClassVar[dict[str, str]] = {"pycocotools": "vision"}
     tiny_model: ClassVar[str] = "yolos"
-    suggested_checkpoints: ClassVar[dict[str, tuple[str, ...]]] = {"image": ("hustvl/yolos-tiny",)}
+    suggested_checkpoints = {"image": ("hustvl/yolos-tiny",)}
 
     box_format: Literal["coco", "pascal_voc", "yolo"] = "coco"
     """Of the column's boxes: coco is left, top, width, height in pixels; pascal_voc is left, top, right, bottom in

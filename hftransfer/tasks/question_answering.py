@@ -52,12 +52,7 @@ class QuestionAnswering(Task):
         "distill": "the spans of a teacher are no labels for another model",
     }
     tiny_model: ClassVar[str] = "bert"
-    suggested_checkpoints: ClassVar[dict[str, tuple[str, ...]]] = {
-        "question": (
-            "distilbert/distilbert-base-uncased",
-            "sample:minilm",
-        )
-    }
+    suggested_checkpoints = {"question": ("distilbert/distilbert-base-uncased", "sample:minilm")}
 
     max_length: int = Field(default=384, ge=16, le=10**6)
     """Tokens of question and context in a window."""

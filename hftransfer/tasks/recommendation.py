@@ -49,12 +49,7 @@ class Recommendation(Catalogue):
     # Of the names of users.
     refused_corruptions: ClassVar[tuple[str, ...]] = ("typos", "casing")
     tiny_model: ClassVar[str] = "bert"
-    suggested_checkpoints: ClassVar[dict[str, tuple[str, ...]]] = {
-        "history": (
-            "sentence-transformers/all-MiniLM-L6-v2",
-            "sample:minilm",
-        )
-    }
+    suggested_checkpoints = {"history": ("sentence-transformers/all-MiniLM-L6-v2", "sample:minilm")}
 
     max_history: int = Field(default=50, ge=1, le=10_000)
     """Items of a history that the model reads, the last ones; EASE and item-kNN read all."""

@@ -38,12 +38,7 @@ class SentenceSimilarity(TextPairs):
     metrics: ClassVar[list[str]] = ["ndcg_at_10", "mrr_at_10", "recall_at_1", "recall_at_10"]
     own_baselines: ClassVar[tuple[str, ...]] = ("random", "bm25")
     tiny_model: ClassVar[str] = "bert"
-    suggested_checkpoints: ClassVar[dict[str, tuple[str, ...]]] = {
-        "query": (
-            "sentence-transformers/all-MiniLM-L6-v2",
-            "sample:minilm",
-        )
-    }
+    suggested_checkpoints = {"query": ("sentence-transformers/all-MiniLM-L6-v2", "sample:minilm")}
 
     temperature: float = Field(default=0.05, gt=0, le=10)
     """What cosines are divided by in the loss of in-batch negatives; 0.05 as in SimCSE

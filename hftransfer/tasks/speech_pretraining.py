@@ -48,7 +48,7 @@ class SpeechPretraining(MaskedRows):
     }
     requires: ClassVar[dict[str, str]] = {"soundfile": "speech", "soxr": "speech"}
     tiny_model: ClassVar[str] = "wav2vec2"
-    suggested_checkpoints: ClassVar[dict[str, tuple[str, ...]]] = {"audio": ("facebook/wav2vec2-base",)}
+    suggested_checkpoints = {"audio": ("facebook/wav2vec2-base",)}
 
     crop_seconds: float = Field(default=8.0, gt=0.1, le=3600)
     """Training sees a random part of this length of a longer recording, scoring its beginning."""

@@ -18,7 +18,7 @@ class Summarization(Generation):
     """Texts to summaries; scored by ROUGE."""
 
     metrics: ClassVar[list[str]] = ["rouge"]
-    suggested_checkpoints: ClassVar[dict[str, tuple[str, ...]]] = {"source": ("google-t5/t5-small",)}
+    suggested_checkpoints = {"source": ("google-t5/t5-small",)}
     requires: ClassVar[dict[str, str]] = {"rouge_score": "text"}
 
     max_source_length: int = Field(default=512, ge=2, le=10**6)

@@ -43,12 +43,7 @@ class TextClassification(Classification):
     auto_processor: ClassVar[str] = "AutoTokenizer"
     augmentations: ClassVar[tuple[str, ...]] = ("word_dropout", "swap")
     tiny_model: ClassVar[str] = "bert"
-    suggested_checkpoints: ClassVar[dict[str, tuple[str, ...]]] = {
-        "text": (
-            "sentence-transformers/all-MiniLM-L6-v2",
-            "sample:minilm",
-        )
-    }
+    suggested_checkpoints = {"text": ("sentence-transformers/all-MiniLM-L6-v2", "sample:minilm")}
 
     max_length: int = Field(default=256, ge=2, le=10**6)
     """Tokens kept of a text, or of both texts of a pair together; longer ones are truncated."""

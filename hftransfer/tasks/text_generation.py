@@ -43,7 +43,7 @@ class TextGeneration(MaskedRows):
         "lp_ft": "a causal language model has no head that could be trained alone",
     }
     tiny_model: ClassVar[str] = "gpt2"
-    suggested_checkpoints: ClassVar[dict[str, tuple[str, ...]]] = {"text": ("HuggingFaceTB/SmolLM2-135M",)}
+    suggested_checkpoints = {"text": ("HuggingFaceTB/SmolLM2-135M",)}
 
     max_length: int = Field(default=128, ge=4, le=10**6)
     """Tokens of a block in training, and of a text in scoring."""

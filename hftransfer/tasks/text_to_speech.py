@@ -67,7 +67,7 @@ class TextToSpeech(SpokenAnswers):
     }
     requires: ClassVar[dict[str, str]] = {"soundfile": "speech", "soxr": "speech", "sentencepiece": "text"}
     tiny_model: ClassVar[str] = "speecht5"
-    suggested_checkpoints: ClassVar[dict[str, tuple[str, ...]]] = {"text": ("microsoft/speecht5_tts",)}
+    suggested_checkpoints = {"text": ("microsoft/speecht5_tts",)}
 
     max_frames_per_token: float = Field(default=20.0, gt=0, le=1000)
     """Frames for each token of a text after which generation ends, at the latest."""

@@ -53,12 +53,7 @@ class TokenClassification(Task):
     refuses: ClassVar[dict[str, str]] = {"few_shot": "it compares rows of one class each, and these have a tag a word"}
     requires: ClassVar[dict[str, str]] = {"seqeval": "text"}
     tiny_model: ClassVar[str] = "bert"
-    suggested_checkpoints: ClassVar[dict[str, tuple[str, ...]]] = {
-        "tokens": (
-            "google-bert/bert-base-cased",
-            "sample:minilm",
-        )
-    }
+    suggested_checkpoints = {"tokens": ("google-bert/bert-base-cased", "sample:minilm")}
 
     max_length: int = Field(default=256, ge=2, le=10**6)
     """Tokens kept of a text; words beyond count as `outside` when scored."""

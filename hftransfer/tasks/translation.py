@@ -25,7 +25,7 @@ class Translation(Generation):
 
     metrics: ClassVar[list[str]] = ["sacrebleu", "chrf"]
     requires: ClassVar[dict[str, str]] = {"sacrebleu": "text"}
-    suggested_checkpoints: ClassVar[dict[str, tuple[str, ...]]] = {"source": ("google-t5/t5-small",)}
+    suggested_checkpoints = {"source": ("google-t5/t5-small",)}
 
     source_lang: str | None = None
     """The tokenizer's code of the input's language, where it has such codes (mBART: en_XX, NLLB: eng_Latn)."""

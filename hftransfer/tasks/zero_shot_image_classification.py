@@ -46,7 +46,7 @@ class ZeroShotImageClassification(PromptedClasses, CaptionRetrieval, ImageTask):
         "prune": "it takes layers out of one list, and the model has a tower for images and one for texts",
     }
     tiny_model: ClassVar[str] = "clip"
-    suggested_checkpoints: ClassVar[dict[str, tuple[str, ...]]] = {"image": ("openai/clip-vit-base-patch32",)}
+    suggested_checkpoints = {"image": ("openai/clip-vit-base-patch32",)}
 
     def infer(self, rows: Dataset) -> Self:
         if not {"text", "label"} & set(rows.column_names):
