@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class AudioXvector(Identities):
-    """Recordings, `input_values` (batch, time) or spectrograms, to vectors: the output `audio` of shape (rows, size)."""
+    """Recordings, `input_values` (batch, time) or spectrograms, to vectors: the output `audio`, (rows, size)."""
 
     inputs: ClassVar[dict[str, Feature]] = {"audio": Audio()}
     identified: ClassVar[str] = "audio"

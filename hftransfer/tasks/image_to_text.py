@@ -1,4 +1,4 @@
-"""An image to the text that stands in it: TrOCR (https://arxiv.org/abs/2109.10282), Donut and other encoder-decoders."""
+"""An image to the text in it: TrOCR (https://arxiv.org/abs/2109.10282), Donut and other encoder-decoders."""
 
 from __future__ import annotations
 
