@@ -73,3 +73,15 @@ def hub(monkeypatch):
     HUB.arm(None)
     yield HUB
     HUB.arm(None)
+
+
+@pytest.fixture
+def in_process(monkeypatch):
+    """`hftransfer run` of a grid without a process of its own, which takes ten seconds to import what is there."""
+    from hftransfer.choosing import grid
+    from hftransfer.cli import main
+
+    def run(recipe, overrides, folder, name):
+        assert main(["run", recipe, *overrides, "--out", str(folder), "--resume"]) == 0, name
+
+    monkeypatch.setattr(grid, "_run", run)

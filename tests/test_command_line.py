@@ -181,7 +181,8 @@ def test_doctor_names_what_an_extra_lacks_and_its_command(tmp_path):
     path = os.pathsep.join([str(tmp_path), str(Path(__file__).parent.parent)])
     environment = os.environ | {"PYTHONPATH": path, "HF_TOKEN": "hf_abcdefghijklmnopqrst"}
     command = [sys.executable, "-m", "hftransfer", "doctor", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    # A checkout in which the package is installed has metadata of its own.
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, cwd=tmp_path)
     found = Installation.model_validate_json(done.stdout)
     # A required package is missing.
     assert done.returncode == 2 and found.extras[0].lacks == ["pydantic<2"]

@@ -36,7 +36,7 @@ def test_a_list_is_several_values_unless_the_field_takes_a_list():
         grid.combinations(BASE, ["seed=[]"])
 
 
-def test_a_planted_tie_is_called_one_and_finished_runs_are_kept(tmp_path, capsys):
+def test_a_planted_tie_is_called_one_and_finished_runs_are_kept(tmp_path, capsys, request):
     task = plugins.load("tasks", "text-classification")()
     recipe, out = tmp_path / "tiny.yaml", tmp_path / "out"
     recipe.write_text(tiny.recipe(task, tmp_path, more="export: null"))
@@ -49,6 +49,7 @@ def test_a_planted_tie_is_called_one_and_finished_runs_are_kept(tmp_path, capsys
     runs = sorted(path.parent for path in out.glob("runs/*/result.json"))
     kept = (runs[0] / "result.json").read_bytes()
     shutil.rmtree(runs[1])
+    request.getfixturevalue("in_process")
     assert main(words) == 0
     again = json.loads((out / "compare.json").read_text())
     assert (runs[0] / "result.json").read_bytes() == kept
@@ -143,6 +144,7 @@ def test_the_law_of_learning_covers_what_more_labels_give():
     assert halving.labels_for(0.1, 160).low == pytest.approx(9 * 160, rel=0.1)
 
 
+@pytest.mark.usefixtures("in_process")
 def test_a_curve_of_three_numbers_of_labels(tmp_path, capsys):
     task = plugins.load("tasks", "text-classification")()
     (tmp_path / "tiny.yaml").write_text(tiny.recipe(task, tmp_path, more="export: null"))

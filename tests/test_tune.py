@@ -38,6 +38,7 @@ def test_numbers_are_multiples_of_what_the_strategy_has():
         search_space(BASE, ["strategy=linear_probe"])
 
 
+@pytest.mark.usefixtures("in_process")
 def test_a_search_goes_on_and_its_winner_ships(tmp_path, capsys):
     task = plugins.load("tasks", "text-classification")()
     (tmp_path / "tiny.yaml").write_text(tiny.recipe(task, tmp_path, more="export: null"))
