@@ -36,7 +36,8 @@ def test_a_list_is_several_values_unless_the_field_takes_a_list():
         grid.combinations(BASE, ["seed=[]"])
 
 
-def test_a_planted_tie_is_called_one_and_finished_runs_are_kept(tmp_path, capsys, request):
+@pytest.mark.usefixtures("in_process")
+def test_a_planted_tie_is_called_one_and_finished_runs_are_kept(tmp_path, capsys):
     task = plugins.load("tasks", "text-classification")()
     recipe, out = tmp_path / "tiny.yaml", tmp_path / "out"
     recipe.write_text(tiny.recipe(task, tmp_path, more="export: null"))
@@ -49,13 +50,19 @@ def test_a_planted_tie_is_called_one_and_finished_runs_are_kept(tmp_path, capsys
     runs = sorted(path.parent for path in out.glob("runs/*/result.json"))
     kept = (runs[0] / "result.json").read_bytes()
     shutil.rmtree(runs[1])
-    request.getfixturevalue("in_process")
     assert main(words) == 0
     again = json.loads((out / "compare.json").read_text())
     assert (runs[0] / "result.json").read_bytes() == kept
     assert [row["scores"] for row in again["rows"]] == [row["scores"] for row in found["rows"]]
     assert main([*words, "training.learning_rate=0.1"]) == 2
     assert "different recipe: 'training.learning_rate' differs" in capsys.readouterr().err
+
+
+def test_a_run_has_a_process_whose_last_words_are_the_error(tmp_path):
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(RecipeError, match=r"^first: '.*taken' exists and is no run; --out chooses another place$"):
+        grid._run("quickstart", ["seed=3"], tmp_path / "taken", "first")
+    assert (tmp_path / "taken.log").read_text().startswith("hftransfer: ")
 
 
 def test_a_refused_combination_is_named_before_the_first_run(tmp_path, capsys):
