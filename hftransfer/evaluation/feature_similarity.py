@@ -18,7 +18,7 @@ ROWS = 64
 
 def feature_similarity(task: Task, before: Any, after: Any, encoded: EncodedSplits) -> list[float]:
     """The similarity of each block's output in two models, 1 where it is the same up to a rotation; empty where the
-    two have not the same blocks.
+    two have not the same blocks. A block whose output is the same for all rows is left out.
     """
     names = blocks(before)
     rows = encoded.splits["test"]
@@ -26,7 +26,16 @@ def feature_similarity(task: Task, before: Any, after: Any, encoded: EncodedSpli
         return []
     mine, theirs = (_features(task, model, encoded, names, min(ROWS, len(rows))) for model in (before, after))
     pairs = zip(mine, theirs, strict=True)
-    return [round(alignment(one, other), 4) for one, other in pairs if one is not None and other is not None]
+    return [
+        round(alignment(one, other), 4)
+        for one, other in pairs
+        if one is not None and other is not None and _varies(one) and _varies(other)
+    ]
+
+
+def _varies(features: np.ndarray) -> bool:
+    """Whether rows differ by more than rounding: the first call of a decoder that speaks begins with silence alone."""
+    return bool(features.std(axis=0).max() > 1e-4 * np.abs(features).max())
 
 
 def _features(task: Task, model: Any, encoded: EncodedSplits, names: list[str], count: int) -> list[np.ndarray | None]:
