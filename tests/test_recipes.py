@@ -60,7 +60,7 @@ def _small(recipe):
     small |= {"image_size": 64} if (recipe.model.id or "").startswith("sample:") else {}
     settings = [f"task.{key}={size}" for key, size in small.items() if key in fields]
     # Each article has many windows.
-    return settings + ["data.splits.validation=8", "data.splits.test=8"] * ("stride" in fields)
+    return settings + ["data.splits.validation=8", "data.splits.test=8", "data.max_rows=40"] * ("stride" in fields)
 
 
 def _check_heavy(path, recipe, overrides, folder):

@@ -78,9 +78,10 @@ def test_the_predictions_of_a_run_hold_no_formula():
         references=lambda _: ["@x"],
         outputs={"test": {"tuned": None}},
         answers=lambda *_: answers,
+        errors=lambda _: [1.0],
         plan=SimpleNamespace(task=SimpleNamespace(describe=str)),
     )
-    assert list(csv.reader(io.StringIO(_prediction_table(context, "test"))))[1] == ["0", "'@x", "'=1+1"]
+    assert list(csv.reader(io.StringIO(_prediction_table(context, "test"))))[1] == ["0", "'@x", "'=1+1", "1"]
 
 
 def _zip(data: bytes) -> bytes:

@@ -46,7 +46,6 @@ class Peft(_AdapterStrategy):
     """Fields of the method's own config; what `modules_to_save` names trains in full, as the head does."""
 
     def check(self, task: Task, model: PreTrainedModel) -> None:
-        super().check(task, model)
         methods = {str(peft_type.value).lower() for peft_type in _config_classes()}
         if self.method in methods - mergeable():
             raise RecipeError(
@@ -59,6 +58,7 @@ class Peft(_AdapterStrategy):
         for key in self.config:
             if key not in allowed:
                 raise RecipeError(f"strategy.config: '{self.method}' has no field '{key}'; {nearest(key, allowed)}")
+        super().check(task, model)
 
     def prepare(self, model: PreTrainedModel) -> nn.Module:
         """The model wrapped by PEFT, its head trained in full.
