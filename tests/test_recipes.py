@@ -77,6 +77,8 @@ def _check_heavy(path, recipe, overrides, folder):
         assert "the cache does not hold it, and HF_HUB_OFFLINE forbids to fetch it" in str(error)
 
 
+# A third to two thirds of a minute each; more where others use the machine.
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("path", OFFLINE, ids=lambda path: path.stem)
 def test_a_recipe_runs(path, tmp_path, monkeypatch):
     recipe = load_recipe(path)
