@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-import numpy as np
 from pydantic import Field
 
-from hftransfer.core.features import Audio, Feature
-from hftransfer.core.results import JsonObject
-from hftransfer.tasks import Encoded, ModelBatch, Outputs, Processor, Rows, Side, _audio, _speakers, _whisper
+from hftransfer.tasks import Encoded, ModelBatch, Outputs, Processor, Rows, Side, _audio, _speakers
 from hftransfer.tasks._identities import Identities
+from hftransfer.tasks._recordings import Recordings
 from hftransfer.tasks._types import EncodedRow, Model, Row
 
 if TYPE_CHECKING:
@@ -23,30 +21,16 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PretrainedConfig, PreTrainedModel
 
-    from hftransfer.core.data_facts import InputFact
 
-
-class AudioXvector(Identities):
+class AudioXvector(Recordings, Identities):
     """Recordings, `input_values` (batch, time) or spectrograms, to vectors: the output `audio`, (rows, size)."""
 
-    inputs: ClassVar[dict[str, Feature]] = {"audio": Audio()}
     identified: ClassVar[str] = "audio"
-    auto_processor: ClassVar[str] = "AutoFeatureExtractor"
     label_names: ClassVar[tuple[str, ...]] = ("labels", "share")
     own_baselines: ClassVar[tuple[str, ...]] = _speakers.BASELINES
-    augmentations: ClassVar[tuple[str, ...]] = ("gain", "noise", "time_mask", "bin_mask")
-    requires: ClassVar[dict[str, str]] = {"soundfile": "speech", "soxr": "speech"}
-    tiny_model: ClassVar[str] = "wav2vec2"
-    suggested_checkpoints = {"audio": ("facebook/wav2vec2-base-960h", "sample:whisper_tiny_en")}
 
     crop_seconds: float = Field(default=4.0, gt=0, le=3600)
     """Training sees a random part of this length of a longer recording; scoring sees all that the model can read."""
-    window_seconds: int | None = Field(default=None, ge=1, le=30)
-    """Seconds of a recording that Whisper reads; left out, the checkpoint's, 30. What a row costs grows with it."""
-
-    @classmethod
-    def suggested_fields(cls, rows: Dataset) -> dict[str, Any]:
-        return _audio.suggested_window(rows)
 
     def check_row(self, row: Row) -> str | None:
         return _audio.fault(row, silence=False)
@@ -67,24 +51,14 @@ class AudioXvector(Identities):
         self, read: Callable[..., Processor], config: PretrainedConfig, rows: Dataset | None
     ) -> Processor:
         processor = super().open_processor(read, config, rows)
-        _whisper.set_window(processor, self.window_seconds)
         if _speakers.has_xvectors(config):
             # Their pooling of padded rows is a loop over rows, which a graph would have for one size of a batch.
             processor.return_attention_mask = False
         return processor
 
-    def new_processor(self, config: PretrainedConfig, rows: Dataset) -> Processor:
-        return _audio.new_extractor(config) or super().new_processor(config, rows)
-
-    def config_fields(self) -> dict[str, Any]:
-        return super().config_fields() | _whisper.window_fields(self.window_seconds)
-
     def check(self, splits: Mapping[str, Dataset], config: PretrainedConfig) -> list[str]:
         _audio.check_extractor(self.processor)
         return super().check(splits, config) + _audio.truncated(splits, self.processor)
-
-    def input_facts(self, rows: Dataset) -> dict[InputFact, np.ndarray]:
-        return _audio.input_facts(rows["audio"], self.processor)
 
     def encode(self, rows: Rows) -> Encoded:
         encoded = _speakers.encode(rows, self.processor, self.architecture)
@@ -92,14 +66,6 @@ class AudioXvector(Identities):
             encoded.inputs["labels"] = list(rows["label"])
         encoded.side.update(self.side_of(rows))
         return encoded
-
-    @property
-    def augments(self) -> bool:
-        return True
-
-    def augment(self, row: EncodedRow, rng: np.random.Generator) -> EncodedRow:
-        name, rate = self.processor.model_input_names[0], self.processor.sampling_rate
-        return _audio.random_crop(row, name, self.crop_seconds, rate, rng)
 
     def collate(self, encoded: list[EncodedRow]) -> ModelBatch:
         import torch
@@ -140,9 +106,6 @@ class AudioXvector(Identities):
     @property
     def usage_snippet(self) -> tuple[str, str, str]:
         return _speakers.usage(self.pooling)
-
-    def render(self, row: Row, prediction: Any, reference: Any) -> JsonObject:
-        return {**_audio.render(row["audio"])}
 
     def tiny_row(self, number: int) -> Row:
         """Of twelve speakers."""
