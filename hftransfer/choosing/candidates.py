@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +10,11 @@ import yaml
 
 from hftransfer.core import plugins
 from hftransfer.core.errors import RecipeError
-from hftransfer.core.files import sha256
 from hftransfer.core.paths import is_file
 from hftransfer.core.results import RunResult
 from hftransfer.hub.client import hub_cards
 from hftransfer.models.checkpoint import Checkpoint, find_checkpoint
+from hftransfer.runner.resuming import content_of
 
 _SAMPLE = "sample:"
 
@@ -29,7 +27,7 @@ class Candidate:
     """As it was given."""
     checkpoint: Checkpoint
     content: str
-    """Equal for equal files: the commit of a Hub id, else a hash over the files of the folder."""
+    """Equal for equal files: as `content_of` has it."""
 
     def bytes(self) -> int:
         """Size of the weights of a local folder, or of the cache of a Hub id; 0 where nothing is there yet."""
@@ -48,7 +46,7 @@ def candidates(names: Sequence[str]) -> list[Candidate]:
     if len(names) < 2:
         raise RecipeError(f"--checkpoints: at least two are compared, got {', '.join(names) or 'none'}")
     found = [(name, find_checkpoint(name)) for name in names]
-    return [Candidate(name, checkpoint, _content(checkpoint)) for name, checkpoint in found]
+    return [Candidate(name, checkpoint, content_of(checkpoint)) for name, checkpoint in found]
 
 
 def names_in_file(file: Path) -> list[str]:
@@ -92,15 +90,6 @@ def _card_licence(card: Path) -> str | None:
         fields = None
     found = fields.get("license") if isinstance(fields, dict) else None
     return found if isinstance(found, str) else None
-
-
-def _content(checkpoint: Checkpoint) -> str:
-    if checkpoint.revision is not None:
-        return f"{checkpoint.path}@{checkpoint.revision}"
-    folder = _folder(checkpoint)
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".md")
-    hashes = {path.relative_to(folder).as_posix(): sha256(path) for path in files}
-    return hashlib.sha256(json.dumps(hashes).encode()).hexdigest()
 
 
 def _folder(checkpoint: Checkpoint) -> Path:

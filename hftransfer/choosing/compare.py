@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from hftransfer.core.errors import RecipeError
 from hftransfer.core.files import write_text
 from hftransfer.core.plugins import Record
 from hftransfer.core.results import RunResult, Score
+from hftransfer.core.saved_record import SavedRecord
 from hftransfer.evaluation.scoring import percentile_interval
 from hftransfer.metrics import lower_is_better
 from hftransfer.reporting.choice import Option, choice_page, interval_or_nothing, mean_and_deviation, pareto_plot
@@ -60,7 +60,7 @@ class Row(Record):
         return float(np.mean(self.scores))
 
 
-class Comparison(Record):
+class Comparison(SavedRecord):
     """What `hftransfer compare` has found, as `compare.json`."""
 
     metric: str
@@ -108,7 +108,7 @@ def compare(base: grid.Base, overrides: Sequence[str], seeds: Sequence[int], out
         runs[combination.label].results.append(result)
         runs[combination.label].folders.append(combination.folder(out, seed))
     comparison = _compared(list(runs.values()), seeds)
-    write_text(out / "compare.json", json.dumps(comparison.model_dump(), indent=1) + "\n")
+    comparison.save(out / "compare.json")
     write_text(out / "compare.html", page(comparison, out.name))
     return comparison
 

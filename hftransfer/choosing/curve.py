@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from hftransfer.core.errors import RecipeError
 from hftransfer.core.files import write_text
 from hftransfer.core.plugins import Record
 from hftransfer.core.results import RunResult, Score
+from hftransfer.core.saved_record import SavedRecord
 from hftransfer.metrics import lower_is_better
 from hftransfer.reporting.choice import choice_page, mean_and_deviation
 from hftransfer.reporting.plots import Plot, new_axes
@@ -48,7 +48,7 @@ class Curve(Record):
     """Labels beyond the largest size until the score is `gain` better; infinite where it never is."""
 
 
-class Curves(Record):
+class Curves(SavedRecord):
     """What `hftransfer curve` has found, as `curve.json`."""
 
     metric: str
@@ -91,7 +91,7 @@ def curve(
     curves = [_curve(label, list(by_size.values()), first.headline, gain) for label, by_size in runs.items()]
     advice = " ".join(_advice(one, first.headline, gain) for one in curves)
     record = Curves(metric=first.headline, gain=gain, seeds=list(seeds), curves=curves, advice=advice)
-    write_text(out / "curve.json", json.dumps(record.model_dump(), indent=1) + "\n")
+    record.save(out / "curve.json")
     write_text(out / "curve.html", page(record, out.name))
     return record
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import tempfile
 import time
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +14,7 @@ import numpy as np
 from hftransfer.choosing.candidates import Candidate
 from hftransfer.choosing.transferability import h_score, in_span, label_columns, log_me, on_halves
 from hftransfer.core.errors import DataError, RecipeError
-from hftransfer.core.files import Arrays, arrays_once, is_whole
+from hftransfer.core.files import Arrays, arrays_once, hash_of, is_whole
 from hftransfer.data.encode import encode
 from hftransfer.data.stratified import sample
 from hftransfer.evaluation.metric import check_metrics
@@ -81,7 +79,6 @@ def ranking_rows(recipe: Recipe, count: int) -> RankingRows:
     if count < len(train):
         rows = train.select(sorted(sample(len(train), count, _strata(task, train, count), recipe.seed)))
     settings = [read.facts.fingerprint, count, recipe.seed, task.model_dump(mode="json"), _VERSION]
-    key = hashlib.sha256(json.dumps(settings, default=str, sort_keys=True).encode()).hexdigest()
     headline = (recipe.evaluation.metrics or list(task.default_metrics()))[0]
     return RankingRows(
         task=task,
@@ -91,7 +88,7 @@ def ranking_rows(recipe: Recipe, count: int) -> RankingRows:
         references=task.references(rows),
         validation=task.references(read.splits["validation"]),
         headline=headline,
-        key=key,
+        key=hash_of(*settings),
         seed=recipe.seed,
     )
 
@@ -121,8 +118,7 @@ class Extraction:
 
     @property
     def _key(self) -> str:
-        parts = [self.rows.key, self.candidate.content, self.config, self.processor]
-        return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:32]
+        return hash_of(self.rows.key, self.candidate.content, self.config, self.processor)[:32]
 
     @property
     def is_cached(self) -> bool:
@@ -138,7 +134,7 @@ class Extraction:
         Raises:
             ModelError: the checkpoint does not serve the task.
         """
-        self._resolved()
+        _ = self._resolved
 
     def measures(self) -> Arrays:
         """The measures of the checkpoint: `probe`, `knn`, `log_me`, `h_score` and facts of the model.
@@ -149,6 +145,7 @@ class Extraction:
         """
         return arrays_once(self._file("measures"), self._measures, alone=True)
 
+    @cached_property
     def _resolved(self) -> Any:
         rows = self.rows
         return resolve_checkpoint(rows.task, rows.train, self.candidate.checkpoint, self.config, self.processor)
@@ -159,7 +156,7 @@ class Extraction:
         from accelerate import PartialState
         from transformers import set_seed
 
-        origin = self._resolved()
+        origin = self._resolved
         pooling = partial(named_pooling, origin.weights)
         task = self.rows.task.with_processor(origin.processor, origin.config).with_pooling(pooling)
         set_seed(self.rows.seed)

@@ -7,11 +7,9 @@ read by any model.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import shutil
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,8 +23,9 @@ from hftransfer.choosing.candidates import Candidate
 from hftransfer.choosing.frozen import RankingRows
 from hftransfer.choosing.measures import differences, is_separable, score_outputs
 from hftransfer.choosing.ranking import FineTuned
+from hftransfer.core.console import report
 from hftransfer.core.errors import ModelError
-from hftransfer.core.files import Arrays, arrays_once, write_text
+from hftransfer.core.files import Arrays, arrays_once, hash_of, write_text
 from hftransfer.core.run_folder import RunFolder
 from hftransfer.core.yaml_writer import dump_yaml
 from hftransfer.data.encode import encode
@@ -36,7 +35,7 @@ from hftransfer.runner.context import RunContext
 from hftransfer.runner.plan import Plan, check
 from hftransfer.runner.specs import with_defaults
 from hftransfer.runner.stages import train_baseline
-from hftransfer.training.arguments import DEFAULTS, uses_cpu
+from hftransfer.training.arguments import DEFAULTS, rows_of_step, uses_cpu
 
 _VARIANT = "tuned"
 # Fewer steps than these say nothing of a checkpoint.
@@ -96,7 +95,7 @@ class Halving:
 
     def _key(self) -> str:
         contents = [it.content for it in self.survivors]
-        return _hash(self.recipe.model_dump(mode="json"), contents, self.rows.key, self.minutes)
+        return hash_of(self.recipe.model_dump(mode="json"), contents, self.rows.key, self.minutes)
 
     def _seconds_left(self) -> float:
         return self.start + 60 * self.minutes - time.monotonic()
@@ -106,7 +105,7 @@ class Halving:
         plan = self._plan(self.survivors[0], 0)
         strategy, arguments = plan.tuned.strategy.steps()[-1]
         training = DEFAULTS | plan.tuned.training | arguments
-        batch = training["per_device_train_batch_size"] * training.get("gradient_accumulation_steps", 1)
+        batch = rows_of_step(training)
         if not strategy.uses_trainer(plan.task):
             return 0, batch
         # The recipe of the plan has none of its own.
@@ -169,12 +168,12 @@ class Halving:
 
     def _announce(self, text: str) -> None:
         left = max(0.0, self._seconds_left()) / 60
-        print(f"fine-tuning, {text}; {left:.1f} minutes left", file=sys.stderr, flush=True)
+        report(f"fine-tuning, {text}; {left:.1f} minutes left")
 
     def _outputs(self, candidate: Candidate, steps: int) -> Arrays:
         """The `outputs` of a trained model for the validation rows, and the `seconds` that it took; cached."""
         recipe = self._recipe(candidate, steps)
-        name = _hash(recipe.model_dump(mode="json"), candidate.content, self.rows.key)[:32]
+        name = hash_of(recipe.model_dump(mode="json"), candidate.content, self.rows.key)[:32]
         file = self.folder / f"{name}.npz"
         return arrays_once(file, partial(self._train, candidate, steps, self.folder / name), alone=True)
 
@@ -207,7 +206,3 @@ class Halving:
         changed = {"model": model, "training": training, "export": None, "hub": None, "compress": []}
         evaluation = recipe.evaluation.model_copy(update=nothing | {"feature_similarity": False})
         return recipe.model_copy(update=changed | {"evaluation": evaluation})
-
-
-def _hash(*parts: Any) -> str:
-    return hashlib.sha256(json.dumps(parts, default=str, sort_keys=True).encode()).hexdigest()

@@ -6,13 +6,12 @@ They lie in the cache of `datasets`, some hundred rows a file, so that what is i
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hftransfer.core.files import is_whole, write_sealed
+from hftransfer.core.files import hash_of, is_whole, write_sealed
 from hftransfer.core.progress import Progress
 from hftransfer.data.encode import encode, longest_first
 from hftransfer.data.hashes import FINGERPRINT_VERSION, SIZE
@@ -125,4 +124,4 @@ def _key(task: Task, weights: Checkpoint | None, model: dict[str, Any]) -> str:
         folder = Path(weights.path)
         files = sorted(file for file in folder.iterdir() if file.suffix in _READ) if folder.is_dir() else []
         parts += [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return hashlib.sha256(json.dumps(parts, default=str, sort_keys=True).encode()).hexdigest()[:32]
+    return hash_of(*parts)[:32]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -76,20 +76,16 @@ def _ordered(first: int, second: int) -> tuple[int, int]:
     return (first, second) if first < second else (second, first)
 
 
-def clusters(count: int, pairs: Iterable[Pair]) -> np.ndarray:
+def clusters(count: int, pairs: Sequence[Pair]) -> np.ndarray:
     """The lowest row that each row is connected to by pairs, shape (rows,)."""
-    lowest = list(range(count))
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
 
-    def find(row: int) -> int:
-        while lowest[row] != row:
-            lowest[row] = lowest[lowest[row]]
-            row = lowest[row]
-        return row
-
-    for pair in pairs:
-        first, second = sorted((find(pair.first), find(pair.second)))
-        lowest[second] = first
-    return np.array([find(row) for row in range(count)], dtype=int)
+    ends = np.array([(pair.first, pair.second) for pair in pairs], dtype=int).reshape(-1, 2).T
+    links = coo_matrix((np.ones(ends.shape[1], dtype=bool), (ends[0], ends[1])), shape=(count, count))
+    _, components = connected_components(links, directed=False)
+    _, lowest = np.unique(components, return_index=True)
+    return np.asarray(lowest[components])
 
 
 def superfluous(count: int, pairs: Iterable[Pair], may_leave: np.ndarray) -> np.ndarray:

@@ -5,7 +5,6 @@ No test row is read by any model: what is ranked is still to be scored.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from hftransfer.choosing.measures import MEASURES, Compared, compare, is_separab
 from hftransfer.choosing.ranking import FineTuned, RankedCheckpoint, Ranking
 from hftransfer.choosing.ranking_text import options, page, verdict
 from hftransfer.core import machine, ranks
+from hftransfer.core.console import report, silence_transformers
 from hftransfer.core.errors import RecipeError
 from hftransfer.core.files import Arrays, write_bytes, write_text
 from hftransfer.core.paths import is_file
@@ -104,10 +104,8 @@ def _measured(wanted: Sequence[Extraction]) -> dict[str, Arrays]:
     """Name -> measures of each checkpoint; all that are not cached are checked before the first one is read."""
     missing = [it for it in wanted if not it.is_cached]
     if missing:
-        from transformers.utils import logging
-
         # Heads that are new are no news here.
-        logging.set_verbosity_error()
+        silence_transformers()
     for it in missing:
         it.check()
     wanted[0].folder.mkdir(parents=True, exist_ok=True)
@@ -119,11 +117,7 @@ def _measured(wanted: Sequence[Extraction]) -> dict[str, Arrays]:
         if left.pop(name, None) is not None:
             done, spent = total - sum(left.values()), time.monotonic() - start
             remaining = f", about {spent * (total - done) / done:.0f} s left" if left else ""
-            print(
-                f"rank: {len(missing) - len(left)} of {len(missing)} checkpoints in {spent:.0f} s{remaining}",
-                file=sys.stderr,
-                flush=True,
-            )
+            report(f"rank: {len(missing) - len(left)} of {len(missing)} checkpoints in {spent:.0f} s{remaining}")
     return found
 
 

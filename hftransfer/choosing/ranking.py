@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from hftransfer.core.errors import RecipeError
 from hftransfer.core.plugins import Record
 from hftransfer.core.results import JsonObject, Score
+from hftransfer.core.saved_record import SavedRecord
 
 SCHEMA = 1
 
@@ -55,8 +53,10 @@ class FineTuned(Record):
     """Of training and scoring."""
 
 
-class Ranking(Record):
+class Ranking(SavedRecord):
     """Checkpoints in the order of their probes, the best first."""
+
+    damaged: ClassVar[str] = "is not the record of a ranking: run `hftransfer rank` again"
 
     schema_: int = Field(default=SCHEMA, alias="schema")
     kind: Literal["rank"] = "rank"
@@ -85,21 +85,3 @@ class Ranking(Record):
             return self.checkpoints[0].name
         last = max(entry.round for entry in self.fine_tuned)
         return next(it.name for it in self.fine_tuned if it.round == last)
-
-    def save(self, path: Path) -> None:
-        """Write the record as JSON, atomically."""
-        from hftransfer.core.files import write_text
-
-        write_text(path, json.dumps(self.model_dump(by_alias=True), indent=1) + "\n")
-
-    @classmethod
-    def load(cls, path: Path) -> Ranking:
-        """Read a record.
-
-        Raises:
-            RecipeError: the file is damaged, or no record of a ranking.
-        """
-        try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            raise RecipeError(f"'{path}' is not the record of a ranking: run `hftransfer rank` again") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +14,9 @@ from hftransfer.choosing import grid
 from hftransfer.choosing.grid import Base, Combination
 from hftransfer.choosing.search_space import SearchSpace, search_space
 from hftransfer.core.errors import MissingExtraError, RecipeError
-from hftransfer.core.files import write_text
 from hftransfer.core.plugins import Record
 from hftransfer.core.results import RunResult
+from hftransfer.core.saved_record import SavedRecord
 from hftransfer.metrics import lower_is_better
 from hftransfer.reporting.tables import Table, amount, number
 from hftransfer.runner.plan import check
@@ -54,7 +53,7 @@ class Trial(Record):
     seconds: float
 
 
-class Tuning(Record):
+class Tuning(SavedRecord):
     """What `hftransfer tune` has found, as `tune.json`."""
 
     metric: str
@@ -73,10 +72,9 @@ class Tuning(Record):
 def tune(base: Base, overrides: Sequence[str], budget: Budget, seeds: int, out: Path) -> Tuning:
     """Search learning rate, epochs, batch size and rank, and whatever an override gives several values.
 
-    Optuna's TPE proposes (Bergstra et al. 2011); the first trials are the recipe as it is, with each of
-    the values of lists. The study is kept in
-    `out/study.log` and each trial's run in `out/runs`, so that an interrupted search goes on where it was. What trials
-    score on test rows is not read: the winner is run once more, whole.
+    Optuna's TPE proposes (Bergstra et al. 2011); the first trials are the recipe as it is, with each of the values of
+    lists. The study is kept in `out/study.log` and each trial's run in `out/runs`, so that an interrupted search goes
+    on where it was. What trials score on test rows is not read: the winner is run once more, whole.
 
     Args:
         base: the recipe.
@@ -109,7 +107,7 @@ def tune(base: Base, overrides: Sequence[str], budget: Budget, seeds: int, out: 
         run=str(out / "best"),
         minutes=(search.seconds + sum(winner.seconds.values())) / 60,
     )
-    write_text(out / "tune.json", json.dumps(record.model_dump(), indent=1) + "\n")
+    record.save(out / "tune.json")
     return record
 
 
@@ -191,8 +189,10 @@ class _Search:
         """Number of each of the best trials -> its scores on validation by seed."""
         sign = -1 if lower_is_better(self.metric) else 1
         ordered = sorted(self.finished(), key=lambda trial: -sign * (trial.value or 0.0))
-        different = {_label(self.values(trial)): trial for trial in reversed(ordered)}
-        best = sorted(different.values(), key=ordered.index)[: _FINALISTS if self.seeds > 1 else 1]
+        different: dict[str, FrozenTrial] = {}
+        for trial in ordered:
+            different.setdefault(_label(self.values(trial)), trial)
+        best = list(different.values())[: _FINALISTS if self.seeds > 1 else 1]
         return {
             trial.number: [
                 trial.value or 0.0,

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from hftransfer.core.data_facts import DataFacts
-from hftransfer.core.errors import RecipeError
-from hftransfer.core.files import write_text
 from hftransfer.core.plugins import Record
+from hftransfer.core.saved_record import SavedRecord
 
 Reason = Literal["near copy", "suspicious label", "unlike the rest", "odd size"]
 """What is reported of single rows, in the order of the page."""
@@ -56,8 +53,10 @@ class Finding(Record):
     """Of a suspicious label, the one that the features speak for."""
 
 
-class AuditResult(Record):
+class AuditResult(SavedRecord):
     """An audit."""
+
+    damaged: ClassVar[str] = "is damaged, or not the record of an audit: audit again with --overwrite"
 
     schema_version: int = SCHEMA
     name: str
@@ -87,21 +86,3 @@ class AuditResult(Record):
     def of(self, reason: Reason) -> list[Finding]:
         """The findings of one reason."""
         return [finding for finding in self.findings if finding.reason == reason]
-
-    def save(self, path: Path) -> None:
-        """Write the record; it appears under its name when it is complete."""
-        write_text(path, json.dumps(self.model_dump(), indent=1) + "\n")
-
-    @classmethod
-    def load(cls, path: Path) -> AuditResult:
-        """Read a record.
-
-        Raises:
-            RecipeError: the file is damaged, or no record of an audit.
-        """
-        try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
-        except ValueError:
-            raise RecipeError(
-                f"'{path}' is damaged, or not the record of an audit: audit again with --overwrite"
-            ) from None

@@ -55,6 +55,12 @@ def silence_transformers() -> None:
         logging.set_verbosity_error()
 
 
+def report(text: str) -> None:
+    """Print a line on how far long work is to stderr, unless the level is quiet."""
+    if not is_quiet():
+        print(text, file=sys.stderr, flush=True)
+
+
 def has_colours(stream: TextIO) -> bool:
     """Whether a stream is a terminal that shows colours, and the user wants some (https://no-color.org)."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

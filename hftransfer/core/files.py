@@ -17,6 +17,11 @@ Arrays = dict[str, np.ndarray]
 T = TypeVar("T")
 
 
+def hash_of(*parts: object) -> str:
+    """SHA-256 of some values as JSON, hexadecimal; what JSON lacks counts as Python writes it."""
+    return hashlib.sha256(json.dumps(parts, default=str, sort_keys=True).encode()).hexdigest()
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file; it appears under its name when it is complete."""
     partial = _partial(path)

@@ -7,6 +7,21 @@ from hftransfer.core.errors import ModelError
 from hftransfer.core.paths import is_folder
 
 
+def sample_checkpoint(name: str) -> str:
+    """The folder of a checkpoint that is a sample.
+
+    Raises:
+        ModelError: there is no such sample.
+        MissingExtraError: a package of it is not installed.
+    """
+    known = plugins.names("samples")
+    if name not in known:
+        raise ModelError(f"there is no sample '{name}'; {plugins.nearest(name, known)}")
+    sample = plugins.load("samples", name)()
+    sample.check_installed()
+    return str(sample.checkpoint())
+
+
 def locate(key: str, place: str) -> tuple[str, str | None]:
     """Path or Hub id, and revision, of `sample:NAME`, a folder, `OWNER/NAME` or `OWNER/NAME@REVISION`.
 
@@ -14,12 +29,10 @@ def locate(key: str, place: str) -> tuple[str, str | None]:
         ModelError: there is no such sample or folder; the sentence begins with `key`.
     """
     if place.startswith("sample:"):
-        name, known = place.removeprefix("sample:"), plugins.names("samples")
-        if name not in known:
-            raise ModelError(f"{key}: there is no sample '{name}'; {plugins.nearest(name, known)}")
-        sample = plugins.load("samples", name)()
-        sample.check_installed()
-        return str(sample.checkpoint()), None
+        try:
+            return sample_checkpoint(place.removeprefix("sample:")), None
+        except ModelError as error:
+            raise ModelError(f"{key}: {error}") from None
     if is_folder(place):
         return place, None
     repo, _, revision = place.partition("@")

@@ -1,15 +1,13 @@
 """The record of a run, `result.json`. The model card, the report and every table read only this."""
 
-import json
 from html import escape
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
 from hftransfer.core.data_facts import DataFacts
-from hftransfer.core.errors import RecipeError
 from hftransfer.core.plugins import Record
+from hftransfer.core.saved_record import SavedRecord
 from hftransfer.core.scores import Calibration, OutOfDomain, RiskCoverage, Score, Thresholds
 
 __all__ = [
@@ -145,8 +143,10 @@ class SampleFacts(Record):
     """What is known to be wrong with it."""
 
 
-class RunResult(Record):
+class RunResult(SavedRecord):
     """Scores, costs and provenance of a finished run."""
+
+    damaged: ClassVar[str] = "is damaged, or not the record of a run: run the recipe again with --overwrite"
 
     schema_: int = Field(default=SCHEMA, alias="schema")
     name: str
@@ -245,23 +245,3 @@ class RunResult(Record):
         lines += [f"<tr><td>{'</td><td>'.join(map(escape, row))}</td></tr>" for row in rows]
         warned = "".join(f"<li>{escape(warning)}</li>" for warning in self.warnings)
         return f"<p><b>{escape(self.name)}</b>: {escape(self.task)}</p><table>{''.join(lines)}</table><ul>{warned}</ul>"
-
-    def save(self, path: Path) -> None:
-        """Write the record as JSON, atomically."""
-        from hftransfer.core.files import write_text
-
-        write_text(path, json.dumps(self.model_dump(by_alias=True), indent=1) + "\n")
-
-    @classmethod
-    def load(cls, path: Path) -> "RunResult":
-        """Read a record.
-
-        Raises:
-            RecipeError: the file is damaged, or no record of a run.
-        """
-        try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
-        except ValueError:
-            raise RecipeError(
-                f"'{path}' is damaged, or not the record of a run: run the recipe again with --overwrite"
-            ) from None

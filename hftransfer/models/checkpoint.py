@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hftransfer.core import plugins
 from hftransfer.core.checkpoint_files import check_files
 from hftransfer.core.compat import model_classes
 from hftransfer.core.empty_model import empty_model as meta_model
 from hftransfer.core.errors import HubError, ModelError
+from hftransfer.core.named_checkpoints import sample_checkpoint
 from hftransfer.core.paths import is_folder
 from hftransfer.core.plugins import nearest
 from hftransfer.models.reading import read_pretrained
@@ -67,7 +67,7 @@ def find_checkpoint(place: str, revision: str | None = None, trust_remote_code: 
         HubError: the Hub refuses the id, or cannot be reached and the cache does not hold it.
     """
     if place.startswith("sample:"):
-        return Checkpoint(str(_sample_checkpoint(place.removeprefix("sample:"))))
+        return Checkpoint(sample_checkpoint(place.removeprefix("sample:")))
     path = Path(place).expanduser()
     if is_folder(path):
         folder = path / "model" if (path / "result.json").is_file() else path
@@ -85,14 +85,6 @@ def find_checkpoint(place: str, revision: str | None = None, trust_remote_code: 
         return Checkpoint(place, client.resolve_revision(place, revision), trust_remote_code)
     except HubError as error:
         raise HubError(f"there is no local directory '{place}', and {error}") from None
-
-
-def _sample_checkpoint(name: str) -> Path:
-    if name not in plugins.names("samples"):
-        raise ModelError(f"there is no sample '{name}'; {nearest(name, plugins.names('samples'))}")
-    sample = plugins.load("samples", name)()
-    sample.check_installed()
-    return Path(sample.checkpoint())
 
 
 def resolve_checkpoint(

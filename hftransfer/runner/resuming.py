@@ -62,16 +62,17 @@ def _contents(plan: Plan) -> Iterator[tuple[str, str]]:
     for name, auxiliary in plan.auxiliary.items():
         yield f"rows of the task '{name}'", auxiliary.rows.facts.fingerprint
     if plan.origin.weights is not None:
-        yield "checkpoint of 'model'", _content(plan.origin.weights)
+        yield "checkpoint of 'model'", content_of(plan.origin.weights)
     if plan.recipe.model.processor is not None:
-        yield "processor of 'model'", _content(find_checkpoint(plan.recipe.model.processor))
+        yield "processor of 'model'", content_of(find_checkpoint(plan.recipe.model.processor))
     for number, strategy in enumerate([plan.recipe.strategy, *plan.recipe.compress]):
         teacher = getattr(strategy, "teacher", None)
         if isinstance(teacher, str):
-            yield f"teacher of step {number + 1}" if number else "teacher", _content(find_checkpoint(teacher))
+            yield f"teacher of step {number + 1}" if number else "teacher", content_of(find_checkpoint(teacher))
 
 
-def _content(checkpoint: Checkpoint) -> str:
+def content_of(checkpoint: Checkpoint) -> str:
+    """A hash of the files of a checkpoint that are read; of a Hub id, its commit."""
     folder = Path(checkpoint.path)
     if not folder.is_dir():
         return str(checkpoint.revision)

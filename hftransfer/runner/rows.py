@@ -18,7 +18,7 @@ from hftransfer.runner.specs import TrainingSpec, data_options
 from hftransfer.runner.streaming import streamed_splits
 from hftransfer.sources import Source
 from hftransfer.tasks import Task
-from hftransfer.training.arguments import DEFAULTS
+from hftransfer.training.arguments import DEFAULTS, rows_of_step
 
 # Rows of a split that `check` reads, and as many where they are images or recordings.
 _CHECKED, _CHECKED_FILES = 10_000, 2_000
@@ -122,6 +122,5 @@ def _rows_seen(task: Task, specs: Sequence[TrainingSpec]) -> int | None:
             training = DEFAULTS | spec.training | arguments
             if training.get("max_steps", 0) <= 0 or not step.uses_trainer(task):
                 return None
-            batch = training["per_device_train_batch_size"] * training.get("gradient_accumulation_steps", 1)
-            seen.append(training["max_steps"] * batch * ranks.total())
+            seen.append(training["max_steps"] * rows_of_step(training) * ranks.total())
     return max(seen)

@@ -101,6 +101,11 @@ def training_arguments(training: Mapping[str, Any], folder: Path, seed: int, by_
     return arguments
 
 
+def rows_of_step(training: Mapping[str, Any]) -> int:
+    """The training rows of an optimizer step of one process."""
+    return int(training["per_device_train_batch_size"] * training.get("gradient_accumulation_steps", 1))
+
+
 def uses_cpu(training: Mapping[str, Any]) -> bool:
     """Whether a run trains on the CPU: because it is asked to, or since there is nothing else.
 
