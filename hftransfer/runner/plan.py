@@ -96,9 +96,14 @@ def check(recipe: Recipe, *, decode: bool = True, sample: bool = False) -> Plan:
     task = recipe.task
     recipe, start = _pin_revisions(recipe)
     check_metrics(recipe.evaluation.metrics)
-    _check_training(specs, recipe.seed)
+    silence_transformers()
+    if recipe.training:
+        _check_training(specs, recipe.seed)
     check_streaming(task, recipe, specs)
     rows = read_rows(task, recipe.data, recipe.seed, recipe.evaluation.left_out, decode=decode, sample=sample)
+    if not recipe.training:
+        # Whether a training uses the Trainer, which takes seconds to import, the rows tell.
+        _check_training([spec for spec in specs if spec.uses_trainer(rows.task)], recipe.seed)
     if not rows.sampled:
         _check_batches(specs, len(rows.splits["train"]))
         rows = rows_for_steps(rows, specs, recipe.seed)
@@ -135,7 +140,6 @@ def _check_installed(recipe: Recipe, specs: list[TrainingSpec]) -> None:
 
 
 def _check_training(specs: list[TrainingSpec], seed: int) -> None:
-    silence_transformers()
     for spec in specs:
         training_arguments(spec.training, Path("unused"), seed, by_length=False)
 

@@ -16,6 +16,7 @@ from hftransfer.data.splits import SplitOptions
 from hftransfer.recipe.schema import Data, Recipe
 from hftransfer.strategies import Strategy
 from hftransfer.strategies._compression_steps import CompressionSteps
+from hftransfer.tasks import Task
 from hftransfer.training.arguments import DEFAULTS
 
 # Arguments that need evaluations during the training, and a schedule that does.
@@ -31,6 +32,10 @@ class TrainingSpec:
     strategy: Strategy
     training: dict[str, Any]
     """Fields of TrainingArguments: the strategy's own, then the recipe's."""
+
+    def uses_trainer(self, task: Task) -> bool:
+        """Whether a model of the task is trained by the Trainer in any step."""
+        return any(step.uses_trainer(task) for step, _ in self.strategy.steps())
 
 
 def tuned_spec(recipe: Recipe) -> TrainingSpec:
