@@ -1,15 +1,16 @@
 """Transfer learning in the Hugging Face ecosystem, by one recipe.
 
 `run` trains, scores and exports what a recipe describes, `check` finds its mistakes in seconds, `audit` looks for what
-is wrong with its rows, `rank`, `compare`, `curve` and `tune` choose, `predict` applies a finished run. Names are
-imported when they are first used, so that `import hftransfer` costs no torch.
+is wrong with its rows, `rank`, `compare`, `curve`, `next_rows` and `tune` choose, `predict` applies a finished run.
+Names are imported when they are first used, so that `import hftransfer` costs no torch.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hftransfer.api import audit, check, compare, curve, predict, rank, run, tune
+    from hftransfer.api import check, load_exported, predict, run
+    from hftransfer.api_choosing import audit, compare, curve, next_rows, rank, tune
     from hftransfer.choosing.new import new
     from hftransfer.core.results import RunResult
     from hftransfer.recipe.loader import load_recipe
@@ -27,6 +28,7 @@ __all__ = [
     "load_exported",
     "load_recipe",
     "new",
+    "next_rows",
     "predict",
     "rank",
     "run",
@@ -36,17 +38,18 @@ __all__ = [
 _MODULES = {
     "Recipe": "hftransfer.recipe.schema",
     "RunResult": "hftransfer.core.results",
-    "audit": "hftransfer.api",
+    "audit": "hftransfer.api_choosing",
     "check": "hftransfer.api",
-    "compare": "hftransfer.api",
-    "curve": "hftransfer.api",
+    "compare": "hftransfer.api_choosing",
+    "curve": "hftransfer.api_choosing",
     "load_exported": "hftransfer.api",
     "load_recipe": "hftransfer.recipe.loader",
     "new": "hftransfer.choosing.new",
+    "next_rows": "hftransfer.api_choosing",
     "predict": "hftransfer.api",
-    "rank": "hftransfer.api",
+    "rank": "hftransfer.api_choosing",
     "run": "hftransfer.api",
-    "tune": "hftransfer.api",
+    "tune": "hftransfer.api_choosing",
 }
 
 

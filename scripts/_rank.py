@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import kendalltau
 
-from hftransfer import api
+from hftransfer import api, api_choosing
 from hftransfer.choosing.candidates import candidates
 from hftransfer.choosing.frozen import ranking_rows
 from hftransfer.choosing.halving import Halving
@@ -148,7 +148,7 @@ def rank() -> bool:
 def _ranking(folder: Path, recipe: str, names: list[str], overrides: list[str], rows: int) -> Ranking:
     """A ranking, with the CPU seconds of its first call in a file of its own."""
     start = time.process_time()
-    ranking = api.rank(str(ROOT / "recipes" / recipe), names, overrides, out=folder, rows=rows)
+    ranking = api_choosing.rank(str(ROOT / "recipes" / recipe), names, overrides, out=folder, rows=rows)
     file = folder / "cpu-seconds.json"
     if not file.is_file():
         file.write_text(json.dumps(time.process_time() - start))

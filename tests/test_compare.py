@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hftransfer.choosing import compare as comparing
-from hftransfer.choosing import grid
+from hftransfer.choosing import grid, next_rows
 from hftransfer.choosing.compare import Costs, Row, advice
 from hftransfer.choosing.learning_law import fit
 from hftransfer.cli import main
@@ -165,3 +165,27 @@ def test_a_curve_of_three_numbers_of_labels(tmp_path, capsys):
     assert list(one["forecast"]) == [str(2 * int(sizes[2])), str(4 * int(sizes[2]))]
     assert all(score["low"] <= score["value"] <= score["high"] for score in one["forecast"].values())
     assert "expected to be" in capsys.readouterr().out and (tmp_path / "out" / "curve.html").is_file()
+
+
+def test_rows_to_label_next_are_uncertain_and_differ(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(3, 16)) * 3
+    labelled, classes = np.repeat(centres, 4, axis=0) + rng.normal(size=(12, 16)), np.repeat(np.arange(3), 4)
+    # Of each pair of classes ten copies between them, and a hundred rows of which a probe is sure.
+    between = [(centres[a] + centres[b]) / 2 for a, b in ((0, 1), (0, 2), (1, 2))]
+    others = np.concatenate([np.repeat(centres, 33, axis=0), np.repeat(between, 10, axis=0)])
+    others = others + rng.normal(size=others.shape) * 0.1
+    margins, _ = next_rows._margins(labelled, classes, others)
+    chosen = next_rows.choose(labelled, others, 1 - margins, 3, seed=0)
+    assert sorted((place - 99) // 10 for place in chosen) == [0, 1, 2]
+    task = plugins.load("tasks", "text-classification")()
+    (tmp_path / "tiny.yaml").write_text(tiny.recipe(task, tmp_path, more="export: null"))
+    words = ["curve", str(tmp_path / "tiny.yaml"), "--out", str(tmp_path / "out"), "--next", "3"]
+    assert main(words) == 2 and "--unlabelled names their split" in capsys.readouterr().err
+    assert main([*words[:-2], "--unlabelled", "rest"]) == 2 and "give --next as well" in capsys.readouterr().err
+    assert main([*words, "data.shots=2", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["next"]
+    header, *lines = (tmp_path / "out" / "next.csv").read_text().splitlines()
+    assert header == "split,row,predicted,margin,text,text_pair,label" and len(lines) == len(found) == 3
+    assert [row["margin"] for row in found] == sorted(row["margin"] for row in found)
+    assert main([*words[:-1], "1000", "data.shots=2"]) == 2 and "ask for fewer" in capsys.readouterr().err

@@ -22,11 +22,11 @@ def add(commands: "Commands") -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Audit the rows of the recipe, and print what was found."""
-    from hftransfer import api
+    from hftransfer import api_choosing
     from hftransfer.reporting.audit_page import terminal
     from hftransfer.runner.folders import folder_of
 
     out = args.out or folder_of("audit", args.recipe)
-    result = api.audit(args.recipe, args.overrides, out=out, resume=args.resume, overwrite=args.overwrite)
+    result = api_choosing.audit(args.recipe, args.overrides, out=out, resume=args.resume, overwrite=args.overwrite)
     show(args, f"\n{terminal(result, str(out))}", {"folder": out, **result.model_dump()})
     return 0

@@ -24,12 +24,12 @@ def add(commands: "Commands") -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Run what is not finished, print a table and the advice, and write `compare.json` and `compare.html`."""
-    from hftransfer import api
+    from hftransfer import api_choosing
     from hftransfer.choosing.compare import table
     from hftransfer.runner.folders import folder_of
 
     out = args.out or folder_of("compare", args.recipe)
-    comparison = api.compare(args.recipe, args.overrides, seeds=args.seeds, out=out)
+    comparison = api_choosing.compare(args.recipe, args.overrides, seeds=args.seeds, out=out)
     found = table(comparison)
     text = f"\n{found.title}:\n{found.text()}\n\n{comparison.advice}\n\npage: {out}/compare.html"
     show(args, text, {"folder": out, **comparison.model_dump()})

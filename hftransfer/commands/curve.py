@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 from hftransfer.commands import _arguments
 from hftransfer.commands._output import show
+from hftransfer.core.errors import RecipeError
 
 if TYPE_CHECKING:
     from hftransfer.commands._arguments import Commands
+
+_LABELS = ["8", "16", "32"]
 
 
 def add(commands: "Commands") -> argparse.ArgumentParser:
@@ -21,24 +24,45 @@ def add(commands: "Commands") -> argparse.ArgumentParser:
         "--labels",
         nargs="+",
         metavar="N",
-        default=["8", "16", "32"],
-        help="labels of each class, or all; at least three",
+        help="labels of each class, or all; at least three (default: 8 16 32, and none with --next)",
     )
     command.add_argument("--seeds", type=int, default=3, help="runs of each number, with seeds from 0 on")
     command.add_argument("--gain", type=float, default=0.02, help="improvement whose price in labels is estimated")
+    command.add_argument(
+        "--next", type=int, metavar="N", help="write next.csv: N rows without labels that are worth labelling"
+    )
+    command.add_argument(
+        "--unlabelled", metavar="SPLIT", help="split of the rows without labels (default: data.unlabelled, else rest)"
+    )
     command.add_argument("--out", type=Path, help="directory of the runs (default: runs/curve-NAME of the recipe)")
     return command
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run what is not finished, print a table and what more labels would give, and write `curve.json` and the page."""
-    from hftransfer import api
+    """Run what is not finished, print a table and what more labels would give, and write `curve.json` and the page.
+
+    With `--next`, the rows that are worth labelling come first, as `next.csv`.
+
+    Raises:
+        RecipeError: `--unlabelled` without `--next`.
+    """
+    from hftransfer import api_choosing as api
     from hftransfer.choosing.curve import table
     from hftransfer.runner.folders import folder_of
 
     out = args.out or folder_of("curve", args.recipe)
-    curves = api.curve(args.recipe, args.overrides, labels=args.labels, seeds=args.seeds, gain=args.gain, out=out)
-    found = table(curves)
-    text = f"\n{found.title}:\n{found.text()}\n\n{curves.advice}\n\npage: {out}/curve.html"
-    show(args, text, {"folder": out, **curves.model_dump()})
+    if args.unlabelled and args.next is None:
+        raise RecipeError("--unlabelled: it names the rows that --next N chooses from; give --next as well")
+    text, record = "", {"folder": out}
+    if args.next is not None:
+        rows = api.next_rows(args.recipe, args.overrides, count=args.next, unlabelled=args.unlabelled, out=out)
+        text = f"\n{len(rows)} rows to label next: {out}/next.csv"
+        record |= {"next": [row.model_dump() for row in rows]}
+    if args.labels or args.next is None:
+        sizes = args.labels or _LABELS
+        curves = api.curve(args.recipe, args.overrides, labels=sizes, seeds=args.seeds, gain=args.gain, out=out)
+        found = table(curves)
+        text += f"\n{found.title}:\n{found.text()}\n\n{curves.advice}\n\npage: {out}/curve.html"
+        record |= curves.model_dump()
+    show(args, text, record)
     return 0

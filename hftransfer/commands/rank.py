@@ -36,7 +36,7 @@ def add(commands: "Commands") -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Print the ranking; what is interrupted is continued by the same command."""
-    from hftransfer import api
+    from hftransfer import api_choosing
     from hftransfer.choosing import ranking_text
     from hftransfer.choosing.candidates import names_in_file
     from hftransfer.runner.folders import folder_of
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     names = names_in_file(args.file) if args.file else [word for word in args.checkpoints if "=" not in word]
     out = args.out or folder_of("rank", args.recipe)
     try:
-        ranking = api.rank(args.recipe, names, overrides, out=out, rows=args.rows, minutes=args.minutes)
+        ranking = api_choosing.rank(args.recipe, names, overrides, out=out, rows=args.rows, minutes=args.minutes)
     except (KeyboardInterrupt, Terminated):
         print("\nthe same command continues", file=sys.stderr)
         raise

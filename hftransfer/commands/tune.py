@@ -24,12 +24,14 @@ def add(commands: "Commands") -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Search, and run the winner; print the trials and the winner's result, and write `tune.json`."""
-    from hftransfer import api
+    from hftransfer import api, api_choosing
     from hftransfer.choosing.tune import table
     from hftransfer.runner.folders import folder_of
 
     out = args.out or folder_of("tune", args.recipe)
-    found = api.tune(args.recipe, args.overrides, minutes=args.minutes, trials=args.trials, seeds=args.seeds, out=out)
+    found = api_choosing.tune(
+        args.recipe, args.overrides, minutes=args.minutes, trials=args.trials, seeds=args.seeds, out=out
+    )
     trials, best = table(found), " ".join(f"{key}={value}" for key, value in found.best.items())
     show(args, f"\n{trials.title}:\n{trials.text()}\n\nbest by validation: {best}", found)
     code = _arguments.finished(args, api.finished_run(Path(found.run)), Path(found.run))

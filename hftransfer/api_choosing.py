@@ -1,0 +1,210 @@
+"""The Python API of what chooses: rows, a checkpoint, a strategy, how many labels, which next, hyper-parameters.
+
+Torch is imported when a function is called, not with this file.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from os import fspath
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hftransfer import api
+from hftransfer.core.errors import RecipeError
+from hftransfer.recipe.schema import Recipe
+from hftransfer.runner.folders import AnyPath, folder_of
+
+if TYPE_CHECKING:
+    from hftransfer.choosing.compare import Comparison
+    from hftransfer.choosing.curve import Curves
+    from hftransfer.choosing.grid import Base
+    from hftransfer.choosing.next_rows import NextRow
+    from hftransfer.choosing.ranking import Ranking
+    from hftransfer.choosing.tune import Tuning
+    from hftransfer.core.audit_record import AuditResult
+
+_MOST_SEEDS = 1000
+_TRIALS = 20
+
+
+def audit(
+    recipe: Recipe | AnyPath,
+    overrides: Sequence[str] = (),
+    *,
+    out: AnyPath | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> "AuditResult":
+    """Look for what is wrong with the rows of a recipe, before any training.
+
+    Near copies within and across splits, suspicious labels, rows unlike the rest, odd lengths and sizes, small classes,
+    groups in several splits. Features of the frozen checkpoint are kept in the cache of `datasets`: a second audit
+    reads none anew.
+
+    Args:
+        recipe: as for `run`.
+        overrides: fields to change.
+        out: directory of the audit; by default `runs/audit-` and the recipe's name.
+        resume: continue an unfinished audit.
+        overwrite: replace a finished or unfinished audit.
+
+    Raises:
+        HFTransferError: a mistake in the recipe, the data, the checkpoint or the directory, in one sentence.
+    """
+    from hftransfer.choosing import audit as audits
+
+    folder = Path(out) if out is not None else folder_of("audit", recipe)
+    return audits.audit(api.read_recipe(recipe, overrides), folder, resume=resume, overwrite=overwrite)
+
+
+def rank(
+    recipe: Recipe | AnyPath,
+    checkpoints: Sequence[str],
+    overrides: Sequence[str] = (),
+    *,
+    out: AnyPath | None = None,
+    rows: int = 500,
+    minutes: float | None = None,
+) -> "Ranking":
+    """Compare checkpoints on training rows of a recipe; the same call continues an interrupted one.
+
+    Args:
+        recipe: as `run` takes it.
+        checkpoints: Hub ids, local directories, directories of runs, or `sample:NAME`.
+        overrides: fields to change.
+        out: directory of the ranking; by default `runs/rank-` and the recipe's name.
+        rows: training rows that are read, at most.
+        minutes: for the whole call; with it, checkpoints that are not separable from the best are fine-tuned.
+
+    Raises:
+        HFTransferError: a mistake in the recipe, the rows, a checkpoint or the directory, in one sentence.
+    """
+    from hftransfer.choosing.rank import rank
+
+    folder = Path(out) if out is not None else folder_of("rank", recipe)
+    return rank(api.read_recipe(recipe, overrides), checkpoints, folder, rows=rows, minutes=minutes)
+
+
+def compare(recipe: AnyPath, overrides: Sequence[str], *, seeds: int = 3, out: AnyPath) -> "Comparison":
+    """Run a recipe with several values of some fields, each combination with several seeds, and compare them.
+
+    Finished runs in `out` are read, so that a stopped comparison goes on where it was.
+
+    Args:
+        recipe: as for `run`, but not a Recipe.
+        overrides: fields to change; a list has several values of a field: `"strategy=[lora, full]"`.
+        seeds: runs of each combination, with the seeds 0, 1, ...
+        out: directory of the runs, `compare.json` and `compare.html`.
+
+    Raises:
+        HFTransferError: a combination is no recipe, or a run fails.
+    """
+    from hftransfer.choosing import compare as comparing
+
+    return comparing.compare(_base(recipe), overrides, _seeds(seeds), Path(out))
+
+
+def curve(
+    recipe: AnyPath,
+    overrides: Sequence[str] = (),
+    *,
+    labels: Sequence[int | str],
+    seeds: int = 3,
+    gain: float = 0.02,
+    out: AnyPath,
+) -> "Curves":
+    """Run a recipe with several numbers of labels a class, and estimate what more labels would give.
+
+    Finished runs in `out` are read, so that a stopped curve goes on where it was.
+
+    Args:
+        recipe: as for `run`, but not a Recipe.
+        overrides: fields to change; a list has several values of a field, each with a curve of its own.
+        labels: of each class, or `all`; at least three numbers.
+        seeds: runs of each number, with the seeds 0, 1, ...
+        gain: improvement of the headline metric whose price in labels is estimated.
+        out: directory of the runs, `curve.json` and `curve.html`.
+
+    Raises:
+        HFTransferError: a number that is none, a recipe that cannot be run, or a run that fails.
+    """
+    from hftransfer.choosing import curve as curving
+
+    if not gain > 0:
+        raise RecipeError(f"--gain: more than 0, got {gain}")
+    wrong = [label for label in labels if str(label) != "all" and not str(label).isdecimal()]
+    if wrong:
+        raise RecipeError(f"--labels: whole numbers or 'all', got '{wrong[0]}'")
+    sizes = [None if str(label) == "all" else int(label) for label in labels]
+    return curving.curve(_base(recipe), overrides, sizes, _seeds(seeds), gain, Path(out))
+
+
+def next_rows(
+    recipe: Recipe | AnyPath, overrides: Sequence[str] = (), *, count: int, unlabelled: str | None = None, out: AnyPath
+) -> "list[NextRow]":
+    """Choose rows without labels that are worth labelling, and write them into `next.csv` in `out`.
+
+    Args:
+        recipe: as for `run`.
+        overrides: fields to change.
+        count: how many rows.
+        unlabelled: the split of the source without labels, or `rest`, the training rows that `data.shots` leaves out.
+        out: a directory.
+
+    Raises:
+        HFTransferError: there are no such rows, or no checkpoint whose features tell them apart.
+    """
+    from hftransfer.choosing import next_rows as choosing
+
+    if count < 1:
+        raise RecipeError(f"--next: at least 1, got {count}")
+    found = choosing.next_rows(api.read_recipe(recipe, overrides), unlabelled, count)
+    choosing.write_csv(found, Path(out) / "next.csv")
+    return found
+
+
+def tune(
+    recipe: AnyPath,
+    overrides: Sequence[str] = (),
+    *,
+    minutes: float | None = None,
+    trials: int | None = None,
+    seeds: int = 3,
+    out: AnyPath,
+) -> "Tuning":
+    """Search hyper-parameters by validation rows under a budget, and run the winner whole.
+
+    An interrupted search in `out` goes on where it was.
+
+    Args:
+        recipe: as for `run`, but not a Recipe.
+        overrides: fields to change; of a list of values, one is chosen.
+        minutes: budget of the search, its seeds and the winner's run.
+        trials: number of trials; 20 where neither is given.
+        seeds: runs of each of the two best trials, which decide between them.
+        out: directory of the search; `best` in it is the winner's run.
+
+    Raises:
+        HFTransferError: Optuna is not installed, a number is out of range, or a run fails.
+    """
+    from hftransfer.choosing import tune as tuning
+
+    if minutes is not None and not minutes > 0:
+        raise RecipeError(f"--minutes: more than 0, got {minutes}")
+    if trials is not None and trials < 1:
+        raise RecipeError(f"--trials: at least 1, got {trials}")
+    budget = tuning.Budget(minutes, _TRIALS if minutes is None and trials is None else trials)
+    return tuning.tune(_base(recipe), overrides, budget, len(_seeds(seeds)), Path(out))
+
+
+def _base(recipe: AnyPath) -> "Base":
+    from hftransfer.choosing.grid import Base
+
+    name = fspath(recipe)
+    return Base(name, partial(api.read_recipe, name))
+
+
+def _seeds(count: int) -> range:
+    if not 1 <= count <= _MOST_SEEDS:
+        raise RecipeError(f"--seeds: at least 1 and at most {_MOST_SEEDS}, got {count}")
+    return range(count)
