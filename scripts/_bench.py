@@ -15,6 +15,7 @@ from _export import export, families_alone
 from _images import images
 from _labels import labels
 from _languages import languages
+from _next import next_rows
 from _peers import peers
 from _questions import questions
 from _results import results
@@ -226,6 +227,7 @@ BENCHES = {
     "probe": probe,
     "text": text,
     "curves": curves,
+    "next": next_rows,
     "strategies": strategies,
     "export": export,
     "families": families_alone,

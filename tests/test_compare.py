@@ -175,7 +175,7 @@ def test_rows_to_label_next_are_uncertain_and_differ(tmp_path, capsys):
     between = [(centres[a] + centres[b]) / 2 for a, b in ((0, 1), (0, 2), (1, 2))]
     others = np.concatenate([np.repeat(centres, 33, axis=0), np.repeat(between, 10, axis=0)])
     others = others + rng.normal(size=others.shape) * 0.1
-    margins, _ = next_rows._margins(labelled, classes, others)
+    margins, _ = next_rows.margins_of(labelled, classes, others)
     chosen = next_rows.choose(labelled, others, 1 - margins, 3, seed=0)
     assert sorted((place - 99) // 10 for place in chosen) == [0, 1, 2]
     task = plugins.load("tasks", "text-classification")()

@@ -18,6 +18,7 @@ import numpy as np
 
 from hftransfer.choosing.kept_features import KeptFeatures
 from hftransfer.choosing.neighbours import unit_length
+from hftransfer.core.console import silence_transformers
 from hftransfer.core.errors import DataError, RecipeError
 from hftransfer.core.files import write_text
 from hftransfer.core.plugins import Record
@@ -66,6 +67,7 @@ def next_rows(recipe: Recipe, unlabelled: str | None, count: int) -> list[NextRo
         RecipeError: the recipe has no such rows or no pretrained checkpoint, or its rows have not one class each.
         DataError: there are no more rows than asked for.
     """
+    silence_transformers()
     rows = _read(recipe, unlabelled)
     train, pool = rows.splits["train"], rows.splits["unlabelled"]
     if count >= len(pool):
@@ -83,7 +85,7 @@ def next_rows(recipe: Recipe, unlabelled: str | None, count: int) -> list[NextRo
     classes = task.references(train)
     if len(np.unique(classes)) < 2:
         raise DataError("--next: the training rows have one class alone; label a row of another first")
-    margins, likeliest = _margins(labelled, classes, others)
+    margins, likeliest = margins_of(labelled, classes, others)
     chosen = choose(labelled, others, 1 - margins, count, recipe.seed)
     origins = rows.origins["unlabelled"]
     return [
@@ -126,8 +128,14 @@ def _features(kept: KeptFeatures, rows: Rows, split: str, recipe: Recipe) -> np.
     return features.get("mean", next(iter(features.values())))
 
 
-def _margins(labelled: np.ndarray, classes: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of each row without a label how much likelier its likeliest class is than the second, and this class."""
+def margins_of(labelled: np.ndarray, classes: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of each row without a label how much likelier its likeliest class is than the second, and this class.
+
+    Args:
+        labelled: features of the rows with labels, shape (rows, size).
+        classes: their classes, shape (rows,).
+        others: features of the rows without, shape (others, size).
+    """
     probe = standardized_probe(_STRENGTH).fit(labelled, classes)
     probabilities = probe.predict_proba(others)
     second, first = np.sort(probabilities, axis=1)[:, -2:].T
