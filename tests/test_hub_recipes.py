@@ -540,6 +540,9 @@ def test_a_recipe_of_the_hub_runs_word_for_word(path, hub, tmp_path):
     small = {"max_target_length": 4, "image_size": 32, "stride": 8}
     small = {name: size for name, size in small.items() if getattr(recipe.task, name, None) is not None}
     short += [f"task.{name}={size}" for name, size in small.items()]
+    if MODELS[recipe.model.id].__module__ == tiny.__name__:
+        # `test_contract` exports it.
+        short.append("export=null")
     _model(hub, recipe.model.id, recipe.model.revision, tmp_path / "checkpoint")
     if vocoder := getattr(recipe.task, "vocoder", None):
         _model(hub, *vocoder.split("@"), tmp_path / "vocoder")
@@ -548,7 +551,9 @@ def test_a_recipe_of_the_hub_runs_word_for_word(path, hub, tmp_path):
     assert main(["run", str(path), *short, "--out", str(tmp_path / "run")]) in (0, 3)
     result = RunResult.load(tmp_path / "run" / "result.json")
     assert set(result.revisions) == {recipe.model.id, recipe.data.source.id}
-    assert result.exports["onnx"].agreement > 0.95 if recipe.export else not result.exports
+    assert (
+        result.exports["onnx"].agreement > 0.95 if recipe.export and "export=null" not in short else not result.exports
+    )
 
 
 def test_every_shape_of_task_has_a_recipe_of_the_hub():
