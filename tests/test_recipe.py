@@ -5,10 +5,11 @@ import sys
 
 import pytest
 
+from hftransfer.cli import main
 from hftransfer.core import plugins
 from hftransfer.core.errors import ModelError, RecipeError
 from hftransfer.core.yaml_writer import dump_yaml
-from hftransfer.recipe.loader import parse_recipe
+from hftransfer.recipe.loader import load_recipe, parse_recipe
 from hftransfer.recipe.schema import Recipe
 
 GOOD = """
@@ -138,3 +139,35 @@ def test_lora_on_real_weights_trains_little_saves_the_head_and_merges_equal():
         before = adapted(**batch).logits
         after = strategy.merge(adapted)(**batch).logits
     assert (before - after).abs().max() < 1e-4
+
+
+def test_a_recipe_extends_another_one(tmp_path, capsys):
+    (tmp_path / "base.yaml").write_text(GOOD)
+    file = tmp_path / "changed.yaml"
+    file.write_text("extends: base.yaml\nstrategy: {r: 4}\ntraining: {learning_rate: 1e-3}\nseed: 3\n")
+    recipe = load_recipe(file, ["data.shots=8"])
+    expected = parse_recipe(GOOD, overrides=["strategy.r=4", "training.learning_rate=1e-3", "seed=3", "data.shots=8"])
+    assert recipe == expected
+    assert main(["render", str(file), "data.shots=8"]) == 0
+    printed = capsys.readouterr().out
+    assert parse_recipe(printed) == expected and "calibrate" not in printed and "lora_alpha" not in printed
+    file.write_text("extends: quickstart\nstrategy: full\nexport: null\n")
+    recipe = load_recipe(file)
+    assert recipe.strategy.name == "full" and recipe.export is None and recipe.model.id == "sample:minilm"
+    # A mistake is named where it is written.
+    for text, parts in {
+        "extends: base.yaml\nstrategy: {rr: 4}\n": ["changed.yaml:2", "unknown key 'strategy.rr'", "'r'"],
+        "extends: bas.yaml\n": ["changed.yaml:1", "there is no recipe", "bas.yaml"],
+        "extends: [base.yaml]\n": ["changed.yaml:1", "the name of one recipe"],
+        "extends: changed.yaml\n": ["one level is allowed"],
+    }.items():
+        file.write_text(text)
+        with pytest.raises(RecipeError) as caught:
+            load_recipe(file)
+        assert all(part in str(caught.value) for part in parts), caught.value
+    (tmp_path / "base.yaml").write_text(GOOD + "sead: 1\n")
+    file.write_text("extends: base.yaml\n")
+    with pytest.raises(RecipeError, match="base.yaml:8.*'sead'"):
+        load_recipe(file)
+    with pytest.raises(RecipeError, match="there is no recipe 'base.yaml'"):
+        parse_recipe("extends: base.yaml\n")

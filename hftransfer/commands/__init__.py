@@ -7,6 +7,7 @@ ORDER = (
     "new",
     "run",
     "check",
+    "render",
     "audit",
     "rank",
     "list",

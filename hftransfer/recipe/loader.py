@@ -10,11 +10,12 @@ from hftransfer.core import plugins
 from hftransfer.core.errors import RecipeError
 from hftransfer.core.paths import is_file, is_folder
 from hftransfer.recipe import catalog
+from hftransfer.recipe.extends import with_base
 from hftransfer.recipe.messages import sentences
 from hftransfer.recipe.plugin_fields import plugin_kind
 from hftransfer.recipe.schema import Export, Recipe
 from hftransfer.recipe.training_arguments import Fields
-from hftransfer.recipe.yaml_reader import MAX_BYTES, read_yaml
+from hftransfer.recipe.yaml_reader import read_text, read_yaml
 
 # Keys of `export` that a new export takes over from the earlier one of the run.
 _TAKEN_OVER = ("format", "max_drop", "metric", "calibration")
@@ -29,13 +30,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         RecipeError: the file cannot be read, or is not a valid recipe; one line for each mistake.
     """
     path = _recipe_file(Path(path))
-    if path.stat().st_size > MAX_BYTES:
-        raise RecipeError(f"'{path}' is no recipe: it has more than {MAX_BYTES:,} bytes")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"the recipe file '{path}' cannot be read as UTF-8 text: {error}") from None
-    return parse_recipe(text, str(path), overrides)
+    return parse_recipe(read_text(path), str(path), overrides, path.parent)
 
 
 def _recipe_file(path: Path) -> Path:
@@ -53,8 +48,10 @@ def _recipe_file(path: Path) -> Path:
     raise RecipeError(f"there is no recipe file '{path}'{hint}")
 
 
-def parse_recipe(text: str, origin: str = "recipe", overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe from its text, which errors call `origin`.
+def parse_recipe(
+    text: str, origin: str = "recipe", overrides: Sequence[str] = (), folder: Path | None = None
+) -> Recipe:
+    """Read a recipe from its text, which errors call `origin`; it may extend another one if it is a file in `folder`.
 
     Raises:
         RecipeError: as `load_recipe`.
@@ -62,7 +59,7 @@ def parse_recipe(text: str, origin: str = "recipe", overrides: Sequence[str] = (
     raw, lines = read_yaml(text, origin)
     if not isinstance(raw, dict):
         raise RecipeError(f"{origin}: a recipe is a mapping with task, model and data")
-    places = {key: f"{origin}:{line}" for key, line in lines.items()} | {"": origin}
+    raw, places = with_base(raw, {key: f"{origin}:{line}" for key, line in lines.items()} | {"": origin}, folder)
     for override in overrides:
         raw = _with_override(raw, override)
         overridden = override.partition("=")[0]

@@ -4,7 +4,7 @@ import re
 from functools import partial
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, PlainSerializer, SerializationInfo, WithJsonSchema
 
 from hftransfer.core import plugins
 from hftransfer.core.errors import RecipeError
@@ -39,8 +39,8 @@ def _build(kind: str, value: object) -> Plugin:
     return plugin
 
 
-def _dump(plugin: Plugin) -> Fields:
-    return {"name": plugin.name, **plugin.model_dump()}
+def _dump(plugin: Plugin, info: SerializationInfo) -> Fields:
+    return {"name": plugin.name, **plugin.model_dump(exclude_unset=bool(info.exclude_unset))}
 
 
 def _annotations(kind: str) -> tuple[BeforeValidator, PlainSerializer, WithJsonSchema]:

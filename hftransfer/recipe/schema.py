@@ -12,6 +12,7 @@ from hftransfer.core import plugins
 from hftransfer.core.errors import shortened
 from hftransfer.core.plugins import Section
 from hftransfer.core.variants import UNTRAINED_BASELINES
+from hftransfer.recipe import extends
 from hftransfer.recipe.plugin_fields import SourceField, StrategyField, TaskField, with_plugins
 from hftransfer.recipe.splits import Splits
 from hftransfer.recipe.training_arguments import Fields, check_training
@@ -265,9 +266,14 @@ class Recipe(Section):
             )
         return self
 
+    def written(self) -> Fields:
+        """The keys that the recipe says, without those that have their default because they are left out."""
+        return self.model_dump(exclude_unset=True)
+
     @classmethod
     def json_schema(cls) -> Fields:
         """JSON schema of a recipe for editors, with the fields of every plug-in."""
         schema: Fields = with_plugins(cls.model_json_schema())
         schema["properties"]["compress"]["items"]["anyOf"].append({"const": "quantize"})
+        schema["properties"][extends.KEY] = {"type": "string", "description": extends.DESCRIPTION}
         return schema

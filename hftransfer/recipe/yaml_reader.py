@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -73,6 +74,20 @@ _Yaml12.yaml_implicit_resolvers = {
 }
 for _name, (_pattern, _first) in _SCALARS.items():
     _Yaml12.add_implicit_resolver(f"{_YAML_TAG}{_name}", _pattern, list(_first))
+
+
+def read_text(path: Path) -> str:
+    """The text of a recipe file.
+
+    Raises:
+        RecipeError: it is too large for a recipe, or no text.
+    """
+    if path.stat().st_size > MAX_BYTES:
+        raise RecipeError(f"'{path}' is no recipe: it has more than {MAX_BYTES:,} bytes")
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"the recipe file '{path}' cannot be read as UTF-8 text: {error}") from None
 
 
 def read_yaml(text: str, origin: str) -> tuple[object, dict[str, int]]:
