@@ -1,4 +1,4 @@
-"""docs/llms.txt: the pages of the site with what each is about, for language models (https://llmstxt.org); by `scripts/docs`."""
+"""docs/llms.txt (https://llmstxt.org): the pages of the site with what each is about; made by `scripts/docs`."""
 
 import re
 from pathlib import Path
