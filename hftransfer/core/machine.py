@@ -27,6 +27,8 @@ _PACKAGES = (
     "optimum-onnx",
     "optimum-intel",
 )
+# To look for a file among thousands that are mapped takes longer than to leave so many bytes in memory.
+_WORTH_RELEASING = 4_000_000
 BF16_FLAGS = ("avx512_bf16", "amx_bf16", " bf16")
 """CPU flags of arithmetic in bf16, as /proc/cpuinfo lists them."""
 # Parameters of mallopt(3), from malloc.h.
@@ -66,6 +68,11 @@ def instructions() -> str:
 
 def versions() -> dict[str, str]:
     """Package -> version, of the installed packages that influence a result."""
+    return dict(_versions())
+
+
+@cache
+def _versions() -> dict[str, str]:
     installed = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -108,9 +115,10 @@ def release_pages(files: Iterable[str]) -> None:
     """Give back the memory of what was read from mapped files; the kernel reads them again where needed.
 
     A pass over all rows would otherwise leave the whole file in the memory of this process. On Linux, where
-    /proc/self/maps lists what is mapped; elsewhere nothing is done.
+    /proc/self/maps lists what is mapped; elsewhere, and for small files, nothing is done.
     """
-    maps, mapped = Path("/proc/self/maps"), {os.path.realpath(file) for file in files}
+    maps = Path("/proc/self/maps")
+    mapped = {os.path.realpath(file) for file in files if os.path.getsize(file) >= _WORTH_RELEASING}
     if not mapped or not maps.is_file():
         return
     libc = ctypes.CDLL(None)

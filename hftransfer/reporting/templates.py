@@ -1,5 +1,7 @@
 """Renders the Jinja templates of this folder."""
 
+from functools import cache
+
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from hftransfer.reporting.tables import escape_markdown
@@ -13,6 +15,12 @@ def render(template: str, **values: object) -> str:
     Raises:
         jinja2.UndefinedError: the template uses a value that is not given.
     """
+    return _environment().get_template(template).render(**values)
+
+
+@cache
+def _environment() -> Environment:
+    """It caches the templates that it has compiled."""
     environment = Environment(
         loader=PackageLoader("hftransfer.reporting", "."),
         autoescape=select_autoescape(["html.jinja"]),
@@ -22,4 +30,4 @@ def render(template: str, **values: object) -> str:
         undefined=StrictUndefined,
     )
     environment.filters["md"] = escape_markdown
-    return environment.get_template(template).render(**values)
+    return environment
