@@ -118,7 +118,7 @@ def release_pages(files: Iterable[str]) -> None:
     /proc/self/maps lists what is mapped; elsewhere, and for small files, nothing is done.
     """
     maps = Path("/proc/self/maps")
-    mapped = {os.path.realpath(file) for file in files if os.path.getsize(file) >= _WORTH_RELEASING}
+    mapped = {os.path.realpath(file) for file in files if Path(file).stat().st_size >= _WORTH_RELEASING}
     if not mapped or not maps.is_file():
         return
     libc = ctypes.CDLL(None)
