@@ -15,6 +15,9 @@ from hftransfer.cli import main
 from hftransfer.core import plugins
 from hftransfer.core.progress import Progress
 
+# One process, in which they share a finished run.
+pytestmark = pytest.mark.xdist_group("cli")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

@@ -18,6 +18,9 @@ from hftransfer.core.installation import Installation, installation
 from hftransfer.recipe import catalog
 from hftransfer.recipe.descriptions import describe, type_name
 
+# One process, in which they share a finished run.
+pytestmark = pytest.mark.xdist_group("command_line")
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):

@@ -12,6 +12,9 @@ from hftransfer.core.errors import MissingExtraError, ModelError
 from hftransfer.models.checkpoint import Checkpoint, find_checkpoint
 from hftransfer.models.reading import read_pretrained
 
+# One process, in which they share a finished run.
+pytestmark = pytest.mark.xdist_group("damaged_files")
+
 CUT, FLIPPED, BIT, GONE = "cut", "flipped", "bit", "gone"
 
 

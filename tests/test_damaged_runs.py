@@ -21,6 +21,9 @@ from hftransfer.runner.pipeline import run
 from hftransfer.runner.resuming import refuse_changes
 from hftransfer.training.checkpoints import COMPLETE, last_checkpoint
 
+# One process, in which they share a finished run.
+pytestmark = pytest.mark.xdist_group("damaged_runs")
+
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):

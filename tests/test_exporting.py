@@ -17,6 +17,9 @@ from hftransfer.runner import export_search
 from hftransfer.runner.pipeline import run
 from hftransfer.runner.plan import check
 
+# One process, in which they share a finished run.
+pytestmark = pytest.mark.xdist_group("exporting")
+
 
 def _text(folder, task="text-classification", **export):
     fields = ", ".join(f"{key}: {value}" for key, value in ({"format": "onnx", "max_drop": 1.0} | export).items())

@@ -13,6 +13,9 @@ from hftransfer.reporting.report import terminal
 from hftransfer.runner.pipeline import run
 from hftransfer.runner.plan import check
 
+# One process, in which they share a finished run.
+pytestmark = pytest.mark.xdist_group("forgetting")
+
 
 def _text(folder, **more):
     return tiny.recipe(plugins.load("tasks", "text-classification")(), folder, **more)

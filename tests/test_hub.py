@@ -22,6 +22,9 @@ from hftransfer.hub import client, push
 from hftransfer.models.checkpoint import find_checkpoint
 from hftransfer.recipe.loader import load_recipe
 
+# One process, in which they share a finished run.
+pytestmark = pytest.mark.xdist_group("hub")
+
 TOKEN = "hf_aliceMayWrite"
 
 
