@@ -214,9 +214,9 @@ def _script(shell, tmp_path, capsys):
     ("words", "completed"),
     [
         (["ru"], {"run"}),
-        (["re"], {"report", "reproduce"}),
+        (["re"], {"render", "report", "reproduce"}),
         (["run", "quick"], {"quickstart"}),
-        (["run", "quickstart", "--o"], {"--out", "--overwrite"}),
+        (["run", "quickstart", "--o"], {"--on", "--out", "--overwrite"}),
         (["list", "lo"], {"lora"}),
         (["completion", ""], {"bash", "zsh", "fish"}),
         (["report", "--out", "completion.b"], {"completion.bash"}),
