@@ -5,8 +5,11 @@ import json
 import os
 import pty
 import re
+import runpy
+import shlex
 import subprocess
 import sys
+import tomllib
 import uuid
 import wave
 from pathlib import Path
@@ -19,6 +22,7 @@ from PIL import Image
 from hftransfer import api, new
 from hftransfer.choosing.proposal import file_name, survey
 from hftransfer.cli import main
+from hftransfer.commands import _parser
 from hftransfer.core import plugins
 from hftransfer.core.errors import DataError
 from hftransfer.recipe.loader import load_recipe
@@ -584,3 +588,38 @@ def test_a_recipe_is_called_after_the_data(tmp_path):
     assert file_name(str(tmp_path / "Mails" / "a.csv")) == "a" and file_name(str(tmp_path / "Mails")) == "Mails"
     assert file_name(str(tmp_path / "Comments" / "train.csv")) == "Comments"
     assert file_name("nyu-mll/glue:mrpc") == "glue-mrpc" and file_name("sample:digits") == "digits"
+
+
+@pytest.mark.parametrize(
+    ("data", "task"),
+    [("text", "text-classification"), ("vision", "image-classification"), ("speech", "audio-classification")],
+)
+def test_the_tests_of_a_project_pass_at_once(data, task, tmp_path, monkeypatch, capsys):
+    model = tiny.checkpoint(plugins.load("tasks", task)(), tmp_path / "checkpoint")
+    words = ["new", data, str(tmp_path / "my project"), "--project", "--yes", "--model", str(model)]
+    assert main([*words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["task"] == task and Path(found["recipe"]).is_file()
+    project = tmp_path / "my project"
+    settings = tomllib.loads((project / "pyproject.toml").read_text())["project"]
+    assert settings["name"] == "my-project" and settings["dependencies"][0].startswith("hftransfer-recipes[onnx,")
+    monkeypatch.chdir(project)
+    tests = runpy.run_path("tests/test_recipe.py")
+    tests["test_the_data_fit_the_recipe"]()
+    tests["test_a_short_run_answers"](tmp_path)
+    # Its README's commands are understood.
+    for line in re.findall("^hftransfer (.*)$", (project / "README.md").read_text(), re.MULTILINE):
+        _parser.parser().parse_args(shlex.split(line))
+    assert main(words) == 2 and "a project is laid out in a new folder" in capsys.readouterr().err
+
+
+def test_a_project_of_own_data_points_to_them(tmp_path, monkeypatch):
+    model = tiny.checkpoint(plugins.load("tasks", "text-classification")(), tmp_path / "checkpoint")
+    _table(tmp_path / "mail.csv", ["text", "label"], lambda n: [f"{_color(n)} {_text(n)}", _color(n)], count=48)
+    monkeypatch.chdir(tmp_path)
+    assert main(["new", "mail.csv", "--project", "--yes", "--model", str(model)]) == 0
+    project = tmp_path / "mail-project"
+    assert "../mail.csv" in (project / "mail.yaml").read_text() and not (project / "data").exists()
+    monkeypatch.chdir(project)
+    assert load_recipe("mail.yaml").data.source.load()["train"].num_rows == 48
+    assert main(["new", "nothing.csv", "other", "--project", "--yes"]) == 2 and not list(tmp_path.glob("other*"))

@@ -23,16 +23,28 @@ def add(commands: "Commands") -> argparse.ArgumentParser:
     )
     command.add_argument("--task", help="the task, if it is not to be found")
     command.add_argument("--model", metavar="ID", help="the checkpoint, if not a small one that suits the task")
+    command.add_argument(
+        "--project",
+        action="store_true",
+        help="lay out a repository in a new folder: recipe, tests, CI; of text, vision or speech as data, made-up rows",
+    )
     command.add_argument("--yes", action="store_true", help="ask nothing; without a terminal nothing is asked anyway")
     return command
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the recipe, and print what was found and the next command."""
+    from hftransfer.choosing import project
     from hftransfer.choosing.new import new
 
     asks = sys.stdin.isatty() and not (args.yes or args.json)
-    proposal = new(args.data, args.folder, task=args.task, model=args.model, ask=_ask if asks else None)
+    ask = _ask if asks else None
+    if args.project:
+        folder = args.folder if args.folder != Path() else Path(f"{Path(args.data).stem}-project")
+        laid_out = project.new_project(args.data, folder, task=args.task, model=args.model, ask=ask)
+        show(args, project.shown(laid_out, folder), project.record(laid_out, folder), laid_out.findings)
+        return 0
+    proposal = new(args.data, args.folder, task=args.task, model=args.model, ask=ask)
     show(args, str(proposal), proposal.record(), proposal.findings)
     return 0
 
