@@ -13,6 +13,7 @@ ORDER = (
     "doctor",
     "export",
     "predict",
+    "demo",
     "bench",
     "report",
     "compare",
