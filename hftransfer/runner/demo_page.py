@@ -56,9 +56,6 @@ def build(task: Task, illustrated: Callable[[Row], Answered], title: str, text: 
 
         outputs = [record, *views.values()]
         button.click(answer, inputs, outputs, api_name="answer", show_progress="minimal")
-        for component in inputs:
-            if isinstance(component, gradio.Textbox) and component.lines == 1:
-                component.submit(answer, inputs, outputs, api_visibility="private", show_progress="minimal")
     return page
 
 
