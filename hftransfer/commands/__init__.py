@@ -14,6 +14,7 @@ ORDER = (
     "doctor",
     "export",
     "predict",
+    "demo",
     "bench",
     "report",
     "compare",

@@ -71,6 +71,10 @@ class Feature:
         """
         return text
 
+    def argument(self, value: str) -> str:
+        """What somebody writes or uploads on a page, as one of the arguments with tabs between that a task parses."""
+        return value.replace("\t", " ")
+
     def is_empty(self, cell: Cell) -> bool:
         """Whether a cell holds nothing."""
         return cell is None or (isinstance(cell, float) and bool(np.isnan(cell)))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from hftransfer.core.console import silence_transformers
 from hftransfer.core.errors import ExportError, RecipeError
 from hftransfer.core.files import write_bytes
 from hftransfer.core.results import RunResult
-from hftransfer.data.encode import encode_one, side_of, without_side
+from hftransfer.data.encode import Example, encode_one, side_of, without_side
 from hftransfer.exporters import Exporter
 from hftransfer.models.checkpoint import Checkpoint
 from hftransfer.models.reading import read_pretrained
@@ -20,7 +21,75 @@ from hftransfer.models.weights import load_saved
 from hftransfer.recipe.loader import from_record
 from hftransfer.runner.finished import export_again, variant_folder
 from hftransfer.runner.out_of_domain import out_of_domain_scorer
-from hftransfer.tasks import Processor, Task
+from hftransfer.tasks import Illustration, Model, Outputs, Processor, Row, Side, Task
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A variant of a finished run, loaded: it answers one row after the other."""
+
+    task: Task
+    model: Model
+    score: Callable[[list[Example]], dict[str, Any]]
+    """What is said of the model inputs of a row besides the answer."""
+
+    def answer(self, row: Row, abstain: float | None = None) -> dict[str, Any]:
+        """The answer to a row as `Task.parse` gives it, with `abstain` as `predictions` has it.
+
+        Raises:
+            DataError: the row cannot be encoded.
+            RecipeError: the answer has no probability by which to abstain.
+        """
+        examples, outputs, side = self._outputs(row)
+        answer = self.task.respond(outputs, side)
+        if abstain is not None:
+            confidence = self.task.confidence(outputs, side)
+            if confidence is None:
+                raise RecipeError(
+                    f"abstain: the answers of '{self.task.name}' have no probabilities here; leave it out"
+                )
+            answer |= _abstained(float(confidence[0]), abstain)
+        return answer | self.score(examples)
+
+    def illustrated(self, row: Row) -> tuple[dict[str, Any], Illustration]:
+        """The answer to a row, and what shows it.
+
+        Raises:
+            DataError: the row cannot be encoded.
+        """
+        examples, outputs, side = self._outputs(row)
+        answer = self.task.respond(outputs, side) | self.score(examples)
+        return answer, self.task.illustrate(row, outputs, side)
+
+    def _outputs(self, row: Row) -> tuple[list[Example], Outputs, Side]:
+        import torch
+
+        examples = encode_one(self.task, row)
+        side = side_of(examples)
+        with torch.inference_mode():
+            return examples, self.task.outputs(self.model, self.task.collate(without_side(examples)), side), side
+
+
+def load_predictor(folder: Path, result: RunResult, variant: str = "tuned") -> Predictor:
+    """A variant of the finished run in a folder, loaded.
+
+    Raises:
+        RecipeError: the run has no such variant.
+        ModelError, ExportError: a file of the variant is missing or damaged.
+        MissingExtraError: a package of the task or of the exporter is not installed.
+    """
+    task, exporter = _plugins(result, variant)
+    import transformers
+
+    silence_transformers()
+    place = variant_folder(folder, result, variant)
+    model = _load_exported(exporter, task, place) if exporter else load_saved(task, Checkpoint(str(place))).eval()
+
+    def read(name: str, **options: Any) -> Processor:
+        return read_pretrained(getattr(transformers, name), Checkpoint(str(place)), **options)
+
+    task = task.with_processor(task.open_processor(read, model.config, None), model.config)
+    return Predictor(task, model, (lambda _examples: {}) if exporter else out_of_domain_scorer(folder, task, model))
 
 
 def predictions(
@@ -39,39 +108,12 @@ def predictions(
     """
     if abstain is not None and not 0 <= abstain <= 1:
         raise RecipeError(f"abstain: a probability lies between 0 and 1, got {abstain}")
-    recipe = from_record(result.recipe)
-    variants = ["tuned", *(name for name, facts in result.exports.items() if not facts.rejected)]
-    if variant not in variants:
-        raise RecipeError(f"the run has no variant '{variant}'; {plugins.nearest(variant, variants)}")
-    exporters = [plugins.load("exporters", recipe.export.format)()] if recipe.export and variant != "tuned" else []
-    for plugin in (recipe.task, *exporters):
-        plugin.check_installed()
-    task: Task = recipe.task.with_labels(tuple(result.data.labels)).model_copy(update=result.fitted)
+    task, _ = _plugins(result, variant)
+    # Before anything is loaded, so that a wrong input is an error at once.
     rows = [task.parse(text) for text in inputs]
-    import torch
-    import transformers
-
-    silence_transformers()
-    place = variant_folder(folder, result, variant)
-    model = _load_exported(exporters[0], task, place) if exporters else load_saved(task, Checkpoint(str(place))).eval()
-
-    def read(name: str, **options: Any) -> Processor:
-        return read_pretrained(getattr(transformers, name), Checkpoint(str(place)), **options)
-
-    task = task.with_processor(task.open_processor(read, model.config, None), model.config)
-    score = out_of_domain_scorer(folder, task, model) if variant == "tuned" else lambda _examples: {}
+    predictor = load_predictor(folder, result, variant)
     for row in rows:
-        examples = encode_one(task, row)
-        side = side_of(examples)
-        with torch.inference_mode():
-            outputs = task.outputs(model, task.collate(without_side(examples)), side)
-        answer = task.respond(outputs, side)
-        if abstain is not None:
-            confidence = task.confidence(outputs, side)
-            if confidence is None:
-                raise RecipeError(f"abstain: the answers of '{result.task}' have no probabilities here; leave it out")
-            answer |= _abstained(float(confidence[0]), abstain)
-        yield answer | score(examples)
+        yield predictor.answer(row, abstain)
 
 
 def with_recording(answer: dict[str, Any], file: Path) -> dict[str, Any]:
@@ -85,6 +127,25 @@ def with_recording(answer: dict[str, Any], file: Path) -> dict[str, Any]:
     file.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(file, base64.b64decode(answer["audio"]))
     return answer | {"audio": str(file)}
+
+
+def _plugins(result: RunResult, variant: str) -> tuple[Task, Exporter | None]:
+    """The task of a run as it was fitted, and what loads the variant where that is an exported one.
+
+    Raises:
+        RecipeError: the run has no such variant.
+        MissingExtraError: a package of the task or of the exporter is not installed.
+    """
+    recipe = from_record(result.recipe)
+    variants = ["tuned", *(name for name, facts in result.exports.items() if not facts.rejected)]
+    if variant not in variants:
+        raise RecipeError(f"the run has no variant '{variant}'; {plugins.nearest(variant, variants)}")
+    exported = recipe.export if variant != "tuned" else None
+    exporter: Exporter | None = plugins.load("exporters", exported.format)() if exported else None
+    for plugin in (recipe.task, exporter):
+        if plugin is not None:
+            plugin.check_installed()
+    return recipe.task.with_labels(tuple(result.data.labels)).model_copy(update=result.fitted), exporter
 
 
 def _load_exported(exporter: Exporter, task: Task, place: Path) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
+from hftransfer.tasks._answer_hooks import AnswerHooks
 from hftransfer.tasks._choice_hooks import ChoiceHooks
 from hftransfer.tasks._fact_hooks import FactHooks
 from hftransfer.tasks._hooks import CheckpointHooks, DisplayHooks, RowHooks
@@ -15,6 +16,7 @@ from hftransfer.tasks._types import (
     IGNORED,
     Encoded,
     EncodedRow,
+    Illustration,
     Model,
     ModelBatch,
     Outputs,
@@ -38,6 +40,7 @@ __all__ = [
     "Row",
     "Rendered",
     "IGNORED",
+    "Illustration",
     "Encoded",
     "ModelBatch",
     "Outputs",
@@ -53,14 +56,15 @@ __all__ = [
 ]
 
 
-class Task(RowHooks, CheckpointHooks, TrainingHooks, ScoringHooks, FactHooks, ChoiceHooks, DisplayHooks, ABC):
+class Task(
+    RowHooks, CheckpointHooks, TrainingHooks, ScoringHooks, FactHooks, ChoiceHooks, AnswerHooks, DisplayHooks, ABC
+):
     """Base of the tasks.
 
     Implement the six abstract methods: `encode`, `collate`, `outputs`, `postprocess`, `references` and `error`. Declare
     `inputs`, `target`, `auto_model`, `auto_processor`, `metrics` and `tiny_model` (`tasks/_state.py` says what else may
-    be declared). Override a hook (`tasks/_hooks.py`, `_training_hooks.py`, `_scoring_hooks.py`) only where your task
-    differs. Families share by a mixin that says what it adds: `Classification`, `Generation`, `Dense`, `Embedding`,
-    `MaskedRows`.
+    be declared). Override a hook (`tasks/_hooks.py`, `_training_hooks.py` ...) only where your task differs. Families
+    share by a mixin that says what it adds: `Classification`, `Generation`, `Dense`, `Embedding`, `MaskedRows`.
 
     A task is frozen. What it needs to know of the rows and of the checkpoint is put into copies: `infer` and `fit` fill
     in fields from rows, `with_labels` the class names, `with_processor` the checkpoint's processor and config.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -136,6 +137,11 @@ class AnyInput(ImageInput):
         if self.modality == "audio":
             return _audio.pad_batch(self.processor, self.architecture, encoded)
         return dict(default_data_collator([self.normalize(row) for row in encoded]))
+
+    @property
+    def asked(self) -> dict[str, Feature]:
+        role = self.modality or "image"
+        return {role: replace(self.inputs[role], optional=False)}
 
     def parse(self, text: str) -> Row:
         """A text, or the path of a file, which has no tab in its name."""

@@ -223,3 +223,13 @@ def draw(picture: Any, layers: list[tuple[list[tuple[str, float, list[float]]], 
             # The second layer's labels stand below its boxes, so that they do not cover the first one's.
             pen.text((left + 3, bottom - 12 if number else top + 1), label, fill=color)
     return large
+
+
+def model_target(row: dict[str, Any]) -> dict[str, Any]:
+    """The boxes of an encoded row as the losses of DETR and YOLOS take them, as tensors."""
+    import torch
+
+    return {
+        "boxes": torch.tensor(np.asarray(row["boxes"], np.float32)).view(-1, 4),
+        "class_labels": torch.tensor(np.asarray(row["class_labels"], np.int64)),
+    }

@@ -177,19 +177,6 @@ class DisplayHooks(TaskState):
         """As `render`, with the outputs of the row, shapes without the rows; empty where it has several inputs."""
         return self.render(row, prediction, reference)
 
-    def parse(self, text: str) -> Row:
-        """A row out of what somebody gives to `predict`: a file's path, or a text for each input, with tabs between.
-
-        Raises:
-            DataError: there are more or fewer texts than inputs.
-        """
-        roles, texts = [role for role, feature in self.inputs.items() if not feature.optional], text.split("\t")
-        if len(roles) == 1:
-            return {roles[0]: self.inputs[roles[0]].parse(text)}
-        if len(texts) != len(roles):
-            raise DataError(f"'{text[:40]}': write {' and '.join(roles)} as one argument, a tab between them")
-        return {role: self.inputs[role].parse(part) for role, part in zip(roles, texts, strict=True)}
-
     @property
     def pipeline_example(self) -> str:
         """What the card's snippet gives the pipeline `pipe`, as Python; empty for a text or a file of the input."""

@@ -14,6 +14,7 @@ from hftransfer.core.errors import DataError
 from hftransfer.core.features import Feature, Label
 from hftransfer.metrics._similarity_counts import accepted, counts_of, threshold_at
 from hftransfer.tasks import Model, ModelBatch, Outputs, Predictions, Rows, Side, _labels, _trials
+from hftransfer.tasks._answer_hooks import Answer
 from hftransfer.tasks._choice_hooks import Sampled, values_of
 from hftransfer.tasks._contrastive import batch_hard_triplets, margin_softmax
 from hftransfer.tasks._embedding import Embedding
@@ -184,6 +185,19 @@ class Identities(Embedding):
 
     def respond(self, outputs: Outputs, side: Side) -> dict[str, Any]:
         return {"embedding": [round(float(value), 6) for value in outputs[self.identified][0]]}
+
+    @property
+    def compared(self) -> str:
+        return self.identified
+
+    def compare(self, answer: Answer, given: str, others: Sequence[str]) -> list[dict[str, Any]]:
+        """The cosine, and whether it is one identity."""
+        vectors = [np.array(answer(self.parse(text))["embedding"]) for text in (given, *others)]
+        units = [vector / max(float(np.linalg.norm(vector)), 1e-9) for vector in vectors]
+        cosines = [float(units[0] @ unit) for unit in units[1:]]
+        return [
+            {"similarity": it} | ({} if self.threshold is None else {"same": it >= self.threshold}) for it in cosines
+        ]
 
 
 def _identity_weights(size: int, identities: int) -> nn.Linear:

@@ -14,6 +14,7 @@ from hftransfer.core.errors import DataError
 from hftransfer.core.features import Feature, Label
 from hftransfer.core.plugins import natural
 from hftransfer.tasks import Outputs, Row, RowTarget, Side, Task, _labels
+from hftransfer.tasks._answer_hooks import Lines
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -116,6 +117,11 @@ class PromptedClasses(Task):
     def confidence(self, outputs: Outputs, side: Side) -> np.ndarray | None:
         probabilities = self.probabilities(outputs, side)
         return None if probabilities is None else probabilities.max(axis=1)
+
+    @property
+    def asked(self) -> dict[str, Feature]:
+        """Classes may be left out where the run has some."""
+        return super().asked | {"candidates": Lines(optional=bool(self.labels))}
 
     def parse(self, text: str) -> Row:
         """An image's path; after it, with a tab before each, texts to choose from in place of the classes."""

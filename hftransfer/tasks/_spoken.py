@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hftransfer.core.errors import DataError
+from hftransfer.core.features import Feature, Json, Text
 from hftransfer.core.results import JsonObject
 from hftransfer.metrics._speech import SILENCE, Speech, distortion
 from hftransfer.tasks import Outputs, Side, Task, _audio, _vocoder
+from hftransfer.tasks._answer_hooks import Choice
 
 if TYPE_CHECKING:
     from hftransfer.tasks._types import Row
@@ -56,6 +58,13 @@ class SpokenAnswers(Task):
     def render(self, row: Row, prediction: Speech, reference: Speech) -> JsonObject:
         sounds = {"synthesized": prediction, "recorded": reference} if prediction is not reference else {}
         return {"text": row["text"][:400]} | {name: _audio.played(*it.sound()) for name, it in sounds.items()}
+
+    @property
+    def asked(self) -> dict[str, Feature]:
+        """The speaker, where there are several, or the vector of one."""
+        if self.speakers is None:
+            return {"text": Text()}
+        return {"text": Text(), "speaker": Choice(names=tuple(self.speakers)) if self.speakers else Json()}
 
     def parse(self, text: str) -> Row:
         """A text and, after a tab, the name of a speaker or the numbers of its vector as JSON.

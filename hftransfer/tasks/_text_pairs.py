@@ -6,7 +6,7 @@ What the model sees, how the run's folder is loaded elsewhere, and what cards an
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -16,6 +16,7 @@ from hftransfer.core.arrow import read_column
 from hftransfer.core.errors import DataError
 from hftransfer.core.features import Feature, Text
 from hftransfer.tasks import Encoded, EncodedRow, Model, ModelBatch, Outputs, Processor, Rendered, Row, Rows, Side
+from hftransfer.tasks._answer_hooks import Answer
 from hftransfer.tasks._embedding import Embedding
 from hftransfer.tasks._limits import refuse_unknown_ids
 from hftransfer.tasks._retrieval import content_id
@@ -157,6 +158,18 @@ class TextPairs(Embedding):
         )
         load = "tokenizer = AutoTokenizer.from_pretrained(repo)\nmodel = AutoModel.from_pretrained(repo)"
         return "import torch\nfrom transformers import AutoModel, AutoTokenizer", load, call
+
+    @property
+    def asked(self) -> dict[str, Feature]:
+        return {"query": self.inputs["query"]}
+
+    @property
+    def compared(self) -> str:
+        return "positive"
+
+    def compare(self, answer: Answer, given: str, others: Sequence[str]) -> list[dict[str, Any]]:
+        """Documents are not always read as queries are."""
+        return [answer(self.parse(f"{given}\t{other}")) for other in others]
 
     def parse(self, text: str) -> Row:
         """A query, or a query and a document with a tab between them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -50,6 +50,17 @@ class Encoded:
     """The number, within these rows, of the row that each model input belongs to; None: one a row, in order."""
     length: list[int] | None = None
     """The length of each model input, where batches should hold inputs of like length."""
+
+
+class Illustration(NamedTuple):
+    """What a page shows of the answer to a row besides words."""
+
+    picture: Any = None
+    """A PIL image in mode RGB."""
+    areas: tuple[tuple[Any, str], ...] = ()
+    """Parts of the picture with their labels: boxes (left, top, right, bottom, in pixels), or masks of its size."""
+    spans: tuple[tuple[str, str | None], ...] = ()
+    """Parts of a text with their labels."""
 
 
 def stack(arrays: list[np.ndarray]) -> np.ndarray:

@@ -5,6 +5,7 @@ wav2vec2 and its relatives, or Whisper's encoder with a linear head (`_whisper_f
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -12,10 +13,12 @@ import numpy as np
 from pydantic import Field
 
 from hftransfer.core.features import Audio, Feature, Json
+from hftransfer.core.media import open_image
 from hftransfer.core.results import JsonObject
 from hftransfer.metrics._frames import Activity
 from hftransfer.tasks import (
     Encoded,
+    Illustration,
     ModelBatch,
     Outputs,
     Predictions,
@@ -145,6 +148,11 @@ class AudioFrameClassification(FrameCheckpoints):
         found = self.postprocess(outputs, side)[0].segments
         segments = [{"start": it.start, "end": it.end, "label": self.labels[it.label]} for it in found]
         return {"segments": segments, "rttm": _segments.rttm(found, self.labels, side["file"][0])}
+
+    def illustrate(self, row: Row, outputs: Outputs, side: Side) -> Illustration:
+        found = self.postprocess(outputs, side)[0].segments
+        plot = _segments.plot(row["audio"], {"predicted": found}, self.labels)
+        return Illustration(open_image(b64decode(plot)).convert("RGB"))
 
     def tiny_row(self, number: int) -> Row:
         return {"segments": [{"start": 0.0, "end": 0.2, "label": "xy"[number % 2]}]}

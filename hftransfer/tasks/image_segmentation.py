@@ -14,7 +14,18 @@ from pydantic import Field
 from hftransfer.core.errors import DataError
 from hftransfer.core.features import Feature, Mask
 from hftransfer.core.media import class_numbers
-from hftransfer.tasks import IGNORED, Encoded, ModelBatch, Outputs, Predictions, Processor, Rows, Side, object_array
+from hftransfer.tasks import (
+    IGNORED,
+    Encoded,
+    Illustration,
+    ModelBatch,
+    Outputs,
+    Predictions,
+    Processor,
+    Rows,
+    Side,
+    object_array,
+)
 from hftransfer.tasks._dense import Dense
 from hftransfer.tasks._image_task import ImageTask
 from hftransfer.tasks._images import overlay, resized_nearest, without_crop
@@ -116,6 +127,11 @@ class ImageSegmentation(ImageTask, Dense):
 
     def baseline(self, references: Predictions) -> Outputs:
         return {"logits": np.eye(len(self.labels), dtype=np.float32)[self.most_common(references), :, None, None]}
+
+    def illustrate(self, row: dict[str, Any], outputs: Outputs, side: Side) -> Illustration:
+        mask = self.postprocess(outputs, side)[0]
+        areas = ((mask == number, self.labels[number]) for number in np.unique(mask))
+        return Illustration(self.rgb(row["image"]), tuple(areas))
 
     def render(self, row: dict[str, Any], prediction: Any, reference: Any) -> dict[str, Any]:
         return overlay(self.rgb(row["image"]), [reference, prediction], len(self.labels))

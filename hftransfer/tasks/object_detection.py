@@ -21,6 +21,7 @@ from hftransfer.core.media import location, read_image
 from hftransfer.tasks import (
     Encoded,
     EncodedRow,
+    Illustration,
     Model,
     ModelBatch,
     Outputs,
@@ -38,7 +39,6 @@ from hftransfer.tasks._images import input_facts, new_processor, random_resized_
 from hftransfer.tasks._pixels import encode_pixels, normalized
 
 if TYPE_CHECKING:
-    import torch
     from datasets import Dataset
     from transformers import PretrainedConfig
 
@@ -198,7 +198,7 @@ class ObjectDetection(ImageInput):
         if "pixel_mask" in self.processor.model_input_names:
             batch["pixel_mask"] = torch.from_numpy(mask)
         if "boxes" in encoded[0]:
-            batch["labels"] = [_model_target(row) for row in encoded]
+            batch["labels"] = [_boxes.model_target(row) for row in encoded]
         return batch
 
     def outputs(self, model: Model, batch: ModelBatch, side: Side) -> Outputs:
@@ -265,6 +265,10 @@ class ObjectDetection(ImageInput):
         layers = [(self._above_threshold(reference), "#12a05c"), (self._above_threshold(prediction), "#e5484d")]
         return rendered(_boxes.draw(self.rgb(row["image"]), layers))
 
+    def illustrate(self, row: Row, outputs: Outputs, side: Side) -> Illustration:
+        found = self._above_threshold(self.postprocess(outputs, side)[0])
+        return Illustration(self.rgb(row["image"]), tuple((box, f"{label} {score:.2f}") for label, score, box in found))
+
     def respond(self, outputs: Outputs, side: Side) -> dict[str, Any]:
         names = ("xmin", "ymin", "xmax", "ymax")
         return {
@@ -279,16 +283,6 @@ def _sizes(rows: Dataset) -> list[tuple[int, int]]:
     """Width and height of each image, none of them decoded."""
     images = Image().cast(rows, "image", decode=False)["image"]
     return [read_image(location(image), decode=False).size for image in images]
-
-
-def _model_target(row: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """The boxes of an encoded row as the losses of DETR and YOLOS take them."""
-    import torch
-
-    return {
-        "boxes": torch.tensor(np.asarray(row["boxes"], np.float32)).view(-1, 4),
-        "class_labels": torch.tensor(np.asarray(row["class_labels"], np.int64)),
-    }
 
 
 def _without_unused_inputs(processor: Processor, config: PretrainedConfig) -> Processor:

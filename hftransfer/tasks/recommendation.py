@@ -129,6 +129,10 @@ class Recommendation(Catalogue):
             if split != "train"
         }
 
+    @property
+    def asked(self) -> dict[str, Feature]:
+        return {role: self.inputs[role] for role in ("history", "seen")}
+
     def parse(self, text: str) -> Row:
         """Ids with commas between; after a tab, those that are not to be recommended either."""
         history, _, seen = text.partition("\t")

@@ -127,6 +127,10 @@ class TextClassification(Classification):
         texts = '"A text.", "Another."' if self.pairs else '"A text."'
         return self._snippet(snippet_inputs(self.max_length, self.processor, f"made = tokenizer.encode({texts})"))
 
+    @property
+    def asked(self) -> dict[str, Feature]:
+        return {role: Text() for role in self.inputs if role == "text" or self.pairs}
+
     def parse(self, text: str) -> Row:
         """Two texts have a tab between them."""
         if not self.pairs:

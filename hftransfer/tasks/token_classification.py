@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -19,6 +20,7 @@ from hftransfer.tasks import (
     IGNORED,
     Encoded,
     EncodedRow,
+    Illustration,
     Model,
     ModelBatch,
     Outputs,
@@ -225,6 +227,17 @@ class TokenClassification(Task):
 
     def respond(self, outputs: Outputs, side: Side) -> dict[str, Any]:
         return {"tags": self.postprocess(outputs, side)[0]}
+
+    def illustrate(self, row: Row, outputs: Outputs, side: Side) -> Illustration:
+        """The words, those of one entity together."""
+        tags = self.postprocess(outputs, side)[0]
+        spans: list[tuple[str, str | None]] = []
+        for word, tag in zip_longest(row["tokens"], tags, fillvalue=self.outside):
+            prefix, _, entity = tag.rpartition("-")
+            if prefix in ("I", "E", "L") and spans and spans[-1][1] == entity:
+                word = f"{spans.pop()[0]} {word}"
+            spans.append((word, None if tag == self.outside else entity))
+        return Illustration(spans=tuple(spans))
 
     def tiny_row(self, number: int) -> Row:
         return {"tags": [f"B-{'XY'[number % 2]}", "O"]}
