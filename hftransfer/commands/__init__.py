@@ -19,6 +19,7 @@ ORDER = (
     "curve",
     "tune",
     "setup_optimum",
+    "eject",
     "push",
     "reproduce",
     "completion",

@@ -2,13 +2,15 @@
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
+from hftransfer.reporting.python_source import argument, literal
 from hftransfer.reporting.tables import escape_markdown
 
 
 def render(template: str, **values: object) -> str:
     """A template of this folder, filled in.
 
-    Values are escaped in HTML; in Markdown, only where the filter `md` says so.
+    Values are escaped in HTML; in Markdown, only where the filter `md` says so. The filter `python` writes a value as
+    Python does.
 
     Raises:
         jinja2.UndefinedError: the template uses a value that is not given.
@@ -22,4 +24,6 @@ def render(template: str, **values: object) -> str:
         undefined=StrictUndefined,
     )
     environment.filters["md"] = escape_markdown
+    environment.filters["python"] = literal
+    environment.globals["argument"] = argument
     return environment.get_template(template).render(**values)
