@@ -1,8 +1,9 @@
 """Transfer learning in the Hugging Face ecosystem, by one recipe.
 
 `run` trains, scores and exports what a recipe describes, `check` finds its mistakes in seconds, `audit` looks for what
-is wrong with its rows, `rank`, `compare`, `curve`, `next_rows` and `tune` choose, `predict` applies a finished run.
-Names are imported when they are first used, so that `import hftransfer` costs no torch.
+is wrong with its rows, `rank`, `compare`, `curve`, `next_rows` and `tune` choose, `predict` applies a finished run,
+`eject` writes it as a script of plain Transformers. Names are imported when they are first used, so that `import
+hftransfer` costs no torch.
 """
 
 from importlib import import_module
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from hftransfer.core.results import RunResult
     from hftransfer.recipe.loader import load_recipe
     from hftransfer.recipe.schema import Recipe
+    from hftransfer.runner.eject import eject
 
 __version__ = "0.1.0"
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "check",
     "compare",
     "curve",
+    "eject",
     "load_exported",
     "load_recipe",
     "new",
@@ -42,6 +45,7 @@ _MODULES = {
     "check": "hftransfer.api",
     "compare": "hftransfer.api_choosing",
     "curve": "hftransfer.api_choosing",
+    "eject": "hftransfer.runner.eject",
     "load_exported": "hftransfer.api",
     "load_recipe": "hftransfer.recipe.loader",
     "new": "hftransfer.choosing.new",

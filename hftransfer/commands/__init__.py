@@ -21,6 +21,7 @@ ORDER = (
     "curve",
     "tune",
     "setup_optimum",
+    "eject",
     "push",
     "reproduce",
     "completion",

@@ -16,6 +16,7 @@ __all__ = [
     "DataFacts",
     "Example",
     "ExportFacts",
+    "HeadInput",
     "JsonObject",
     "OutOfDomain",
     "RiskCoverage",
@@ -121,6 +122,17 @@ class Example(Record):
     """The row as `Task.render` returns it."""
 
 
+class HeadInput(Record):
+    """What the layer that makes the logits of a linear probe reads."""
+
+    pooling: str
+    """`mean` of all tokens, the `first` one, what the checkpoint's `pooler` makes of them, or what the `head` does."""
+    layer_norm: bool = False
+    """Whether each row's features then get mean 0 and variance 1."""
+    tanh: bool = False
+    """Whether the tanh of a tenth of them follows."""
+
+
 class TaskHead(Record):
     """An additional head of a multi-task run; its own record is `heads/NAME/result.json`."""
 
@@ -209,6 +221,8 @@ class RunResult(SavedRecord):
     hardware: str
     strategy_note: str = ""
     """What the strategy says of the model that it has made, in a sentence."""
+    head_input: HeadInput | None = None
+    """Of a linear probe that is fitted at once; None for other strategies, and in records of earlier versions."""
     history: dict[str, list[dict[str, float]]]
     """Variant -> the Trainer's log: step, epoch, loss, learning_rate, eval_loss."""
     confusion: list[list[int]]

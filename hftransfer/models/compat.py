@@ -95,6 +95,13 @@ def repair_norm_momentum(model: PreTrainedModel) -> None:
             module.momentum = 0.1
 
 
+def has_fast_norms(model: PreTrainedModel) -> bool:
+    """Whether a model that is not yet prepared has batch norms that `repair_norm_momentum` changes."""
+    import torch
+
+    return any(isinstance(it, torch.nn.BatchNorm2d) and (it.momentum or 0) > _MOMENTUM for it in model.modules())
+
+
 def repair_shifted_loss(model: PreTrainedModel) -> None:
     """Have an encoder of images with a decoder of texts learn the next token.
 

@@ -11,12 +11,13 @@ import numpy as np
 
 from hftransfer.core.machine import keep_freed_memory
 from hftransfer.core.progress import Progress
-from hftransfer.data.encode import EncodedSplits, Example, longest_first, side_of
+from hftransfer.data.encode import EncodedSplits, Example, encode_one, longest_first, side_of, without_side
 from hftransfer.models.checkpoint import Checkpoint
 from hftransfer.models.layers import has_logits_layer, logits_layer, row_encoder
 from hftransfer.tasks import ModelBatch, Task
 
 if TYPE_CHECKING:
+    from datasets import Dataset
     from torch import Tensor
 
 Features = dict[str, np.ndarray]
@@ -120,6 +121,24 @@ def features_of(
     if len(read) == 1 and read[0].ndim == 2:
         features["head"] = read[0].float().cpu().numpy()
     return features
+
+
+def reads_one_vector(task: Task, model: Any, rows: Dataset) -> bool:
+    """Whether the layer that makes the logits reads one vector a row."""
+    return "head" in features_of(task, model, encode_one(task, rows[0]), lambda it: task.collate(without_side(it)))
+
+
+def output_dimensions(task: Task, model: Any, rows: Dataset) -> int:
+    """The dimensions of the encoder's output for a row: 3 of tokens, 4 of maps, 2 of one vector."""
+    import torch
+
+    seen: list[int] = []
+    hook = row_encoder(model).register_forward_hook(lambda _module, _args, output: seen.append(output[0].ndim))
+    examples = encode_one(task, rows[0])
+    with torch.inference_mode():
+        task.outputs(model.eval(), task.collate(without_side(examples)), side_of(examples))
+    hook.remove()
+    return seen[0]
 
 
 def _concatenated(pieces: list[Features]) -> Features:

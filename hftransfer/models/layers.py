@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,25 @@ def has_logits_layer(model: PreTrainedModel) -> bool:
     except ModelError:
         return False
     return True
+
+
+def attribute(model: PreTrainedModel, module: nn.Module) -> str:
+    """The place of a part in a model as Python writes it, such as `.classifier[1]`."""
+    name = next(name for name, candidate in model.named_modules() if candidate is module)
+    return "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in name.split("."))
+
+
+def module_pattern(model: PreTrainedModel, names: list[str]) -> str | list[str]:
+    """A regular expression for the full names of all Linear layers of these names, or the names where none is exact.
+
+    PEFT takes either for its `target_modules`.
+    """
+    starts = sorted({re.split(r"\.\d+\.", name)[0] for name in names})
+    ends = sorted({name.rpartition(".")[2] for name in names})
+    first, last = ("|".join(parts).replace(".", r"\.") for parts in (starts, ends))
+    pattern = rf"({first})\.\d+\..*\b({last})"
+    found = [name for name, _ in model.named_modules() if re.fullmatch(pattern, name)]
+    return pattern if sorted(found) == sorted(names) else names
 
 
 def parameters(model: PreTrainedModel) -> tuple[int, int]:

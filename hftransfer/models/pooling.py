@@ -13,6 +13,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedModel
 
-Transform = Callable[[np.ndarray], np.ndarray]
-"""From pooled features to what the layer that makes the logits reads, both of shape (rows, size)."""
 Read = Callable[[int], np.ndarray]
 """What the layer that makes the logits reads for a training row, by a forward pass: shape (size,); else empty."""
 ROWS = 4
@@ -41,6 +40,24 @@ _OTHER_BLOCKS = (AttributeError, IndexError, NotImplementedError, RuntimeError, 
 _TOLERANCE = 0.01
 
 
+@dataclass(frozen=True)
+class Transform:
+    """From pooled features to what the layer that makes the logits reads, both of shape (rows, size)."""
+
+    layer_norm: bool = False
+    """Whether each row gets mean 0 and variance 1."""
+    tanh: bool = False
+    """Whether tanh follows, of so small a multiple that it is nearly the identity."""
+    shift: float = 0.0
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """What the layer reads."""
+        if self.layer_norm:
+            centred = features - features.mean(axis=1, keepdims=True)
+            features = np.asarray(centred / centred.std(axis=1, keepdims=True))
+        return np.tanh(_SCALE * features) if self.tanh else features + self.shift if self.shift else features
+
+
 def hold_pooling(model: PreTrainedModel, pooling: str, features: np.ndarray, read: Read) -> Transform | None:
     """Change a classifier's weights in place so that the layer that makes the logits reads a pooling.
 
@@ -55,7 +72,7 @@ def hold_pooling(model: PreTrainedModel, pooling: str, features: np.ndarray, rea
     Returns:
         What the layer reads for given pooled features; None where no change serves, the model being as it was.
     """
-    if transform := _with_head(model, features, read, _unchanged):
+    if transform := _with_head(model, features, read, Transform()):
         return transform
     blocks = _blocks(model) if pooling == "mean" else None
     if blocks is None:
@@ -65,7 +82,7 @@ def hold_pooling(model: PreTrainedModel, pooling: str, features: np.ndarray, rea
     # A block of another kind than BERT's cannot follow itself, and some configs have a list of all blocks.
     with suppress(*_OTHER_BLOCKS):
         model.config.num_hidden_layers = depth + 1
-        if transform := _with_head(model, features, read, _layer_norm):
+        if transform := _with_head(model, features, read, Transform(layer_norm=True)):
             return transform
     del blocks[-1]
     with suppress(*_OTHER_BLOCKS):
@@ -81,7 +98,7 @@ def _with_head(model: PreTrainedModel, features: np.ndarray, read: Read, normali
         if dense is not None and weight:
             _pass_on(dense, weight, bias)
         if _reads(read, passed_on(normalized[:ROWS])):
-            return _composed(normalize, passed_on)
+            return replace(passed_on, layer_norm=normalize.layer_norm)
         if dense is None:
             return None
         dense.load_state_dict(before)
@@ -104,25 +121,11 @@ def _ways(largest: float) -> list[tuple[Transform, float, float]]:
     """
     far = 2 * largest + 10
     return [
-        (_unchanged, 0.0, 0.0),
-        (_unchanged, 1.0, 0.0),
-        (lambda features: np.tanh(_SCALE * features), _SCALE, 0.0),
-        (lambda features: features + far, 1.0, far),
+        (Transform(), 0.0, 0.0),
+        (Transform(), 1.0, 0.0),
+        (Transform(tanh=True), _SCALE, 0.0),
+        (Transform(shift=far), 1.0, far),
     ]
-
-
-def _composed(first: Transform, then: Transform) -> Transform:
-    return lambda features: then(first(features))
-
-
-def _unchanged(features: np.ndarray) -> np.ndarray:
-    return features
-
-
-def _layer_norm(features: np.ndarray) -> np.ndarray:
-    """Each row with mean 0 and variance 1."""
-    centred = features - features.mean(axis=1, keepdims=True)
-    return np.asarray(centred / centred.std(axis=1, keepdims=True))
 
 
 def _dense_layer(model: PreTrainedModel) -> nn.Linear | None:

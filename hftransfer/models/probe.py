@@ -112,6 +112,11 @@ def fit_linear(
     return weight, bias - weight @ scaler.mean_
 
 
+def fold_kind(classes: np.ndarray) -> str:
+    """The class of scikit-learn that makes the folds of rows of these classes, shape (rows,)."""
+    return "StratifiedKFold" if np.bincount(classes).max() >= _FOLDS else "KFold"
+
+
 def out_of_fold_probabilities(
     estimator: Any, features: np.ndarray, classes: np.ndarray, folds: Folds, fit: np.ndarray
 ) -> np.ndarray:
@@ -210,8 +215,7 @@ def _folds(target: RowTarget, references: np.ndarray, seed: int) -> list[tuple[n
 
     if len(references) < _FOLDS:
         return []
-    stratified = target == "class" and np.bincount(references).max() >= _FOLDS
-    kind = StratifiedKFold if stratified else KFold
+    kind = StratifiedKFold if target == "class" and fold_kind(references) == "StratifiedKFold" else KFold
     with warnings.catch_warnings():
         # A class may have fewer rows than there are folds.
         warnings.simplefilter("ignore")

@@ -37,17 +37,33 @@ def drop_layers(model: PreTrainedModel, count: int) -> None:
         raise ModelError(f"layers cannot be taken out of a {family}, which has an encoder and a decoder")
     if hasattr(model.config, "global_attn_every_n_layers"):
         raise ModelError(f"layers cannot be taken out of a {family}: what a layer computes depends on its number")
-    name, key = _layer_list(model)
+    name, key, selected = selected_layers(model, count)
     layers = model.get_submodule(name)
-    if count > len(layers):
-        raise ModelError(f"{family} has {len(layers)} layers, so {count} of them cannot be kept")
-    selected = np.linspace(0, len(layers) - 1, count).round().astype(int).tolist()
     parent, _, attribute = name.rpartition(".")
     setattr(model.get_submodule(parent), attribute, torch.nn.ModuleList([layers[number] for number in selected]))
     _renumber(model.get_submodule(name))
     setattr(model.config, key, count)
     _select_config_entries(model.config, selected)
     _check_reloadable(model, "layers")
+
+
+def selected_layers(model: PreTrainedModel, count: int) -> tuple[str, str, list[int]]:
+    """Full name of the list of layers, the key of the config that holds its length, and which of them are left.
+
+    Raises:
+        ModelError: as `drop_layers`.
+    """
+    name, key = _layer_list(model)
+    depth = len(model.get_submodule(name))
+    if count > depth:
+        raise ModelError(f"{type(model).__name__} has {depth} layers, so {count} of them cannot be kept")
+    return name, key, np.linspace(0, depth - 1, count).round().astype(int).tolist()
+
+
+def has_numbered_layers(model: PreTrainedModel) -> bool:
+    """Whether fields of the config, or a cache, hold an entry for each layer."""
+    listed = any(isinstance(getattr(model.config, key, None), list | tuple) for key in _PER_LAYER)
+    return listed or bool(getattr(model.config, "is_decoder", False) or getattr(model.config, "pruned_heads", None))
 
 
 def _layer_list(model: PreTrainedModel) -> tuple[str, str]:

@@ -29,8 +29,10 @@ def load_model(task: Task, origin: ResolvedCheckpoint) -> PreTrainedModel:
     """The task's model with the checkpoint's weights; its head is newly initialized unless it fits the labels.
 
     Attributes are added to the model: `new_weights`, the names of the parameters outside the head that the checkpoint
-    lacks; `new_head`, whether it lacks some of the head; and `extra_state`, weights of the checkpoint for which this
-    model has no place.
+    lacks; `new_head`, whether it lacks some of the head; `label_heads`, the parts of the head that were initialized for
+    the labels; `has_drawn`, whether a whole model was initialized for what the checkpoint lacks; `shorter`, position
+    embeddings -> those of the checkpoint whose first ones they are; and `extra_state`, weights of the checkpoint for
+    which this model has no place.
 
     Raises:
         ModelError: the weights are not safetensors, or none of them fits the config.
@@ -61,9 +63,8 @@ def load_model(task: Task, origin: ResolvedCheckpoint) -> PreTrainedModel:
                 f"no weight of '{origin.weights.path}' has the name and shape of one of a {origin.config.model_type}"
             )
         _initialize_missing(model, missing)
-        if not origin.reuses_head:
-            _initialize_label_heads(model)
-        _resize_positions(model, mismatched, origin.weights)
+        model.label_heads = [] if origin.reuses_head else _initialize_label_heads(model)
+        model.shorter = _resize_positions(model, mismatched, origin.weights)
         model.extra_state = _extra_state(model, origin.weights) if loading_info["unexpected_keys"] else {}
     prepare_for_trainer(model)
     return model
@@ -145,6 +146,7 @@ def _initialize_missing(model: PreTrainedModel, missing: set[str]) -> None:
     outside = {name for name in missing if name.partition(".")[0] not in head_modules}
     model.new_weights = sorted(name for name, _ in model.named_parameters() if name in outside)
     model.new_head = any(name in missing - outside for name, _ in model.named_parameters())
+    model.has_drawn = bool(outside)
     if not outside:
         return
     random_weights = new_model(model).state_dict()
@@ -159,8 +161,12 @@ def _initialize_missing(model: PreTrainedModel, missing: set[str]) -> None:
                 model.get_parameter(name).add_(model.get_parameter(class_token))
 
 
-def _initialize_label_heads(model: PreTrainedModel) -> None:
-    """Initialize the heads whose shape depends on the number of labels; that of DETR's boxes, for one, does not."""
+def _initialize_label_heads(model: PreTrainedModel) -> list[str]:
+    """Initialize the heads whose shape depends on the number of labels; that of DETR's boxes, for one, does not.
+
+    Returns:
+        Their names.
+    """
     import torch
 
     wider = copy.deepcopy(model.config)
@@ -168,9 +174,10 @@ def _initialize_label_heads(model: PreTrainedModel) -> None:
     with torch.device("meta"):
         shapes = {name: parameter.shape for name, parameter in build_model(type(model), wider).named_parameters()}
     changed = [name for name, parameter in model.named_parameters() if parameter.shape != shapes[name]]
-    for head in head_names(model):
-        if any(name.startswith(f"{head}.") for name in changed):
-            initialize_weights(model, getattr(model, head))
+    label_heads = [head for head in head_names(model) if any(name.startswith(f"{head}.") for name in changed)]
+    for head in label_heads:
+        initialize_weights(model, getattr(model, head))
+    return label_heads
 
 
 def _extra_state(model: PreTrainedModel, weights: Checkpoint) -> dict[str, Tensor]:
@@ -187,24 +194,28 @@ def _extra_state(model: PreTrainedModel, weights: Checkpoint) -> dict[str, Tenso
     return {f"{prefix}.{name}": tensor for name, tensor in base.state_dict().items() if name not in names}
 
 
-def _resize_positions(model: PreTrainedModel, mismatched: Iterable[str], weights: Checkpoint) -> None:
+def _resize_positions(model: PreTrainedModel, mismatched: Iterable[str], weights: Checkpoint) -> dict[str, str]:
     """Fit the position embeddings to the model where the checkpoint has another number of them.
 
     Those of image patches are interpolated, as in ViT (Dosovitskiy et al. 2020, https://arxiv.org/abs/2010.11929,
     section 3.2). The first position is that of the class token, the grid follows; tokens after the grid stay newly
     initialized. Of sequences (Whisper with a shorter window) the first positions are taken.
+
+    Returns:
+        Parameter -> the name in the checkpoint of that whose first positions it has.
     """
     from safetensors import safe_open
     from transformers.utils import SAFE_WEIGHTS_NAME, cached_file
 
     names = [name for name in mismatched if name.endswith((".position_embeddings", ".embed_positions.weight"))]
+    shorter: dict[str, str] = {}
     if not names:
-        return
+        return shorter
     try:
         file = cached_file(weights.path, SAFE_WEIGHTS_NAME, revision=weights.revision)
     except OSError:
         # Weights in several files.
-        return
+        return shorter
     size, patch = (getattr(model.config, name, None) for name in ("image_size", "patch_size"))
     with safe_open(file, framework="pt") as tensors:
         stored_names = tensors.keys()
@@ -218,9 +229,11 @@ def _resize_positions(model: PreTrainedModel, mismatched: Iterable[str], weights
                 if len(old) >= len(new) and old.shape[1:] == new.shape[1:]:
                     new.data.copy_(old[: len(new)])
                     model.new_weights.remove(name)
+                    shorter[name] = stored
             elif isinstance(patch, int) and size is not None:
                 height, width = (side // patch for side in ((size, size) if isinstance(size, int) else size))
                 _interpolate(old, new.data, height, width)
+    return shorter
 
 
 def _interpolate(old: Tensor, new: Tensor, height: int, width: int) -> None:

@@ -68,13 +68,14 @@ def parse_recipe(
     return _validated(raw, places)
 
 
-def from_record(recipe: Fields) -> Recipe:
-    """The recipe of a finished run, to use its model: without the sections `training` and `hub`.
+def from_record(recipe: Fields, *, training: bool = False) -> Recipe:
+    """The recipe of a finished run, to use its model: without `hub` and, unless it is asked for, without `training`.
 
     Raises:
         RecipeError: another version of hftransfer wrote it, with keys that this version does not have.
     """
-    return _validated(recipe | {"hub": None, "training": {}}, {"": "result.json"})
+    without: Fields = {"hub": None} if training else {"hub": None, "training": {}}
+    return _validated(recipe | without, {"": "result.json"})
 
 
 def _validated(raw: Fields, places: dict[str, str]) -> Recipe:

@@ -26,7 +26,7 @@ from hftransfer.runner.data_facts import data_facts
 from hftransfer.runner.fitting import fit_warnings, score_thresholds
 from hftransfer.runner.provenance import hub_revisions, sample_facts
 from hftransfer.runner.scores import score_abstaining, score_variants, score_warnings
-from hftransfer.runner.stages import NEW_WEIGHTS, NOTE, History
+from hftransfer.runner.stages import HEAD_INPUT, NEW_WEIGHTS, NOTE, History
 
 if TYPE_CHECKING:
     from hftransfer.runner.export import Exported
@@ -79,6 +79,7 @@ def collect(
         versions=machine.versions(),
         hardware=machine.hardware(),
         strategy_note=_note(context),
+        head_input=run_folder.record(f"tuned/{HEAD_INPUT}", lambda: None),
         history=histories,
         confusion=confusion_matrix(answers.predictions, references, plan.task.labels),
         worst=_worst_errors(context, answers, references),

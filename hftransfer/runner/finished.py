@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from hftransfer.core.checkpoint_files import check_complete, check_files, check_unchanged
-from hftransfer.core.errors import ExportError, RecipeError
+from hftransfer.core.data_facts import DataFacts
+from hftransfer.core.errors import DataError, ExportError, RecipeError
 from hftransfer.core.files import nest_outputs
 from hftransfer.core.results import RunResult
 from hftransfer.core.variants import Variant
@@ -56,6 +57,21 @@ def variant_folder(folder: Path, result: RunResult, variant: str) -> Path:
         raise ExportError(f"{names}: damaged, {size} bytes and not {facts.bytes}: {remedy}")
     _check_weights(folder, result, variant, remedy)
     return place
+
+
+def check_rows(folder: Path, result: RunResult, facts: DataFacts, consequence: str) -> None:
+    """Refuse rows that are not those of a run; `consequence` is what a sentence says of others.
+
+    Raises:
+        DataError: they are others, or it cannot be told.
+    """
+    if result.data.fingerprint_version != facts.fingerprint_version:
+        raise DataError(
+            f"'{folder}' was made by another version of hftransfer, which computes the fingerprint of rows otherwise: "
+            f"whether they are still those of the run cannot be told, {consequence}; run the recipe again"
+        )
+    if result.data.fingerprint != facts.fingerprint:
+        raise DataError(f"the rows are no longer those that '{folder}' was scored on, {consequence}")
 
 
 def scored_outputs(folder: Path, result: RunResult) -> dict[str, dict[str, Outputs]]:

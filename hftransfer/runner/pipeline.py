@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from hftransfer.core import machine, ranks
 from hftransfer.core.disk import full_disk_explained
-from hftransfer.core.errors import DataError
 from hftransfer.core.media import READING_ERRORS
 from hftransfer.core.results import RunResult
 from hftransfer.core.run_folder import RunFolder
@@ -27,7 +26,7 @@ from hftransfer.runner import baselines, compression, stages, task_heads
 from hftransfer.runner.collect import collect, write_results
 from hftransfer.runner.context import RunContext
 from hftransfer.runner.export import export_variants
-from hftransfer.runner.finished import check_model, scored_outputs, variant_folder
+from hftransfer.runner.finished import check_model, check_rows, scored_outputs, variant_folder
 from hftransfer.runner.fitting import refit_baselines
 from hftransfer.runner.out_of_domain import score_out_of_domain
 from hftransfer.runner.plan import Plan, check
@@ -134,13 +133,7 @@ def export(folder: Path, settings: Export) -> RunResult:
     check_model(folder, before)
     outputs = scored_outputs(folder, before)
     plan = check(from_record(before.recipe | {"export": settings}))
-    if before.data.fingerprint_version != plan.rows.facts.fingerprint_version:
-        raise DataError(
-            f"'{folder}' was made by another version of hftransfer, which computes the fingerprint of rows otherwise: "
-            "whether they are still those that were scored cannot be told; run the recipe again to export"
-        )
-    if plan.rows.facts.fingerprint != before.data.fingerprint:
-        raise DataError(f"the rows are no longer those that '{folder}' was scored on, so exports cannot be compared")
+    check_rows(folder, before, plan.rows.facts, "so exports cannot be compared")
     run_folder = RunFolder(folder, _processes({}))
     with run_folder.open(dump_yaml(before.recipe), overwrite=True):
         _link_files(folder, run_folder, before)

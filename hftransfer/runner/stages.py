@@ -42,6 +42,8 @@ NEW_WEIGHTS = "new_weights"
 """The record of the weights outside the head that the checkpoint lacks."""
 NOTE = "note"
 """The record of what the strategy says of a training."""
+HEAD_INPUT = "head_input"
+"""The record of what the head of a linear probe reads."""
 _FROZEN = "frozen"
 
 
@@ -272,6 +274,8 @@ def _train(
     )
     if fitted := strategy.fit(model, training_context):
         context.run_folder.record(f"{name}/{NOTE}", lambda: fitted.note)
+        if fitted.head_input is not None:
+            context.run_folder.record(f"{name}/{HEAD_INPUT}", fitted.head_input.model_dump)
         return model, context.encoded, fitted.log
     encoded = strategy.training_rows(model, training_context)
     by_length = encoded.stream is None and LENGTH in (encoded.splits["train"].column_names or [])

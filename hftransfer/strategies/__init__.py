@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from hftransfer.core.errors import RecipeError
 from hftransfer.core.plugins import Plugin
+from hftransfer.core.results import HeadInput
 from hftransfer.data.encode import EncodedSplits, encode
 from hftransfer.models.checkpoint import ResolvedCheckpoint
 from hftransfer.models.frozen_features import Features
@@ -54,6 +55,22 @@ class Fitted:
     """As the Trainer's: one entry a logging."""
     note: str
     """What a reader of the model card has to know of it, in a sentence."""
+    head_input: HeadInput | None = None
+    """What the layer that makes the logits reads, where the fit has chosen it."""
+
+
+@dataclass(frozen=True)
+class ScriptContext:
+    """What a script of a finished run is made of."""
+
+    task: Task
+    """With labels and processor."""
+    model: PreTrainedModel
+    """As it was before the training, not yet prepared."""
+    rows: Dataset
+    """The training rows, not encoded."""
+    head_input: HeadInput | None
+    """What `Strategy.fit` has chosen."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +157,17 @@ class Strategy(Plugin):
 
     def learning_rate_factors(self, model: nn.Module) -> dict[str, float]:
         """Parameter name -> factor of the learning rate; parameters that are left out have factor 1."""
+        return {}
+
+    def script_values(self, context: ScriptContext) -> dict[str, Any]:
+        """What the template `train_NAME.py.jinja` of `reporting/` needs to train without this package (`eject`).
+
+        Of a strategy without such a template it is not called. A checkpoint among the values is copied to the script,
+        unless it is on the Hub.
+
+        Raises:
+            RecipeError: a field of the strategy asks for what the script does not do.
+        """
         return {}
 
     def after_checkpoint(self, checkpoint: str) -> Strategy:

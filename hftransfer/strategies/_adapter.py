@@ -43,7 +43,7 @@ class _AdapterStrategy(Strategy):
         saved = fields.get("modules_to_save") or []
         saved = [saved] if isinstance(saved, str) else saved
         check_modules(model, "modules_to_save", saved)
-        config = {**fields, "modules_to_save": [*_head_layers(model), *saved] or None}
+        config = {**fields, "modules_to_save": [*head_layers(model), *saved] or None}
         try:
             with warnings.catch_warnings():
                 # PEFT reads it under the name that Transformers 5.24 gives up.
@@ -91,7 +91,7 @@ def check_modules(model: PreTrainedModel, key: str, names: list[str]) -> None:
             raise ModelError(f"strategy.{key}: there is no module '{end}'; {nearest(end, allowed)}")
 
 
-def _head_layers(model: PreTrainedModel) -> list[str]:
+def head_layers(model: PreTrainedModel) -> list[str]:
     """Full names of the layers of the head.
 
     PEFT wraps modules that have weights of their own, and a head may be a container of layers. A layer that shares the

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hftransfer.core.results import HeadInput
 from hftransfer.models.frozen_features import Features, features_of
 from hftransfer.models.layers import blocks, has_logits_layer
 from hftransfer.models.pooling import hold_pooling
@@ -37,6 +38,8 @@ class HeldPooling:
     """Of the training rows, as the model's loss takes them."""
     note: str
     """What was done, in a sentence."""
+    head_input: HeadInput
+    """The same for programs."""
 
 
 def hold_best_pooling(model: PreTrainedModel, target: RowTarget, context: TrainingContext) -> HeldPooling | None:
@@ -60,7 +63,8 @@ def hold_best_pooling(model: PreTrainedModel, target: RowTarget, context: Traini
                 else "which cross-validation on the training rows chose"
             )
             note = f"The head reads {_NAMES[pooling]}{additional}, {reason}."
-            return HeldPooling(transform(features[pooling]), references, note)
+            head_input = HeadInput(pooling=pooling, layer_norm=transform.layer_norm, tanh=transform.tanh)
+            return HeldPooling(transform(features[pooling]), references, note, head_input)
     return None
 
 

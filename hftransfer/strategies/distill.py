@@ -23,7 +23,8 @@ from hftransfer.models.layers import logits_layer
 from hftransfer.models.pruning import drop_layers
 from hftransfer.models.reading import read_pretrained
 from hftransfer.models.weights import load_saved
-from hftransfer.strategies import Strategy, TrainingContext, TrainingFields, remove_hooks
+from hftransfer.strategies import ScriptContext, Strategy, TrainingContext, TrainingFields, remove_hooks
+from hftransfer.strategies._teacher_script import teacher_values
 from hftransfer.tasks import IGNORED, ModelBatch, Outputs, Side, Task
 
 if TYPE_CHECKING:
@@ -67,6 +68,12 @@ class Distill(Strategy):
         logits_layer(model)
         if self.teacher is not None:
             _check_labels(task, self.teacher)
+
+    def script_values(self, context: ScriptContext) -> dict[str, Any]:
+        assert self.teacher is not None
+        checkpoint = find_checkpoint(self.teacher)
+        weights = {"alpha": self.alpha, "temperature": self.temperature, "hidden": self.hidden}
+        return weights | teacher_values(context, checkpoint, self.layers, uses_vectors=self.hidden > 0)
 
     def after_checkpoint(self, checkpoint: str) -> Strategy:
         if self.teacher:

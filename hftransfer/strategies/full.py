@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from hftransfer.core.errors import RecipeError
 from hftransfer.models.layers import freeze_norm_statistics
-from hftransfer.strategies import Strategy, TrainingFields
+from hftransfer.strategies import ScriptContext, Strategy, TrainingFields
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,6 +27,11 @@ class Full(Strategy):
 
     batch_norm: BatchNorm = "train"
     """What convolutional nets normalize by: `train`, the batch; `frozen`, the checkpoint's means and variances."""
+
+    def script_values(self, context: ScriptContext) -> dict[str, Any]:
+        if self.batch_norm == "frozen":
+            raise RecipeError("eject: its scripts have no strategy.batch_norm: frozen")
+        return {}
 
     def prepare(self, model: PreTrainedModel) -> nn.Module:
         if self.batch_norm == "frozen":

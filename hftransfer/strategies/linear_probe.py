@@ -7,18 +7,21 @@ that the model can hold; else it is trained on cached features by the Trainer.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from hftransfer.core.errors import ModelError
+from hftransfer.core.errors import ModelError, RecipeError
 from hftransfer.data.encode import EncodedSplits, cache_rows
+from hftransfer.models.frozen_features import output_dimensions
 from hftransfer.models.layers import (
+    attribute,
     encoder,
     freeze_norm_statistics,
     head_names,
     logits_layer,
+    row_encoder,
 )
-from hftransfer.models.probe import fit_linear
-from hftransfer.strategies import Fitted, Strategy, TrainingContext, TrainingFields
+from hftransfer.models.probe import fit_linear, fold_kind
+from hftransfer.strategies import Fitted, ScriptContext, Strategy, TrainingContext, TrainingFields
 from hftransfer.strategies._features import (
     Columns,
     can_be_cached,
@@ -55,6 +58,21 @@ class LinearProbe(Strategy):
     def uses_trainer(self, task: Task) -> bool:
         return self.solver == "trainer" or not self.cache_features or task.row_target is None or task.replaces_loss
 
+    def script_values(self, context: ScriptContext) -> dict[str, Any]:
+        task, model = context.task, context.model
+        if self.uses_trainer(task) or context.head_input is None:
+            raise RecipeError(
+                "eject: its scripts fit a linear probe at once (strategy.solver: lbfgs), on features that the run has "
+                "recorded; this run has trained it by the Trainer, or an earlier version of hftransfer"
+            )
+        return {
+            "head_input": context.head_input,
+            "encoder": attribute(model, row_encoder(model)),
+            "logits_layer": attribute(model, logits_layer(model)),
+            "dimensions": output_dimensions(task, model, context.rows),
+            "folds": fold_kind(task.references(context.rows)),
+        }
+
     def prepare(self, model: PreTrainedModel) -> nn.Module:
         """The model with its encoder frozen.
 
@@ -85,7 +103,7 @@ class LinearProbe(Strategy):
             layer.weight.copy_(torch.from_numpy(weight))
             if layer.bias is not None:
                 layer.bias.copy_(torch.from_numpy(bias))
-        return Fitted([], held.note)
+        return Fitted([], held.note, held.head_input)
 
     def training_rows(self, model: nn.Module, context: TrainingContext) -> EncodedSplits:
         """Rows of cached features; a module that returns them takes the place of the model's backbone.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
 from hftransfer.core.errors import ModelError
-from hftransfer.models.layers import block_linears
-from hftransfer.strategies import TrainingFields
-from hftransfer.strategies._adapter import _AdapterStrategy, check_modules
+from hftransfer.models.layers import block_linears, module_pattern
+from hftransfer.strategies import ScriptContext, TrainingFields
+from hftransfer.strategies._adapter import _AdapterStrategy, check_modules, head_layers
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,6 +33,12 @@ class Lora(_AdapterStrategy):
     """Rank-stabilized scaling (https://arxiv.org/abs/2312.03732)."""
     target_modules: list[str] | None = None
     """Names, or ends of names, of the modules to adapt; left out, every Linear layer of the repeated blocks."""
+
+    def script_values(self, context: ScriptContext) -> dict[str, Any]:
+        fields = self.model_dump(exclude_defaults=True) | {"r": self.r, "lora_alpha": self.lora_alpha}
+        targets = self.target_modules or module_pattern(context.model, block_linears(context.model))
+        saved = head_layers(context.model) or None
+        return {"lora_fields": fields | {"target_modules": targets, "modules_to_save": saved}}
 
     def prepare(self, model: PreTrainedModel) -> nn.Module:
         """The model wrapped by PEFT, its head trained in full.

@@ -125,27 +125,27 @@ def check_extractor(extractor: FeatureExtractionMixin, *, pads: bool = True) -> 
     Raises:
         ModelError: spectrograms of different lengths could not be one batch.
     """
-    short, long = (features(extractor, _noise(extractor, length)) for length in (1, 2))
-    if short.ndim > 1 and short.shape != long.shape and not (pads and _has_mask(extractor)):
+    short, long = (features(extractor, noise(extractor, length)) for length in (1, 2))
+    if short.ndim > 1 and short.shape != long.shape and not (pads and has_mask(extractor)):
         raise ModelError(
             f"{type(extractor).__name__} makes spectrograms of any length; take a checkpoint that reads waveforms, "
             "or Whisper"
         )
 
 
-def _noise(extractor: FeatureExtractionMixin, duration: int) -> np.ndarray:
+def noise(extractor: FeatureExtractionMixin, duration: int) -> np.ndarray:
     """A waveform of so many seconds."""
     count: int = duration * extractor.sampling_rate
     return np.random.default_rng(0).normal(size=count).astype(np.float32)
 
 
-def _has_mask(extractor: FeatureExtractionMixin) -> bool:
+def has_mask(extractor: FeatureExtractionMixin) -> bool:
     return "attention_mask" in extractor.model_input_names
 
 
 def input_rate(extractor: FeatureExtractionMixin) -> float:
     """Samples, or frames of a spectrogram of any length, that the model reads a second."""
-    return len(features(extractor, _noise(extractor, 2))) / 2
+    return len(features(extractor, noise(extractor, 2))) / 2
 
 
 def _window(extractor: FeatureExtractionMixin) -> float:
@@ -193,9 +193,9 @@ def pad_batch(extractor: FeatureExtractionMixin, config: PretrainedConfig, encod
 
     name = extractor.model_input_names[0]
     arrays = [np.asarray(row[name], dtype=np.float32) for row in encoded]
-    if arrays[0].ndim > 1 and not _has_mask(extractor):
+    if arrays[0].ndim > 1 and not has_mask(extractor):
         return {name: torch.from_numpy(np.stack(arrays))}
-    length = max(_least_length(config), *map(len, arrays))
+    length = max(least_length(config), *map(len, arrays))
     padded = np.zeros((len(arrays), length, *arrays[0].shape[1:]), np.float32)
     for row, array in zip(padded, arrays, strict=True):
         row[: len(array)] = array
@@ -203,7 +203,7 @@ def pad_batch(extractor: FeatureExtractionMixin, config: PretrainedConfig, encod
     return {name: torch.from_numpy(padded), "attention_mask": torch.from_numpy(mask)}
 
 
-def _least_length(config: PretrainedConfig) -> int:
+def least_length(config: PretrainedConfig) -> int:
     """Samples (or frames) of a batch in which training can mask time.
 
     The masks of wav2vec2 are longer than its shortest inputs. A model without convolutions over time masks the frames

@@ -172,6 +172,15 @@ class Classification(Decisions):
         # Before the hooks of a strategy, whose loss then takes the place of this one.
         model.register_forward_hook(weighted, with_kwargs=True, prepend=True)
 
+    def script_values(self, rows: Dataset) -> dict[str, Any]:
+        if not self.single_label:
+            raise RecipeError(f"eject: its scripts are for rows of one class each, and these are a {self.problem_type}")
+        if self.replaces_loss:
+            raise RecipeError("eject: its scripts have no task.class_weights or task.focal_gamma")
+        if self.threshold is not None or self.thresholds is not None:
+            raise RecipeError("eject: its scripts predict the most probable class, without task.threshold")
+        return super().script_values(rows)
+
     def finalize(self, model: PreTrainedModel) -> None:
         """Fold mean and std into the last Linear layer, so that the model itself answers in the label's unit."""
         if not self._regression:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
+from hftransfer.core.errors import RecipeError
 from hftransfer.core.features import Feature, Image
 from hftransfer.tasks import EncodedRow, Processor, Rows
 from hftransfer.tasks._image_input import ImageInput
@@ -55,6 +56,12 @@ class ImageTask(ImageInput):
 
     def normalize(self, row: EncodedRow) -> EncodedRow:
         return row | {"pixel_values": normalized(self.processor, row["pixel_values"])}
+
+    def script_values(self, rows: Dataset) -> dict[str, Any]:
+        if self.augments:
+            raise RecipeError("eject: its scripts have no task.crop and no task.flip")
+        collated = {"collator": "default_data_collator", "masked": False}
+        return super().script_values(rows) | collated | {"processor_type": "BaseImageProcessor"}
 
     @property
     def augments(self) -> bool:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from hftransfer.core.features import Audio, Feature
 from hftransfer.core.results import JsonObject
-from hftransfer.tasks import Processor, Task, _audio, _whisper
+from hftransfer.tasks import Processor, Task, _audio, _audio_script, _whisper
 from hftransfer.tasks._types import EncodedRow, Row
 
 if TYPE_CHECKING:
@@ -62,6 +62,11 @@ class Recordings(Task):
     def augment(self, row: EncodedRow, rng: np.random.Generator) -> EncodedRow:
         name, rate = self.processor.model_input_names[0], self.processor.sampling_rate
         return _audio.random_crop(row, name, self.crop_seconds, rate, rng)
+
+    def script_values(self, rows: Dataset) -> dict[str, Any]:
+        return super().script_values(rows) | _audio_script.script_values(
+            rows["audio"], self.processor, self.architecture, self.crop_seconds
+        )
 
     def render(self, row: Row, prediction: Any, reference: Any) -> JsonObject:
         return {**_audio.render(row["audio"])}

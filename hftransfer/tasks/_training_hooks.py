@@ -69,6 +69,16 @@ class TrainingHooks(TaskState):
         """An encoded row as one epoch of training sees it: a crop, a flip. Called once a row and epoch."""
         return row
 
+    def script_values(self, rows: Dataset) -> dict[str, Any]:
+        """What the template `rows_TASK.py.jinja` of `reporting/` needs to encode rows without this package (`eject`).
+
+        Called with the training rows; of a task without such a template not at all.
+
+        Raises:
+            RecipeError: a field of the task asks for what the script does not do.
+        """
+        return {}
+
     def normalize(self, row: EncodedRow) -> EncodedRow:
         """An encoded row with what is left to the moment when it is read: pixels, cached as bytes, become floats.
 

@@ -118,6 +118,11 @@ class TextClassification(Classification):
             inputs["labels"] = self._targets(rows["label"])
         return Encoded(inputs, length=[len(ids) for ids in inputs["input_ids"]])
 
+    def script_values(self, rows: Dataset) -> dict[str, Any]:
+        collated = {"collator": "DataCollatorWithPadding(processor)", "masked": True}
+        fields = {"max_length": self.max_length, "pairs": self.pairs, "left": self.processor.padding_side == "left"}
+        return super().script_values(rows) | collated | fields | {"processor_type": "PreTrainedTokenizerBase"}
+
     def collate(self, encoded: list[EncodedRow]) -> ModelBatch:
         return pad_batch(self.processor, encoded)
 

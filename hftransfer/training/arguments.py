@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -52,6 +53,8 @@ _REFUSALS = (
     *(AttributeError, AssertionError),
 )
 """What Transformers and Accelerate raise for values of a wrong type, or that do not go together."""
+# What a script says of itself.
+_SCRIPTS_OWN = ("output_dir", "seed", "data_seed", "logging_strategy")
 # What the configuration of Accelerate may ask for, and the recipe may not.
 _SHARDED = ("fsdp", "deepspeed", "megatron_lm")
 
@@ -81,11 +84,8 @@ def training_arguments(training: Mapping[str, Any], folder: Path, seed: int, by_
         "remove_unused_columns": False,
         "use_cpu": uses_cpu(training),
     }
-    # A checkpoint within an epoch does not hold the order that grouping by length has given its rows.
-    whole_epochs = training.get("save_strategy", DEFAULTS["save_strategy"]) != "steps"
-    grouped = group_by_length() if by_length and whole_epochs else {}
     with accelerate_environment({}), _as_recipe_error():
-        chosen = DEFAULTS | _GRADIENT_CHECKPOINTING | grouped | dict(training) | fixed
+        chosen = _GRADIENT_CHECKPOINTING | _chosen(training, by_length) | fixed
         arguments = TrainingArguments(**checkpointing_names(chosen))
         arguments.accelerate_variables = accelerate_variables()
     # Processes would not agree on the time.
@@ -99,6 +99,31 @@ def training_arguments(training: Mapping[str, Any], folder: Path, seed: int, by_
     with accelerate_environment(arguments.accelerate_variables), _as_recipe_error():
         _build_trainer(arguments)
     return arguments
+
+
+def _chosen(training: Mapping[str, Any], by_length: bool) -> dict[str, Any]:
+    """The fields of a training, those left out by `DEFAULTS`."""
+    # A checkpoint within an epoch does not hold the order that grouping by length has given its rows.
+    whole_epochs = training.get("save_strategy", DEFAULTS["save_strategy"]) != "steps"
+    return DEFAULTS | (group_by_length() if by_length and whole_epochs else {}) | dict(training)
+
+
+def script_arguments(training: Mapping[str, Any], by_length: bool) -> dict[str, Any]:
+    """The fields that a script without this package gives to TrainingArguments: those that are not its defaults.
+
+    Unless the best checkpoint is loaded, nothing follows from checkpoints and from the size of batches of evaluation;
+    nothing ever does from what is logged when.
+    """
+    from transformers import TrainingArguments
+
+    chosen = _chosen(training, by_length)
+    if not chosen.get("load_best_model_at_end"):
+        chosen |= {"save_strategy": "no", "save_total_limit": None, "per_device_eval_batch_size": 8}
+    if chosen.get("gradient_checkpointing") or chosen.get("activation_checkpointing"):
+        chosen = {"gradient_checkpointing_kwargs": {"use_reentrant": False}} | chosen
+    named = checkpointing_names({name: value for name, value in chosen.items() if name not in _SCRIPTS_OWN})
+    defaults = {field.name: field.default for field in dataclasses.fields(TrainingArguments)}
+    return {name: value for name, value in named.items() if value != defaults[name]}
 
 
 def rows_of_step(training: Mapping[str, Any]) -> int:
