@@ -97,7 +97,8 @@ def test_what_a_script_would_not_do_is_refused(tmp_path):
     record = json.loads((folder / "result.json").read_text())
 
     def refused(**changes):
-        recipe = {name: record["recipe"][name] | fields for name, fields in changes.items()}
+        kept = {name: {} if "name" in fields else record["recipe"][name] for name, fields in changes.items()}
+        recipe = {name: kept[name] | fields for name, fields in changes.items()}
         (folder / "result.json").write_text(json.dumps(record | {"recipe": record["recipe"] | recipe}))
         with pytest.raises(RecipeError) as error:
             eject(folder, tmp_path / "script")
