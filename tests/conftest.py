@@ -56,7 +56,8 @@ def _quick(monkeypatch, request):
     """
     if request.module.__name__ not in ("test_cli", "test_hub", "test_report"):
         monkeypatch.setattr("hftransfer.reporting.plots.Plot.png", lambda self: b"")
-        monkeypatch.setattr("hftransfer.reporting.report.run_plots", lambda result: {})
+        if request.module.__name__ not in ("test_certainty", "test_strategies"):
+            monkeypatch.setattr("hftransfer.reporting.report.run_plots", lambda result: {})
     from hftransfer.strategies.linear_probe import LinearProbe
 
     monkeypatch.setattr("hftransfer.evaluation.latency._TIMED", {1: 3, 8: 2})

@@ -12,9 +12,11 @@ import sys
 import tomllib
 import uuid
 import wave
+from functools import partial
 from pathlib import Path
 from shlex import quote
 
+import huggingface_hub
 import numpy as np
 import pytest
 from PIL import Image
@@ -498,11 +500,19 @@ def test_check_accepts_the_recipe(make, expected, tmp_path):
     assert f"hftransfer run {quote(str(proposal.path))}" in str(proposal)
 
 
-def test_without_the_hub_a_sample_takes_its_place_and_the_recipe_runs(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture
+def offline(tmp_path, monkeypatch):
+    """No network, and a cache that holds nothing of what other tests have fetched."""
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setattr("huggingface_hub.scan_cache_dir", partial(huggingface_hub.scan_cache_dir, tmp_path / "empty"))
     # Imported before, since `datasets` keeps what it reads there.
     monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+
+@pytest.mark.usefixtures("offline")
+def test_without_the_hub_a_sample_takes_its_place_and_the_recipe_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     _table(tmp_path / "mail.csv", ["text", "label"], lambda n: [f"{_color(n)} {_text(n)}", _color(n)], count=48)
     assert main(["new", "mail.csv", "--yes"]) == 0
     assert "sample:minilm takes its place" in capsys.readouterr().out
@@ -510,8 +520,8 @@ def test_without_the_hub_a_sample_takes_its_place_and_the_recipe_runs(tmp_path, 
     assert api.finished_run(Path("runs/mail")).recipe["strategy"]["name"] == "linear_probe"
 
 
-def test_a_task_whose_checkpoint_is_out_of_reach_is_not_exchanged_for_another(tmp_path, monkeypatch):
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+@pytest.mark.usefixtures("offline")
+def test_a_task_whose_checkpoint_is_out_of_reach_is_not_exchanged_for_another(tmp_path):
     proposal = new(str(_reviews(tmp_path / "r")), tmp_path)
     assert proposal.task == "summarization" and proposal.plan is None
     assert "the recipe is not checked" in str(proposal) and "or          text-classification: --task NAME" in str(
