@@ -22,8 +22,8 @@ from hftransfer.hub import client, push
 from hftransfer.models.checkpoint import find_checkpoint
 from hftransfer.recipe.loader import load_recipe
 
-# One process, in which they share a finished run.
-pytestmark = pytest.mark.xdist_group("hub")
+# One process, in which they share a finished run; the first test waits for it, and for the imports of its process.
+pytestmark = [pytest.mark.xdist_group("hub"), pytest.mark.timeout(120)]
 
 TOKEN = "hf_aliceMayWrite"
 
