@@ -21,7 +21,7 @@ from hftransfer.models.weights import load_model
 from hftransfer.recipe.loader import from_record
 from hftransfer.recipe.schema import Recipe
 from hftransfer.reporting.script import script, template_exists
-from hftransfer.runner.eject_checkpoint import changed_config, refuse_odd_weights, script_checkpoint
+from hftransfer.runner.eject_checkpoint import changed_config, copy_checkpoint, refuse_odd_weights, script_checkpoint
 from hftransfer.runner.eject_rows import write_rows
 from hftransfer.runner.finished import check_rows
 from hftransfer.runner.folders import finished_run
@@ -62,7 +62,8 @@ def eject(run: str | PathLike[str], out: str | PathLike[str] | None = None) -> P
 
     folder = Path(run)
     result = finished_run(folder)
-    place = Path(out) if out is not None else folder.with_name(f"{folder.name or folder.resolve().name}-ejected")
+    named = folder.resolve() if folder.name in ("", "..") else folder
+    place = Path(out) if out is not None else named.with_name(f"{named.name}-ejected")
     if place.exists() and (not place.is_dir() or any(place.iterdir())):
         raise RecipeError(f"--out: '{place}' exists already, and is not an empty directory; choose another one")
     recipe = from_record(result.recipe, training=True)
@@ -73,11 +74,13 @@ def eject(run: str | PathLike[str], out: str | PathLike[str] | None = None) -> P
     model = load_model(plan.task, plan.origin)
     refuse_odd_weights(model)
     values = _values(plan, result, model)
+    checkpoints = {name: it for name, it in values.items() if isinstance(it, Checkpoint)}
+    values |= {name: script_checkpoint(plan, it, name) for name, it in checkpoints.items()}
+    text = script(f"train_{recipe.strategy.name}.py.jinja", values, result.versions, _extra_packages(plan))
 
     def write(partial: Path) -> None:
-        copies = {name: it for name, it in values.items() if isinstance(it, Checkpoint)}
-        places = {name: script_checkpoint(plan, it, partial, name) for name, it in copies.items()}
-        text = script(f"train_{recipe.strategy.name}.py.jinja", values | places, result.versions, _extra_packages(plan))
+        for name, checkpoint in checkpoints.items():
+            copy_checkpoint(checkpoint, partial / name)
         write_rows(plan.task, plan.rows.splits, partial / "rows")
         write_text(partial / SCRIPT, text)
 

@@ -38,8 +38,8 @@ class ScriptCheckpoint:
     """Whether the tokenizer has no token for padding."""
 
 
-def script_checkpoint(plan: Plan, checkpoint: Checkpoint, folder: Path, name: str) -> ScriptCheckpoint:
-    """A checkpoint of a run, copied into `folder/name` unless it is on the Hub; the constant `NAME` holds its place.
+def script_checkpoint(plan: Plan, checkpoint: Checkpoint, name: str) -> ScriptCheckpoint:
+    """A checkpoint of a run as the constant `NAME` of a script, beside which a local one lies in the folder `name`.
 
     Raises:
         RecipeError: its processor cannot be opened in the same way by Transformers alone.
@@ -53,8 +53,6 @@ def script_checkpoint(plan: Plan, checkpoint: Checkpoint, folder: Path, name: st
     revision = "REVISION" if name == "checkpoint" else f"{constant}_REVISION"
     arguments = [constant, *([] if local else [f"revision={revision}"])]
     arguments += [f"{key}={literal(value)}" for key, value in fields.items()]
-    if local:
-        _copy(Path(checkpoint.path), folder / name)
     return ScriptCheckpoint(
         place=f"HERE / {literal(name)}" if local else literal(checkpoint.path),
         revision=checkpoint.revision if not local else None,
@@ -72,11 +70,14 @@ def _call(function: str, arguments: list[str]) -> str:
     return f"{function}(\n{lines}{' ' * _INDENT})"
 
 
-def _copy(source: Path, target: Path) -> None:
-    target.mkdir()
-    for file in source.iterdir():
-        if file.is_file() and file.suffix in _SUFFIXES:
-            shutil.copyfile(file, target / file.name)
+def copy_checkpoint(checkpoint: Checkpoint, target: Path) -> None:
+    """Copy the files of a local checkpoint; one on the Hub stays there."""
+    source = Path(checkpoint.path)
+    if source.is_dir():
+        target.mkdir()
+        for file in source.iterdir():
+            if file.is_file() and file.suffix in _SUFFIXES:
+                shutil.copyfile(file, target / file.name)
 
 
 def _processor_fields(plan: Plan, checkpoint: Checkpoint, processor: Processor) -> tuple[dict[str, Any], bool]:
