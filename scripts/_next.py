@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hftransfer.choosing.kept_features import KeptFeatures
+from hftransfer.choosing.kept_features import KeptFeatures, one_pooling
 from hftransfer.choosing.next_rows import choose, margins_of
 from hftransfer.models.checkpoint import find_checkpoint, resolve_checkpoint
 from hftransfer.models.probe import standardized_probe
@@ -77,7 +77,7 @@ def _features(case: Case) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarra
     for split in ("train", "test"):
         with tempfile.TemporaryDirectory() as folder:
             features = kept.of(rows.splits[split], rows.origins[split].contents, Path(folder), 32, "cpu")
-        found += [features.get("mean", next(iter(features.values()))), task.references(rows.splits[split])]
+        found += [one_pooling(features), task.references(rows.splits[split])]
     return found[0], found[1], found[2], found[3]
 
 

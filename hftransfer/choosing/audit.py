@@ -12,7 +12,7 @@ from hftransfer.choosing.audit_files import write_files
 from hftransfer.choosing.audited_rows import PARTS, AuditedRows
 from hftransfer.choosing.contents import contents_of, sizes_of
 from hftransfer.choosing.findings import copy_findings, label_findings, outlier_findings, size_findings
-from hftransfer.choosing.kept_features import KeptFeatures
+from hftransfer.choosing.kept_features import KeptFeatures, one_pooling
 from hftransfer.choosing.label_issues import LabelIssues, find_label_issues
 from hftransfer.choosing.near_copies import Pair, clusters, find_pairs
 from hftransfer.choosing.odd_rows import odd_sizes, unlike_the_rest
@@ -119,7 +119,7 @@ def _result(state: _Audit) -> AuditResult:
     with folder.timed("odd rows"):
         sizes = sizes_of(state.task, rows.tables)
         ranges = {name: odd_sizes(values) for name, values in sizes.items()}
-        distances = np.zeros(0) if features is None else unlike_the_rest(_first(features)[rows.distinct])
+        distances = np.zeros(0) if features is None else unlike_the_rest(one_pooling(features)[rows.distinct])
     copies = count_copies(rows, pairs)
     return AuditResult(
         name=folder.out.name,
@@ -142,11 +142,6 @@ def _result(state: _Audit) -> AuditResult:
         hardware=machine.hardware(),
         versions=machine.versions(),
     )
-
-
-def _first(features: Features) -> np.ndarray:
-    """The features by the pooling that the checkpoint names, else the mean."""
-    return features.get("mean", next(iter(features.values())))
 
 
 def _features(state: _Audit) -> Features | None:
@@ -178,7 +173,7 @@ def _pairs(state: _Audit, features: Features | None) -> list[Pair]:
         contents = contents_of(state.task, rows.selected(rows.distinct))
         if contents is None:
             return []
-        near = find_pairs(contents, None if features is None else _first(features)[rows.distinct])
+        near = find_pairs(contents, None if features is None else one_pooling(features)[rows.distinct])
         return [(int(rows.distinct[it.first]), int(rows.distinct[it.second]), it.similarity) for it in near]
 
     found = state.folder.record("near copies", find)
@@ -197,7 +192,7 @@ def _label_issues(state: _Audit, features: Features | None, pairs: list[Pair]) -
     classes = np.asarray(rows.references, dtype=int)
     groups = _groups(rows, pairs)
     best = rank_poolings("probe", "class", features, classes, state.recipe.seed)[0] if len(features) > 1 else "mean"
-    issues = find_label_issues(features.get(best, _first(features)), classes, groups, state.recipe.seed)
+    issues = find_label_issues(features.get(best, one_pooling(features)), classes, groups, state.recipe.seed)
     if issues is None:
         state.unchecked.append("labels: the rows make no two folds with two classes each that keep groups whole")
     return issues

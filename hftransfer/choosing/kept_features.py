@@ -113,6 +113,11 @@ class KeptFeatures:
         self._files.append(arrays)
 
 
+def one_pooling(features: Features) -> np.ndarray:
+    """The features by the pooling that the checkpoint names, else the mean; shape (rows, size)."""
+    return features.get("mean", next(iter(features.values())))
+
+
 def _key(task: Task, weights: Checkpoint | None, model: dict[str, Any]) -> str:
     """A hash of all that the features of a row depend on, beside its content."""
     import transformers

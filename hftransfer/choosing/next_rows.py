@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hftransfer.choosing.kept_features import KeptFeatures
+from hftransfer.choosing.kept_features import KeptFeatures, one_pooling
 from hftransfer.choosing.neighbours import unit_length
 from hftransfer.core.console import silence_transformers
 from hftransfer.core.errors import DataError, RecipeError
@@ -125,7 +125,7 @@ def _features(kept: KeptFeatures, rows: Rows, split: str, recipe: Recipe) -> np.
     with tempfile.TemporaryDirectory() as folder:
         contents = rows.origins[split].contents
         features = kept.of(rows.splits[split], contents, Path(folder), recipe.evaluation.batch_size, device)
-    return features.get("mean", next(iter(features.values())))
+    return one_pooling(features)
 
 
 def margins_of(labelled: np.ndarray, classes: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

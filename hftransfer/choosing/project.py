@@ -26,7 +26,7 @@ from hftransfer.reporting.templates import render
 _ROWS = 40
 _MEDIA = {".png", ".jpg", ".jpeg", ".webp", ".wav", ".flac", ".mp3", ".ogg"}
 _SIDE, _RATE = 64, 16_000
-_EXTRAS = {"text": ["text"], "image": ["vision"], "audio": ["speech"]}
+_EXTRAS = {"text": Text, "vision": Image, "speech": Audio}
 _FILES = {
     "README.md": "README.md.jinja",
     "pyproject.toml": "pyproject.toml.jinja",
@@ -93,8 +93,7 @@ def _write_files(place: Path, name: str, found: Proposal, *, stub: bool) -> None
 def _extras(found: Proposal) -> list[str]:
     """The extras of the package that task, checkpoint and export need."""
     inputs = plugins.load("tasks", found.task).inputs.values()
-    types = {"image": Image, "audio": Audio, "text": Text}
-    names = [extra for kind, it in types.items() if any(isinstance(x, it) for x in inputs) for extra in _EXTRAS[kind]]
+    names = [extra for extra, kind in _EXTRAS.items() if any(isinstance(it, kind) for it in inputs)]
     return sorted({*names, "onnx", *(["samples"] if found.checkpoint.startswith("sample:") else [])})
 
 

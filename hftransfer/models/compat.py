@@ -88,18 +88,19 @@ def repair_norm_momentum(model: PreTrainedModel) -> None:
     Transformers 4.57 and 5 give TensorFlow's decay as PyTorch's momentum (MobileNetV1 and V2: 0.9997, 0.997;
     EfficientNet: 0.99), so that a tuned model is evaluated with the statistics of the last batch alone.
     """
-    import torch
-
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d) and module.momentum is not None and module.momentum > _MOMENTUM:
-            module.momentum = 0.1
+    for norm in _fast_norms(model):
+        norm.momentum = 0.1
 
 
 def has_fast_norms(model: PreTrainedModel) -> bool:
     """Whether a model that is not yet prepared has batch norms that `repair_norm_momentum` changes."""
+    return bool(_fast_norms(model))
+
+
+def _fast_norms(model: PreTrainedModel) -> list[nn.BatchNorm2d]:
     import torch
 
-    return any(isinstance(it, torch.nn.BatchNorm2d) and (it.momentum or 0) > _MOMENTUM for it in model.modules())
+    return [it for it in model.modules() if isinstance(it, torch.nn.BatchNorm2d) and (it.momentum or 0) > _MOMENTUM]
 
 
 def repair_shifted_loss(model: PreTrainedModel) -> None:

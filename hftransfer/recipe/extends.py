@@ -9,7 +9,7 @@ from hftransfer.core.paths import is_file
 from hftransfer.recipe import catalog
 from hftransfer.recipe.plugin_fields import plugin_kind
 from hftransfer.recipe.training_arguments import Fields
-from hftransfer.recipe.yaml_reader import read_text, read_yaml
+from hftransfer.recipe.yaml_reader import read_recipe_mapping, read_text
 
 KEY = "extends"
 DESCRIPTION = (
@@ -39,13 +39,11 @@ def with_base(raw: Fields, places: dict[str, str], folder: Path | None) -> tuple
     base_file = file if folder is not None and is_file(file) else catalog.find_packaged(name)
     if base_file is None:
         raise RecipeError(f"{place}: {KEY}: there is no recipe '{file}'; {catalog.nearest_packaged(name)}")
-    base, lines = read_yaml(read_text(base_file), str(base_file))
-    if not isinstance(base, dict):
-        raise RecipeError(f"{base_file}: a recipe is a mapping with task, model and data")
+    base, base_places = read_recipe_mapping(read_text(base_file), str(base_file))
     if KEY in base:
         raise RecipeError(f"{place}: '{base_file}' itself extends '{base[KEY]}'; one level is allowed: extend that one")
     own = {key: value for key, value in raw.items() if key != KEY}
-    return merged(base, own, ""), {key: f"{base_file}:{line}" for key, line in lines.items()} | places
+    return merged(base, own, ""), base_places | places
 
 
 def merged(base: object, change: object, place: str) -> Fields:

@@ -15,7 +15,7 @@ from hftransfer.recipe.messages import sentences
 from hftransfer.recipe.plugin_fields import plugin_kind
 from hftransfer.recipe.schema import Export, Recipe
 from hftransfer.recipe.training_arguments import Fields
-from hftransfer.recipe.yaml_reader import read_text, read_yaml
+from hftransfer.recipe.yaml_reader import read_recipe_mapping, read_text, read_yaml
 
 # Keys of `export` that a new export takes over from the earlier one of the run.
 _TAKEN_OVER = ("format", "max_drop", "metric", "calibration")
@@ -56,10 +56,7 @@ def parse_recipe(
     Raises:
         RecipeError: as `load_recipe`.
     """
-    raw, lines = read_yaml(text, origin)
-    if not isinstance(raw, dict):
-        raise RecipeError(f"{origin}: a recipe is a mapping with task, model and data")
-    raw, places = with_base(raw, {key: f"{origin}:{line}" for key, line in lines.items()} | {"": origin}, folder)
+    raw, places = with_base(*read_recipe_mapping(text, origin), folder)
     for override in overrides:
         raw = _with_override(raw, override)
         overridden = override.partition("=")[0]

@@ -116,6 +116,18 @@ def read_yaml(text: str, origin: str) -> tuple[object, dict[str, int]]:
         raise RecipeError(f"{origin}: values are nested more than {_MAX_DEPTH} deep") from None
 
 
+def read_recipe_mapping(text: str, origin: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """The mapping that a recipe is, and dotted key -> where it is written; the empty key is the whole.
+
+    Raises:
+        RecipeError: as `read_yaml`, or the text is no mapping.
+    """
+    raw, lines = read_yaml(text, origin)
+    if not isinstance(raw, dict):
+        raise RecipeError(f"{origin}: a recipe is a mapping with task, model and data")
+    return raw, {"": origin} | {key: f"{origin}:{line}" for key, line in lines.items()}
+
+
 def _check_size(root: yaml.Node, origin: str) -> None:
     """Refuse what aliases make endless, or too large to be read."""
     count, waiting = 0, [(root, 0)]
