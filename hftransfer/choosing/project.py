@@ -21,10 +21,10 @@ from hftransfer.core.errors import RecipeError
 from hftransfer.core.features import Audio, Image, Text
 from hftransfer.core.files import atomic_directory, write_bytes, write_text
 from hftransfer.reporting.templates import render
+from hftransfer.sources._listing import IMAGES, RECORDINGS
 
 # Rows of a class of made-up data.
 _ROWS = 40
-_MEDIA = {".png", ".jpg", ".jpeg", ".webp", ".wav", ".flac", ".mp3", ".ogg"}
 _SIDE, _RATE = 64, 16_000
 _EXTRAS = {"text": Text, "vision": Image, "speech": Audio}
 _FILES = {
@@ -108,7 +108,8 @@ def _example(found: Proposal, place: Path) -> str:
         texts.append(str(table[0][column]))
     if texts:
         return "\t".join(texts)
-    files = sorted(file for file in (place / found.survey.data).rglob("*.*") if file.suffix.lower() in _MEDIA)
+    folder = place / found.survey.data
+    files = IMAGES.below(folder) or RECORDINGS.below(folder)
     return os.path.relpath(files[0], place) if files else "example"
 
 
