@@ -17,6 +17,7 @@ from hftransfer.runner.folders import AnyPath, folder_of
 if TYPE_CHECKING:
     from hftransfer.choosing.compare import Comparison
     from hftransfer.choosing.curve import Curves
+    from hftransfer.choosing.estimate import Estimate
     from hftransfer.choosing.grid import Base
     from hftransfer.choosing.next_rows import NextRow
     from hftransfer.choosing.ranking import Ranking
@@ -55,6 +56,21 @@ def audit(
 
     folder = Path(out) if out is not None else folder_of("audit", recipe)
     return audits.audit(api.read_recipe(recipe, overrides), folder, resume=resume, overwrite=overwrite)
+
+
+def estimate(recipe: Recipe | AnyPath, overrides: Sequence[str] = ()) -> "Estimate":
+    """What a run will take on this machine, from runs on small parts of its rows: seconds, memory, energy.
+
+    Args:
+        recipe: as for `run`.
+        overrides: fields to change.
+
+    Raises:
+        HFTransferError: a mistake in the recipe or the data, or rows of which no part can be taken, in one sentence.
+    """
+    from hftransfer.choosing import estimate as estimates
+
+    return estimates.estimate(api.read_recipe(recipe, overrides))
 
 
 def rank(

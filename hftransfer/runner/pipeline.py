@@ -55,41 +55,50 @@ def run(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool = Fa
 
 
 def _run(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) -> RunResult:
-    run_folder = RunFolder(out, _processes(recipe.training))
+    run_folder = RunFolder(out, processes(recipe.training))
     if finished := run_folder.check(with_defaults(recipe), resume=resume, overwrite=overwrite):
         return ranks.from_main(lambda: _finished(finished))
     plan = check(recipe, decode=False)
     with run_folder.open(dump_yaml(with_defaults(recipe)), overwrite=overwrite):
         refuse_other_packages(run_folder)
         refuse_changes(plan, run_folder)
-        with run_folder.timed("encode"):
-            encoded = _encode(plan, recipe, run_folder)
-        context = RunContext(plan, encoded, run_folder)
-        baselines.score_majority(context)
-        baselines.score_own(context)
-        baselines.score_frozen(context)
-        histories = {spec.variant: stages.train_baseline(context, spec) for spec in baseline_specs(plan.recipe)}
-        baselines.score_pretrained(context)
-        histories["tuned"] = stages.tune(context, partial(task_heads.save_heads, context))
-        compression_steps = compression.score_steps(context)
-        exported = export_variants(context)
-        task_results = task_heads.write_heads(context, histories["tuned"])
-        similarity, source_scores = stages.compare_features(context), stages.score_source_task(context)
-        out_of_domain = score_out_of_domain(context)
-        # After all other stages, since it reads how long each took.
-        fields = {
-            "task_heads": task_results,
-            "compression_steps": compression_steps,
-            "feature_similarity": similarity,
-            "source_task_scores": source_scores,
-            "out_of_domain": out_of_domain,
-        }
+        return run_plan(plan, recipe, run_folder)
 
-        def write_all() -> RunResult:
-            result = collect(context, with_defaults(plan.recipe), histories, exported).model_copy(update=fields)
-            return write_results(result, context)
 
-        return ranks.from_main(write_all)
+def run_plan(plan: Plan, recipe: Recipe, run_folder: RunFolder) -> RunResult:
+    """All stages of a run after its check, in a folder that is open; `recipe` is as it was asked for.
+
+    Raises:
+        HFTransferError: as `run`.
+    """
+    with run_folder.timed("encode"):
+        encoded = _encode(plan, recipe, run_folder)
+    context = RunContext(plan, encoded, run_folder)
+    baselines.score_majority(context)
+    baselines.score_own(context)
+    baselines.score_frozen(context)
+    histories = {spec.variant: stages.train_baseline(context, spec) for spec in baseline_specs(plan.recipe)}
+    baselines.score_pretrained(context)
+    histories["tuned"] = stages.tune(context, partial(task_heads.save_heads, context))
+    compression_steps = compression.score_steps(context)
+    exported = export_variants(context)
+    task_results = task_heads.write_heads(context, histories["tuned"])
+    similarity, source_scores = stages.compare_features(context), stages.score_source_task(context)
+    out_of_domain = score_out_of_domain(context)
+    # After all other stages, since it reads how long each took.
+    fields = {
+        "task_heads": task_results,
+        "compression_steps": compression_steps,
+        "feature_similarity": similarity,
+        "source_task_scores": source_scores,
+        "out_of_domain": out_of_domain,
+    }
+
+    def write_all() -> RunResult:
+        result = collect(context, with_defaults(plan.recipe), histories, exported).model_copy(update=fields)
+        return write_results(result, context)
+
+    return ranks.from_main(write_all)
 
 
 def _finished(file: Path) -> RunResult:
@@ -134,7 +143,7 @@ def export(folder: Path, settings: Export) -> RunResult:
     outputs = scored_outputs(folder, before)
     plan = check(from_record(before.recipe | {"export": settings}))
     check_rows(folder, before, plan.rows.facts, "so exports cannot be compared")
-    run_folder = RunFolder(folder, _processes({}))
+    run_folder = RunFolder(folder, processes({}))
     with run_folder.open(dump_yaml(before.recipe), overwrite=True):
         _link_files(folder, run_folder, before)
         place, num_proc = run_folder.work_folder / "encoded", plan.recipe.data.num_proc
@@ -177,7 +186,7 @@ def _link_files(folder: Path, run_folder: RunFolder, before: RunResult) -> None:
     ranks.from_main(link)
 
 
-def _processes(training: dict[str, Any]) -> PartialState:
+def processes(training: dict[str, Any]) -> PartialState:
     """The processes of this run. They wait for the main one while it encodes or exports, which may take hours."""
     from accelerate import PartialState
 
