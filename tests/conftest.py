@@ -2,7 +2,9 @@
 
 import gc
 import os
+import shutil
 import socket
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -12,6 +14,7 @@ from loopback import Hub
 
 assert not {"huggingface_hub", "transformers", "datasets"} & set(sys.modules), "they read the environment when imported"
 
+ROOT = Path(__file__).parent.parent
 HUB = Hub()
 LOCAL = {"127.0.0.1", "localhost", "::1", ""}
 HOME = tempfile.TemporaryDirectory()
@@ -87,3 +90,19 @@ def in_process(monkeypatch):
         assert main(["run", recipe, *overrides, "--out", str(folder), "--resume"]) == 0, name
 
     monkeypatch.setattr(grid, "_run", run)
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory):
+    """The wheel, which is built from a copy, so that nothing is left in the repository."""
+    copy, out = (tmp_path_factory.mktemp(name) for name in ("sources", "wheel"))
+    for name in ("hftransfer", "recipes", "pyproject.toml", "README.md", "LICENSE"):
+        place = ROOT / name
+        if place.is_dir():
+            shutil.copytree(place, copy / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(place, copy)
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(copy)]
+    subprocess.run(command, check=True, capture_output=True)
+    (file,) = out.iterdir()
+    return file

@@ -1,7 +1,6 @@
 """What users install: the wheel, the packaged recipes, the Python API, a notebook."""
 
 import os
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -22,23 +21,6 @@ from hftransfer.recipe import catalog
 from hftransfer.recipe.loader import load_recipe
 
 ROOT = Path(__file__).parent.parent
-SOURCES = ("hftransfer", "recipes", "pyproject.toml", "README.md", "LICENSE")
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """Names of the files in the wheel, which is built from a copy, so that nothing is left in the repository."""
-    copy, out = (tmp_path_factory.mktemp(name) for name in ("sources", "wheel"))
-    for name in SOURCES:
-        place = ROOT / name
-        if place.is_dir():
-            shutil.copytree(place, copy / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(place, copy)
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(copy)]
-    subprocess.run(command, check=True, capture_output=True)
-    (file,) = out.iterdir()
-    return file
 
 
 def _tracked(suffix: str) -> set[str]:
