@@ -27,6 +27,8 @@ UNNAMED = "speech"
 _SLACK = 0.1
 # Of a plot: seconds that are shown, and inches.
 _SHOWN, _SIZE = 30.0, (5.2, 1.5)
+# Inches of a character of 6 points.
+_CHARACTER = 0.045
 _COLOURS = ("#0e7c66", "#1d5fbf")
 
 Named = tuple[float, float, str]
@@ -137,7 +139,7 @@ def plot(cell: Any, rows: Mapping[str, Sequence[Segment]], labels: Sequence[str]
 
     samples, rate = open_audio(location(cell))
     samples = samples[: round(_SHOWN * rate)]
-    figure = Figure(figsize=_SIZE, layout="constrained")
+    figure = Figure(figsize=_SIZE)
     wave, bars = figure.subplots(2, 1, sharex=True, height_ratios=[2, max(1, 0.5 * len(labels))])
     every = max(1, len(samples) // 2000)
     wave.plot(np.arange(len(samples))[::every] / rate, samples[::every], color="#7b8794", linewidth=0.4)
@@ -148,6 +150,9 @@ def plot(cell: Any, rows: Mapping[str, Sequence[Segment]], labels: Sequence[str]
     for axes in (wave, bars):
         axes.tick_params(labelsize=6, length=2)
         axes.spines[["top", "right", "left"]].set_visible(False)
+    # A layout that is solved for each picture takes as long as to draw it.
+    longest = max(len(f"{name}: {label}") for name in rows for label in labels)
+    figure.subplots_adjust(left=0.02 + longest * _CHARACTER / _SIZE[0], right=0.98, bottom=0.28, top=0.97, hspace=0.1)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130, metadata={"Software": None})
     return base64.b64encode(buffer.getvalue()).decode("ascii")
