@@ -294,6 +294,9 @@ def test_a_run_with_a_plug_in_from_elsewhere_has_no_space(monkeypatch):
     own = results_builder.result(recipe=results_builder.recipe(task={"name": "item-review"}))
     with pytest.raises(HubError, match="'item-review' is a plug-in from outside"):
         check_space(own)
+    spoken = results_builder.recipe(task={"name": "text-to-speech", "vocoder": "/home/alice/vocoder"})
+    with pytest.raises(HubError, match=r"task\.vocoder is a file or a folder of this machine"):
+        check_space(results_builder.result(recipe=spoken))
 
 
 LOADED = """

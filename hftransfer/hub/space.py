@@ -12,6 +12,7 @@ from hftransfer.core.installation import DISTRIBUTION
 from hftransfer.core.results import RunResult
 from hftransfer.hub.upload import Pushed
 from hftransfer.reporting.model_card import model_license
+from hftransfer.reporting.redaction import without_folders
 from hftransfer.reporting.templates import render
 from hftransfer.reporting.usage import card_task, input_types
 
@@ -24,13 +25,16 @@ def check_space(result: RunResult) -> None:
     """Refuse a run that a Space cannot open.
 
     Raises:
-        HubError: its task, strategy or source is a plug-in that the Space does not have.
+        HubError: its task, strategy or source is a plug-in from elsewhere, or the task needs a local file.
     """
     recipe = result.recipe
     named = {"tasks": recipe["task"], "strategies": recipe["strategy"], "sources": recipe["data"]["source"]}
     for kind, section in named.items():
         if not plugins.is_packaged(kind, section["name"]):
             raise HubError(f"--space: '{section['name']}' is a plug-in from outside of hftransfer, which no Space has")
+    for key, value in without_folders(recipe["task"]).items():
+        if value != recipe["task"][key]:
+            raise HubError(f"--space: task.{key} is a file or a folder of this machine, which no Space has")
 
 
 def space_files(result: RunResult, repo: str, model: Pushed) -> dict[str, bytes | Path]:
