@@ -2,15 +2,15 @@
 
 `run` trains, scores and exports what a recipe describes, `check` finds its mistakes in seconds, `audit` looks for what
 is wrong with its rows, `rank`, `compare`, `curve`, `next_rows` and `tune` choose, `predict` applies a finished run,
-`eject` writes it as a script of plain Transformers. Names are imported when they are first used, so that `import
-hftransfer` costs no torch.
+`demo_page` shows it in a browser, `eject` writes it as a script of plain Transformers. Names are imported when they are
+first used, so that `import hftransfer` costs no torch.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hftransfer.api import check, load_exported, predict, run
+    from hftransfer.api import check, demo_page, load_exported, predict, run
     from hftransfer.api_choosing import audit, compare, curve, next_rows, rank, tune
     from hftransfer.choosing.new import new
     from hftransfer.core.results import RunResult
@@ -27,6 +27,7 @@ __all__ = [
     "check",
     "compare",
     "curve",
+    "demo_page",
     "eject",
     "load_exported",
     "load_recipe",
@@ -45,6 +46,7 @@ _MODULES = {
     "check": "hftransfer.api",
     "compare": "hftransfer.api_choosing",
     "curve": "hftransfer.api_choosing",
+    "demo_page": "hftransfer.api",
     "eject": "hftransfer.runner.eject",
     "load_exported": "hftransfer.api",
     "load_recipe": "hftransfer.recipe.loader",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hftransfer.core import plugins
+from hftransfer.core.errors import RecipeError
 from hftransfer.core.results import JsonObject, RunResult
 from hftransfer.recipe.schema import Recipe
 from hftransfer.runner.folders import AnyPath
@@ -17,6 +18,8 @@ from hftransfer.runner.folders import finished_run as finished_run
 from hftransfer.runner.folders import push_finished as push_finished
 
 if TYPE_CHECKING:
+    from gradio import Blocks
+
     from hftransfer.exporters._runtime import RuntimeModel
     from hftransfer.runner.plan import Plan
 
@@ -84,6 +87,30 @@ def predict(
     folder = Path(run_folder)
     texts = [inputs] if isinstance(inputs, str) else [fspath(value) for value in inputs]
     return list(predictions(folder, finished_run(folder), texts, variant, abstain))
+
+
+def demo_page(run: AnyPath, variant: str = "tuned", *, revision: str | None = None) -> "Blocks":
+    """The page of `hftransfer demo` as Gradio's Blocks, whose `launch()` serves it.
+
+    Args:
+        run: directory of a finished run, or `hub:user/name` for a pushed one.
+        variant: `tuned`, or an exported variant such as `onnx-int8`; of a pushed run `tuned` alone.
+        revision: branch, tag or commit of a pushed run.
+
+    Raises:
+        HFTransferError: there is no such run or variant, its files are damaged, or Gradio is not installed.
+    """
+    from hftransfer.runner import demo
+
+    demo.check_installed()
+    name = fspath(run)
+    if name.startswith("hub:"):
+        if variant != "tuned":
+            raise RecipeError(f"variant: the page of a pushed run asks its tuned model, not '{variant}'")
+        return demo.page_of_pushed(name.removeprefix("hub:"), revision)
+    if revision is not None:
+        raise RecipeError(f"revision: '{name}' is a directory; it is for hub:user/name")
+    return demo.page_of(Path(name), finished_run(Path(name)), variant)
 
 
 def load_exported(folder: AnyPath, threads: int = 0) -> "RuntimeModel":

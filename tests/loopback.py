@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 LFS_ENDINGS = (".safetensors", ".onnx", ".png", ".parquet", ".arrow", ".bin", ".npz", ".wav", ".html")
+SDKS = ("gradio", "docker", "static")
 
 
 class Cut(Exception):
@@ -223,6 +224,8 @@ def _create(handler: Handler) -> tuple[int, Any, dict[str, str]]:
         return 409, answer | {"error": "You already created this repo"}, {}
     if owner != user[0] or user[1] != "write":
         raise Refusal(403, "", f"You don't have the rights to create a model under the namespace '{owner}'")
+    if kind == "spaces" and wanted.get("sdk") not in SDKS:
+        raise Refusal(400, "", "a Space needs an sdk")
     private = bool(wanted.get("private")) or wanted.get("visibility") == "private"
     hub.repos[kind, repo_id] = Repo(kind, repo_id, private=private)
     hub.repos[kind, repo_id].commit("initial commit", {".gitattributes": (b"", False)})
@@ -231,14 +234,18 @@ def _create(handler: Handler) -> tuple[int, Any, dict[str, str]]:
 
 def _validate(handler: Handler) -> tuple[int, Any, dict[str, str]]:
     if "json" in handler.headers.get("Content-Type", ""):
-        content = json.loads(handler.body)["content"]
+        form = json.loads(handler.body)
     else:
-        content = dict(urllib.parse.parse_qsl(handler.body.decode()))["content"]
+        form = dict(urllib.parse.parse_qsl(handler.body.decode()))
+    content = form["content"]
     try:
         head = yaml.safe_load(content.split("---")[1]) if content.startswith("---") else {}
     except yaml.YAMLError as error:
         return 400, {"errors": [{"message": str(error)}], "warnings": []}, {}
     wrong = [] if isinstance(head, dict) else [{"message": "the metadata is no mapping"}]
+    if form.get("repoType") == "space" and not wrong:
+        wrong += [{"message": '"sdk" must be one of the SDKs'}] * (head.get("sdk") not in SDKS)
+        wrong += [{"message": '"short_description" is too long'}] * (len(head.get("short_description", "")) > 60)
     return (400 if wrong else 200), {"errors": wrong, "warnings": []}, {}
 
 

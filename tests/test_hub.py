@@ -1,24 +1,35 @@
 """The Hub: what is read from it, what is pushed, and the messages when it refuses."""
 
+import io
 import json
 import os
+import re
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
 import uuid
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 import results_builder
 import tiny
+import yaml
 from conftest import HUB
+from datasets import ClassLabel
 
+import hftransfer
 from hftransfer import api
 from hftransfer.cli import main
 from hftransfer.core import plugins
 from hftransfer.core.errors import HubError, ModelError
 from hftransfer.exporters import _optimum
 from hftransfer.hub import client, push
+from hftransfer.hub.space import check_space
 from hftransfer.models.checkpoint import find_checkpoint
 from hftransfer.recipe.loader import load_recipe
 
@@ -58,7 +69,7 @@ def _recipe(hub, checkpoint, folder, more="", strategy="lora"):
     model, data, repo = _id("model"), _id("data"), _id("run")
     card = b"---\nlicense: mit\n---\n# Tiny\n"
     hub.add(model, checkpoint | {"README.md": card})
-    card_file = {"README.md": b"---\nlanguage: en\n---\n# Rows\n"}
+    card_file = {"README.md": b"---\nlanguage: en\nlicense: cc0-1.0\n---\n# Rows\n"}
     hub.add(data, card_file | {f"{split}.jsonl": rows.encode() for split, rows in ROWS.items()}, kind="datasets")
     folder.mkdir(exist_ok=True)
     path = folder / "recipe.yaml"
@@ -205,6 +216,139 @@ def test_a_pushed_run_is_reproduced(pushed, hub, tmp_path, capsys, monkeypatch):
     assert main(["check", f"hub:{repo}"]) == 0
     assert main(["reproduce", pushed[1], "--out", str(tmp_path / "never")]) == 2
     assert "was not pushed by hftransfer" in _sentence(capsys)
+
+
+def _ask_space(files, folder, text):
+    """What the program of a Space answers to a text, over HTTP, in a process with an empty cache."""
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    home = {"HF_HOME": str(folder / "home"), "GRADIO_SERVER_PORT": str(port), "PYTHONPATH": os.pathsep.join(sys.path)}
+    # As on the Hub, where no token is unless the settings of the Space have one.
+    environment = {name: value for name, value in os.environ.items() if name != "HF_TOKEN"} | home
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen([sys.executable, "app.py"], cwd=folder, stdout=log, stderr=log, env=environment)
+    address = f"http://127.0.0.1:{port}/gradio_api/call/answer"
+    request = urllib.request.Request(
+        address, json.dumps({"data": [text]}).encode(), {"Content-Type": "application/json"}
+    )
+    try:
+        while True:
+            try:
+                event = json.load(urllib.request.urlopen(request, timeout=60))["event_id"]
+                break
+            except OSError:
+                assert process.poll() is None, (folder / "log").read_text()[-2000:]
+                time.sleep(0.2)
+        stream = urllib.request.urlopen(f"{address}/{event}", timeout=60).read().decode()
+    finally:
+        process.terminate()
+        process.wait()
+    (data,) = re.findall(r"^event: complete\ndata: (.*)$", stream, re.MULTILINE)
+    return json.loads(data)[0]
+
+
+def test_a_space_answers_with_the_pushed_model(pushed, hub, tmp_path, capsys):
+    pytest.importorskip("gradio")
+    folder, *_, repo, _ = pushed
+    assert main(["push", str(folder), "--space"]) == 0
+    model, space = hub.repos["models", repo], hub.repos["spaces", f"{repo}-demo"]
+    assert capsys.readouterr().out.splitlines()[-1] == f"{hub.url}/spaces/{space.id}/commit/{space.commits[-1].oid}"
+    assert space.files.keys() == {".gitattributes", "README.md", "app.py", "hftransfer.json", "requirements.txt"}
+    card = yaml.safe_load(space.files["README.md"].decode().split("---")[1])
+    assert card["sdk"] == "gradio" and card["app_file"] == "app.py" and card["license"] == "mit"
+    assert card["models"] == [repo] and card["short_description"] == "Ask a model for text-classification"
+    requirements = space.files["requirements.txt"].decode().splitlines()
+    assert requirements[0] == f"hftransfer-recipes[text]=={hftransfer.__version__}"
+    pinned = {"gradio": card["sdk_version"], **dict(line.split("==") for line in requirements[1:])}
+    assert pinned == {name: version(name).partition("+")[0] for name in pinned}
+    assert model.commits[-1].oid in space.files["app.py"].decode()
+    text = json.loads(ROWS["test"].splitlines()[0])["sentence"]
+    (expected,) = api.predict(folder, text)
+    answer = _ask_space(space.files, tmp_path, text)
+    assert answer["label"] == expected["label"]
+    assert answer["scores"] == pytest.approx(expected["scores"], abs=1e-4)
+    assert main(["push", str(folder), "--space"]) == 0
+    assert (len(model.commits), len(space.commits)) == (2, 2)
+
+
+def test_a_space_of_others_is_left_and_one_of_a_private_model_is_private(hub, finished, capsys):
+    foreign, repo = hub.add(_id(), {"app.py": b"print()"}, kind="spaces"), _id()
+    assert main(["push", str(finished), "--repo", repo, "--space", foreign.id]) == 2
+    assert "not from hftransfer; --force replaces it, --space chooses" in _sentence(capsys)
+    assert ("models", repo) not in hub.repos and foreign.files == {"app.py": b"print()"}
+    assert main(["push", str(finished), "--repo", repo, "--space", "--adapter"]) == 2
+    assert main(["push", str(finished), "--repo", repo, "--private"]) == 0
+    assert main(["push", str(finished), "--repo", repo, "--space"]) == 0
+    space = hub.repos["spaces", f"{repo}-demo"]
+    assert space.private and b"a secret `HF_TOKEN`" in space.files["README.md"]
+    assert TOKEN.encode() not in b"".join(space.files.values())
+    assert main(["push", str(finished), "--repo", _id(), "--space", foreign.id, "--force"]) == 0
+    assert b"hftransfer.demo_page" in foreign.files["app.py"]
+
+
+def test_a_run_with_a_plug_in_from_elsewhere_has_no_space(monkeypatch):
+    monkeypatch.setenv("HFTRANSFER_PLUGINS", str(Path(__file__).parent / "toy_plugins"))
+    own = results_builder.result(recipe=results_builder.recipe(task={"name": "item-review"}))
+    with pytest.raises(HubError, match="'item-review' is a plug-in from outside"):
+        check_space(own)
+    spoken = results_builder.recipe(task={"name": "text-to-speech", "vocoder": "/home/alice/vocoder"})
+    with pytest.raises(HubError, match=r"task\.vocoder is a file or a folder of this machine"):
+        check_space(results_builder.result(recipe=spoken))
+
+
+LOADED = """
+import json, sys
+from datasets import load_dataset
+splits = load_dataset(sys.argv[1])
+types = {name: str(kind) for name, kind in splits["test"].features.items()}
+print(json.dumps([list(splits), types, splits["test"][:]]))
+"""
+
+
+def test_predictions_are_a_data_set_that_datasets_loads(pushed, hub):
+    folder, model, data, repo, _ = pushed
+    assert main(["push", str(folder), "--predictions"]) == 0
+    there = hub.repos["datasets", f"{repo}-predictions"]
+    splits, types, rows = _elsewhere(LOADED, there.id)
+    assert set(splits) == {"test", "validation"} and types["reference"] == types["prediction"] == str(
+        ClassLabel(names=["x", "y"])
+    )
+    source = [json.loads(line) for line in ROWS["test"].splitlines()]
+    assert rows["text"] == [source[number]["sentence"] for number in rows["source_row"]]
+    assert ["xy"[number] for number in rows["reference"]] == [source[number]["topic"] for number in rows["source_row"]]
+    record = json.loads((folder / "result.json").read_text())
+    assert np.mean(rows["right"]) == record["scores"]["test"]["tuned"]["accuracy"]["value"]
+    assert np.argmax(rows["probabilities"], axis=1).tolist() == rows["prediction"]
+    card = yaml.safe_load(there.files["README.md"].decode().split("---")[1])
+    assert card["task_categories"] == ["text-classification"] and card["source_datasets"] == [data]
+    assert card["models"] == [repo] and card["license"] == "cc0-1.0"
+    assert main(["push", str(folder), "--predictions"]) == 0
+    assert len(there.commits) == 2 and len(hub.repos["models", repo].commits) == 2
+
+
+def test_rows_that_are_not_public_are_not_in_the_predictions(hub, finished, pushed, capsys):
+    repo, foreign = _id(), hub.add(_id(), {"rows.csv": b"a"}, kind="datasets")
+    assert main(["push", str(finished), "--repo", repo, "--predictions", foreign.id]) == 2
+    assert "--predictions chooses another place" in _sentence(capsys) and ("models", repo) not in hub.repos
+    assert main(["push", str(finished), "--repo", repo, "--predictions", "--private"]) == 0
+    there = hub.repos["datasets", f"{repo}-predictions"]
+    assert there.private and b"not public" in there.files["README.md"]
+    assert "text" not in _columns(there) >= {"reference", "prediction", "source_row"}
+    # A data set that has become gated since.
+    folder, _, data, *_ = pushed
+    hub.repos["datasets", data].gated = True
+    try:
+        assert main(["push", str(folder), "--repo", repo + "2", "--predictions"]) == 0
+    finally:
+        hub.repos["datasets", data].gated = False
+    assert "text" not in _columns(hub.repos["datasets", f"{repo}2-predictions"])
+
+
+def _columns(repo):
+    return set(pyarrow.parquet.read_schema(io.BytesIO(repo.files["predictions/test.parquet"])).names)
 
 
 def test_the_token_is_written_nowhere(pushed, hub):

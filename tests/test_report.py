@@ -10,10 +10,12 @@ import pytest
 from PIL import Image
 from results_builder import recipe, regression, result, score
 
+from hftransfer.choosing.paired import differences
 from hftransfer.core.results import Example
 from hftransfer.reporting import report
 from hftransfer.reporting.classes import class_scores, class_table
 from hftransfer.reporting.model_card import card
+from hftransfer.reporting.side_by_side import with_own_names
 from hftransfer.reporting.verdict import verdict
 
 
@@ -221,6 +223,42 @@ def test_two_runs_are_compared_before_each_is_shown():
     assert "<h2>news-small-lora</h2>" in first
     assert "<h2>news-small-full</h2>" in second
     assert "The runs do not all use the same rows" not in page
+
+
+def _folder(place, name, errors):
+    (place / name / "predictions").mkdir(parents=True)
+    lines = [f"{row},a,b,{error}" for row, error in enumerate(errors)]
+    (place / name / "predictions" / "test.csv").write_text("\n".join(["row,reference,tuned,error", *lines]))
+    return place / name
+
+
+def test_runs_on_the_same_rows_have_a_paired_difference(tmp_path):
+    full = recipe(strategy={"name": "full"}, training={"learning_rate": 0.001}, seed=3)
+    runs = [result(), result(name="full", recipe=full), result(name="other", recipe=recipe(seed=4))]
+    runs[1].scores["test"]["tuned"]["accuracy"] = score(0.6)
+    other_rows = runs[2].data.model_copy(update={"fingerprint": "00"})
+    runs[2] = runs[2].model_copy(update={"data": other_rows})
+    errors = ([0] * 60, [0] * 36 + [1] * 24, [0] * 60)
+    folders = [_folder(tmp_path, run.name, found) for run, found in zip(runs, errors, strict=True)]
+    paired = differences(runs, folders)
+    (difference,), (sentence,) = paired
+    assert (difference.run, difference.best, difference.outcome) == ("full", "news-small-lora", "worse")
+    assert difference.score.value == pytest.approx(0.4) and difference.score.low > 0.2
+    assert "news-small-lora, full; other" in sentence
+    page = report.html(runs, paired)
+    assert _Page(page).open == [] and sentence in page and '<td class="interval">0.400 [' in page
+    assert "| full | news-small-lora | 0.400 [" in report.markdown(runs, paired)
+    for title in ("What the recipes differ in", "Learning curves of the tuned models", "accuracy against costs"):
+        assert title in page
+    changed = re.findall(r'<th scope="row">([a-z_]+\.[a-z_]+|seed)</th>', page.split("<section")[0])
+    assert changed == ["strategy.name", "strategy.r", "strategy.target_modules", "training.learning_rate", "seed"]
+    (folders[1] / "predictions" / "test.csv").unlink()
+    assert differences(runs[:2], folders[:2])[1][0].startswith("No paired difference of full to news-small-lora: '")
+
+
+def test_runs_of_one_name_are_numbered():
+    named = with_own_names([result(), result(name="x"), result()])
+    assert [run.name for run in named] == ["news-small-lora", "x", "news-small-lora (2)"]
 
 
 def test_a_comparison_of_runs_on_different_rows_is_marked():

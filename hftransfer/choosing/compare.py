@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,18 +10,16 @@ import numpy as np
 
 from hftransfer.choosing import grid
 from hftransfer.choosing.grid import Combination
+from hftransfer.choosing.paired import over_rows
 from hftransfer.core.errors import RecipeError
 from hftransfer.core.files import write_text
 from hftransfer.core.plugins import Record
 from hftransfer.core.results import RunResult, Score
 from hftransfer.core.saved_record import SavedRecord
-from hftransfer.evaluation.scoring import percentile_interval
 from hftransfer.metrics import lower_is_better
 from hftransfer.reporting.choice import Option, choice_page, interval_or_nothing, mean_and_deviation, pareto_plot
 from hftransfer.reporting.tables import Table, amount, interval, number
-from hftransfer.runner.collect import ERROR
 
-_RESAMPLES = 2000
 _FEWEST_SEEDS = 3
 
 
@@ -183,35 +180,11 @@ def _over_seeds(gaps: np.ndarray, confidence: float) -> Score | None:
 
 
 def _over_rows(best: _Runs, other: _Runs, confidence: float) -> Score | None:
-    """Mean difference of the errors of test rows, with a bootstrap of seeds and of rows within them.
-
-    None where the two have been scored on other rows.
-    """
-    gaps = []
-    for mine, yours, here, there in zip(best.results, other.results, best.folders, other.folders, strict=True):
-        if mine.data.fingerprint != yours.data.fingerprint:
-            return None
-        gaps.append(_errors(there) - _errors(here))
-    rng = np.random.default_rng(0)
-    values = [float(np.mean([gap.mean() for gap in gaps]))]
-    for _ in range(_RESAMPLES):
-        sampled = [gaps[seed] for seed in rng.integers(len(gaps), size=len(gaps))]
-        values.append(float(np.mean([gap[rng.integers(len(gap), size=len(gap))].mean() for gap in sampled])))
-    return percentile_interval(values, confidence, sum(map(len, gaps)))
-
-
-def _errors(folder: Path) -> np.ndarray:
-    """The error of the tuned model on each test row, shape (rows,).
-
-    Raises:
-        RecipeError: the run's table of predictions is missing, or of an earlier version.
-    """
-    file = folder / "predictions" / "test.csv"
-    try:
-        with file.open(encoding="utf-8", newline="") as lines:
-            return np.array([float(row[ERROR]) for row in csv.DictReader(lines)])
-    except (OSError, KeyError, ValueError):
-        raise RecipeError(f"'{file}' has no errors of rows: run it again (remove '{folder}')") from None
+    """Mean difference of the errors of test rows; None where the two have been scored on other rows."""
+    pairs = zip(best.results, other.results, strict=True)
+    if any(mine.data.fingerprint != yours.data.fingerprint for mine, yours in pairs):
+        return None
+    return over_rows(best.folders, other.folders, confidence)
 
 
 def advice(rows: Sequence[Row], metric: str) -> str:

@@ -17,16 +17,34 @@ def add(commands: "Commands") -> argparse.ArgumentParser:
     command.add_argument("--repo", help="user/name (default: hub.repo of the recipe)")
     command.add_argument("--private", action="store_true", help="make a new repository private")
     command.add_argument("--adapter", action="store_true", help="upload the PEFT adapter alone, not the merged model")
+    command.add_argument(
+        "--space",
+        nargs="?",
+        const="",
+        metavar="USER/NAME",
+        help="also push a Space that answers with the model, as `demo` does (default: the model's name and -demo)",
+    )
+    command.add_argument(
+        "--predictions",
+        nargs="?",
+        const="",
+        metavar="USER/NAME",
+        help="also push the predictions on test and validation rows as a data set (default: the model's name and "
+        "-predictions)",
+    )
     command.add_argument("--force", action="store_true", help="replace what another run has uploaded")
     return command
 
 
 def run(args: argparse.Namespace) -> int:
-    """Push the run, and print the address of the commit."""
+    """Push the run, and print the address of each commit."""
     from hftransfer.api import finished_run
-    from hftransfer.hub.push import push
+    from hftransfer.hub.push import Wanted
+    from hftransfer.runner.predictions import publish
 
     finished_run(args.run)
-    address = push(args.run, args.repo, private=args.private, adapter=args.adapter, force=args.force)
-    show(args, address, {"folder": args.run, "address": address})
+    fields = ("repo", "private", "adapter", "force", "space", "predictions")
+    wanted = Wanted(**{name: getattr(args, name) for name in fields})
+    pushed = {kind: it.address for kind, it in publish(args.run, wanted).items()}
+    show(args, "\n".join(pushed.values()), {"folder": args.run, "address": pushed["model"], **pushed})
     return 0

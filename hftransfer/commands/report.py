@@ -1,6 +1,7 @@
 """hftransfer report."""
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,16 +27,20 @@ def run(args: argparse.Namespace) -> int:
         RecipeError: there is no such run, or the page cannot be written there.
     """
     from hftransfer.api import finished_run
+    from hftransfer.choosing.paired import differences
     from hftransfer.core.files import write_text
     from hftransfer.reporting import report
+    from hftransfer.reporting.side_by_side import with_own_names
     from hftransfer.reporting.summary import summary
 
-    results = [finished_run(folder) for folder in args.runs]
+    results = with_own_names([finished_run(folder) for folder in args.runs])
     if args.out.is_dir() or any(place.is_file() for place in args.out.parents):
         raise RecipeError(f"--out: '{args.out}' should be a file, such as report.html")
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    write_text(args.out, report.html(results))
+    paired = differences(results, args.runs)
+    write_text(args.out, report.html(results, paired))
     runs = [summary(result, folder) for result, folder in zip(results, args.runs, strict=True)]
     warnings = [line for result in results for line in result.warnings]
-    show(args, f"{report.markdown(results)}\n{args.out} written", {"page": args.out, "runs": runs}, warnings)
+    record = {"page": args.out, "runs": runs, "paired": [asdict(it) for it in paired[0]]}
+    show(args, f"{report.markdown(results, paired)}\n{args.out} written", record, warnings)
     return 0

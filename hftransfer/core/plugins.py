@@ -165,6 +165,11 @@ def names(kind: str) -> list[str]:
     return list(_files(kind))
 
 
+def is_packaged(kind: str, name: str) -> bool:
+    """Whether a plug-in is a part of hftransfer, and not of a folder or a package of somebody else."""
+    return _files(kind)[name].package == _PACKAGE
+
+
 def path(kind: str, name: str) -> Path:
     """The file of a plug-in."""
     return _files(kind)[name].path

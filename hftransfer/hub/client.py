@@ -150,6 +150,19 @@ def hub_cards(revisions: Mapping[str, str]) -> dict[str, CardFacts]:
     return cards
 
 
+def is_open(repo: str, repo_type: str) -> bool:
+    """Whether everybody may read a repository now; not, where the Hub does not answer."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    unanswered: tuple[type[Exception], ...] = (HfHubHTTPError, *network_errors())
+    try:
+        info: Any = HfApi().repo_info(repo, repo_type=repo_type, timeout=TIMEOUT)
+    except unanswered:
+        return False
+    return not info.private and not info.gated
+
+
 def read_recipe(repo: str, revision: str | None = None) -> str:
     """The text of a pushed run's recipe.
 
@@ -171,7 +184,7 @@ def read_result(repo: str, revision: str | None = None) -> RunResult:
         raise HubError(f"result.json of '{repo}' is no record of a run, or that of another version") from None
 
 
-def read_file(repo: str, name: str, revision: str | None = None) -> str:
+def read_file(repo: str, name: str, revision: str | None = None, repo_type: str = "model") -> str:
     """The text of a file in a pushed run's repository.
 
     Raises:
@@ -179,11 +192,12 @@ def read_file(repo: str, name: str, revision: str | None = None) -> str:
     """
     from huggingface_hub import hf_hub_download
 
-    commit, names = _commit_and_files(repo, revision, "model")
+    commit, names = _commit_and_files(repo, revision, repo_type)
     if name not in names:
-        raise HubError(f"model '{repo}' was not pushed by hftransfer (it has no {name})")
+        raise HubError(f"{repo_type} '{repo}' was not pushed by hftransfer (it has no {name})")
     try:
-        with hub_errors("model", repo, revision):
-            return Path(hf_hub_download(repo, name, revision=commit)).read_text(encoding="utf-8")
+        with hub_errors(repo_type, repo, revision):
+            path = hf_hub_download(repo, name, revision=commit, repo_type=repo_type)
+            return Path(path).read_text(encoding="utf-8")
     except network_errors():
         raise HubError(f"the Hub cannot be reached, and {name} of '{repo}' is not cached") from None

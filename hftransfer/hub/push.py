@@ -1,34 +1,57 @@
-"""What of a finished run goes to the Hub, and under which names."""
+"""What of a finished run goes to the Hub, and under which names: a model, a Space, a data set of predictions."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hftransfer.core.checkpoint_files import check_complete, check_unchanged
 from hftransfer.core.errors import HubError
 from hftransfer.core.results import RunResult
 from hftransfer.core.variants import Variant
-from hftransfer.hub.upload import upload
+from hftransfer.hub.space import check_space, space_files
+from hftransfer.hub.upload import MARK, Kind, Pushed, RepoFiles, Target, check_target, upload
 from hftransfer.reporting import model_card, redaction, report
 from hftransfer.reporting.usage import hub_file_name
 
 # What Optimum reads from the folder of an exported model besides the graph.
 _CONFIG_FILES = ("config.json", "generation_config.json")
+_SUFFIXES: dict[Kind, str] = {"space": "-demo", "dataset": "-predictions"}
+
+MakePredictions = Callable[[str, str], RepoFiles]
+"""Repositories of the model and of the data set -> the files of the latter."""
 
 
-def push(folder: Path, repo: str | None, *, private: bool = False, adapter: bool = False, force: bool = False) -> str:
-    """Push a finished run.
+@dataclass(frozen=True)
+class Wanted:
+    """What of a run is pushed, and where; the recipe's `hub` section may ask for `private` and `adapter` too."""
+
+    repo: str | None = None
+    """user/name; None: that of the recipe's `hub` section."""
+    private: bool = False
+    """Whether a new repository is visible to its owner alone."""
+    adapter: bool = False
+    """Push the adapter alone, for the checkpoint that it was trained on."""
+    force: bool = False
+    """Replace what another run, or somebody, has put there."""
+    space: str | None = None
+    """user/name of a Space that answers with the model, `""` for the model's with `-demo` after it; None: no Space."""
+    predictions: str | None = None
+    """user/name of a data set of predictions, `""` for the model's with `-predictions` after it; None: no data set."""
+
+
+def push(folder: Path, wanted: Wanted, predictions: MakePredictions | None = None) -> dict[str, Pushed]:
+    """Push a finished run: the model, and what else is wanted.
 
     Args:
         folder: The run's folder.
-        repo: user/name; None: that of the recipe's `hub` section, which may ask for `private` and `adapter` too.
-        private: Whether a new repository is visible to its owner alone.
-        adapter: Push the adapter alone, for the checkpoint that it was trained on.
-        force: Replace what another run, or somebody, has put there.
+        wanted: What is pushed.
+        predictions: What makes the files of predictions, where they are wanted.
 
     Returns:
-        The address of the commit.
+        `model`, and `space` and `dataset` where they are wanted: their commits.
 
     Raises:
         HubError: no repository is named, the run has no adapter to push alone, or as `upload`.
@@ -39,11 +62,42 @@ def push(folder: Path, repo: str | None, *, private: bool = False, adapter: bool
     check_complete(folder / "model", remedy)
     check_unchanged(folder, result.weights, remedy)
     settings = result.recipe.get("hub") or {}
-    repo = repo or settings.get("repo")
+    repo, private = wanted.repo or settings.get("repo"), wanted.private or settings.get("private", False)
     if repo is None:
         raise HubError(f"there is no repository to push '{folder}' to: --repo user/name, or hub.repo in the recipe")
-    files = contents(folder, result, repo, adapter=adapter or settings.get("adapter", False))
-    return upload(repo, files, result.id, private=private or settings.get("private", False), force=force)
+    adapter = wanted.adapter or settings.get("adapter", False)
+    if wanted.space is not None:
+        check_space(result)
+        if adapter:
+            raise HubError("--space: a demo needs the whole model; push it without --adapter (hub.adapter)")
+    model = Target(repo, private=private, force=wanted.force)
+    files = contents(folder, result, repo, adapter=adapter)
+    others = _others(model, wanted, result.id)
+    made = predictions(repo, others["dataset"].repo) if predictions and "dataset" in others else {}
+    pushed = {"model": upload(model, files, result.id)}
+    mark = {MARK: (json.dumps({"id": result.id, "model": repo}, indent=1) + "\n").encode()}
+    for kind, target in others.items():
+        more = space_files(result, repo, pushed["model"]) if kind == "space" else made
+        pushed[kind] = upload(target, {**more, **mark}, result.id)
+    return pushed
+
+
+def _others(model: Target, wanted: Wanted, run_id: str) -> dict[str, Target]:
+    """The repositories beside the model's, each of which the run may write: `space`, `dataset`.
+
+    Raises:
+        HubError: as `check_target`.
+    """
+    named: dict[Kind, str | None] = {"space": wanted.space, "dataset": wanted.predictions}
+    found: dict[str, Target] = {}
+    for kind, repo in named.items():
+        if repo is not None:
+            # Who may not read the model may neither ask it nor read its predictions.
+            private = check_target(model, run_id)
+            target = replace(model, repo=repo or model.repo + _SUFFIXES[kind], kind=kind, private=private)
+            check_target(target, run_id)
+            found[kind] = target
+    return found
 
 
 def contents(folder: Path, result: RunResult, repo: str, *, adapter: bool) -> dict[str, Path | bytes]:

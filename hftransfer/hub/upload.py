@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hftransfer.core.errors import HubError
 from hftransfer.hub.client import hub_errors, network_errors, read_file
@@ -19,7 +20,42 @@ _INITIAL_FILES = {".gitattributes", "README.md"}
 # What a push writes. Everything else in a repository (a licence, a handler) somebody has added.
 _PUSHED = re.compile(
     r"(onnx|openvino|report)/.+|[^/]+\.(safetensors|json|jinja|model)|(vocab|merges)\.txt|recipe\.yaml"
+    r"|predictions/.+\.parquet"
 )
+MARK = "hftransfer.json"
+"""The file by which a Space or a data set is known to be a run's."""
+Kind = Literal["model", "space", "dataset"]
+_RECORDS: dict[Kind, str] = {"model": "result.json", "space": MARK, "dataset": MARK}
+_OPTIONS: dict[Kind, str] = {"model": "--repo", "space": "--space", "dataset": "--predictions"}
+_TITLES: dict[Kind, str] = {
+    "model": "Model, card, recipe and result by hftransfer",
+    "space": "Demo by hftransfer",
+    "dataset": "Predictions by hftransfer",
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """A repository to push to."""
+
+    repo: str
+    """user/name; created if it does not exist."""
+    kind: Kind = "model"
+    private: bool = False
+    """A new repository is visible to its owner alone; an existing public one is refused."""
+    force: bool = False
+    """Replace what another run, or somebody, has put there."""
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What a push has left."""
+
+    address: str
+    """Of the commit."""
+    commit: str
+    private: bool
+    """Whether the repository is visible to its owner alone."""
 
 
 def check_write_access(repo: str) -> None:
@@ -61,64 +97,91 @@ def _whoami(repo: str) -> dict[str, Any]:
         raise HubError("the Hub cannot be reached, so nothing can be pushed") from None
 
 
-def upload(repo: str, files: RepoFiles, run_id: str, *, private: bool, force: bool) -> str:
+def check_target(target: Target, run_id: str) -> bool:
+    """Make sure, before any work, that a run may be pushed to a repository, which need not exist yet.
+
+    Returns:
+        Whether the repository is visible to its owner alone, or will be.
+
+    Raises:
+        HubError: as `check_write_access` and `upload`.
+    """
+    from huggingface_hub import HfApi
+
+    check_write_access(target.repo)
+    try:
+        with hub_errors(target.kind, target.repo):
+            exists = HfApi().repo_exists(target.repo, repo_type=target.kind)
+            return _check_existing(target, run_id)[1] if exists else target.private
+    except network_errors():
+        raise HubError("the Hub cannot be reached, so nothing can be pushed") from None
+
+
+def upload(target: Target, files: RepoFiles, run_id: str) -> Pushed:
     """Put the files of a run into a repository by one commit; none is made where nothing has changed.
 
     A push that was interrupted is finished by the same call: what has arrived is not sent again.
 
     Args:
-        repo: user/name; created if it does not exist.
-        files: What the repository holds afterwards; files of an earlier push of the run are deleted.
+        target: The repository.
+        files: What it holds afterwards; files of an earlier push of the run are deleted.
         run_id: By it the repository is known to be the run's.
-        private: A new repository is visible to its owner alone; an existing public one is refused.
-        force: Replace what another run, or somebody, has put there.
-
-    Returns:
-        The address of the commit.
 
     Raises:
         HubError: the Hub cannot be reached or refuses; the repository is another run's.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
+    repo, kind = target.repo, target.kind
     check_write_access(repo)
-    api = HfApi()
+    api, sdk = HfApi(), "gradio" if kind == "space" else None
     try:
-        with hub_errors("model", repo):
-            api.create_repo(repo, private=private or None, exist_ok=True)
-            if private and not api.repo_info(repo).private:
-                raise HubError(f"'{repo}' exists and is public, so what is pushed there would be, too")
-            present = set(api.list_repo_files(repo))
-            if not force:
-                _refuse_another_run(repo, present, run_id)
+        with hub_errors(kind, repo):
+            api.create_repo(repo, private=target.private or None, repo_type=kind, space_sdk=sdk, exist_ok=True)
+            present, private = _check_existing(target, run_id)
             removable = present - files.keys() - _INITIAL_FILES
-            removed = sorted(path for path in removable if force or _PUSHED.fullmatch(path))
+            removed = sorted(path for path in removable if target.force or _PUSHED.fullmatch(path))
             commit = api.create_commit(
                 repo,
                 [
                     *(CommitOperationAdd(path, content) for path, content in sorted(files.items())),
                     *(CommitOperationDelete(path) for path in removed),
                 ],
-                commit_message="Model, card, recipe and result by hftransfer",
+                commit_message=_TITLES[kind],
+                repo_type=kind,
             )
-            return str(commit.commit_url)
+            return Pushed(str(commit.commit_url), commit.oid, private)
     except network_errors():
         raise HubError(
             f"the connection to the Hub was cut while '{repo}' was pushed; `hftransfer push` sends what is missing"
         ) from None
 
 
-def _refuse_another_run(repo: str, present: set[str], run_id: str) -> None:
-    if not present - _INITIAL_FILES:
-        return
-    previous = run_id_of(read_file(repo, "result.json")) if "result.json" in present else None
+def _check_existing(target: Target, run_id: str) -> tuple[set[str], bool]:
+    """The files of a repository that exists, and whether it is private.
+
+    Raises:
+        HubError: it is public and should not be, or another run's.
+    """
+    from huggingface_hub import HfApi
+
+    repo, kind = target.repo, target.kind
+    info: Any = HfApi().repo_info(repo, repo_type=kind)
+    if target.private and not info.private:
+        raise HubError(f"'{repo}' exists and is public, so what is pushed there would be, too")
+    present = {file.rfilename for file in info.siblings or []}
+    if target.force or not present - _INITIAL_FILES:
+        return present, bool(info.private)
+    record = _RECORDS[kind]
+    previous = run_id_of(read_file(repo, record, repo_type=kind)) if record in present else None
     if previous != run_id:
         whose = "another run's" if previous else "not from hftransfer"
-        raise HubError(f"'{repo}' exists and is {whose}; --force replaces it, --repo chooses another place")
+        raise HubError(f"'{repo}' exists and is {whose}; --force replaces it, {_OPTIONS[kind]} chooses another place")
+    return present, bool(info.private)
 
 
 def run_id_of(record: str) -> str | None:
-    """The run's id in the text of a `result.json`; None where no run has written it."""
+    """The run's id in the text of a record; None where no run has written it."""
     try:
         fields = json.loads(record)
     except ValueError:

@@ -26,10 +26,18 @@ def choice_page(title: str, summary: str, advice: str, tables: Sequence[Table], 
     return render("choice.html.jinja", title=title, summary=summary, advice=advice, tables=tables, plots=plots)
 
 
-def pareto_plot(options: Sequence[Option], metric: str, *, lower_is_better: bool = False) -> Plot:
-    """Score against each cost, a panel a cost; options that no other beats in both are marked and joined."""
+def pareto_plot(
+    options: Sequence[Option], metric: str, *, lower_is_better: bool = False, stacked: bool = False
+) -> Plot:
+    """Score against each cost, a panel a cost; options that no other beats in both are marked and joined.
+
+    The panels are in a row or, `stacked`, below each other, which is legible on a narrow screen.
+    """
     names = list(options[0].costs)
-    figure, panels = new_axes(max(6.5, 4.2 * len(names)), 4.0, columns=len(names))
+    if stacked:
+        figure, panels = new_axes(6.0, 3.2 * len(names), row_heights=[1] * len(names))
+    else:
+        figure, panels = new_axes(max(6.5, 4.2 * len(names)), 4.0, columns=len(names))
     sign, summary = -1 if lower_is_better else 1, []
     for axes, name in zip(panels, names, strict=True):
         best = pareto_front([(option.costs[name], sign * option.score.value) for option in options])
@@ -51,7 +59,8 @@ def pareto_plot(options: Sequence[Option], metric: str, *, lower_is_better: bool
         axes.set(xlabel=name, xlim=(0, None))
         on_it = ", ".join(f"{options[place].label} {amount(options[place].costs[name])}" for place in best)
         summary.append(f"by {name}: {on_it}")
-    panels[0].set_ylabel(metric)
+    for axes in panels if stacked else panels[:1]:
+        axes.set_ylabel(metric)
     return Plot(f"{metric} against costs; blue: nothing else is better at no more cost", "; ".join(summary), figure)
 
 

@@ -53,7 +53,7 @@ def card(result: RunResult, repo: str | None = None, *, adapter: bool = False) -
         checkpoint=checkpoint_name(result),
         commit=result.revisions.get(result.recipe["model"]["id"] or ""),
         strategy=result.recipe["strategy"]["name"],
-        data_name=_data_set(result)[1],
+        data_name=data_set(result)[1],
         score=score,
         score_text=interval(score),
         metric=metric_label(result.headline, result),
@@ -99,6 +99,12 @@ def _checkpoint_license(result: RunResult, model: str) -> str | None:
     return result.hub_cards.get(model, {}).get("license") if model in result.revisions else None
 
 
+def model_license(result: RunResult) -> str | None:
+    """The license of the tuned model: that of the recipe's `hub` section, else the checkpoint's if it was trained."""
+    named, trained = (result.recipe.get("hub") or {}).get("license"), result.recipe["strategy"]["name"] != "scratch"
+    return named or (_checkpoint_license(result, str(result.recipe["model"]["id"])) if trained else None)
+
+
 def _licenses(result: RunResult) -> Iterator[str]:
     """License, origin and flaws of checkpoint and data, a line each."""
     for repo, facts in result.hub_cards.items():
@@ -112,7 +118,7 @@ def _metadata(result: RunResult, adapter: bool) -> ModelCardData:
     from huggingface_hub import EvalResult, ModelCardData
 
     model, data, strategy = result.recipe["model"]["id"], result.recipe["data"], result.recipe["strategy"]["name"]
-    data_id, data_name = _data_set(result)
+    data_id, data_name = data_set(result)
     exported = [result.recipe["export"]["format"]] if result.exports.keys() - result.rejected().keys() else []
     # A share of another split is not a split of the data set.
     split = None if isinstance(data["splits"]["test"], int | float) else data["splits"]["test"] or "test"
@@ -132,13 +138,11 @@ def _metadata(result: RunResult, adapter: bool) -> ModelCardData:
         for metric, score in scores.items()
     ]
     # Training from scratch uses the architecture of the checkpoint alone.
-    trained = strategy != "scratch"
-    derived = trained and model in result.revisions
-    license = _checkpoint_license(result, str(model)) if trained else None
+    derived = strategy != "scratch" and model in result.revisions
     hub = result.recipe.get("hub") or {}
     return ModelCardData(
         library_name="peft" if adapter else "transformers",
-        license=hub.get("license") or license,
+        license=model_license(result),
         language=hub.get("language") or _languages(result, data_id),
         pipeline_tag=card_task(result).pretraining or result.task,
         tags=["hftransfer", strategy, *([] if adapter else exported)],
@@ -162,7 +166,15 @@ def _languages(result: RunResult, data_id: str) -> list[str] | None:
     return codes if 1 <= len(codes) <= 2 and has_language else None
 
 
-def _data_set(result: RunResult) -> tuple[str, str]:
+def data_license(result: RunResult) -> str | None:
+    """The license of the data set: that of its card on the Hub, or of the sample."""
+    source = result.recipe["data"]["source"]
+    if source["name"] == "sample" and (sample := result.samples.get(source["id"])):
+        return sample.license
+    return result.hub_cards.get(source.get("id"), {}).get("license") if source["name"] == "hub" else None
+
+
+def data_set(result: RunResult) -> tuple[str, str]:
     """Id and name of the data set."""
     source = result.recipe["data"]["source"]
     return (source["id"], source["id"]) if "id" in source else (source["name"], f"local data ({source['name']})")

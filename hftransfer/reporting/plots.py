@@ -101,6 +101,27 @@ def comparison_plot(results: Sequence[RunResult]) -> Plot:
     return _intervals("Test scores of the tuned models with bootstrap intervals", panels)
 
 
+def curves_plot(results: Sequence[RunResult]) -> Plot | None:
+    """Training and validation loss of the tuned models, a line a run; None where fewer than two have a log."""
+    logs = {result.name: [it for it in result.history.get("tuned", []) if "epoch" in it] for result in results}
+    logs = {name: log for name, log in logs.items() if log}
+    if len(logs) < 2:
+        return None
+    figure, panels = new_axes(6.0, 5.6, row_heights=(1, 1))
+    for axes, key, label in zip(panels, ("loss", "eval_loss"), ("training loss", "validation loss"), strict=True):
+        for name, log in logs.items():
+            points = [(entry["epoch"], entry[key]) for entry in log if key in entry]
+            axes.plot([x for x, _ in points], [y for _, y in points], "o-", label=name, markersize=3)
+        axes.set(ylabel=label)
+    panels[-1].set_xlabel("epoch")
+    # Names may have any sign, which a legend would take for a formula.
+    for text in panels[0].legend(frameon=False, fontsize=8).get_texts():
+        text.set_parse_math(False)
+    last = {name: [entry["eval_loss"] for entry in log if "eval_loss" in entry][-1:] for name, log in logs.items()}
+    ends = "; ".join(f"{name} ends at {number(values[0])}" for name, values in last.items() if values)
+    return Plot("Learning curves of the tuned models", f"Loss by epoch, of validation rows: {ends}", figure)
+
+
 def latency_plot(timings: Sequence[BenchmarkTiming]) -> Plot:
     """Median latency by batch size, a line for each variant that runs, a panel for each number of threads."""
     threads = sorted({timing.threads for timing in timings})

@@ -4,19 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hftransfer.core.results import Example, RunResult
-from hftransfer.core.variants import Variant
-from hftransfer.reporting import tables
+from hftransfer.reporting import side_by_side, tables
 from hftransfer.reporting.certainty import certainty
 from hftransfer.reporting.classes import class_table
 from hftransfer.reporting.findings import findings
-from hftransfer.reporting.plots import Plot, comparison_plot, run_plots
+from hftransfer.reporting.plots import Plot, run_plots
 from hftransfer.reporting.redaction import checkpoint_name, recipe_yaml
-from hftransfer.reporting.tables import Table, amount, headline_scores, interval, metric_label, number
+from hftransfer.reporting.side_by_side import Difference
+from hftransfer.reporting.tables import Table, amount, escape_markdown, headline_scores, interval, metric_label
 from hftransfer.reporting.templates import render
 from hftransfer.reporting.verdict import outcome, verdict
 
-# Beyond this number of runs, a column for each does not fit on a screen.
-_MOST_COLUMNS = 5
+Paired = tuple[Sequence[Difference], Sequence[str]]
+"""Differences between runs, and sentences where there are none."""
+NOT_PAIRED: Paired = ((), ())
 
 
 @dataclass(frozen=True)
@@ -59,22 +60,32 @@ def terminal(result: RunResult) -> str:
     return "\n".join([*first, scores, *others, *found, *(f"WARNING: {line}" for line in _warnings(result))])
 
 
-def markdown(results: Sequence[RunResult]) -> str:
+def markdown(results: Sequence[RunResult], paired: Paired = NOT_PAIRED) -> str:
     """The scores of one run, or a comparison of several, and their warnings in Markdown."""
-    scores = _comparison(results) if len(results) > 1 else tables.score_table(results[0], runtime=True)
+    differences, sentences = paired
+    scores = side_by_side.comparison(results) if len(results) > 1 else tables.score_table(results[0], runtime=True)
     lines = [(result.name, line) for result in results for line in _warnings(result)]
     warnings = Table("Warnings", ("run", "warning"), lines)
-    return "\n\n".join(f"{table.title}:\n\n{table.markdown()}" for table in (scores, warnings) if table.rows)
+    shown = (scores, side_by_side.difference_table(differences), warnings)
+    parts = [f"{table.title}:\n\n{table.markdown()}" for table in shown if table.rows]
+    return "\n\n".join([*parts, *map(escape_markdown, sentences)])
 
 
-def html(results: Sequence[RunResult]) -> str:
-    """One HTML page that loads nothing from elsewhere; several runs are first compared."""
+def html(results: Sequence[RunResult], paired: Paired = NOT_PAIRED) -> str:
+    """One HTML page that loads nothing from elsewhere; several runs are first compared.
+
+    Args:
+        results: the records of the runs.
+        paired: differences between runs that were scored on the same rows, and sentences about the others.
+    """
     several = len(results) > 1
+    differences, sentences = paired
     return render(
         "page.html.jinja",
         title=f"Comparison of {len(results)} runs" if several else results[0].name,
-        comparison=_side_by_side(results) if several else None,
-        comparison_plot=comparison_plot(results) if several else None,
+        comparison=side_by_side.tables(results, differences) if several else None,
+        comparison_plots=side_by_side.plots(results) if several else [],
+        comparison_lines=sentences,
         rows_differ=len({result.data.fingerprint for result in results}) > 1,
         sections=[_section(result) for result in results],
     )
@@ -167,55 +178,3 @@ def _facts(result: RunResult) -> list[Table]:
     }
     titled = {"Run": run, "Package versions": result.versions, "Hub commits": result.revisions}
     return [Table(title, ("name", "value"), list(facts.items())) for title, facts in titled.items() if facts]
-
-
-def _side_by_side(results: Sequence[RunResult]) -> list[Table]:
-    """A column for each of a few runs; of many, a row."""
-    verdicts = [verdict(result) or "no baseline" for result in results]
-    by_run = _comparison(results)
-    if len(results) > _MOST_COLUMNS:
-        names = [result.name for result in results]
-        return [by_run, Table("Verdicts", ("run", "verdict"), list(zip(names, verdicts, strict=True)))]
-    header, *facts = zip(by_run.header, *by_run.rows, strict=True)
-    return [Table(by_run.title, header, [("verdict", *verdicts), *facts])]
-
-
-def _comparison(results: Sequence[RunResult]) -> Table:
-    header = (
-        "run",
-        "task",
-        "checkpoint",
-        "strategy",
-        "metric",
-        "tuned, test",
-        "alternatives",
-        "trainable parameters",
-        "training s",
-        "whole run, s",
-        "MB",
-        "p50 ms",
-    )
-    return Table("Test scores and costs", header, [_comparison_row(result) for result in results])
-
-
-def _comparison_row(result: RunResult) -> tuple[str, ...]:
-    scores, seconds = headline_scores(result), result.seconds.get("train tuned")
-    alternatives = [
-        f"{name} {number(score.value)}"
-        for name, score in scores.items()
-        if Variant.parse(name).kind not in ("tuned", "export")
-    ]
-    return (
-        result.name,
-        result.task,
-        checkpoint_name(result),
-        result.recipe["strategy"]["name"],
-        metric_label(result.headline, result),
-        interval(scores["tuned"]),
-        ", ".join(alternatives),
-        f"{result.parameters['trainable']:,}",
-        "" if seconds is None else amount(seconds),
-        amount(sum(result.seconds.values())),
-        amount(result.pytorch.bytes / 1e6),
-        amount(result.pytorch.p50_ms),
-    )

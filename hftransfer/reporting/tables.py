@@ -56,6 +56,11 @@ def escape_cell(text: str) -> str:
     return f"'{text}" if text.startswith(_FORMULA) and not _NUMBER.fullmatch(text) else text
 
 
+def unescape_cell(text: str) -> str:
+    """The text of a cell that `escape_cell` has written."""
+    return text[1:] if text.startswith("'") and escape_cell(text[1:]) == text else text
+
+
 def number(value: float) -> str:
     """A score with three decimals; three digits if it is small, thousands separators if it is large."""
     if abs(value) >= 100:

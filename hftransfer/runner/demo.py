@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from hftransfer.core.errors import MissingExtraError, RecipeError
 from hftransfer.core.results import RunResult
+from hftransfer.reporting.redaction import checkpoint_name
 from hftransfer.reporting.verdict import verdict
-from hftransfer.runner.predict import load_predictor
+from hftransfer.runner.predict import Predictor, load_predictor, load_pushed
 
 if TYPE_CHECKING:
     from gradio import Blocks
@@ -70,13 +71,25 @@ def page_of(folder: Path, result: RunResult, variant: str = "tuned") -> Blocks:
         ModelError, ExportError: a file of the variant is missing or damaged.
         MissingExtraError: a package of the task is not installed.
     """
-    predictor = load_predictor(folder, result, variant)
+    return _page(load_predictor(folder, result, variant), result, folder.resolve().name, variant)
+
+
+def page_of_pushed(repo: str, revision: str | None = None) -> Blocks:
+    """The page of a run that was pushed to the Hub.
+
+    Raises:
+        HubError, ModelError, MissingExtraError: as `load_pushed`.
+    """
+    result, predictor = load_pushed(repo, revision)
+    return _page(predictor, result, repo, "tuned")
+
+
+def _page(predictor: Predictor, result: RunResult, title: str, variant: str) -> Blocks:
     os.environ.update(_ENVIRONMENT)
     from hftransfer.runner.demo_page import build
 
-    model = result.recipe["model"]["id"]
-    text = f"{result.task} · {model} · {variant}\n\n{verdict(result)}"
-    return build(predictor.task, predictor.illustrated, folder.resolve().name, text)
+    text = f"{result.task} · {checkpoint_name(result)} · {variant}\n\n{verdict(result)}"
+    return build(predictor.task, predictor.illustrated, title, text)
 
 
 def application(page: Blocks) -> Any:

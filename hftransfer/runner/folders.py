@@ -34,10 +34,10 @@ def push_finished(recipe: Recipe, folder: Path) -> str | None:
 
     if recipe.hub is None or not PartialState().is_main_process:
         return None
-    from hftransfer.hub.push import push
+    from hftransfer.hub.push import Wanted, push
 
     try:
-        return push(folder, recipe.hub.repo)
+        return push(folder, Wanted(recipe.hub.repo))["model"].address
     except HubError as error:
         raise HubError(f"{error} (the run is finished: `hftransfer push {folder}`)") from None
 

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hftransfer.core import plugins
 from hftransfer.core.console import silence_transformers
@@ -22,6 +22,9 @@ from hftransfer.recipe.loader import from_record
 from hftransfer.runner.finished import export_again, variant_folder
 from hftransfer.runner.out_of_domain import out_of_domain_scorer
 from hftransfer.tasks import Illustration, Model, Outputs, Processor, Row, Side, Task
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 
 @dataclass(frozen=True)
@@ -79,17 +82,53 @@ def load_predictor(folder: Path, result: RunResult, variant: str = "tuned") -> P
         MissingExtraError: a package of the task or of the exporter is not installed.
     """
     task, exporter = _plugins(result, variant)
-    import transformers
-
     silence_transformers()
     place = variant_folder(folder, result, variant)
-    model = _load_exported(exporter, task, place) if exporter else load_saved(task, Checkpoint(str(place))).eval()
+    saved = Checkpoint(str(place))
+    model = _load_exported(exporter, task, place) if exporter else load_saved(task, saved).eval()
+    task = _with_processor(task, model.config, saved)
+    return Predictor(task, model, (lambda _examples: {}) if exporter else out_of_domain_scorer(folder, task, model))
+
+
+def load_pushed(repo: str, revision: str | None = None) -> tuple[RunResult, Predictor]:
+    """The record and the tuned model of a run that was pushed, from the Hub or its cache; it runs no code from there.
+
+    Raises:
+        HubError: there is no such repository, or no run of this version in it.
+        ModelError: a file of the model is damaged, or not there: an adapter was pushed alone.
+        MissingExtraError: a package of the task is not installed.
+    """
+    from hftransfer.hub import client
+
+    place = Checkpoint(repo, client.resolve_revision(repo, revision))
+    result = client.read_result(repo, place.revision)
+    task, _ = _plugins(result, "tuned")
+    silence_transformers()
+    model = load_saved(task, place).eval()
+    return result, Predictor(_with_processor(task, model.config, place), model, lambda _examples: {})
+
+
+def saved_task(folder: Path, result: RunResult) -> Task:
+    """The task of a finished run with what was fitted, the processor and the config of its model, without weights.
+
+    Raises:
+        ModelError: a file of the model is missing or damaged.
+        MissingExtraError: a package of the task is not installed.
+    """
+    import transformers
+
+    saved = Checkpoint(str(folder / "model"))
+    return _with_processor(_plugins(result, "tuned")[0], read_pretrained(transformers.AutoConfig, saved), saved)
+
+
+def _with_processor(task: Task, config: PretrainedConfig, saved: Checkpoint) -> Task:
+    """The task with the processor that was saved with a model."""
+    import transformers
 
     def read(name: str, **options: Any) -> Processor:
-        return read_pretrained(getattr(transformers, name), Checkpoint(str(place)), **options)
+        return read_pretrained(getattr(transformers, name), saved, **options)
 
-    task = task.with_processor(task.open_processor(read, model.config, None), model.config)
-    return Predictor(task, model, (lambda _examples: {}) if exporter else out_of_domain_scorer(folder, task, model))
+    return task.with_processor(task.open_processor(read, config, None), config)
 
 
 def predictions(
