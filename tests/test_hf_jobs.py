@@ -16,8 +16,9 @@ import tiny
 from hftransfer.cli import main
 from hftransfer.core import plugins
 from hftransfer.core.results import RunResult
+from hftransfer.hub import jobs as jobs_of_the_hub
 from hftransfer.recipe.loader import parse_recipe
-from hftransfer.runner import staging, volume
+from hftransfer.runner import hf_jobs, staging, volume
 
 TOKEN = "hf_aliceMayWrite"
 # In the place of uv and all that it would start: a run that ends as it should, or by the exit code in its recipe.
@@ -62,30 +63,28 @@ data: {{source: {{name: csv, train: {tmp_path / "rows.csv"}}}}}
 def test_a_job_whose_time_is_over_goes_on_and_is_downloaded(jobs, tmp_path, capsys):
     text = tiny.recipe(plugins.load("tasks", "text-classification")(), tmp_path)
     recipe = tmp_path / "words.yaml"
-    recipe.write_text(text.replace("save_strategy: epoch", "save_strategy: steps, save_steps: 1, max_steps: 60"))
-    words = [
-        "run",
-        str(recipe),
-        "seed=3",
-        "--out",
-        str(tmp_path / "run"),
-        "--on",
-        "hf-jobs:t4-small",
-        "--timeout",
-        "0.5h",
-    ]
+    recipe.write_text(text.replace("save_strategy: epoch", "save_strategy: steps, save_steps: 1, max_steps: 40"))
+    words = ["run", str(recipe), "seed=3", "--out", str(tmp_path / "run"), "--on", "hf-jobs:t4-small"]
+    words += ["--timeout", "0.5h"]
     jobs.time_is_over = lambda mount: any(mount.glob("run/run.partial/work/tuned/checkpoints/checkpoint-*/complete"))
     assert main(words) == 143
     first = capsys.readouterr().err
-    shown = ("1 x Nvidia T4 with 16 GB), $0.40 an hour", "time limit: 30m (--timeout), so the job costs at most $0.20", "recipe.yaml", "which is private")
-    assert all(text in first for text in (*shown, "installed hftransfer-recipes[text]==", "the same command goes on"))
+    for text in (
+        "1 x Nvidia T4 with 16 GB), $0.40 an hour",
+        "time limit: 30m (--timeout), so the job costs at most $0.20",
+        "which is private",
+        "  recipe.yaml",
+        "installed hftransfer-recipes[text]==",
+        "the same command goes on",
+    ):
+        assert text in first
     (bucket,), (killed,) = jobs.buckets, jobs.jobs.values()
     assert not (tmp_path / "run").exists() and any("checkpoint-" in path for path in jobs.buckets[bucket])
     jobs.time_is_over = lambda mount: False
     assert main(words) == 0
     printed = capsys.readouterr()
     result = RunResult.load(tmp_path / "run" / "result.json")
-    assert result.recipe["seed"] == 3 and max(entry["step"] for entry in result.history["tuned"]) == 60
+    assert result.recipe["seed"] == 3 and max(entry["step"] for entry in result.history["tuned"]) == 40
     assert result.recipe["data"]["source"]["train"].startswith("_outside/") and "report: " in printed.out
     folders = {path.split("/")[0] for path in jobs.buckets[bucket]}
     assert len(folders) == 1 and not any(".partial" in path for path in jobs.buckets[bucket])
@@ -204,6 +203,12 @@ export: {{format: onnx}}
     again = parse_recipe(staged.recipe).data.source
     assert again.train == "rows/train-*.csv" and again.test == "_outside/0/absolute.csv"
     assert staging.extras(recipe) == ["onnx", "text"]
+
+
+def test_several_gpus_have_a_process_each(tmp_path):
+    machine = jobs_of_the_hub.Machine("l4x4", "", 1.0, 4)
+    job = hf_jobs.Job(None, tmp_path / "a run", staging.Staged("x"), "hftransfer-recipes", machine, 60, None)
+    assert job.command("key")[-5:] == ["/hftransfer", "a_run", "60", "key", "4"]
 
 
 @pytest.mark.parametrize("name", plugins.names("sources"))

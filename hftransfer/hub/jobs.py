@@ -196,6 +196,8 @@ def _requests(user: str, remedy: str = "give the same command again later") -> I
     """
     from huggingface_hub import errors
 
+    # hf_xet, which moves the content of buckets, raises RuntimeError.
+    cut: tuple[type[Exception], ...] = (RuntimeError, *network_errors())
     try:
         yield
     except errors.HfHubHTTPError as error:
@@ -208,7 +210,6 @@ def _requests(user: str, remedy: str = "give the same command again later") -> I
         }
         known = messages.get(status or 0) or status_message(status, f"jobs of '{user}'", str(error))
         raise HubError(known) from None
-    except (*network_errors(), RuntimeError) as error:
-        # hf_xet, which moves the content of buckets, raises RuntimeError.
+    except cut as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise HubError(f"the connection to the Hub was cut ({reason}): {remedy}") from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,6 +37,7 @@ _SHELL = f'export {volume.STARTED}=$(date +%s); exec "$@"'
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 _SHOWN = 20
+_TRIES, _PAUSE = 30, 2.0
 
 
 @dataclass(frozen=True)
@@ -126,10 +128,12 @@ class Job:
         Raises:
             RunError: it has ended without one.
         """
-        end = json.loads(self.client.read(f"{self.folder}/{volume.END}") or "{}")
         message = job.status.message or ""
-        if end and end["key"] == (job.labels or {}).get("key"):
-            code = int(end["code"])
+        code = self._recorded_code(job)
+        if code is not None:
+            pass
+        elif named := re.search(r"exit code:? (\d+)", message):
+            code = int(named[1])
         elif "timeout" in message.lower():
             code = TERMINATED
         else:
@@ -137,6 +141,16 @@ class Job:
         if code == TERMINATED:
             report(f"the job has ended before the run ({message or 'its time was over'}): the same command goes on")
         return code
+
+    def _recorded_code(self, job: JobInfo) -> int | None:
+        """The exit code that the job has left in the bucket; None where it was killed before."""
+        # What a mounted bucket was given last may come a moment after the end of the job.
+        for _ in range(_TRIES if job.status.stage == "COMPLETED" else 1):
+            end = json.loads(self.client.read(f"{self.folder}/{volume.END}") or "{}")
+            if end and end["key"] == (job.labels or {}).get("key"):
+                return int(end["code"])
+            time.sleep(_PAUSE)
+        return None
 
 
 def job(recipe: Recipe, out: Path, flavor: str, limit: str) -> Job:

@@ -17,7 +17,7 @@ def run_arguments(recipe: str, overrides: Sequence[str], out: Path) -> list[str]
 
 
 def split_place(place: str) -> tuple[str, str | None]:
-    """`slurm:gpu` -> slurm, gpu; None where nothing is named after the colon's place."""
+    """`slurm:gpu` -> slurm, gpu; None where there is no colon."""
     name, colon, rest = place.partition(":")
     return name, rest if colon else None
 

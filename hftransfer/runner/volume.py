@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import Event
 
 from hftransfer.runner.jobs import GRACE, TERMINATED, run_arguments
 
@@ -48,34 +49,37 @@ def main(arguments: Sequence[str]) -> int:
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     run = subprocess.Popen([sys.executable, *launcher, *words], cwd=cwd, env=environment, start_new_session=True)
     # Every process gets the signal, as from Slurm: those of a training save their step together.
-    signal.signal(signal.SIGTERM, lambda *_: _terminate(run))
+    over = Event()
+    signal.signal(signal.SIGTERM, lambda *_: _terminate(run, over))
     interval = float(os.environ.get(INTERVAL) or 60)
-    code = _watch(run, deadline, interval, lambda: copy_changes(runs, place / RUN, copied))
+    code = _watch(run, over, deadline, interval, lambda: copy_changes(runs, place / RUN, copied))
     copy_changes(runs, place / RUN, copied, last=True)
     (place / END).write_text(json.dumps({"key": key, "code": code}), encoding="utf-8")
     return code
 
 
-def _watch(run: subprocess.Popen[bytes], deadline: float, interval: float, save: Callable[[], None]) -> int:
+def _watch(
+    run: subprocess.Popen[bytes], over: Event, deadline: float, interval: float, save: Callable[[], None]
+) -> int:
     """Save the run at intervals until it ends; its exit code, that of SIGTERM where its time was over."""
-    terminated = False
     while True:
         left = deadline - time.time()
         try:
-            code = run.wait(timeout=interval if terminated else max(min(interval, left), 0.1))
+            code = run.wait(timeout=interval if over.is_set() else max(min(interval, left), 0.1))
         except subprocess.TimeoutExpired:
-            if not terminated and time.time() >= deadline:
-                print("hftransfer: the time limit of the job is near", file=sys.stderr, flush=True)
-                _terminate(run)
-                terminated = True
+            if not over.is_set() and time.time() >= deadline:
+                print("hftransfer: the time of the job is nearly over", file=sys.stderr, flush=True)
+                _terminate(run, over)
             save()
             continue
         code = 128 - code if code < 0 else code
         # A launcher of several processes has an exit code of its own.
-        return TERMINATED if terminated and code not in _FINISHED else code
+        return TERMINATED if over.is_set() and code not in _FINISHED else code
 
 
-def _terminate(run: subprocess.Popen[bytes]) -> None:
+def _terminate(run: subprocess.Popen[bytes], over: Event) -> None:
+    """Let all processes of the run save their step and end."""
+    over.set()
     if run.poll() is None:
         os.killpg(run.pid, signal.SIGTERM)
 
