@@ -168,14 +168,19 @@ class JobsClient:
         with _requests(self.user):
             files: list[tuple[str | BucketFile, str | Path]] = []
             for found in self._files(folder):
+                if ".." in found.path.split("/"):
+                    raise HubError(
+                        f"'{found.path}' in the bucket '{self.bucket}' leads out of the folder: not downloaded"
+                    )
                 files.append((found, partial / found.path.removeprefix(f"{folder}/")))
                 Path(files[-1][1]).parent.mkdir(parents=True, exist_ok=True)
             self.api.download_bucket_files(self.bucket, files)
         partial.rename(target)
 
     def _files(self, folder: str) -> Sequence[BucketFile]:
-        tree = self.api.list_bucket_tree(self.bucket, f"{folder}/", recursive=True)
-        return [entry for entry in tree if entry.type == "file"]
+        # The Hub also lists what only begins with the name of the folder.
+        tree = self.api.list_bucket_tree(self.bucket, folder, recursive=True)
+        return [entry for entry in tree if entry.type == "file" and entry.path.startswith(f"{folder}/")]
 
 
 def _machine(hardware: JobHardwareInfo) -> Machine:
