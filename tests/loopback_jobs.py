@@ -1,8 +1,9 @@
 """Jobs and buckets of the fake Hub: a job runs its command here, in a process of its own, with its bucket mounted.
 
 See huggingface_hub's `hf_api.py` (`run_job`, `fetch_job_logs`, `create_bucket`, ...) for the other side. The content of
-buckets is kept by hf_xet itself, which takes a folder for a server (`local://`); a mount is a copy of the bucket's
-folder, written back when the job ends. In place of `uv` stands a script that takes the packages of this environment.
+buckets is kept by hf_xet itself, which takes a folder for a server (`local://`), in one process alone; a mount is a
+copy of the bucket's folder, written back when the job ends. In place of `uv` stands a script that takes the packages of
+this environment.
 """
 
 import json

@@ -4,10 +4,10 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
+from threading import Thread
 
 import loopback_jobs
 import pytest
@@ -113,19 +113,22 @@ def test_exit_codes_a_finished_run_and_a_running_job(jobs, recipe, tmp_path, mon
     (tmp_path / "run").rename(tmp_path / "moved")
     started = len(jobs.jobs)
     assert main([*words, "seed=0"]) == 0 and len(jobs.jobs) == started and (tmp_path / "run").is_dir()
-    # Pushed by the job: nothing is downloaded. A second command finds the job that has not ended.
-    hub = ["hub={repo: alice/words}", "seed=0"]
-    jobs.install(STAND_IN.replace("import json", "import time; time.sleep(1); import json", 1))
-    other = subprocess.Popen([sys.executable, "-m", "hftransfer", *words, *hub], stderr=subprocess.PIPE, text=True)
-    while len(jobs.jobs) == started:
+    # Pushed by the job: nothing is downloaded. After Ctrl+C, the same command finds the job that has not ended.
+    jobs.install(STAND_IN.replace("import json", "import time; time.sleep(1.5); import json", 1))
+    words += ["seed=0", "hub={repo: alice/words}"]
+    jobs.hub.arm(None)
+    Thread(target=_interrupt_when, args=(lambda: any(path.endswith("/logs") for _, path in jobs.hub.log),)).start()
+    assert main(words) == 130 and "hf jobs cancel" in capsys.readouterr().err
+    assert main([*words, "--json"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["repo"] == "alice/words" and "has not ended yet" in printed.err
+    assert len(jobs.jobs) == started + 1
+
+
+def _interrupt_when(is_time):
+    while not is_time():
         time.sleep(0.02)
-        assert other.poll() is None, other.stderr.read()
-    capsys.readouterr()
-    assert (
-        main([*words, *hub, "--json"]) == 0 and json.loads((said := capsys.readouterr()).out)["repo"] == "alice/words"
-    )
-    assert "has not ended yet" in said.err and len(jobs.jobs) == started + 1
-    assert other.wait() == 0 and "pushed to alice/words" in other.stderr.read()
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 @pytest.mark.parametrize(
