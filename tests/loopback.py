@@ -11,7 +11,7 @@ import re
 import threading
 import urllib.parse
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -163,6 +163,9 @@ class Handler(BaseHTTPRequestHandler):
         raise Refusal(404, "", f"no route {self.command} {raw}")
 
     def _answer(self, status: int, answer: Any, headers: dict[str, str], half: bool = False) -> None:
+        if isinstance(answer, Iterator):
+            self._stream(status, answer, headers)
+            return
         body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         self.send_response(status)
         for name, value in ({"Content-Length": str(len(body))} | headers).items():
@@ -175,6 +178,16 @@ class Handler(BaseHTTPRequestHandler):
             self.connection.close()
         elif self.command != "HEAD":
             self.wfile.write(body)
+
+    def _stream(self, status: int, parts: Iterator[bytes], headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in ({"Transfer-Encoding": "chunked"} | headers).items():
+            self.send_header(name, value)
+        self.end_headers()
+        for part in parts:
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+            self.wfile.flush()
+        self.wfile.write(b"0\r\n\r\n")
 
     def user(self) -> tuple[str, str] | None:
         """Name and role that the request's token stands for."""

@@ -75,10 +75,10 @@ def test_a_job_is_stopped_queued_again_and_finished(slurm, recipe, tmp_path, cap
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--on", "pbs"], "'slurm' or 'slurm:PARTITION', got 'pbs'"),
+        (["--on", "pbs"], "'slurm', 'slurm:PARTITION' or 'hf-jobs:FLAVOR', got 'pbs'"),
         (["--on", "slurm:a b"], "got 'slurm:a b'"),
         (["--on", "slurm", "--sbatch", "time"], "an option of sbatch, such as --time=2:00:00, got 'time'"),
-        (["--on", "slurm", "--sbatch", "--time=1\nrm x"], "an option of sbatch"),
+        (["--on", "slurm", "--sbatch=--time=1\nrm x"], "an option of sbatch"),
         (["--on", "slurm", "--overwrite"], "remove the old run"),
         (["--sbatch=--time=1"], "give --on slurm as well"),
     ],

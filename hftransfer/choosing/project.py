@@ -18,7 +18,7 @@ import numpy as np
 from hftransfer.choosing.new import Ask, Proposal, new
 from hftransfer.core import plugins
 from hftransfer.core.errors import RecipeError
-from hftransfer.core.features import Audio, Image, Text
+from hftransfer.core.features import Audio, Image, extras_of
 from hftransfer.core.files import atomic_directory, write_bytes, write_text
 from hftransfer.reporting.templates import render
 from hftransfer.sources._listing import IMAGES, RECORDINGS
@@ -26,7 +26,6 @@ from hftransfer.sources._listing import IMAGES, RECORDINGS
 # Rows of a class of made-up data.
 _ROWS = 40
 _SIDE, _RATE = 64, 16_000
-_EXTRAS = {"text": Text, "vision": Image, "speech": Audio}
 _FILES = {
     "README.md": "README.md.jinja",
     "pyproject.toml": "pyproject.toml.jinja",
@@ -92,8 +91,7 @@ def _write_files(place: Path, name: str, found: Proposal, *, stub: bool) -> None
 
 def _extras(found: Proposal) -> list[str]:
     """The extras of the package that task, checkpoint and export need."""
-    inputs = plugins.load("tasks", found.task).inputs.values()
-    names = [extra for extra, kind in _EXTRAS.items() if any(isinstance(it, kind) for it in inputs)]
+    names = extras_of(plugins.load("tasks", found.task).inputs.values())
     return sorted({*names, "onnx", *(["samples"] if found.checkpoint.startswith("sample:") else [])})
 
 

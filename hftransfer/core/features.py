@@ -7,6 +7,7 @@ contents, by which duplicates are found.
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -282,3 +283,10 @@ def unnamed_class(feature: Any, cell: Cell) -> int | None:
     else:
         parts = [(feature.feature, item) for item in cell] if hasattr(feature, "feature") and cell else []
     return next((number for number in (unnamed_class(*part) for part in parts) if number is not None), None)
+
+
+def extras_of(features: Iterable[Feature]) -> list[str]:
+    """The extras of hftransfer-recipes for rows with these features."""
+    groups = {"text": Text, "vision": Image, "speech": Audio}
+    inputs = list(features)
+    return [extra for extra, kind in groups.items() if any(isinstance(it, kind) for it in inputs)]

@@ -73,6 +73,8 @@ class Plugin(Section):
 
     requires: ClassVar[dict[str, str]] = {}
     """Packages that the plug-in imports, each with the extra of hftransfer-recipes that installs it."""
+    local_files: ClassVar[tuple[str, ...]] = ()
+    """Fields that may name files or folders of this machine; a job on another one gets copies of them."""
 
     @property
     def name(self) -> str:

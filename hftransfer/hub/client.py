@@ -101,10 +101,10 @@ def hub_errors(repo_type: str, repo: str, revision: str | None = None) -> Iterat
         ) from None
     except errors.HfHubHTTPError as error:
         status = getattr(error.response, "status_code", None)
-        raise HubError(_status_message(status, f"{repo_type} '{repo}'", str(error))) from None
+        raise HubError(status_message(status, f"{repo_type} '{repo}'", str(error))) from None
 
 
-def _status_message(status: int | None, subject: str, details: str) -> str:
+def status_message(status: int | None, subject: str, details: str) -> str:
     """What an HTTP status other than 404 means for the user."""
     messages = {
         401: "the Hub does not know the token (hf auth login, or HF_TOKEN)",

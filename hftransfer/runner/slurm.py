@@ -14,6 +14,7 @@ from pathlib import Path
 from hftransfer.core.errors import RecipeError, RunError
 from hftransfer.core.files import write_text
 from hftransfer.reporting.templates import render
+from hftransfer.runner.jobs import GRACE, TERMINATED, run_arguments
 
 NAME = "slurm"
 _PARTITION = re.compile(r"[\w.,-]+")
@@ -46,22 +47,21 @@ class Job:
         return done.stdout.strip().partition(";")[0]
 
 
-def job(recipe: str, overrides: Sequence[str], out: Path, place: str, options: Sequence[str]) -> Job:
+def job(recipe: str, overrides: Sequence[str], out: Path, partition: str | None, options: Sequence[str]) -> Job:
     """The job of a run; nothing is written yet.
 
     Args:
         recipe: as the command line names it.
         overrides: of the recipe.
         out: directory of the run.
-        place: `slurm`, or `slurm:PARTITION`.
+        partition: of the cluster; None: the default one.
         options: further ones of sbatch, such as `--time=2:00:00`.
 
     Raises:
-        RecipeError: another place, an option that is none, or a machine without Slurm.
+        RecipeError: a partition or an option that is none, or a machine without Slurm.
     """
-    name, colon, partition = place.partition(":")
-    if name != NAME or (colon and not _PARTITION.fullmatch(partition)):
-        raise RecipeError(f"--on: 'slurm' or 'slurm:PARTITION', got '{place}'")
+    if partition is not None and not _PARTITION.fullmatch(partition):
+        raise RecipeError(f"--on: 'slurm' or 'slurm:PARTITION', got '{NAME}:{partition}'")
     for option in options:
         # One that holds a line break would be a command of the job.
         if not _OPTION.fullmatch(option) or "\n" in option:
@@ -69,7 +69,7 @@ def job(recipe: str, overrides: Sequence[str], out: Path, place: str, options: S
     if shutil.which("sbatch") is None:
         raise RecipeError("--on slurm: there is no 'sbatch' here; start it on a login node of a cluster with Slurm")
     out = out.absolute()
-    words = [sys.executable, "-m", "hftransfer", "run", recipe, *overrides, "--out", str(out), "--resume"]
+    words = [sys.executable, *run_arguments(recipe, overrides, out)]
     log = out.with_name(f"{out.name}.slurm.log")
     text = render(
         "job.sh.jinja",
@@ -77,6 +77,8 @@ def job(recipe: str, overrides: Sequence[str], out: Path, place: str, options: S
         log=shlex.quote(str(log)),
         options=[*([f"--partition={partition}"] if partition else []), *options],
         folder=shlex.quote(str(Path.cwd())),
+        grace=GRACE,
+        terminated=TERMINATED,
         command=shlex.join(words),
     )
     return Job(out.with_name(f"{out.name}.sbatch"), text, log)

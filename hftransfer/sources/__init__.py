@@ -103,6 +103,7 @@ class Folder(Source):
     """What the rows are files of."""
     annotations: ClassVar[tuple[str, ...]] = ()
     """Endings of the files that describe the images."""
+    local_files: ClassVar[tuple[str, ...]] = ("path",)
 
     path: str
     """The folder."""
@@ -192,6 +193,7 @@ def _paths(rows: Dataset) -> Iterator[str]:
 class Files(Source):
     """Base of the table sources: one file, or several, for each split; relative to the working directory."""
 
+    local_files: ClassVar[tuple[str, ...]] = ("train", "validation", "test", "unlabelled")
     train: str | list[str]
     """The file or files of the split `train`; a pattern such as `train-*.parquet` names several."""
     validation: str | list[str] | None = None
@@ -224,7 +226,7 @@ class Files(Source):
         lists = {split: [files] if isinstance(files, str) else files for split, files in fields.items() if files}
         if not lists.get("train"):
             raise DataError("data.source.train: it names no file")
-        paths = {split: [path for file in files for path in _matching(file)] for split, files in lists.items()}
+        paths = {split: [path for file in files for path in matching(file)] for split, files in lists.items()}
         for split, files in paths.items():
             for file in files:
                 if not is_file(file):
@@ -264,7 +266,7 @@ class LineFiles(Files):
         super().warn(sentence)
 
 
-def _matching(file: str) -> list[str]:
+def matching(file: str) -> list[str]:
     """The files that match a pattern (`train-*.parquet`), sorted by name, or the file of this name."""
     path = Path(file).expanduser()
     # The name of a file may hold a star; only patterns are looked up, which fails for a name that is too long.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from hftransfer.core.errors import DataError
 from hftransfer.core.paths import is_file, is_folder
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 class Beir(Source):
     """Columns: `query`, `positive`; a row for each document with a score above 0. Other documents are not read."""
+
+    local_files: ClassVar[tuple[str, ...]] = ("path",)
 
     path: str
     """The folder."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from hftransfer.core.errors import DataError
 from hftransfer.core.paths import is_folder
@@ -23,6 +23,8 @@ _END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
 class Disk(Source):
     """The data set's own columns; a data set without splits is `train`."""
+
+    local_files: ClassVar[tuple[str, ...]] = ("path",)
 
     path: str
     """The folder, with dataset_dict.json or dataset_info.json in it."""

@@ -7,7 +7,7 @@ that a user liked, `validation` for the one before, `train` holds all before the
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -27,6 +27,8 @@ _READERS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".p
 
 class Interactions(Source):
     """A table with one row for each interaction."""
+
+    local_files: ClassVar[tuple[str, ...]] = ("table",)
 
     table: str
     """A file of CSV, TSV, JSON, JSON lines or Parquet, by its ending, or `sample:NAME`."""

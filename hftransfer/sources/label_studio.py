@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from urllib.parse import unquote
 
 from hftransfer.core.errors import DataError
@@ -39,6 +39,8 @@ class _Task(NamedTuple):
 class LabelStudio(Files):
     """Columns: the task's data (`text`, `image`), the choices by the name of their tag, `tokens` and `tags` of spans,
     `objects` (`bbox`: left, top, width, height in pixels; `category`) of rectangles."""
+
+    local_files: ClassVar[tuple[str, ...]] = (*Files.local_files, "folder")
 
     folder: str | None = None
     """Where the images and recordings lie; by default the folder of the JSON file."""

@@ -44,6 +44,7 @@ class Distill(Strategy):
     replaces_loss: ClassVar[bool] = True
     training: ClassVar[TrainingFields] = {"learning_rate": 3.0e-4, "num_train_epochs": 10}
     uses_unlabelled: ClassVar[bool] = True
+    local_files: ClassVar[tuple[str, ...]] = ("teacher",)
 
     teacher: str | None = None
     """A tuned model for the same labels: a run, a directory or a Hub id; in `compress` the model before this step."""

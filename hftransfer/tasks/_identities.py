@@ -43,6 +43,7 @@ class Identities(Embedding):
     open_set: ClassVar[bool] = True
     fit_splits: ClassVar[tuple[str, ...]] = ("validation",)
     metrics: ClassVar[list[str]] = ["eer", "tar_at_far"]
+    local_files: ClassVar[tuple[str, ...]] = ("trials",)
 
     objective: Literal["triplet", "am_softmax", "arcface"] = "triplet"
     """`triplet`: the farthest row of an identity nearer than the nearest other one; `am_softmax`, `arcface`: a

@@ -66,6 +66,7 @@ class TextToSpeech(SpokenAnswers):
         "prune": "its layers are those of an encoder and of a decoder, and no list of one of them makes the model",
     }
     requires: ClassVar[dict[str, str]] = {"soundfile": "speech", "soxr": "speech", "sentencepiece": "text"}
+    local_files: ClassVar[tuple[str, ...]] = ("vocoder", "recognizer")
     tiny_model: ClassVar[str] = "speecht5"
     suggested_checkpoints = {"text": ("microsoft/speecht5_tts",)}
 
