@@ -293,7 +293,8 @@ def test_lora_refuses_a_model_without_linear_layers():
         plugins.load("strategies", "lora")().prepare(_peft.model("resnet"))
 
 
-@pytest.mark.parametrize("family", _peft.FAMILIES)
+# RoBERTa and ELECTRA are built as BERT is, DINOv2 as ViT; `scripts/docs` tries them too.
+@pytest.mark.parametrize("family", ["bert", "distilbert", "vit", "swin", "resnet"])
 def test_the_page_of_peft_is_up_to_date(family):
     lines = [line.strip("| ").split(" | ") for line in _peft.PAGE.read_text(encoding="utf-8").splitlines()]
     head, _, *rows = [line for line in lines if len(line) > len(_peft.FAMILIES)]
