@@ -35,8 +35,8 @@ def run(
     """Train, score, export and document what a recipe describes, and push it if the recipe has a section `hub`.
 
     Args:
-        recipe: a YAML file, the name of a packaged recipe (`quickstart`), `hub:user/name` for the recipe of a pushed
-            run, or a Recipe.
+        recipe: a YAML file or its https address, the name of a packaged recipe (`quickstart`), `hub:user/name` for the
+            recipe of a pushed run, or a Recipe.
         overrides: fields to change, such as `"training.max_steps=2"`.
         out: directory of the run; by default `runs/` and the recipe's name, or its task and strategy for a Recipe.
         resume: continue an unfinished run.
@@ -135,13 +135,13 @@ def read_recipe(recipe: Recipe | AnyPath, overrides: Sequence[str] = ()) -> Reci
     """The recipe of a file, of the package, of a pushed run, or as it is given; with overrides.
 
     Raises:
-        RecipeError: it is not a recipe, or a pushed one asks for what `pushed_recipe` refuses.
+        RecipeError: it is not a recipe, or one from elsewhere asks for what `foreign_recipe` refuses.
     """
     from hftransfer.core.yaml_writer import dump_yaml
     from hftransfer.recipe.loader import load_recipe, parse_recipe
-    from hftransfer.runner.pushed_recipe import pushed_recipe
+    from hftransfer.runner.foreign_recipe import foreign_recipe, is_foreign
 
     if isinstance(recipe, Recipe):
         return parse_recipe(dump_yaml(recipe.model_dump()), "Recipe", overrides) if overrides else recipe
     name = fspath(recipe)
-    return pushed_recipe(name, overrides) if name.startswith("hub:") else load_recipe(name, overrides)
+    return foreign_recipe(name, overrides) if is_foreign(name) else load_recipe(name, overrides)

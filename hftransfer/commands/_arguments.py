@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
 
-_RECIPE = "a YAML file, the name of a packaged recipe (quickstart), or hub:user/name for that of a pushed run"
+_RECIPE = (
+    "a YAML file, its https:// address, the name of a packaged recipe (quickstart), or hub:user/name of a pushed run"
+)
 
 
 def recipe(command: argparse.ArgumentParser, text: str = "fields to change, such as strategy.r=16") -> None:

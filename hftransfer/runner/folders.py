@@ -16,7 +16,9 @@ def default_folder(recipe: Recipe | AnyPath) -> Path:
     """Where a run is written unless another place is asked for."""
     if isinstance(recipe, Recipe):
         return Path("runs") / f"{recipe.task.name}-{recipe.strategy.name}"
-    return Path("runs") / Path(recipe).name.removesuffix(".yaml").removesuffix(".yml")
+    # An address may end with a query.
+    name = Path(recipe).name.partition("?")[0]
+    return Path("runs") / name.removesuffix(".yaml").removesuffix(".yml")
 
 
 def folder_of(command: str, recipe: Recipe | AnyPath) -> Path:
