@@ -10,7 +10,9 @@ from hftransfer.recipe.loader import parse_recipe
 from hftransfer.runner.pipeline import run
 
 ASKED = ["evaluation.feature_similarity=true"]
-BITFIT = [name for name in plugins.names("tasks") if "bitfit" not in plugins.load("tasks", name).refuses]
+TASKS = {name: plugins.load("tasks", name) for name in plugins.names("tasks")}
+# Blocks are those of the model: one task for each type of model.
+BITFIT = sorted({task.tiny_model: name for name, task in TASKS.items() if "bitfit" not in task.refuses}.values())
 
 
 def test_a_rotation_and_a_scale_are_no_drift():
@@ -29,7 +31,7 @@ def test_features_that_have_nothing_in_common_are_near_0_though_there_are_more_o
 
 @pytest.mark.parametrize("task", BITFIT)
 def test_a_run_tells_how_far_each_block_went(task, tmp_path):
-    text = tiny.recipe(plugins.load("tasks", task)(), tmp_path)
+    text = tiny.recipe(TASKS[task](), tmp_path)
     frozen = run(
         parse_recipe(text, overrides=[*ASKED, "strategy=bitfit", "training.learning_rate=1.0e-12"]), tmp_path / "run"
     )
@@ -39,7 +41,7 @@ def test_a_run_tells_how_far_each_block_went(task, tmp_path):
 
 
 def test_a_training_that_goes_far_is_seen(tmp_path):
-    text = tiny.recipe(plugins.load("tasks", "text-classification")(), tmp_path)
+    text = tiny.recipe(TASKS["text-classification"](), tmp_path)
     near, far = (
         run(parse_recipe(text, overrides=[*ASKED, f"training.learning_rate={rate}"]), tmp_path / rate)
         for rate in ("0.0001", "0.05")
