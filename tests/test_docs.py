@@ -122,7 +122,8 @@ def _check_arguments(words, recipes):
     elif args.recipe in recipes:
         parse_recipe(recipes[args.recipe], args.recipe, overrides)
     else:
-        assert args.recipe == "recipe.yaml" or args.recipe.startswith("hub:"), f"{args.recipe} is not on the page"
+        elsewhere = args.recipe.startswith(("hub:", "https://"))
+        assert args.recipe == "recipe.yaml" or elsewhere, f"{args.recipe} is not on the page"
         parse_recipe(yaml.safe_dump(BASE), args.recipe, overrides)
 
 
