@@ -151,8 +151,10 @@ def plot(cell: Any, rows: Mapping[str, Sequence[Segment]], labels: Sequence[str]
         axes.tick_params(labelsize=6, length=2)
         axes.spines[["top", "right", "left"]].set_visible(False)
     # A layout that is solved for each picture takes as long as to draw it.
-    longest = max(len(f"{name}: {label}") for name in rows for label in labels)
-    figure.subplots_adjust(left=0.02 + longest * _CHARACTER / _SIZE[0], right=0.98, bottom=0.28, top=0.97, hspace=0.1)
+    longest = max((len(f"{name}: {label}") for name in rows for label in labels), default=0)
+    # A name that is longer than half of the picture is cut.
+    left = min(0.02 + longest * _CHARACTER / _SIZE[0], 0.5)
+    figure.subplots_adjust(left=left, right=0.98, bottom=0.28, top=0.97, hspace=0.1)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130, metadata={"Software": None})
     return base64.b64encode(buffer.getvalue()).decode("ascii")
