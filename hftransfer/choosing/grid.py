@@ -18,6 +18,7 @@ from hftransfer.core.results import RunResult
 from hftransfer.recipe.schema import Recipe
 from hftransfer.recipe.yaml_reader import read_yaml
 from hftransfer.runner import pipeline
+from hftransfer.runner.jobs import run_arguments
 from hftransfer.runner.plan import check
 
 # What a name of a folder may hold.
@@ -139,7 +140,7 @@ def _check(base: Base, grid: Sequence[Combination], seed: int) -> None:
 def _run(recipe: str, overrides: Sequence[str], folder: Path, name: str) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     log = folder.with_name(f"{folder.name}.log")
-    command = [sys.executable, "-m", "hftransfer", "run", recipe, *overrides, "--out", str(folder), "--resume"]
+    command = [sys.executable, *run_arguments(recipe, overrides, folder)]
     with log.open("a", encoding="utf-8") as lines:
         process = subprocess.Popen(command, stdout=lines, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
         try:

@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import platform
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from hftransfer.core import machine
@@ -101,8 +102,8 @@ def _extras(optimum: str | None) -> list[Extra]:
     wanted |= {name: [] for name in names}
     for text in importlib.metadata.requires(DISTRIBUTION) or []:
         requirement = Requirement(text)
-        groups = [name for name in wanted if name != "required" and _is_for(requirement, name)]
-        for name in ["required"] if _is_for(requirement, "") else groups:
+        groups = [name for name in wanted if name != "required" and is_for(requirement, name)]
+        for name in ["required"] if is_for(requirement, "") else groups:
             wanted[name].append(requirement)
     extras = []
     for name, requirements in wanted.items():
@@ -114,7 +115,13 @@ def _extras(optimum: str | None) -> list[Extra]:
     return extras
 
 
-def _is_for(requirement: object, extra: str) -> bool:
+def this_version(extras: Iterable[str]) -> str:
+    """What pip installs of this version: `hftransfer-recipes[onnx,text]==0.1.0`."""
+    names = ",".join(sorted(extras))
+    return f"{DISTRIBUTION}{f'[{names}]' if names else ''}=={importlib.metadata.version(DISTRIBUTION)}"
+
+
+def is_for(requirement: object, extra: str) -> bool:
     """Whether a requirement holds here with an extra; with the extra "" whether it holds without any."""
     marker = getattr(requirement, "marker", None)
     return marker is None or bool(marker.evaluate({"extra": extra}))

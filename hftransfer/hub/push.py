@@ -89,14 +89,16 @@ def _others(model: Target, wanted: Wanted, run_id: str) -> dict[str, Target]:
         HubError: as `check_target`.
     """
     named: dict[Kind, str | None] = {"space": wanted.space, "dataset": wanted.predictions}
-    found: dict[str, Target] = {}
-    for kind, repo in named.items():
-        if repo is not None:
-            # Who may not read the model may neither ask it nor read its predictions.
-            private = check_target(model, run_id)
-            target = replace(model, repo=repo or model.repo + _SUFFIXES[kind], kind=kind, private=private)
-            check_target(target, run_id)
-            found[kind] = target
+    repos = {kind: repo or model.repo + _SUFFIXES[kind] for kind, repo in named.items() if repo is not None}
+    if not repos:
+        return {}
+    # Who may not read the model may neither ask it nor read its predictions.
+    private = check_target(model, run_id)
+    found: dict[str, Target] = {
+        kind: replace(model, repo=repo, kind=kind, private=private) for kind, repo in repos.items()
+    }
+    for target in found.values():
+        check_target(target, run_id)
     return found
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hftransfer.core import plugins
 from hftransfer.core.errors import HubError
-from hftransfer.core.installation import DISTRIBUTION
+from hftransfer.core.installation import DISTRIBUTION, is_for, this_version
 from hftransfer.core.results import RunResult
 from hftransfer.hub.upload import Pushed
 from hftransfer.reporting.model_card import model_license
@@ -90,13 +90,9 @@ def _requirements(result: RunResult, tested: dict[str, str]) -> list[str]:
         # Files of SentencePiece.
         extras.add("text")
     wanted = [Requirement(text) for text in importlib.metadata.requires(DISTRIBUTION) or []]
-    needed = [it for it in wanted if it.marker is None or any(it.marker.evaluate({"extra": extra}) for extra in extras)]
-    bracket = f"[{','.join(sorted(extras))}]" if extras else ""
+    needed = [it for it in wanted if any(is_for(it, extra) for extra in ("", *extras))]
     names = sorted({_normalized(it.name) for it in needed} & tested.keys())
-    return [
-        f"{DISTRIBUTION}{bracket}=={importlib.metadata.version(DISTRIBUTION)}",
-        *(f"{name}=={tested[name]}" for name in names),
-    ]
+    return [this_version(extras), *(f"{name}=={tested[name]}" for name in names)]
 
 
 def _tested_versions() -> dict[str, str]:

@@ -20,7 +20,13 @@ _COLUMNS = {
     "source_split": "the split of the source that the row is from",
     "source_row": "its number there, from 0 on",
 }
+# The Hub's viewer shows the first one.
 _SPLITS = ("test", "validation")
+
+
+def published_splits(result: RunResult) -> list[str]:
+    """The splits whose predictions are published."""
+    return [split for split in _SPLITS if split in result.scores]
 
 
 def card(result: RunResult, model: str, repo: str, columns: Sequence[str], *, public: bool) -> str:
@@ -37,7 +43,7 @@ def card(result: RunResult, model: str, repo: str, columns: Sequence[str], *, pu
 
     data_id, data_name = data_set(result)
     on_hub = result.recipe["data"]["source"]["name"] == "hub"
-    splits = [split for split in _SPLITS if split in result.scores]
+    splits = published_splits(result)
     files = [{"split": split, "path": f"predictions/{split}.parquet"} for split in splits]
     metadata = DatasetCardData(
         pretty_name=f"Predictions of {model}",

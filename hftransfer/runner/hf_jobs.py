@@ -15,11 +15,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hftransfer.core import machine
 from hftransfer.core.console import report
 from hftransfer.core.errors import RecipeError, RunError
 from hftransfer.core.files import hash_of
-from hftransfer.core.installation import DISTRIBUTION
+from hftransfer.core.installation import this_version
 from hftransfer.hub.jobs import JobsClient, Machine
 from hftransfer.hub.upload import check_write_access
 from hftransfer.recipe.schema import Recipe
@@ -169,9 +168,7 @@ def job(recipe: Recipe, out: Path, flavor: str, limit: str) -> Job:
     seconds = _seconds(limit)
     if recipe.hub is None and out.exists():
         raise RecipeError(f"'{out}' exists; --out chooses another place for the run that is downloaded")
-    staged, names = stage(recipe), ",".join(extras(recipe))
-    bracket = f"[{names}]" if names else ""
-    package = f"{DISTRIBUTION}{bracket}=={machine.versions()[DISTRIBUTION]}"
+    staged, package = stage(recipe), this_version(extras(recipe))
     client = JobsClient.open(_BUCKET)
     push = recipe.hub.repo if recipe.hub else None
     planned = Job(client, out, staged, package, client.machine(flavor), seconds, push)

@@ -1,4 +1,4 @@
-"""What the jobs of `run --on` have in common: the command, the place, and how long before its limit a job ends."""
+"""Runs in processes of their own: their command, and what the jobs of `run --on` have in common."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -18,7 +18,7 @@ from hftransfer.hub.client import is_open
 from hftransfer.hub.push import Wanted, push
 from hftransfer.hub.upload import Pushed
 from hftransfer.recipe.loader import from_record
-from hftransfer.reporting.predictions_card import card
+from hftransfer.reporting.predictions_card import card, published_splits
 from hftransfer.reporting.redaction import has_public_rows
 from hftransfer.reporting.tables import unescape_cell
 from hftransfer.runner.collect import ERROR
@@ -31,8 +31,6 @@ from hftransfer.tasks import Task
 if TYPE_CHECKING:
     from datasets import Dataset
 
-# The Hub's viewer shows the first one.
-_SPLITS = ("test", "validation")
 # Rows that are in memory at a time: of texts and numbers, and of what lies in files.
 _BATCH, _BATCH_OF_FILES = 10_000, 100
 _REMEDY = "copy the run's folder again, or run the recipe again with --overwrite"
@@ -69,7 +67,7 @@ def _files(folder: Path, model: str, repo: str, place: Path) -> dict[str, Path |
     public = has_public_rows(result) and (source["name"] != "hub" or is_open(source["id"], "dataset"))
     files: dict[str, Path | bytes] = {}
     columns: list[str] = []
-    for split in (name for name in _SPLITS if name in result.scores):
+    for split in published_splits(result):
         table, file = rows.splits[split], place / f"{split}.parquet"
         roles = [role for role in task.inputs if role in table.column_names] if public else []
         answers = _answers(folder, task, split, len(table), with_texts=public)
