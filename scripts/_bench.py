@@ -244,7 +244,7 @@ BENCHES = {
 if __name__ == "__main__":
     if sys.argv[1:2] == ["plain"]:
         plain(*sys.argv[2:])
-    elif sys.argv[1:2] in (["peers"], ["results"]):
+    elif sys.argv[1:2] in (["peers"], ["results"], ["strategies"]):
         sys.exit(0 if BENCHES[sys.argv[1]](*sys.argv[2:]) else 1)
     elif len(sys.argv) != 2 or sys.argv[1] not in BENCHES:
         sys.exit(f"usage: scripts/bench {' | '.join(BENCHES)} [NAME ...]")

@@ -1,4 +1,4 @@
-"""The benchmark of the strategies, over five or ten seeds on real samples; writes docs/strategies.md.
+"""The benchmark of the strategies, over five or ten seeds on real samples; writes the tables of docs/strategies.md.
 
 A finished run is not repeated, so that a stopped benchmark can be continued. Several seeds run at the same time, each
 on one core: little of a short run is matrix products, so two threads of one run would wait for each other.
@@ -9,9 +9,10 @@ import math
 import os
 import statistics
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from threading import Lock
 
@@ -26,6 +27,11 @@ TEXT = [*PLAIN, "data.splits={validation: 50, test: 500}", "task.max_length=64"]
 SHORT = [*PLAIN, FEWER, "task.max_length=48"]
 ONE_CORE = os.environ | {"OMP_NUM_THREADS": "1"}
 MNIST = ROOT / "runs" / "mnist_sample-vit_tiny-scratch"
+
+Rows = dict[str, list[dict]]
+"""Label of a row of a table -> scores and costs by seed."""
+Claim = tuple[str, bool]
+"""A sentence, and whether it holds."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +62,12 @@ class Run:
 class Section:
     """Runs that fill one table, with its title and text."""
 
+    name: str
     title: str
     text: str
     runs: list[Run]
+    claims: Callable[[Rows], list[Claim]] = lambda _: []
+    """What the table should show."""
     corruptions: tuple[str, ...] = ()
     seeds: Sequence[int] = range(5)
     pretrained: bool = False
@@ -107,8 +116,62 @@ def _peft(method: str, rate: str, epochs: int, config: str = "") -> Run:
     return Run(f"news-{method}", NEWS, [*TEXT, _baselines(), strategy, *training], {f"peft: {method}": "tuned"})
 
 
+def _score(rows: Rows, label: str, key: str = "score") -> float:
+    return _mean(rows[label], key) or math.nan
+
+
+def _least(name: str, value: float, bound: float) -> Claim:
+    return f"{name}: {value:.3f}, at least {bound:.3f}", value >= bound
+
+
+def _most(name: str, value: float, bound: float) -> Claim:
+    return f"{name}: {value:.3f}, at most {bound:.3f}", value <= bound
+
+
+def _news(rows: Rows) -> list[Claim]:
+    few_shot = _score(rows, "few_shot")
+    differences = {label: _difference(row, rows["full"]) for label, row in rows.items() if label.startswith("peft")}
+    return [
+        _least("few_shot", few_shot, 0.90),
+        _least("few_shot against the linear probe", few_shot, _score(rows, "linear_probe")),
+        *(
+            (f"{label} not below full: {_with_interval(it)}, 95 % interval not below 0", it[2] >= 0)
+            for label, it in differences.items()
+        ),
+    ]
+
+
+def _digits(rows: Rows) -> list[Claim]:
+    return [_least("the best strategy", max(_score(rows, label) for label in rows), 0.85)]
+
+
+def _photographs(rows: Rows) -> list[Claim]:
+    return [
+        _least("probe of MobileNetV2", _score(rows, "MobileNetV2: probe"), 0.74),
+        _least("probe of EfficientNet-Lite0", _score(rows, "EfficientNet-Lite0: probe"), 0.78),
+        _least("the best fine-tuned", max(_score(rows, label) for label in rows if label.endswith("lp_ft")), 0.80),
+    ]
+
+
+def _from_nothing(rows: Rows) -> list[Claim]:
+    gain = _score(rows, "MobileNetV2: probe") - _score(rows, "MobileNetV2: scratch")
+    return [_least("probe of MobileNetV2 over scratch", gain, 0.25)]
+
+
+def _small(rows: Rows) -> list[Claim]:
+    teacher, student, pruned = ({key: _score(rows, label, key) for key in ("score", "bytes", "ms")} for label in SMALL)
+    return [
+        _least("distill: times as fast as the teacher", teacher["ms"] / student["ms"], 2.5),
+        _most("distill: accuracy below the teacher", teacher["score"] - student["score"], 0.03),
+        _most("prune: accuracy lost", teacher["score"] - pruned["score"], 0.02),
+        _most("prune: remaining share of the bytes", pruned["bytes"] / teacher["bytes"], 0.99),
+        _most("prune: remaining share of the latency", pruned["ms"] / teacher["ms"], 0.99),
+    ]
+
+
 SECTIONS = [
     Section(
+        "news",
         "BBC News, 8 labels a class, from MiniLM",
         "Five topics, articles truncated to their first 64 tokens, 500 test articles a seed. Adapters train for 30 "
         "epochs, ia3 for 40; lora trains norms, biases and the pooler alongside its matrices. The hyper-parameters of "
@@ -120,9 +183,11 @@ SECTIONS = [
             _peft("lora", "5.0e-4", 30, "r: 16, lora_alpha: 16, bias: all, modules_to_save: [pooler.dense, LayerNorm]"),
             _peft("ia3", "1.0e-2", 40),
         ],
+        _news,
         seeds=range(10),
     ),
     Section(
+        "digits",
         "Digits, 5 labels a class, from the MNIST model",
         "A ViT of 0.5 million parameters, trained on MNIST, transferred to digits of other writers and of another "
         "look. Scratch is the same architecture, trained for 200 epochs; the others have the epochs of their strategy.",
@@ -140,11 +205,13 @@ SECTIONS = [
                 {"scratch": "tuned"},
             ),
         ],
-        ("noise", "blur", "contrast", "jpeg"),
+        _digits,
+        corruptions=("noise", "blur", "contrast", "jpeg"),
         seeds=range(10),
         pretrained=True,
     ),
     Section(
+        "photographs",
         "Photographs of 7 kinds, 8 labels of each, from ImageNet features",
         "The sample `stamps`, 144 test rows a seed. `probe` and `knn` are the baselines on frozen features. The "
         "learning rate of `lp_ft`, 1e-5, was chosen on other seeds of the same photographs.",
@@ -162,14 +229,17 @@ SECTIONS = [
                 {f"EfficientNet-Lite0: {label}": variant for label, variant in _PHOTOGRAPHS.items()},
             ),
         ],
+        _photographs,
         seeds=range(10),
     ),
     Section(
+        "from_nothing",
         "Photographs of 7 kinds, 8 labels of each, from nothing",
         "The same labels and test rows as those of the first three seeds above, MobileNetV2 with random weights. It "
         "reads the photographs at 96 pixels, those above at 224, each of them 60 times; its learning rate, 1e-3, was "
         "not tuned.",
         [
+            Run("photographs", PHOTOGRAPHS, PHOTOGRAPHS_OVERRIDES, {"MobileNetV2: probe": "probe"}),
             Run(
                 "photographs-scratch",
                 PHOTOGRAPHS,
@@ -178,9 +248,11 @@ SECTIONS = [
                 {"MobileNetV2: scratch": "tuned", "majority": "majority"},
             ),
         ],
+        _from_nothing,
         seeds=range(3),
     ),
     Section(
+        "small",
         "BBC News, 64 labels a class: a student of two layers, and a pruned model",
         "The teacher is the whole MiniLM, fine-tuned for 3 epochs; the students have two of its six layers and train "
         "for 200 steps. Articles are truncated to 48 tokens. "
@@ -207,8 +279,10 @@ SECTIONS = [
                 {SMALL[2]: "tuned"},
             ),
         ],
+        _small,
     ),
     Section(
+        "pretraining",
         "BBC News, 2 labels a class, after continued pretraining",
         "`few_shot` from MiniLM as it is, and from MiniLM after 30 steps of masked language modeling on the training "
         "texts of the same seed, without their labels. Articles are truncated to 48 tokens.",
@@ -224,6 +298,7 @@ SECTIONS = [
         ],
     ),
     Section(
+        "tasks",
         "Three tasks on one encoder",
         "Topic (accuracy), length (R squared) and tags (F1 of entities), trained together for 150 steps of 16 rows and "
         "separately for 50; one seed.",
@@ -274,32 +349,36 @@ def pretrain() -> None:
             subprocess.run(command, check=True, env=ONE_CORE)
 
 
-def strategies() -> bool:
-    """Run what is missing, write the page, and return whether all claims hold."""
-    tables, facts = [], {}
-    results = _results()
-    for section in SECTIONS:
-        rows = _rows(section, next(results))
-        facts |= {(section.title, label): row for label, row in rows.items()}
-        tables.append(f"## {section.title}\n\n{section.text}\n\n{_table(rows, section.corruptions)}")
-        claims = _claims(facts)
-        _write(tables, claims)
-    for line, holds in claims:
-        print(f"{line}: {'ok' if holds else 'NOT REACHED'}")
-    return all(holds for _, holds in claims)
+def strategies(*names: str) -> bool:
+    """Run what is missing of the sections of these names, or of all, and write their tables. Whether all claims hold.
+
+    Tables of other sections stay in the page as they are.
+    """
+    known = [section.name for section in SECTIONS]
+    if unknown := set(names) - set(known):
+        raise SystemExit(f"no section {sorted(unknown)}; allowed: {', '.join(known)}")
+    sections = [section for section in SECTIONS if not names or section.name in names]
+    all_hold = True
+    for section, results in zip(sections, _results(sections), strict=True):
+        rows = _rows(section, results)
+        claims = section.claims(rows)
+        _write(section, _table(rows, section.corruptions), claims)
+        for line, holds in claims:
+            print(f"{line}: {'ok' if holds else 'NOT REACHED'}", flush=True)
+            all_hold &= holds
+    return all_hold
 
 
-def _results() -> Iterator[list[list[dict]]]:
+def _results(sections: Sequence[Section]) -> Iterator[list[list[dict]]]:
     """For each section the records of its runs, by seed; the next sections run in the meantime."""
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        pool.submit(pretrain)
-        futures = [[pool.submit(section.results, seed) for seed in section.seeds] for section in SECTIONS]
+        futures = [[pool.submit(section.results, seed) for seed in section.seeds] for section in sections]
         yield from ([future.result() for future in section] for section in futures)
 
 
-def _rows(section: Section, by_seed: list[list[dict]]) -> dict[str, list[dict]]:
+def _rows(section: Section, by_seed: list[list[dict]]) -> Rows:
     """Label -> scores and costs, by seed."""
-    rows: dict[str, list[dict]] = {}
+    rows: Rows = {}
     for results in by_seed:
         for run, result in zip(section.runs, results, strict=True):
             for label, variant in run.variants.items():
@@ -362,7 +441,7 @@ def _with_interval(difference: tuple[float, float, float]) -> str:
     return f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
-def _table(rows: dict[str, list[dict]], corruptions: tuple[str, ...]) -> str:
+def _table(rows: Rows, corruptions: tuple[str, ...]) -> str:
     full = rows.get("full", [])
     difference = ["against full, 95 % interval over the seeds"] if full else []
     head = ["strategy", "score: mean ± deviation", "lowest", *difference, *corruptions, *_COSTS.values()]
@@ -383,62 +462,12 @@ def _table(rows: dict[str, list[dict]], corruptions: tuple[str, ...]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _claims(rows: dict[tuple[str, str], list[dict]]) -> list[tuple[str, bool]]:
-    """What the tables so far should show, and whether they do; `rows` are those of all tables by title and label."""
-    news, digits, photographs, nothing, small = (section.title for section in SECTIONS[:5])
-
-    def of(title: str, label: str, key: str = "score") -> float:
-        row = rows.get((title, label))
-        return (_mean(row, key) or math.nan) if row else math.nan
-
-    def best(title: str, ending: str = "") -> float:
-        labels = [label for table, label in rows if table == title and label.endswith(ending)]
-        return max((of(title, label) for label in labels), default=math.nan)
-
-    # By seed; from nothing there are fewer.
-    probed, scratch = (
-        rows.get((photographs, "MobileNetV2: probe"), []),
-        rows.get((nothing, "MobileNetV2: scratch"), []),
-    )
-    gains = [one["score"] - other["score"] for one, other in zip(probed, scratch, strict=False)]
-    teacher, student, pruned = SMALL
-    remaining = {key: of(small, pruned, key) / of(small, teacher, key) for key in ("bytes", "ms")}
-    at_least = [
-        ("digits: the best strategy", best(digits), 0.85),
-        ("photographs: probe of MobileNetV2", of(photographs, "MobileNetV2: probe"), 0.74),
-        ("photographs: probe of EfficientNet-Lite0", of(photographs, "EfficientNet-Lite0: probe"), 0.78),
-        ("photographs: the best fine-tuned", best(photographs, "lp_ft"), 0.80),
-        ("photographs: probe of MobileNetV2 over scratch", statistics.mean(gains) if gains else math.nan, 0.25),
-        ("news: few_shot", of(news, "few_shot"), 0.90),
-        ("news: few_shot against the linear probe", of(news, "few_shot"), of(news, "linear_probe")),
-        ("distill: times as fast as the teacher", of(small, teacher, "ms") / of(small, student, "ms"), 2.5),
-    ]
-    at_most = [
-        ("distill: accuracy below the teacher", of(small, teacher) - of(small, student), 0.03),
-        ("prune: accuracy lost", of(small, teacher) - of(small, pruned), 0.02),
-        ("prune: remaining share of the bytes", remaining["bytes"], 0.99),
-        ("prune: remaining share of the latency", remaining["ms"], 0.99),
-    ]
-    claims = [(f"{name}: {value:.3f}, at least {bound:.3f}", value >= bound, value) for name, value, bound in at_least]
-    claims += [(f"{name}: {value:.3f}, at most {bound:.3f}", value <= bound, value) for name, value, bound in at_most]
-    full = rows.get((news, "full"))
-    for (title, label), row in rows.items():
-        if full and title == news and label.startswith("peft"):
-            difference = _difference(row, full)
-            line = f"news: {label} not below full: {_with_interval(difference)}, 95 % interval not below 0"
-            claims.append((line, difference[2] >= 0, 0.0))
-    return [(line, holds) for line, holds, value in claims if not math.isnan(value)]
-
-
-def _write(tables: list[str], claims: list[tuple[str, bool]]) -> None:
-    lines = "\n".join(f"- {line}: **{'yes' if holds else 'NO'}**" for line, holds in claims)
-    PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(
-        "# The strategies compared\n\n"
-        "Written by `scripts/bench strategies`: real runs of the recipes on samples that install with pip, ten seeds "
-        "of news, digits and photographs and five of the others, each with its own labels, splits and heads; the "
-        "headline metric on the test split. Times are measured on one CPU core, energies are estimated by CodeCarbon "
-        "from nominal power and load. To end in three hours, articles are truncated to 64 or 48 tokens, 300 articles a "
-        "seed are tested unless another number is given, and no training saves checkpoints or validates.\n\n"
-        f"{lines}\n\n" + "\n\n".join(tables) + "\n"
-    )
+def _write(section: Section, table: str, claims: list[Claim]) -> None:
+    """Put a table into the page in place of the one under its title, or at the end."""
+    lines = "".join(f"- {line}: **{'yes' if holds else 'NO'}**\n" for line, holds in claims)
+    versions = f"Measured with Transformers {version('transformers')}."
+    parts = [f"## {section.title}", f"{section.text} {versions}", *([lines.rstrip()] if lines else []), table]
+    written = "\n\n".join(parts) + "\n"
+    head, *tables = PAGE.read_text().split("\n## ")
+    old = {text.partition("\n")[0]: f"## {text.rstrip()}\n" for text in tables}
+    PAGE.write_text("\n".join([f"{head.rstrip()}\n", *(old | {section.title: written}).values()]))
