@@ -11,6 +11,7 @@ from pathlib import Path
 
 from _audit import audits
 from _curves import curves
+from _estimates import estimates
 from _export import export, families_alone
 from _images import images
 from _labels import labels
@@ -227,6 +228,7 @@ BENCHES = {
     "probe": probe,
     "text": text,
     "curves": curves,
+    "estimate": estimates,
     "next": next_rows,
     "strategies": strategies,
     "export": export,
