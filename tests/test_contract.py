@@ -58,6 +58,10 @@ MODEL_REFUSALS = {
 
 # What these do depends on the model: one task trains by them for all tasks of a model type.
 BY_MODEL = {"bitfit", "gradual_unfreeze", "l2_sp", "last_layers", "layer_decay", "peft", "scratch"}
+# Always trained: a task of each kind of input by every strategy, and each task by those that read its head, inputs and
+# loss. `scripts/torture matrix` trains the rest.
+ALL_STRATEGIES = {"audio-classification", "image-classification", "text-classification"}
+ALL_TASKS = {"distill", "linear_probe", "lora"}
 # Tasks whose models a card shows with numpy and the ONNX runtime alone.
 RUNTIME_SNIPPETS = {"fill-mask", "image-classification", "text-classification", "token-classification"}
 # Task -> the class of Optimum that loads its graph.
@@ -83,12 +87,17 @@ def _by_strategy():
     """Tasks with the strategies that they are trained by, or that they refuse."""
     stand_ins = {task.tiny_model: name for name, task in sorted(TASKS.items(), key=lambda it: it[0] in LABELLED)}
     return [
-        pytest.param(name, strategy, marks=pytest.mark.xdist_group(name))
+        pytest.param(name, strategy, marks=_marks(name, strategy))
         for name, task in TASKS.items()
         for strategy in plugins.names("strategies")
         if strategy != "full"
         and (strategy not in BY_MODEL or strategy in task.refuses or stand_ins[task.tiny_model] == name)
     ]
+
+
+def _marks(name, strategy):
+    always = name in ALL_STRATEGIES or strategy in ALL_TASKS or strategy in TASKS[name].refuses
+    return [pytest.mark.xdist_group(name), *([] if always else [pytest.mark.matrix])]
 
 
 @pytest.fixture(scope="session")
@@ -215,7 +224,16 @@ def test_optimum_loads_a_single_graph(name, full_run):
     optimum_shell.assert_loads(plugins.load("exporters", "onnx")(), out / "onnx", loader)
 
 
-@pytest.mark.parametrize("name", _by_task(["audio-classification", "image-classification", "token-classification"]))
+@pytest.mark.parametrize(
+    "name",
+    [
+        *_by_task(["token-classification"]),
+        *(
+            pytest.param(name, marks=[pytest.mark.xdist_group(name), pytest.mark.matrix])
+            for name in ("audio-classification", "image-classification")
+        ),
+    ],
+)
 def test_optimum_loads_an_openvino_graph(name, full_run, tmp_path):
     """Of the model of the run; `test_exporters` and `test_openvino` have graphs of other tasks."""
     _, out = full_run(name)

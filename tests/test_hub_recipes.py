@@ -532,17 +532,28 @@ def _model(hub, repo, revision, folder):
         added.refs[revision] = added.refs["main"]
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_a_recipe_of_the_hub_runs_word_for_word(path, hub, tmp_path):
+def _is_exported(recipe):
+    # `test_contract` exports the models of `tiny`.
+    return bool(recipe.export) and MODELS[recipe.model.id].__module__ != tiny.__name__
+
+
+def _with_and_without_export():
+    """Each recipe without its export, most of whose time is to trace a graph; with it in `scripts/torture matrix`."""
+    exported = [path for path in RECIPES if _is_exported(load_recipe(path))]
+    return [
+        *(pytest.param(path, False, id=path.stem) for path in RECIPES),
+        *(pytest.param(path, True, id=f"{path.stem}-exported", marks=pytest.mark.matrix) for path in exported),
+    ]
+
+
+@pytest.mark.parametrize(("path", "exported"), _with_and_without_export())
+def test_a_recipe_of_the_hub_runs_word_for_word(path, exported, hub, tmp_path):
     recipe = load_recipe(path)
     # Three steps, four tokens and small images excepted, which show as much as an hour.
-    short = ["training.max_steps=3"]
+    short = ["training.max_steps=3", *(["export=null"] if not exported else [])]
     small = {"max_target_length": 4, "image_size": 32, "stride": 8}
     small = {name: size for name, size in small.items() if getattr(recipe.task, name, None) is not None}
     short += [f"task.{name}={size}" for name, size in small.items()]
-    if MODELS[recipe.model.id].__module__ == tiny.__name__:
-        # `test_contract` exports it.
-        short.append("export=null")
     _model(hub, recipe.model.id, recipe.model.revision, tmp_path / "checkpoint")
     if vocoder := getattr(recipe.task, "vocoder", None):
         _model(hub, *vocoder.split("@"), tmp_path / "vocoder")
@@ -551,9 +562,7 @@ def test_a_recipe_of_the_hub_runs_word_for_word(path, hub, tmp_path):
     assert main(["run", str(path), *short, "--out", str(tmp_path / "run")]) in (0, 3)
     result = RunResult.load(tmp_path / "run" / "result.json")
     assert set(result.revisions) == {recipe.model.id, recipe.data.source.id}
-    assert (
-        result.exports["onnx"].agreement > 0.95 if recipe.export and "export=null" not in short else not result.exports
-    )
+    assert result.exports["onnx"].agreement > 0.95 if exported else not result.exports
 
 
 def test_every_shape_of_task_has_a_recipe_of_the_hub():
