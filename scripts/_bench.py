@@ -126,65 +126,24 @@ def probe() -> bool:
     return claim("frozen model / kept features", slow / fast, 10)
 
 
-def text() -> bool:
-    """Rows per second of `full` on articles of variable length against padding every article to the maximum.
-
-    With memory kept in both, length alone gives 1.1 to 1.2: four articles of ten fill all 512 tokens anyway.
-    """
-    recipe = ROOT / "recipes/text/bbc_news-minilm-full.yaml"
-    results = {"by length": run(recipe, NO_SAVING)}
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "plain.json"
-        subprocess.run([sys.executable, __file__, "plain", str(recipe), str(out)], check=True)
-        plain = json.loads(out.read_text())
-    speed = {"by length": samples_per_second(results["by length"]), "padded to maximum": plain["samples_per_second"]}
-    score = results["by length"]["scores"]["test"]["tuned"]["accuracy"]
-    print(f"{'by length':<20} {speed['by length']:.2f} rows/s, {accuracy(results['by length'])}")
-    print(f"{'padded to maximum':<20} {speed['padded to maximum']:.2f} rows/s, accuracy {plain['accuracy']:.3f}")
-    equal = score["low"] <= plain["accuracy"] <= score["high"]
-    print(f"equal accuracy: {'yes' if equal else 'NO'}, the other lies {'in' if equal else 'out of'} its interval")
-    return claim("by length / padded", speed["by length"] / speed["padded to maximum"], 1.5) and equal
-
-
-def plain(recipe: str, out: str) -> None:
-    """The usual example script: `padding="max_length"`, the plain Trainer, the same rows, seed and arguments."""
-    import numpy as np
-    import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer, Trainer, TrainingArguments, set_seed
-
-    from hftransfer.data.load import load_rows
-    from hftransfer.models.checkpoint import find_checkpoint
-    from hftransfer.recipe.loader import load_recipe
-    from hftransfer.runner.plan import with_defaults
-
-    told = load_recipe(recipe, NO_SAVING)
-    rows = load_rows(told.task, told.data, told.seed)
-    set_seed(told.seed)
-    path = find_checkpoint(told.model.id).path
-    tokenizer = AutoTokenizer.from_pretrained(path)
-    model = AutoModelForSequenceClassification.from_pretrained(path, num_labels=len(rows.task.labels))
-    length = told.task.max_length
-    splits = {
-        name: split.map(
-            lambda batch: tokenizer(batch["text"], padding="max_length", truncation=True, max_length=length)
-        )
-        .rename_column("label", "labels")
-        .remove_columns("text")
-        .with_format("torch")
-        for name, split in rows.splits.items()
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        arguments = with_defaults(told)["training"] | {
-            "output_dir": folder,
-            "seed": told.seed,
-            "logging_strategy": "no",
-        }
-        trainer = Trainer(model, TrainingArguments(**arguments), train_dataset=splits["train"])
-        speed = trainer.train().metrics["train_samples_per_second"]
-        with torch.no_grad():
-            logits = trainer.predict(splits["test"]).predictions
-    right = np.argmax(logits, axis=1) == np.array(rows.splits["test"]["label"])
-    Path(out).write_text(json.dumps({"samples_per_second": speed, "accuracy": float(right.mean())}))
+def ranks() -> bool:
+    """Rows per second of a training in two processes of one core each against one process of one core."""
+    recipe = str(ROOT / "recipes/text/bbc_news-minilm-full.yaml")
+    steps = [*NO_SAVING, "training={max_steps: 30, per_device_train_batch_size: 16}", "task.max_length=128"]
+    steps += ["data.splits={validation: 60, test: 100}"]
+    # A core for each process.
+    pinned = ["bash", "-c", 'exec taskset -c "${LOCAL_RANK:-0}" hftransfer "$@"', "hftransfer", "run", recipe, *steps]
+    launchers = {1: [], 2: ["torchrun", "--nproc_per_node", "2", "--no-python"]}
+    speed = {}
+    for count, launcher in launchers.items():
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "run"
+            subprocess.run(
+                [*launcher, *pinned, "--out", str(out)], check=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+            )
+            speed[count] = samples_per_second(json.loads((out / "result.json").read_text()))
+        print(f"{count} process{'es' * (count > 1)}: {speed[count]:.2f} rows/s", flush=True)
+    return claim("2 processes / 1 process", speed[2] / speed[1], 1.7)
 
 
 def run(recipe: Path, overrides: list[str]) -> dict:
@@ -226,7 +185,7 @@ BENCHES = {
     "check": check,
     "bootstrap": bootstrap,
     "probe": probe,
-    "text": text,
+    "ranks": ranks,
     "curves": curves,
     "estimate": estimates,
     "next": next_rows,
@@ -244,9 +203,7 @@ BENCHES = {
 }
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["plain"]:
-        plain(*sys.argv[2:])
-    elif sys.argv[1:2] in (["peers"], ["results"], ["strategies"]):
+    if sys.argv[1:2] in (["peers"], ["results"], ["strategies"]):
         sys.exit(0 if BENCHES[sys.argv[1]](*sys.argv[2:]) else 1)
     elif len(sys.argv) != 2 or sys.argv[1] not in BENCHES:
         sys.exit(f"usage: scripts/bench {' | '.join(BENCHES)} [NAME ...]")
