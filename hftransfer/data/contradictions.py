@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from hftransfer.core.arrow import each
 from hftransfer.core.data_facts import Contradictions
 from hftransfer.core.features import Boxes, Label, Text, Words
 from hftransfer.data.hashes import count_distinct, digest
@@ -77,9 +78,8 @@ def _contents(task: Task, rows: Dataset, hashes: list[bytes]) -> list[bytes]:
     roles = [role for role in task.inputs if role in rows.column_names]
     if not all(isinstance(task.inputs[role], Text | Words) for role in roles):
         return hashes
-    texts = rows.select_columns(roles).select(range(len(hashes))).iter(batch_size=64)
-    contents = (row for batch in texts for row in zip(*batch.values(), strict=True))
-    return [_content(row, content) for row, content in zip(contents, hashes, strict=True)]
+    texts = rows.select_columns(roles).select(range(len(hashes)))
+    return [_content(tuple(row.values()), hashed) for row, hashed in zip(each(texts), hashes, strict=True)]
 
 
 def _content(row: tuple[Any, ...], hashed: bytes) -> bytes:

@@ -164,7 +164,10 @@ def _keep_rare(pool: np.ndarray, part: np.ndarray, names: list[list[str]] | None
     """Both, after the rows of the second that alone have a class have gone back to the first, which trains."""
     if names is None:
         return pool, part
-    known, back = {name for row in pool for name in names[row]}, []
+    # Equal labels are mostly one object, of which one row is enough.
+    objects = np.fromiter((id(names[row]) for row in pool), dtype=np.int64, count=len(pool))
+    _, firsts = np.unique(objects, return_index=True)
+    known, back = {name for row in pool[firsts] for name in names[row]}, []
     for row in part:
         if not known.issuperset(names[row]):
             known.update(names[row])
