@@ -16,23 +16,9 @@ from hftransfer.core.features import Audio, Feature, Json
 from hftransfer.core.media import open_image
 from hftransfer.core.results import JsonObject
 from hftransfer.metrics._frames import Activity
-from hftransfer.tasks import (
-    Encoded,
-    Illustration,
-    ModelBatch,
-    Outputs,
-    Predictions,
-    Rows,
-    Side,
-    _audio,
-    _frame_baselines,
-    _frame_decisions,
-    _frames,
-    _segments,
-    object_array,
-)
+from hftransfer.tasks import Encoded, Illustration, _audio, _frame_baselines, _frame_decisions, _frames, _segments
 from hftransfer.tasks._frame_checkpoints import FrameCheckpoints
-from hftransfer.tasks._types import EncodedRow, Model, Row
+from hftransfer.tasks._types import EncodedRow, Model, ModelBatch, Outputs, Predictions, Row, Rows, Side, object_array
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -144,9 +144,5 @@ class Recommendation(Catalogue):
 
     def tiny_row(self, number: int) -> Row:
         history = ",".join(f"i{(number + step) % 6}" for step in range(number % 3 + 1))
-        return {
-            "history": history,
-            "item": f"i{(number + 3) % 6}",
-            "seen": f"i{(number + 4) % 6}",
-            "user": f"u{number}",
-        }
+        item, seen = (f"i{(number + step) % 6}" for step in (3, 4))
+        return {"history": history, "item": item, "seen": seen, "user": f"u{number}"}
