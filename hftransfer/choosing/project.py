@@ -18,7 +18,7 @@ import numpy as np
 from hftransfer.choosing.new import Ask, Proposal, new
 from hftransfer.core import plugins
 from hftransfer.core.errors import RecipeError
-from hftransfer.core.features import Audio, Image, extras_of
+from hftransfer.core.features import Audio, Image
 from hftransfer.core.files import atomic_directory, write_bytes, write_text
 from hftransfer.reporting.templates import render
 from hftransfer.sources._listing import IMAGES, RECORDINGS
@@ -91,8 +91,8 @@ def _write_files(place: Path, name: str, found: Proposal, *, stub: bool) -> None
 
 def _extras(found: Proposal) -> list[str]:
     """The extras of the package that task, checkpoint and export need."""
-    names = extras_of(plugins.load("tasks", found.task).inputs.values())
-    return sorted({*names, "onnx", *(["samples"] if found.checkpoint.startswith("sample:") else [])})
+    samples = ["samples"] if found.checkpoint.startswith("sample:") else []
+    return sorted({*plugins.load("tasks", found.task).extras(), "onnx", *samples})
 
 
 def _example(found: Proposal, place: Path) -> str:

@@ -287,6 +287,6 @@ def unnamed_class(feature: Any, cell: Cell) -> int | None:
 
 def extras_of(features: Iterable[Feature]) -> list[str]:
     """The extras of hftransfer-recipes for rows with these features."""
-    groups = {"text": Text, "vision": Image, "speech": Audio}
+    groups = {"text": Text | Words, "vision": Image, "speech": Audio}
     inputs = list(features)
     return [extra for extra, kind in groups.items() if any(isinstance(it, kind) for it in inputs)]

@@ -82,6 +82,11 @@ class Plugin(Section):
         kind, stem = type(self).__module__.split(".")[-2:]
         return _plugin_name(kind, stem)
 
+    @classmethod
+    def extras(cls) -> set[str]:
+        """The extras of hftransfer-recipes that the plug-in needs."""
+        return set(cls.requires.values())
+
     def check_installed(self) -> None:
         """Refuse the plug-in while a package of its extra is missing.
 

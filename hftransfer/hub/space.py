@@ -14,7 +14,6 @@ from hftransfer.hub.upload import Pushed
 from hftransfer.reporting.model_card import model_license
 from hftransfer.reporting.redaction import without_folders
 from hftransfer.reporting.templates import render
-from hftransfer.reporting.usage import card_task, input_types
 
 _TESTED = Path(__file__).parent.parent / "constraints" / "default.txt"
 # The Hub refuses a longer one.
@@ -85,10 +84,7 @@ def _requirements(result: RunResult, tested: dict[str, str]) -> list[str]:
     """
     from packaging.requirements import Requirement
 
-    extras = set(plugins.load("tasks", result.task).requires.values())
-    if {"text", "words"} & set(input_types(card_task(result))):
-        # Files of SentencePiece.
-        extras.add("text")
+    extras = plugins.load("tasks", result.task).extras()
     wanted = [Requirement(text) for text in importlib.metadata.requires(DISTRIBUTION) or []]
     needed = [it for it in wanted if any(is_for(it, extra) for extra in ("", *extras))]
     names = sorted({_normalized(it.name) for it in needed} & tested.keys())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hftransfer.core import plugins
 from hftransfer.core.errors import RecipeError
-from hftransfer.core.features import Audio, Image, extras_of
+from hftransfer.core.features import Audio, Image
 from hftransfer.core.paths import is_file, is_folder
 from hftransfer.core.plugins import Plugin
 from hftransfer.core.yaml_writer import dump_yaml
@@ -87,8 +87,7 @@ def stage(recipe: Recipe) -> Staged:
 
 def extras(recipe: Recipe) -> list[str]:
     """The extras of hftransfer-recipes that a run of the recipe needs."""
-    needed = {extra for plugin in _parts(recipe) for extra in plugin.requires.values()}
-    needed |= set(extras_of(recipe.task.inputs.values()))
+    needed = {extra for plugin in _parts(recipe) for extra in plugin.extras()}
     texts = [recipe.model.id, recipe.model.processor, *(str(value) for _, value in _local_values(recipe))]
     if any(text and text.startswith(_SAMPLE) for text in texts):
         needed.add("samples")

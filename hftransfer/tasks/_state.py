@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import PrivateAttr
 
-from hftransfer.core.features import Feature
+from hftransfer.core.features import Feature, extras_of
 from hftransfer.core.plugins import Plugin
 from hftransfer.tasks._types import Processor
 
@@ -66,6 +66,10 @@ class TaskState(Plugin):
     _items_table: Dataset | None = PrivateAttr(default=None)
     _inferred: bool = PrivateAttr(default=False)
     _guesses: list[str] = PrivateAttr(default_factory=list)
+
+    @classmethod
+    def extras(cls) -> set[str]:
+        return super().extras() | set(extras_of(cls.inputs.values()))
 
     @property
     def labels(self) -> tuple[str, ...]:
