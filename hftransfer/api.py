@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from hftransfer.core import plugins
 from hftransfer.core.errors import RecipeError
+from hftransfer.core.prefixes import HUB
 from hftransfer.core.results import JsonObject, RunResult
 from hftransfer.recipe.schema import Recipe
 from hftransfer.runner.folders import AnyPath
@@ -104,10 +105,10 @@ def demo_page(run: AnyPath, variant: str = "tuned", *, revision: str | None = No
 
     demo.check_installed()
     name = fspath(run)
-    if name.startswith("hub:"):
+    if name.startswith(HUB):
         if variant != "tuned":
             raise RecipeError(f"variant: the page of a pushed run asks its tuned model, not '{variant}'")
-        return demo.page_of_pushed(name.removeprefix("hub:"), revision)
+        return demo.page_of_pushed(name.removeprefix(HUB), revision)
     if revision is not None:
         raise RecipeError(f"revision: '{name}' is a directory; it is for hub:user/name")
     return demo.page_of(Path(name), finished_run(Path(name)), variant)

@@ -11,12 +11,11 @@ import yaml
 from hftransfer.core import plugins
 from hftransfer.core.errors import RecipeError
 from hftransfer.core.paths import is_file
+from hftransfer.core.prefixes import SAMPLE
 from hftransfer.core.results import RunResult
 from hftransfer.hub.client import hub_cards
 from hftransfer.models.checkpoint import Checkpoint, find_checkpoint
 from hftransfer.runner.resuming import content_of
-
-_SAMPLE = "sample:"
 
 
 @dataclass(frozen=True)
@@ -66,8 +65,8 @@ def names_in_file(file: Path) -> list[str]:
 
 def licence(candidate: Candidate) -> str | None:
     """What a checkpoint may be used under: that of the sample, of the Hub's card, or of a README.md in its folder."""
-    if candidate.name.startswith(_SAMPLE):
-        sample = plugins.load("samples", candidate.name.removeprefix(_SAMPLE))
+    if candidate.name.startswith(SAMPLE):
+        sample = plugins.load("samples", candidate.name.removeprefix(SAMPLE))
         return str(sample.license)
     if candidate.checkpoint.revision is not None:
         cards = hub_cards({candidate.name: candidate.checkpoint.revision})

@@ -21,13 +21,13 @@ from hftransfer.choosing.heads import (
 from hftransfer.core import plugins
 from hftransfer.core.errors import RecipeError
 from hftransfer.core.paths import is_file, is_folder
+from hftransfer.core.prefixes import SAMPLE
 from hftransfer.sources import SPLITS, split_in, split_of
 from hftransfer.sources._listing import files_below, is_document, is_hidden
 
 Section = dict[str, Any]
 """A source as a recipe writes it: its name and its fields."""
 
-_SAMPLE = "sample:"
 _HUB = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?")
 # Folders of recordings beside a table: those of Common Voice and LJSpeech.
 _RECORDINGS = ("clips", "wavs")
@@ -58,8 +58,8 @@ def candidates(data: str) -> list[Section]:
         RecipeError: there is nothing of this name, and no data set of the Hub can have it.
     """
     path = Path(data).expanduser()
-    if data.startswith(_SAMPLE):
-        name = data.removeprefix(_SAMPLE)
+    if data.startswith(SAMPLE):
+        name = data.removeprefix(SAMPLE)
         if name not in plugins.names("samples"):
             raise RecipeError(f"no sample is named '{name}'; {plugins.nearest(name, plugins.names('samples'))}")
         return [{"name": "sample", "id": name}]

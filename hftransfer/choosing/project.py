@@ -20,6 +20,7 @@ from hftransfer.core import plugins
 from hftransfer.core.errors import RecipeError
 from hftransfer.core.features import Audio, Image
 from hftransfer.core.files import atomic_directory, write_bytes, write_text
+from hftransfer.core.prefixes import SAMPLE
 from hftransfer.reporting.templates import render
 from hftransfer.sources._listing import IMAGES, RECORDINGS
 
@@ -91,7 +92,7 @@ def _write_files(place: Path, name: str, found: Proposal, *, stub: bool) -> None
 
 def _extras(found: Proposal) -> list[str]:
     """The extras of the package that task, checkpoint and export need."""
-    samples = ["samples"] if found.checkpoint.startswith("sample:") else []
+    samples = ["samples"] if found.checkpoint.startswith(SAMPLE) else []
     return sorted({*plugins.load("tasks", found.task).extras(), "onnx", *samples})
 
 

@@ -14,6 +14,7 @@ from hftransfer.choosing.role_names import words_of
 from hftransfer.choosing.roles import CLOSE, Candidate, rank
 from hftransfer.core import plugins
 from hftransfer.core.errors import DataError, HFTransferError, RecipeError
+from hftransfer.core.prefixes import SAMPLE
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -162,8 +163,8 @@ def file_name(data: str) -> str:
     """What a recipe for some data is called: after the file or folder, after the folder of a file like train.csv."""
     from hftransfer.sources import split_of
 
-    if data.startswith("sample:"):
-        return data.removeprefix("sample:")
+    if data.startswith(SAMPLE):
+        return data.removeprefix(SAMPLE)
     path = Path(data).expanduser()
     if not path.exists():
         return data.rpartition("/")[2].replace(":", "-")

@@ -24,12 +24,13 @@ def add(commands: "Commands") -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> int:
     """Print both runs' scores side by side; 3 when they differ."""
     from hftransfer import api
+    from hftransfer.core.prefixes import HUB
     from hftransfer.hub import client
     from hftransfer.reporting import report
     from hftransfer.reporting.tables import headline_scores
     from hftransfer.runner import pipeline
 
-    pushed, name = client.read_result(args.repo), f"hub:{args.repo}"
+    pushed, name = client.read_result(args.repo), f"{HUB}{args.repo}"
     out = args.out or api.default_folder(name)
     recipe = api.read_recipe(name, args.overrides)
     repeated = pipeline.run(recipe, out, resume=args.resume, overwrite=args.overwrite)

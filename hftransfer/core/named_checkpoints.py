@@ -5,6 +5,7 @@ from __future__ import annotations
 from hftransfer.core import plugins
 from hftransfer.core.errors import ModelError
 from hftransfer.core.paths import is_folder
+from hftransfer.core.prefixes import SAMPLE
 
 
 def sample_checkpoint(name: str) -> str:
@@ -28,9 +29,9 @@ def locate(key: str, place: str) -> tuple[str, str | None]:
     Raises:
         ModelError: there is no such sample or folder; the sentence begins with `key`.
     """
-    if place.startswith("sample:"):
+    if place.startswith(SAMPLE):
         try:
-            return sample_checkpoint(place.removeprefix("sample:")), None
+            return sample_checkpoint(place.removeprefix(SAMPLE)), None
         except ModelError as error:
             raise ModelError(f"{key}: {error}") from None
     if is_folder(place):

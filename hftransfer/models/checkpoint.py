@@ -15,6 +15,7 @@ from hftransfer.core.errors import HubError, ModelError
 from hftransfer.core.named_checkpoints import sample_checkpoint
 from hftransfer.core.paths import is_folder
 from hftransfer.core.plugins import nearest
+from hftransfer.core.prefixes import SAMPLE
 from hftransfer.models.reading import read_pretrained
 from hftransfer.tasks import Task
 
@@ -66,8 +67,8 @@ def find_checkpoint(place: str, revision: str | None = None, trust_remote_code: 
         ModelError: nothing is there, or a file is damaged.
         HubError: the Hub refuses the id, or cannot be reached and the cache does not hold it.
     """
-    if place.startswith("sample:"):
-        return Checkpoint(sample_checkpoint(place.removeprefix("sample:")))
+    if place.startswith(SAMPLE):
+        return Checkpoint(sample_checkpoint(place.removeprefix(SAMPLE)))
     path = Path(place).expanduser()
     if is_folder(path):
         folder = path / "model" if (path / "result.json").is_file() else path

@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from hftransfer.core import plugins
 from hftransfer.core.plugins import Record, Section
+from hftransfer.core.prefixes import SAMPLE
 from hftransfer.recipe import catalog
 from hftransfer.recipe.yaml_reader import read_yaml
 
@@ -23,7 +24,6 @@ _PLACES = {
     "exporters": re.compile(r"export\.format"),
     "metrics": re.compile(r"evaluation\.metrics"),
 }
-_SAMPLE = "sample:"
 
 
 class FieldDescription(Record):
@@ -123,7 +123,7 @@ def _recipes_with(kind: str, name: str) -> list[str]:
 
 
 def _names(kind: str, name: str, place: str, value: object) -> bool:
-    if kind == "samples" and value == f"{_SAMPLE}{name}":
+    if kind == "samples" and value == f"{SAMPLE}{name}":
         return True
     return value == name and _PLACES[kind].fullmatch(place) is not None
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from hftransfer.core.prefixes import SAMPLE
 from hftransfer.core.results import RunResult
 from hftransfer.reporting import tables
 from hftransfer.reporting.certainty import certainty, threshold_values
@@ -94,7 +95,7 @@ def _made_by(result: RunResult) -> str:
 
 def _checkpoint_license(result: RunResult, model: str) -> str | None:
     """The license of the checkpoint, a sample or of the Hub."""
-    if sample := result.samples.get(model.removeprefix("sample:")):
+    if sample := result.samples.get(model.removeprefix(SAMPLE)):
         return sample.license
     return result.hub_cards.get(model, {}).get("license") if model in result.revisions else None
 

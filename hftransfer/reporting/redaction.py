@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from hftransfer.core.prefixes import SAMPLE
 from hftransfer.core.results import JsonObject, RunResult
 from hftransfer.core.yaml_writer import dump_yaml
 
@@ -72,7 +73,7 @@ def _cut_paths(value: JsonValue) -> JsonValue:
 
 
 def _checkpoint_id(text: str, result: RunResult) -> str:
-    return text if text in result.revisions or text.startswith("sample:") else _last_component(text)
+    return text if text in result.revisions or text.startswith(SAMPLE) else _last_component(text)
 
 
 def _last_component(path: str) -> str:

@@ -5,18 +5,18 @@ from collections.abc import Sequence
 from hftransfer.core import plugins
 from hftransfer.core.addresses import is_address, read_address
 from hftransfer.core.errors import RecipeError
+from hftransfer.core.prefixes import HUB
 from hftransfer.recipe.schema import Recipe
 
 # A recipe from elsewhere neither pushes nor runs code from the Hub, unless an override asks for it.
 _FOREIGN = ("hub=null", "model.trust_remote_code=false")
-_HUB = "hub:"
 # Left empty, Transformers 4 reports to every service whose package is installed.
 _NO_REPORTS: tuple[object, ...] = ("none", ["none"], [])
 
 
 def is_foreign(name: str) -> bool:
     """Whether a recipe is named by a repository of the Hub or an address."""
-    return name.startswith(_HUB) or is_address(name)
+    return name.startswith(HUB) or is_address(name)
 
 
 def foreign_recipe(name: str, overrides: Sequence[str]) -> Recipe:
@@ -30,7 +30,7 @@ def foreign_recipe(name: str, overrides: Sequence[str]) -> Recipe:
     from hftransfer.hub import client
     from hftransfer.recipe.loader import parse_recipe
 
-    text = read_address(name) if is_address(name) else client.read_recipe(name.removeprefix(_HUB))
+    text = read_address(name) if is_address(name) else client.read_recipe(name.removeprefix(HUB))
     recipe = parse_recipe(text, name, [*_FOREIGN, *overrides])
     foreign = sorted(set(recipe.evaluation.metrics or []) - set(plugins.names("metrics")))
     if foreign and not any(text.startswith("evaluation.metrics=") for text in overrides):

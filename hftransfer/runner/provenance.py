@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from hftransfer.core import plugins
+from hftransfer.core.prefixes import SAMPLE
 from hftransfer.core.results import RunResult, SampleFacts
 from hftransfer.models.checkpoint import find_checkpoint
-
-_CHECKPOINT = "sample:"
 
 
 def hub_revisions(recipe: dict[str, Any]) -> dict[str, str]:
@@ -32,8 +31,8 @@ def sample_facts(recipe: dict[str, Any]) -> dict[str, SampleFacts]:
 
 def _sample_names(value: Any) -> Iterator[str]:
     """Names of samples: the ids of sources, and checkpoints as `sample:NAME`, anywhere in the recipe."""
-    if isinstance(value, str) and value.startswith(_CHECKPOINT):
-        yield value.removeprefix(_CHECKPOINT)
+    if isinstance(value, str) and value.startswith(SAMPLE):
+        yield value.removeprefix(SAMPLE)
     elif isinstance(value, list):
         for entry in value:
             yield from _sample_names(entry)

@@ -12,6 +12,7 @@ from hftransfer.core.errors import RecipeError
 from hftransfer.core.features import Audio, Image
 from hftransfer.core.paths import is_file, is_folder
 from hftransfer.core.plugins import Plugin
+from hftransfer.core.prefixes import SAMPLE
 from hftransfer.core.yaml_writer import dump_yaml
 from hftransfer.recipe.schema import Data, Recipe
 from hftransfer.recipe.training_arguments import Fields
@@ -21,7 +22,6 @@ from hftransfer.sources._listing import files_below
 Place = tuple[str | int, ...]
 """Keys that lead to a value of a recipe."""
 
-_SAMPLE = "sample:"
 _OUTSIDE = "_outside"
 """Folder of the copies of files that are not below the working directory."""
 
@@ -89,7 +89,7 @@ def extras(recipe: Recipe) -> list[str]:
     """The extras of hftransfer-recipes that a run of the recipe needs."""
     needed = {extra for plugin in _parts(recipe) for extra in plugin.extras()}
     texts = [recipe.model.id, recipe.model.processor, *(str(value) for _, value in _local_values(recipe))]
-    if any(text and text.startswith(_SAMPLE) for text in texts):
+    if any(text and text.startswith(SAMPLE) for text in texts):
         needed.add("samples")
     return sorted(needed)
 
@@ -145,7 +145,7 @@ def _local_values(recipe: Recipe) -> Iterator[tuple[Place, object]]:
 
 def _check_exists(place: str, value: object) -> None:
     for one in value if isinstance(value, list) else [value]:
-        if isinstance(one, str) and not one.startswith(_SAMPLE):
+        if isinstance(one, str) and not one.startswith(SAMPLE):
             for path in matching(one):
                 if not is_file(path) and not is_folder(path):
                     raise RecipeError(f"{place}: there is no file or folder '{one}'")

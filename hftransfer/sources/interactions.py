@@ -14,13 +14,13 @@ from pydantic import Field, field_validator, model_validator
 from hftransfer.core import plugins
 from hftransfer.core.errors import DataError
 from hftransfer.core.paths import is_file
+from hftransfer.core.prefixes import SAMPLE
 from hftransfer.sources import Source
 from hftransfer.sources._sequences import HELD_OUT, Event, histories, leave_last_out, parse_time, tied
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-_SAMPLE = "sample:"
 # Ending of a file -> the source that reads it.
 _READERS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
 
@@ -48,8 +48,8 @@ class Interactions(Source):
     @field_validator("table")
     @classmethod
     def _is_a_sample(cls, value: str) -> str:
-        if value.startswith(_SAMPLE):
-            plugins.one_of(value.removeprefix(_SAMPLE), plugins.names("samples"), "sample")
+        if value.startswith(SAMPLE):
+            plugins.one_of(value.removeprefix(SAMPLE), plugins.names("samples"), "sample")
         return value
 
     @model_validator(mode="after")
@@ -103,8 +103,8 @@ class Interactions(Source):
 
     def _table(self) -> Dataset:
         source: Source
-        if self.table.startswith(_SAMPLE):
-            source = plugins.load("sources", "sample")(id=self.table.removeprefix(_SAMPLE))
+        if self.table.startswith(SAMPLE):
+            source = plugins.load("sources", "sample")(id=self.table.removeprefix(SAMPLE))
         else:
             ending = Path(self.table).suffix.lower()
             if ending not in _READERS:
