@@ -48,9 +48,11 @@ def test_a_file_with_the_name_of_the_package_runs_its_commands(where, tmp_path):
     script = shutil.copy(SCRIPT, tmp_path) if where == "downloaded" else SCRIPT
     listed = _run(script, "list", "strategies", cwd=SCRIPT.parent if where == "in its directory" else tmp_path)
     assert "\n  lora " in listed.stdout and listed.stderr == ""
-    # Mistakes and exit codes are those of the command line.
-    wrong = _run(script, "lsit", cwd=tmp_path, code=2)
-    assert wrong.stderr.startswith("hftransfer: there is no command 'lsit'; did you mean 'list'?")
+
+
+def test_mistakes_and_exit_codes_are_those_of_the_command_line(tmp_path):
+    done = _run(SCRIPT, "lsit", cwd=tmp_path, code=2)
+    assert done.stderr.startswith("hftransfer: there is no command 'lsit'; did you mean 'list'?")
 
 
 def test_the_processes_of_a_command_find_the_package_too(tmp_path):
