@@ -2,8 +2,8 @@
 
 `run` trains, scores and exports what a recipe describes, `check` finds its mistakes in seconds, `audit` looks for what
 is wrong with its rows, `rank`, `compare`, `curve`, `next_rows` and `tune` choose, `predict` applies a finished run,
-`demo_page` shows it in a browser, `eject` writes it as a script of plain Transformers. Names are imported when they are
-first used, so that `import hftransfer` costs no torch.
+`demo_page` shows it in a browser, `eject` writes it as a script of plain Transformers, `update` brings a recipe of an
+earlier version up to date. Names are imported when they are first used, so that `import hftransfer` costs no torch.
 """
 
 from importlib import import_module
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hftransfer.core.results import RunResult
     from hftransfer.recipe.loader import load_recipe
     from hftransfer.recipe.schema import Recipe
+    from hftransfer.recipe.update import update
     from hftransfer.runner.eject import eject
 
 __version__ = "0.1.0"
@@ -37,6 +38,7 @@ __all__ = [
     "rank",
     "run",
     "tune",
+    "update",
 ]
 
 _MODULES = {
@@ -56,6 +58,7 @@ _MODULES = {
     "rank": "hftransfer.api_choosing",
     "run": "hftransfer.api",
     "tune": "hftransfer.api_choosing",
+    "update": "hftransfer.recipe.update",
 }
 
 

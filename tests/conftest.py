@@ -89,6 +89,11 @@ def hub(monkeypatch):
 @pytest.fixture
 def in_process(monkeypatch):
     """`hftransfer run` of a grid without a process of its own, which takes ten seconds to import what is there."""
+    run_in_process(monkeypatch)
+
+
+def run_in_process(monkeypatch):
+    """The same, for a fixture that several tests share."""
     from hftransfer.choosing import grid
     from hftransfer.cli import main
 

@@ -142,7 +142,7 @@ class Handler(BaseHTTPRequestHandler):
             headers = {name.replace("_", "-"): value for name, value in refusal.headers.items() if value}
             self._answer(refusal.status, {"error": refusal.message}, headers)
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _serve
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
 
     def _read_body(self) -> bytes:
         if self.headers.get("Transfer-Encoding") == "chunked":

@@ -99,6 +99,11 @@ def _check_command(words, recipes):
         assert (ROOT / words[0]).is_file(), words
         if words[0] == "scripts/run":
             _check_arguments(["run", *words[1:]], recipes)
+    elif words[0] == "uv":
+        # The one file that is fetched from the repository.
+        (place,) = [number for number, word in enumerate(words) if word.endswith("/hftransfer.py")]
+        assert words[1] == "run" and (ROOT / words[place].partition("/main/")[2]).is_file(), words
+        _check_arguments(words[place + 1 :], recipes)
     else:
         # After a launcher, such as torchrun, too.
         _check_arguments(words[words.index("hftransfer") + 1 :], recipes)

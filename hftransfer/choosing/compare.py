@@ -20,6 +20,8 @@ from hftransfer.metrics import lower_is_better
 from hftransfer.reporting.choice import Option, choice_page, interval_or_nothing, mean_and_deviation, pareto_plot
 from hftransfer.reporting.tables import Table, amount, interval, number
 
+FILE = "compare.json"
+"""The record of a comparison, in its directory."""
 _FEWEST_SEEDS = 3
 
 
@@ -105,7 +107,7 @@ def compare(base: grid.Base, overrides: Sequence[str], seeds: Sequence[int], out
         runs[combination.label].results.append(result)
         runs[combination.label].folders.append(combination.folder(out, seed))
     comparison = _compared(list(runs.values()), seeds)
-    comparison.save(out / "compare.json")
+    comparison.save(out / FILE)
     write_text(out / "compare.html", page(comparison, out.name))
     return comparison
 

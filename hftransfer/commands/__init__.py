@@ -8,6 +8,7 @@ ORDER = (
     "run",
     "check",
     "render",
+    "update",
     "audit",
     "rank",
     "list",

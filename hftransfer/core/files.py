@@ -36,6 +36,18 @@ def write_bytes(path: Path, content: bytes) -> None:
     partial.replace(path)
 
 
+def replace_bytes(path: Path, content: bytes) -> None:
+    """Write a file that exists: it has its old content or its new one, and its rights; a link stays a link."""
+    file = path.resolve()
+    partial = _partial(file)
+    try:
+        partial.write_bytes(content)
+        shutil.copymode(file, partial)
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def save_arrays(path: Path, arrays: Arrays) -> None:
     """Write an .npz file without pickles; it appears under its name when it is complete."""
     _write_arrays(_partial(path), arrays)

@@ -35,7 +35,7 @@ _SHOWN = 30
 _HYPHENATED = {"tasks"}
 
 
-def _plugin_name(kind: str, stem: str) -> str:
+def plugin_name(kind: str, stem: str) -> str:
     """The name of the plug-in in a file of this name."""
     return stem.replace("_", "-") if kind in _HYPHENATED else stem
 
@@ -80,7 +80,7 @@ class Plugin(Section):
     def name(self) -> str:
         """The name that a recipe uses: the file's name."""
         kind, stem = type(self).__module__.split(".")[-2:]
-        return _plugin_name(kind, stem)
+        return plugin_name(kind, stem)
 
     @classmethod
     def extras(cls) -> set[str]:
@@ -160,7 +160,7 @@ def _files(kind: str) -> dict[str, _PluginFile]:
     files: dict[str, _PluginFile] = {}
     for root, package in _roots():
         for path in sorted((root / kind).glob("[!_]*.py")):
-            name = _plugin_name(kind, path.stem)
+            name = plugin_name(kind, path.stem)
             if name in files:
                 raise PluginError(f"two {kind} are named '{name}': {files[name].path} and {path}; rename one of them")
             files[name] = _PluginFile(path, package)

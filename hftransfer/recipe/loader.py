@@ -29,12 +29,16 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     Raises:
         RecipeError: the file cannot be read, or is not a valid recipe; one line for each mistake.
     """
-    path = _recipe_file(Path(path))
+    path = recipe_file(Path(path))
     return parse_recipe(read_text(path), str(path), overrides, path.parent)
 
 
-def _recipe_file(path: Path) -> Path:
-    """An existing file, or that of the packaged recipe with this name."""
+def recipe_file(path: Path) -> Path:
+    """An existing file, or that of the packaged recipe with this name.
+
+    Raises:
+        RecipeError: there is neither.
+    """
     if is_file(path):
         return path
     if packaged := catalog.find_packaged(path.as_posix()):

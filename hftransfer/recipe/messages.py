@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from hftransfer.core import plugins, synonyms
 from hftransfer.core.errors import shortened
-from hftransfer.core.plugins import Plugin, Section
-from hftransfer.recipe.plugin_fields import plugin_kind
+from hftransfer.core.plugins import Section
+from hftransfer.recipe.changes import renamed
+from hftransfer.recipe.sections import allowed_keys, section_below, section_name
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -26,7 +27,9 @@ def sentences(errors: Sequence[ErrorDetails], raw: object, places: Mapping[str, 
         expected = _expected(error, raw, section)
         match error["type"]:
             case "extra_forbidden":
-                hint = plugins.nearest(keys[-1], _allowed_keys(error["loc"][:-1], raw, section), synonyms.KEYS)
+                around = _section(error["loc"][:-1], raw, section)
+                words = {**synonyms.KEYS, **renamed(section_name(around))}
+                hint = plugins.nearest(keys[-1], allowed_keys(around), words)
                 lines[f"{place}: unknown key '{dotted}'; {hint}", ""] = []
             case "missing":
                 lines[f"{place}: '{dotted}' is missing; a recipe needs it", ""] = []
@@ -42,26 +45,17 @@ def sentences(errors: Sequence[ErrorDetails], raw: object, places: Mapping[str, 
 def _expected(error: ErrorDetails, raw: object, section: type[Section]) -> str:
     """What pydantic expected, in the words of a sentence."""
     if error["type"] == "model_type":
-        return f"a mapping of {', '.join(_allowed_keys(error['loc'], raw, section))}"
+        return f"a mapping of {', '.join(allowed_keys(_section(error['loc'], raw, section)))}"
     text = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     return text.replace("a valid integer", "a whole number").replace("a valid ", "a ")
 
 
-def _allowed_keys(location: Sequence[int | str], raw: object, section: type[Section]) -> list[str]:
-    """The keys that are allowed at a location."""
+def _section(location: Sequence[int | str], raw: object, section: type[Section]) -> type[Section]:
+    """The class of the section at a location."""
     for depth, key in enumerate(location):
         raw = _entries(raw).get(key)
-        dotted = ".".join(map(str, location[: depth + 1]))
-        if kind := plugin_kind(dotted):
-            name = raw.get("name") if isinstance(raw, dict) else raw
-            section = plugins.load(kind, str(name))
-            continue
-        annotation = section.model_fields[str(key)].annotation
-        # `Export | None` -> `Export`.
-        members = [member for member in getattr(annotation, "__args__", ()) if hasattr(member, "model_fields")]
-        section = members[0] if members else annotation  # type: ignore[assignment]
-    fields = list(section.model_fields)
-    return ["name", *fields] if issubclass(section, Plugin) else fields
+        section = section_below(section, key, ".".join(map(str, location[: depth + 1])), raw)
+    return section
 
 
 def _written(error: ErrorDetails, raw: object) -> tuple[list[str], object]:

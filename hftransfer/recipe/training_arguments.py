@@ -19,6 +19,7 @@ from hftransfer.core import synonyms
 from hftransfer.core.errors import shortened
 from hftransfer.core.paths import is_file
 from hftransfer.core.plugins import nearest
+from hftransfer.recipe.changes import renamed
 from hftransfer.recipe.training_ranges import UNUSED, broken_range
 
 Fields = dict[str, Any]
@@ -74,6 +75,11 @@ def training_fields() -> dict[str, str]:
     }
 
 
+def training_keys() -> set[str]:
+    """The fields that a recipe may give."""
+    return set(training_fields()) - set(RESERVED) - set(UNUSED)
+
+
 def _types(annotation: str) -> tuple[list[Any], bool]:
     """The types of a field that YAML has, and whether it may be null; an enum is given by its value, a string."""
     names = re.findall(r"\w+", re.sub(r"\b(dict|list)\[[^\]]*\]", r"\1", annotation))
@@ -124,8 +130,7 @@ def check_training(values: Fields) -> Fields:
         pydantic.ValidationError: a key that TrainingArguments lacks, that the run sets or does not use, or a value of
             another type or out of range.
     """
-    fields = training_fields()
-    allowed = set(fields) - set(RESERVED) - set(UNUSED)
+    fields, allowed = training_fields(), training_keys()
     checked: Fields = {}
     errors: list[InitErrorDetails] = []
     for key, value in values.items():
@@ -135,7 +140,7 @@ def check_training(values: Fields) -> Fields:
             if key in UNUSED:
                 raise ValueError(f"has no effect on a run; instead: {UNUSED[key]}")
             if key not in fields:
-                near = nearest(key, allowed, synonyms.KEYS).partition("Allowed:")[0].strip()
+                near = nearest(key, allowed, {**synonyms.KEYS, **renamed("training")}).partition("Allowed:")[0].strip()
                 hint = near or "see transformers.TrainingArguments"
                 raise ValueError(f"is no field of the installed transformers.TrainingArguments; {hint}")
             if value and key in REFUSED:

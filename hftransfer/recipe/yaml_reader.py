@@ -116,6 +116,23 @@ def read_yaml(text: str, origin: str) -> tuple[object, dict[str, int]]:
         raise RecipeError(f"{origin}: values are nested more than {_MAX_DEPTH} deep") from None
 
 
+def compose(text: str) -> yaml.Node:
+    """The nodes of a text that `read_yaml` takes, with where each stands."""
+    node = _Yaml12(text).get_single_node()
+    assert node is not None
+    return node
+
+
+def scalar_value(node: yaml.ScalarNode) -> object:
+    """The value of a node of `compose`."""
+    return _Yaml12("").construct_object(node)
+
+
+def is_merge(key: yaml.Node) -> bool:
+    """Whether a key is `<<`, whose value is another mapping, or several, that this one takes over."""
+    return bool(key.tag == f"{_YAML_TAG}merge")
+
+
 def read_recipe_mapping(text: str, origin: str) -> tuple[dict[str, Any], dict[str, str]]:
     """The mapping that a recipe is, and dotted key -> where it is written; the empty key is the whole.
 
