@@ -12,7 +12,7 @@ from hftransfer.core.disk import full_disk_explained
 from hftransfer.core.errors import HFTransferError, without_secrets
 from hftransfer.core.progress import hide_library_bars
 from hftransfer.core.ranks import leave_main_to_speak, main_prints
-from hftransfer.core.termination import Terminated, explain, handled_sigterm
+from hftransfer.core.termination import Terminated, explain, handled_sigterm, interruption_of
 
 # What a shell reports of a command that a closed pipe has stopped: 128 + SIGPIPE.
 _CLOSED_PIPE = 141
@@ -40,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code = int(args.command(args))
         sys.stdout.flush()
     except HFTransferError as error:
+        if (end := interruption_of(error)) is not None:
+            return explain(end, resumable=hasattr(args, "resume"))
         leave_main_to_speak()
         return _refused(error, as_json=args.json)
     except BrokenPipeError:

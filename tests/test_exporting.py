@@ -1,6 +1,8 @@
 """Exports of a tuned model: the search for a variant within `max_drop`, what is refused, and latency."""
 
 import json
+import os
+import signal
 
 import numpy as np
 import processes
@@ -276,3 +278,21 @@ def test_the_first_token_is_found_past_an_input_that_is_left_out():
     assert [node.op_type for node in model.graph.node] == ["Gather", "MatMul", "Clip"]
     (answer,) = onnx.reference.ReferenceEvaluator(model).run(None, {"x": np.array([[[1, 0], [9, 9]]], "float32")})
     assert answer.tolist() == [[1, 2]]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_within_a_trace_ends_the_run_as_elsewhere(number, code, tmp_path, monkeypatch, capfd):
+    """What a library raises while it is stopped is no failure of the export."""
+    from torch.fx.experimental import proxy_tensor
+
+    def stopped(*args, **kwargs):
+        try:
+            os.kill(os.getpid(), number)
+        finally:
+            raise RuntimeError("Trying to pop empty mode stack")
+
+    monkeypatch.setattr(proxy_tensor, "dispatch_trace", stopped)
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(tiny.recipe(plugins.load("tasks", "text-classification")(), tmp_path, more=tiny.EXPORT))
+    assert main(["run", str(recipe), "--out", str(tmp_path / "run")]) == code
+    assert "the same command with --resume continues" in capfd.readouterr().err

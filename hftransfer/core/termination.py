@@ -17,6 +17,17 @@ class Terminated(BaseException):
     """SIGTERM, as KeyboardInterrupt is SIGINT."""
 
 
+def interruption_of(error: BaseException) -> KeyboardInterrupt | Terminated | None:
+    """The Ctrl-C or SIGTERM that an error hides: what is stopped in the middle may fail while it cleans up.
+
+    PyTorch, stopped while it traces a model, raises a RuntimeError of its own.
+    """
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, KeyboardInterrupt | Terminated):
+        cause = cause.__cause__ or cause.__context__
+    return cause
+
+
 def explain(end: BaseException, *, resumable: bool) -> int:
     """Print how a command has ended by a signal; the exit code that a shell reports of such a command."""
     how, number = (

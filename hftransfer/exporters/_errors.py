@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hftransfer.core.errors import ExportError
+from hftransfer.core.termination import interruption_of
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -31,9 +32,12 @@ def as_export_error(failure: str, *runtime_errors: type[Exception]) -> Iterator[
 
     Raises:
         ExportError: any of them.
+        KeyboardInterrupt, Terminated: the failure came of it.
     """
     errors: tuple[type[Exception], ...] = (KeyError, ValueError, TypeError, RuntimeError, NotImplementedError)
     try:
         yield
     except (*errors, *runtime_errors) as error:
+        if (interruption := interruption_of(error)) is not None:
+            raise interruption from None
         raise ExportError(f"{failure}: {' '.join(str(error).split())[:300]}") from error
