@@ -18,7 +18,7 @@ _BATCH, _BATCH_OF_FILES = 64, 16
 # Images or recordings for which another process pays: a second of work, and it starts in a fraction of one.
 _ROWS_PER_PROCESS = 256
 # Rows after which the memory of those that were read is given back.
-_RELEASED = 512
+_RELEASED = 128
 
 
 @dataclass(frozen=True)

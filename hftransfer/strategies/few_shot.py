@@ -66,7 +66,7 @@ class FewShot(Strategy):
 
     replaces_loss: ClassVar[bool] = True
     training: ClassVar[TrainingFields] = {
-        "learning_rate": 2.0e-4,
+        "learning_rate": 1.0e-4,
         "num_train_epochs": 10,
         "per_device_train_batch_size": 16,
         "warmup_steps": 5,
