@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from os import fspath
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from hftransfer import api
 from hftransfer.core.errors import RecipeError
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _MOST_SEEDS = 1000
 _TRIALS = 20
+_MOST_JOBS = 256
 
 
 def audit(
@@ -179,15 +180,22 @@ def next_rows(
     return found
 
 
-def tune(
-    recipe: AnyPath,
-    overrides: Sequence[str] = (),
-    *,
-    minutes: float | None = None,
-    trials: int | None = None,
-    seeds: int = 3,
-    out: AnyPath,
-) -> "Tuning":
+class TuneOptions(TypedDict, total=False):
+    """Of `tune`; each may be left out."""
+
+    minutes: float | None
+    """Wall time of the search, its seeds and the winner's run."""
+    trials: int | None
+    """Number of trials; 20 where neither is given."""
+    seeds: int
+    """Runs of each of the two best trials, which decide between them; 3 by default."""
+    jobs: int
+    """Runs at the same time, each with a GPU of its own, or its share of the cores; 1 by default."""
+    prune: bool
+    """Whether trials end early that are worse than others at the same stage of their training; True by default."""
+
+
+def tune(recipe: AnyPath, overrides: Sequence[str] = (), *, out: AnyPath, **options: Unpack[TuneOptions]) -> "Tuning":
     """Search hyper-parameters by validation rows under a budget, and run the winner whole.
 
     An interrupted search in `out` goes on where it was.
@@ -195,22 +203,25 @@ def tune(
     Args:
         recipe: as for `run`, but not a Recipe.
         overrides: fields to change; of a list of values, one is chosen.
-        minutes: budget of the search, its seeds and the winner's run.
-        trials: number of trials; 20 where neither is given.
-        seeds: runs of each of the two best trials, which decide between them.
         out: directory of the search; `best` in it is the winner's run.
+        options: `minutes`, `trials`, `seeds`, `jobs` and `prune`, as `TuneOptions` describes them.
 
     Raises:
         HFTransferError: Optuna is not installed, a number is out of range, or a run fails.
     """
     from hftransfer.choosing import tune as tuning
+    from hftransfer.choosing.search import Options
 
+    minutes, trials, jobs = options.get("minutes"), options.get("trials"), options.get("jobs", 1)
     if minutes is not None and not minutes > 0:
         raise RecipeError(f"--minutes: more than 0, got {minutes}")
     if trials is not None and trials < 1:
         raise RecipeError(f"--trials: at least 1, got {trials}")
-    budget = tuning.Budget(minutes, _TRIALS if minutes is None and trials is None else trials)
-    return tuning.tune(_base(recipe), overrides, budget, len(_seeds(seeds)), Path(out))
+    if not 1 <= jobs <= _MOST_JOBS:
+        raise RecipeError(f"--jobs: at least 1 and at most {_MOST_JOBS}, got {jobs}")
+    most = _TRIALS if minutes is None and trials is None else trials
+    how = Options(minutes, most, len(_seeds(options.get("seeds", 3))), jobs, options.get("prune", True))
+    return tuning.tune(_base(recipe), overrides, how, Path(out))
 
 
 def _base(recipe: AnyPath) -> "Base":

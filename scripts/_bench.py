@@ -22,6 +22,7 @@ from _questions import questions
 from _results import results
 from _size import size
 from _strategies import strategies
+from _tune import tune
 
 ROOT = Path(__file__).parent.parent
 NO_SAVING = ["training.eval_strategy=no", "training.save_strategy=no", "export=null", "evaluation.baselines=[]"]
@@ -190,6 +191,7 @@ BENCHES = {
     "estimate": estimates,
     "next": next_rows,
     "strategies": strategies,
+    "tune": tune,
     "export": export,
     "families": families_alone,
     "results": results,
@@ -203,7 +205,7 @@ BENCHES = {
 }
 
 if __name__ == "__main__":
-    if sys.argv[1:2] in (["peers"], ["results"], ["strategies"]):
+    if sys.argv[1:2] in (["peers"], ["results"], ["strategies"], ["tune"]):
         sys.exit(0 if BENCHES[sys.argv[1]](*sys.argv[2:]) else 1)
     elif len(sys.argv) != 2 or sys.argv[1] not in BENCHES:
         sys.exit(f"usage: scripts/bench {' | '.join(BENCHES)} [NAME ...]")

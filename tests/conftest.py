@@ -94,13 +94,31 @@ def in_process(monkeypatch):
 
 def run_in_process(monkeypatch):
     """The same, for a fixture that several tests share."""
-    from hftransfer.choosing import grid
+    from hftransfer.choosing import run_process
     from hftransfer.cli import main
 
-    def run(recipe, overrides, folder, name):
-        assert main(["run", recipe, *overrides, "--out", str(folder), "--resume"]) == 0, name
+    class Ended:
+        """A run that ends where it is started."""
 
-    monkeypatch.setattr(grid, "_run", run)
+        def __init__(self, recipe, overrides, folder, environment=None):
+            with monkeypatch.context() as variables:
+                for name, value in (environment or {}).items():
+                    variables.setenv(name, value)
+                self.code = main(["run", recipe, *overrides, "--out", str(folder), "--resume"])
+
+        def has_ended(self):
+            return True
+
+        def terminate(self):
+            pass
+
+        def wait(self):
+            pass
+
+        def check(self):
+            assert self.code == 0
+
+    monkeypatch.setattr(run_process, "start", Ended)
 
 
 @pytest.fixture(scope="session")

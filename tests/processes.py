@@ -10,11 +10,14 @@ import sys
 import time
 from pathlib import Path
 
+from hftransfer.core.errors import RunError
+
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(
     ["transformers.trainer", "datasets", "peft", "sklearn.metrics", "matplotlib.figure", "optimum.onnxruntime",
      "hftransfer.cli", "hftransfer.runner.pipeline"]
 )  # fmt: skip
+TEST_FORKS = multiprocessing.get_context("fork")
 
 
 def start(*arguments: str) -> multiprocessing.Process:
@@ -22,6 +25,34 @@ def start(*arguments: str) -> multiprocessing.Process:
     process = _FORKS.Process(target=_main, args=(arguments,))
     process.start()
     return process
+
+
+class ForkedRun:
+    """As `RunProcess`, but forked from the test, which has imported what a tiny run needs.
+
+    At the barriers the next runs wait for others before they begin.
+    """
+
+    barriers: list = []
+
+    def __init__(self, recipe, overrides, folder, environment=None):
+        words = ["run", recipe, *overrides, "--out", str(folder), "--resume"]
+        barrier = self.barriers.pop(0) if self.barriers else None
+        self.process = TEST_FORKS.Process(target=_main, args=(words, environment, barrier))
+        self.process.start()
+
+    def has_ended(self):
+        return not self.process.is_alive()
+
+    def terminate(self):
+        self.process.terminate()
+
+    def wait(self):
+        self.process.join()
+
+    def check(self):
+        if self.process.exitcode != 0:
+            raise RunError(f"exit code {self.process.exitcode}")
 
 
 def finish(*arguments: str) -> int:
@@ -43,7 +74,10 @@ def kill_when(command: list[str], path: Path, pattern: str) -> int:
     return process.exitcode
 
 
-def _main(arguments: tuple[str, ...]) -> None:
+def _main(arguments, environment=None, barrier=None) -> None:
+    os.environ.update(environment or {})
+    if barrier is not None:
+        barrier.wait(20)
     from hftransfer.cli import main
     from hftransfer.core import energy
 

@@ -60,8 +60,12 @@ def test_a_planted_tie_is_called_one_and_finished_runs_are_kept(tmp_path, capsys
 
 def test_a_run_has_a_process_whose_last_words_are_the_error(tmp_path):
     (tmp_path / "taken").mkdir()
-    with pytest.raises(RecipeError, match=r"^first: '.*taken' exists and is no run; --out chooses another place$"):
-        grid._run("quickstart", ["seed=3"], tmp_path / "taken", "first")
+    with pytest.raises(RecipeError, match=r"^taken: '.*taken' exists and is no run; --out chooses another place$"):
+        grid.run_combination(
+            grid.Base("quickstart", partial(load_recipe, "quickstart")),
+            grid.Combination({}, ("seed=3",)),
+            tmp_path / "taken",
+        )
     assert (tmp_path / "taken.log").read_text().startswith("hftransfer: ")
 
 

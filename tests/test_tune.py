@@ -1,17 +1,25 @@
 """`hftransfer tune`: the space, the trials, and a search that goes on."""
 
+import importlib
 import json
 from functools import partial
 
+import processes
 import pytest
+from interruptions import assert_same
 
+from hftransfer.choosing import run_process
 from hftransfer.choosing.grid import Base
+from hftransfer.choosing.parallel import environments
+from hftransfer.choosing.search import Options, Search
 from hftransfer.choosing.search_space import search_space
+from hftransfer.choosing.study import interrupted, next_trial, open_study
 from hftransfer.cli import main
 from hftransfer.core import plugins
-from hftransfer.core.errors import RecipeError
+from hftransfer.core.errors import RecipeError, RunError
 from hftransfer.core.results import RunResult
 from hftransfer.recipe.loader import load_recipe
+from hftransfer.runner.interim_scores import FILE, read_scores
 from tests import tiny
 
 BASE = Base("quickstart", partial(load_recipe, "quickstart"))
@@ -46,11 +54,9 @@ def test_a_search_goes_on_and_its_winner_ships(tmp_path, capsys):
     assert main([*words, "--trials", "1"]) == 0
     first = json.loads((tmp_path / "out" / "tune.json").read_text())
     # As an interrupted trial is left.
-    from hftransfer.choosing.tune import Budget, _Search
-
     base = Base(words[1], partial(load_recipe, words[1]))
-    search = _Search(search_space(base, []), Budget(None, 1), 1, tmp_path / "out")
-    asked = search.study.ask()
+    search = Search(search_space(base, []), Options(None, 1), tmp_path / "out")
+    asked = next_trial(search.study, 0, 1)
     interrupted = search.space.values(search.space.suggest(asked))
     (tmp_path / "out" / "best").rename(tmp_path / "out" / "before")
     assert main([*words, "--trials", "2"]) == 0
@@ -64,3 +70,147 @@ def test_a_search_goes_on_and_its_winner_ships(tmp_path, capsys):
     assert main([*words, "--trials", "2", "strategy=[lora, full]"]) == 2
     assert "holds a search of another recipe or space" in capsys.readouterr().err
     assert main([*words, "--minutes", "0"]) == 2 and "--minutes: more than 0" in capsys.readouterr().err
+
+
+@pytest.fixture
+def forked(monkeypatch):
+    """Each run in a process that is forked, from one that has imported what it needs."""
+    for name in ("transformers.trainer", "sklearn.metrics", "hftransfer.runner.pipeline"):
+        importlib.import_module(name)
+    monkeypatch.setattr(run_process, "start", processes.ForkedRun)
+    monkeypatch.setattr(processes.ForkedRun, "barriers", [])
+    return processes.ForkedRun
+
+
+def _words(tmp_path, *more):
+    """The command on a recipe whose learning rate alone is searched."""
+    task = plugins.load("tasks", "text-classification")()
+    (tmp_path / "tiny.yaml").write_text(tiny.recipe(task, tmp_path, more="export: null"))
+    fixed = ["training.per_device_train_batch_size=8", "--seeds", "1", "--out", str(tmp_path / "out")]
+    return ["tune", str(tmp_path / "tiny.yaml"), *fixed, *more]
+
+
+def test_a_trial_that_is_absurd_is_pruned_also_after_an_interruption(tmp_path, capsys, monkeypatch, forked):
+    words = _words(
+        tmp_path,
+        "training.num_train_epochs=40",
+        "training.save_strategy=no",
+        "training.learning_rate=[1.0e-2, 50.0]",
+        "--trials",
+        "2",
+    )
+    look, runs = Search._is_pruned, []
+
+    def interrupt(self, one):
+        if one.trial.number == 1 and read_scores(one.scores_file):
+            raise KeyboardInterrupt
+        return look(self, one)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Search, "_is_pruned", interrupt)
+        patched.setattr(run_process, "start", lambda *given: runs.append(forked(*given)) or runs[-1])
+        assert main(words) == 130
+    (partial,) = (tmp_path / "out" / "runs").glob("*50.0*.partial")
+    assert len(runs) == 2 and not any(run.process.is_alive() for run in runs)
+    assert main(words) == 0
+    found = json.loads((tmp_path / "out" / "tune.json").read_text())
+    good, absurd = found["trials"]
+    assert good["pruned_at"] is None and good["score"] == 1 and found["best"] == good["values"]
+    assert absurd["values"] == {"training.learning_rate": "50.0"}
+    assert absurd["pruned_at"] == 25 and absurd["score"] < 1
+    assert not partial.exists() and not partial.with_suffix("").exists()
+    text = capsys.readouterr().out
+    assert "2 trials, 1 pruned:" in text and ", pruned at 25 %" in text
+
+
+def test_jobs_run_at_the_same_time(tmp_path, forked):
+    # Each of the first two runs waits for the other.
+    barrier = processes.TEST_FORKS.Barrier(2)
+    forked.barriers = [barrier, barrier]
+    words = _words(tmp_path, "training.num_train_epochs=2", "training.learning_rate=[1.0e-3, 1.0e-4, 1.0e-5]")
+    assert main([*words, "--trials", "3", "--jobs", "2"]) == 0
+    found = json.loads((tmp_path / "out" / "tune.json").read_text())
+    rates = [trial["values"]["training.learning_rate"] for trial in found["trials"]]
+    assert rates == ["0.001", "0.0001", "1e-05"]
+    assert all(trial["score"] is not None and trial["seconds"] > 0 for trial in found["trials"])
+
+
+def test_each_job_has_its_share_of_the_machine(monkeypatch):
+    monkeypatch.setattr("hftransfer.choosing.parallel.usable_cores", lambda: 8)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert environments(1) == [{}]
+    assert environments(3) == [{"OMP_NUM_THREADS": "2"}] * 3
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert [it["CUDA_VISIBLE_DEVICES"] for it in environments(3)] == ["0", "1", "0"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,GPU-7f")
+    assert environments(2) == [
+        {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "5"},
+        {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "GPU-7f"},
+    ]
+
+
+def test_an_interrupted_search_proposes_what_it_would_have(tmp_path):
+    space = search_space(BASE, [])
+    trials = []
+    for name in ("whole", "interrupted"):
+        study = open_study(space, tmp_path / name, minimize=False)
+        for number in range(15):
+            trial = next_trial(study, 3, 1)
+            values = space.suggest(trial)
+            if name == "interrupted" and number in (4, 12):
+                study = open_study(space, tmp_path / name, minimize=False)
+                (trial,) = interrupted(study, tmp_path / name)
+                assert space.suggest(trial) == values
+            study.tell(trial, values["training.learning_rate"])
+        trials.append([trial.params for trial in study.trials])
+    assert trials[0] == trials[1] and len(trials[0]) == 15
+
+
+class _Failed:
+    """A run that has ended without a result."""
+
+    def has_ended(self):
+        return True
+
+    def check(self):
+        raise RunError("out of memory")
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_trial_that_fails_is_left_out_unless_it_is_the_first(tmp_path, monkeypatch):
+    words = _words(tmp_path, "training.num_train_epochs=1", "training.learning_rate=[1.0e-3, 1.0e-4]", "--trials", "2")
+    start = run_process.start
+
+    def run(rate):
+        failing = f"training.learning_rate={rate}"
+        monkeypatch.setattr(run_process, "start", lambda *given: _Failed() if failing in given[1] else start(*given))
+        return main(words)
+
+    assert run("0.001") == 2
+    assert run("0.0001") == 0
+    first, second = json.loads((tmp_path / "out" / "tune.json").read_text())["trials"]
+    assert first["score"] is not None and first["failed"] is None
+    assert second["score"] is None and second["failed"] == "out of memory"
+
+
+def test_interim_scores_are_those_of_the_model_and_change_nothing(tmp_path, monkeypatch):
+    # Of numbers, whose unit a model answers in only once its training is over.
+    task = plugins.load("tasks", "text-classification")()
+    (tmp_path / "tiny.yaml").write_text(tiny.recipe(task, tmp_path, labels="numbers", more="export: null"))
+
+    def run(name, rate):
+        words = [f"training.learning_rate={rate}", "--out", str(tmp_path / name)]
+        assert main(["run", str(tmp_path / "tiny.yaml"), *words]) == 0
+        return RunResult.load(tmp_path / name / "result.json").scores["validation"]["tuned"]["r_squared"].value
+
+    run("without", "1.0e-2")
+    for name, rate in (("learning", "1.0e-2"), ("still", "1.0e-12")):
+        monkeypatch.setenv(FILE, str(tmp_path / f"{name}.scores"))
+        final = run(name, rate)
+        ((progress, score),) = read_scores(tmp_path / f"{name}.scores")
+        assert progress == 50
+    assert_same(tmp_path / "without", tmp_path / "learning")
+    # A training that changes nothing ends with the score that it had on its way.
+    assert score == pytest.approx(final, abs=1e-4)

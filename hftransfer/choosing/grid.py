@@ -6,26 +6,22 @@ import hashlib
 import itertools
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hftransfer.core.errors import HFTransferError, RecipeError, RunError
+from hftransfer.choosing import run_process
+from hftransfer.core.errors import HFTransferError, RecipeError
 from hftransfer.core.progress import Progress
 from hftransfer.core.results import RunResult
 from hftransfer.recipe.schema import Recipe
 from hftransfer.recipe.yaml_reader import read_yaml
 from hftransfer.runner import pipeline
-from hftransfer.runner.jobs import run_arguments
 from hftransfer.runner.plan import check
 
 # What a name of a folder may hold.
 _UNSAFE = re.compile(r"[^\w.=-]+")
 _LONGEST_NAME = 120
-# Of a run that has written everything, with or without a rejected variant.
-_FINISHED = (0, 3)
 
 
 @dataclass(frozen=True)
@@ -124,7 +120,15 @@ def run_combination(base: Base, combination: Combination, folder: Path) -> RunRe
         RecipeError, RunError: as `run_combinations`.
     """
     if not (folder / "result.json").is_file():
-        _run(base.name, combination.overrides, folder, folder.name)
+        process = run_process.start(base.name, combination.overrides, folder)
+        try:
+            process.wait()
+        except BaseException:
+            # An interrupted run saves its step and can be resumed.
+            process.terminate()
+            process.wait()
+            raise
+        process.check()
     return pipeline.run(base.read(combination.overrides), folder, resume=True)
 
 
@@ -135,27 +139,6 @@ def _check(base: Base, grid: Sequence[Combination], seed: int) -> None:
             check(base.read((*combination.overrides, f"seed={seed}")), sample=True)
         except HFTransferError as error:
             raise type(error)(f"{combination.label}: {error}") from None
-
-
-def _run(recipe: str, overrides: Sequence[str], folder: Path, name: str) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    log = folder.with_name(f"{folder.name}.log")
-    command = [sys.executable, *run_arguments(recipe, overrides, folder)]
-    with log.open("a", encoding="utf-8") as lines:
-        process = subprocess.Popen(command, stdout=lines, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
-        try:
-            code = process.wait()
-        except BaseException:
-            # An interrupted run saves its step and can be resumed.
-            process.terminate()
-            process.wait()
-            raise
-    if code in _FINISHED:
-        return
-    last = ([line for line in log.read_text(encoding="utf-8").splitlines() if line.strip()] or [""])[-1]
-    if code == 2:
-        raise RecipeError(f"{name}: {last.removeprefix('hftransfer: ')}")
-    raise RunError(f"{name}: the run has ended with exit code {code}; its last line is '{last}' (all: {log})")
 
 
 def score_of(result: RunResult, metric: str) -> float:

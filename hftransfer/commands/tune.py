@@ -15,9 +15,13 @@ def add(commands: "Commands") -> argparse.ArgumentParser:
     """Register the command's parser."""
     command = commands.add_parser("tune", help="search hyper-parameters under a budget, by validation rows")
     _arguments.recipe(command, "fields to change; of a list, such as strategy=[lora,full], one value is chosen")
-    command.add_argument("--minutes", type=float, help="budget of the search, its seeds and the winner's run")
+    command.add_argument("--minutes", type=float, help="wall time of the search, its seeds and the winner's run")
     command.add_argument("--trials", type=int, help="number of trials (default without --minutes: 20)")
     command.add_argument("--seeds", type=int, default=3, help="runs of each of the two best trials, to decide")
+    command.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="runs at the same time, each with a GPU or its share of cores"
+    )
+    command.add_argument("--no-prune", action="store_true", help="train every trial to its end")
     command.add_argument("--out", type=Path, help="directory of the search (default: runs/tune-NAME of the recipe)")
     return command
 
@@ -30,7 +34,14 @@ def run(args: argparse.Namespace) -> int:
 
     out = args.out or folder_of("tune", args.recipe)
     found = api_choosing.tune(
-        args.recipe, args.overrides, minutes=args.minutes, trials=args.trials, seeds=args.seeds, out=out
+        args.recipe,
+        args.overrides,
+        minutes=args.minutes,
+        trials=args.trials,
+        seeds=args.seeds,
+        jobs=args.jobs,
+        prune=not args.no_prune,
+        out=out,
     )
     trials, best = table(found), " ".join(f"{key}={value}" for key, value in found.best.items())
     show(args, f"\n{trials.title}:\n{trials.text()}\n\nbest by validation: {best}", found)

@@ -53,6 +53,11 @@ def processor() -> str:
     return models[0] if models else platform.processor() or platform.machine()
 
 
+def usable_cores() -> int:
+    """The cores on which this process may run."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def has_flag(*flags: str) -> bool:
     """Whether Linux lists one of these CPU flags in /proc/cpuinfo (avx2, _vnni); matched as parts of the text."""
     info = Path("/proc/cpuinfo")

@@ -260,6 +260,11 @@ def recover(out: Path) -> None:
             shutil.rmtree(leftover, ignore_errors=True)
 
 
+def discard_unfinished(out: Path) -> None:
+    """Delete what a run that is given up has left."""
+    shutil.rmtree(out.with_name(out.name + _PARTIAL), ignore_errors=True)
+
+
 def _acquire(lock: IO[str], out: Path) -> None:
     """Lock a file until it is closed."""
     try:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hftransfer.core.machine import release_pages
+from hftransfer.core.machine import release_pages, usable_cores
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -58,8 +57,7 @@ def processes(rows: Dataset, wanted: int | None) -> int | None:
     count = wanted or 1
     forks = (get_start_method(allow_none=True) or get_all_start_methods()[0]) == "fork"
     if wanted is None and forks and _hold_files(rows):
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        count = min(cores, len(rows) // _ROWS_PER_PROCESS)
+        count = min(usable_cores(), len(rows) // _ROWS_PER_PROCESS)
     count = min(count, len(rows))
     return count if count > 1 else None
 

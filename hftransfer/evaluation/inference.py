@@ -43,7 +43,8 @@ def predict(
         keep_freed_memory()
     numbered: list[tuple[int, Outputs]] = []
     bar = Progress(total=len(rows), desc=description, unit="row", disable=number > 0 or not description)
-    with torch.inference_mode(), bar:
+    # Not inference_mode: a training may go on with what its model caches here, such as positions.
+    with torch.no_grad(), bar:
         for batch in share:
             examples = rows.__getitems__(batch)
             inputs = send_to_device(encoded.collate(examples), device)

@@ -17,7 +17,7 @@ from hftransfer.tasks import Outputs, Predictions, Side
 # Scored with and without thresholds.
 _METRICS = ("f1", "precision", "recall")
 
-_Fit = tuple[Mapping[str, Outputs], Mapping[str, Side], Mapping[str, Predictions]]
+FitInputs = tuple[Mapping[str, Outputs], Mapping[str, Side], Mapping[str, Predictions]]
 
 
 def fit_outputs(
@@ -42,7 +42,7 @@ def fit_outputs(
         if missing and load is not None:
             model = load()
             outputs.update({it: context.predict_for_training(task, model, rows, it) for it in missing})
-        return task.fit_outputs(*_inputs(context, outputs, rows))
+        return task.fit_outputs(*fit_inputs(context, outputs, rows))
 
     context.run_folder.record(f"{variant}/fitted", make)
 
@@ -62,10 +62,10 @@ def refit_baselines(context: RunContext) -> None:
         if variant == "majority" or len(present) < len(splits):
             context.fitted[variant] = {}
         else:
-            context.fitted[variant] = context.plan.task.fit_outputs(*_inputs(context, present, context.encoded))
+            context.fitted[variant] = context.plan.task.fit_outputs(*fit_inputs(context, present, context.encoded))
 
 
-def _inputs(context: RunContext, outputs: dict[str, Outputs], encoded: EncodedSplits) -> _Fit:
+def fit_inputs(context: RunContext, outputs: dict[str, Outputs], encoded: EncodedSplits) -> FitInputs:
     """What `Task.fit_outputs` takes."""
     splits = context.plan.task.fit_splits
     sides = {split: encoded.side(split) for split in splits}
@@ -77,7 +77,7 @@ def fit_warnings(context: RunContext) -> list[str]:
     task, tuned = context.plan.task, {split: outputs["tuned"] for split, outputs in context.outputs.items()}
     if not task.fit_splits or not set(task.fit_splits) <= tuned.keys():
         return []
-    return task.fit_warnings(*_inputs(context, tuned, context.encoded))
+    return task.fit_warnings(*fit_inputs(context, tuned, context.encoded))
 
 
 def score_thresholds(context: RunContext) -> Thresholds | None:

@@ -26,6 +26,7 @@ from hftransfer.models.weights import load_model, load_saved, save_adapter, save
 from hftransfer.runner.calibration import calibrate, tuned_outputs
 from hftransfer.runner.context import RunContext
 from hftransfer.runner.fitting import fit_outputs, recall_fitted
+from hftransfer.runner.interim_scores import interim_callbacks
 from hftransfer.runner.specs import TrainingSpec
 from hftransfer.strategies import Strategy, TrainingContext
 from hftransfer.training.arguments import training_arguments
@@ -282,7 +283,8 @@ def _train(
     arguments = training_arguments(training, folder / "checkpoints", plan.recipe.seed, by_length)
     arguments.label_names = list(plan.task.label_names)
     factors = strategy.learning_rate_factors(model)
-    log = train(model, encoded, arguments, strategy.callbacks(model), name, learning_rate_factors=factors)
+    callbacks = [*strategy.callbacks(model), *interim_callbacks(context, model, encoded, name)]
+    log = train(model, encoded, arguments, callbacks, name, learning_rate_factors=factors)
     return model, encoded, log
 
 

@@ -52,12 +52,12 @@ class ResumableTrainer(Trainer):
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """As Trainer's; SIGTERM stops it, and a resumed training does it again with the same random numbers."""
-        before = (random.getstate(), np.random.get_state(), torch.get_rng_state(), _cuda_states())
+        before = random_states()
         self._evaluating = True
         try:
             metrics: dict[str, float] = super().evaluate(*args, **kwargs)
         except Terminated:
-            _restore(*before)
+            set_random_states(*before)
             save_checkpoint(self)
             raise
         self._evaluating = False
@@ -95,11 +95,13 @@ class ResumableTrainer(Trainer):
             save_checkpoint(self)
 
 
-def _cuda_states() -> list[Tensor]:
-    return torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+def random_states() -> tuple[Any, Any, Tensor, list[Tensor]]:
+    """The states of all generators of random numbers: Python's, NumPy's, those of torch."""
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return random.getstate(), np.random.get_state(), torch.get_rng_state(), cuda
 
 
-def _restore(python: Any, numpy: Any, cpu: Tensor, cuda: list[Tensor]) -> None:
+def set_random_states(python: Any, numpy: Any, cpu: Tensor, cuda: list[Tensor]) -> None:
     """Set the states of all generators of random numbers."""
     random.setstate(python)
     np.random.set_state(numpy)

@@ -1,0 +1,114 @@
+"""Scores of the tuned model while it is trained, by which a search ends a training early.
+
+A search names a file in the environment. At the first evaluation after each of `RUNGS` the training appends a line with
+its headline metric on validation rows. It goes on as without: the same weights, the same random numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hftransfer.core import ranks
+from hftransfer.data.encode import EncodedSplits
+from hftransfer.evaluation.scoring import answers
+from hftransfer.runner.context import RunContext
+from hftransfer.runner.fitting import fit_inputs
+from hftransfer.tasks import Task
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+FILE = "HFTRANSFER_INTERIM_SCORES"
+"""The environment variable that names the file."""
+RUNGS = (25, 50)
+"""Percent of the training's steps after which it is scored."""
+_SPLIT = "validation"
+
+
+def interim_callbacks(
+    context: RunContext, model: nn.Module, encoded: EncodedSplits, training: str
+) -> list[TrainerCallback]:
+    """What scores the last training of the tuned model where a search asks for it; `encoded` are its rows."""
+    named = os.environ.get(FILE)
+    if not named or training != "tuned":
+        return []
+    file = Path(named)
+    from transformers import TrainerCallback
+
+    class InterimScores(TrainerCallback):
+        """Scores the model after an evaluation that is the first after a rung."""
+
+        scored = max((progress for progress, _ in read_scores(file)), default=0)
+
+        def on_evaluate(
+            self, _args: TrainingArguments, state: TrainerState, _control: TrainerControl, **_kwargs: Any
+        ) -> None:
+            """Append a line, unless the training is over: its own score follows then."""
+            progress = 100 * state.global_step // state.max_steps
+            if progress < 100 and any(self.scored < rung <= progress for rung in RUNGS):
+                value = _score(context, model, encoded)
+                self.scored = progress
+                if ranks.is_main():
+                    with file.open("a", encoding="utf-8") as lines:
+                        lines.write(json.dumps({"progress": progress, "score": value}) + "\n")
+
+    return [InterimScores()]
+
+
+def read_scores(file: Path) -> list[tuple[int, float]]:
+    """Percent of the training, and the score that it had then; a line that is being written is left out."""
+    text = file.read_text(encoding="utf-8") if file.is_file() else ""
+    whole = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+    return [(line["progress"], line["score"]) for line in whole]
+
+
+def _score(context: RunContext, model: nn.Module, encoded: EncodedSplits) -> float:
+    """The headline metric on validation rows, as that of the tuned model is computed but for its calibration."""
+    task = context.plan.task
+    with _finalized(task, model):
+        outputs = {
+            split: context.predict_few(task, model, encoded, split)
+            for split in dict.fromkeys((_SPLIT, *task.fit_splits))
+        }
+    if task.fit_splits:
+        task = task.model_copy(update=task.fit_outputs(*fit_inputs(context, outputs, encoded)))
+    references = context.references(_SPLIT)
+    answered = answers(task, outputs[_SPLIT], context.side(_SPLIT), references)
+    headline = context.plan.metrics[0]
+    # The value on all rows stands first; its interval is not needed.
+    scorer = replace(context.scorer([headline]), resamples=0)
+    values = scorer.resample({"tuned": answered}, references, context.units(_SPLIT))
+    return float(values["tuned"][headline][0])
+
+
+@contextmanager
+def _finalized(task: Task, model: nn.Module) -> Iterator[None]:
+    """The model as it would ship if its training ended now.
+
+    Afterwards its weights are those of the training again, and so are the random numbers: some models draw dropout
+    whenever they answer (SpeechT5).
+    """
+    import torch
+
+    from hftransfer.training.resumable import random_states, set_random_states
+
+    states = random_states()
+    trained = {weights: weights.detach().clone() for weights in model.parameters() if weights.requires_grad}
+    modules = dict(model.named_children())
+    task.finalize(model)
+    try:
+        yield
+    finally:
+        for name, module in modules.items():
+            model.add_module(name, module)
+        with torch.no_grad():
+            for weights, values in trained.items():
+                weights.copy_(values)
+        set_random_states(*states)
