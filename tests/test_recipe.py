@@ -67,6 +67,8 @@ def test_another_strategy_by_override_drops_the_old_fields(name):
         ("id: bbc_news", "id: bbc_new", ["recipe:5", "did you mean 'bbc_news'"]),
         ("task: text-classification", "task: text-clasification", ["recipe:2", "did you mean 'text-classification'"]),
         ("learning_rate", "learning_rat", ["recipe:7", "training.learning_rat", "did you mean 'learning_rate'"]),
+        ("model:", "epochs: 3\nmodel:", ["recipe:3", "did you mean"]),
+        ("model:", "learning_rate: 1.0e-3\nmodel:", ["recipe:3", "did you mean 'training.learning_rate'"]),
         ("3e-3", "lots", ["recipe:7", "training.learning_rate", "float"]),
         ("eval_strategy: no", "output_dir: x", ["--out"]),
         ("eval_strategy: no", "save_only_model: true", ["recipe:7", "training.save_only_model", "another model"]),

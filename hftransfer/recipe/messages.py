@@ -10,6 +10,7 @@ from hftransfer.core.errors import shortened
 from hftransfer.core.plugins import Section
 from hftransfer.recipe.changes import renamed
 from hftransfer.recipe.sections import allowed_keys, section_below, section_name
+from hftransfer.recipe.training_arguments import training_keys
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -30,6 +31,8 @@ def sentences(errors: Sequence[ErrorDetails], raw: object, places: Mapping[str, 
                 around = _section(error["loc"][:-1], raw, section)
                 words = {**synonyms.KEYS, **renamed(section_name(around))}
                 hint = plugins.nearest(keys[-1], allowed_keys(around), words)
+                if len(keys) == 1 and keys[0] in training_keys():
+                    hint = f"did you mean 'training.{keys[0]}'?"
                 lines[f"{place}: unknown key '{dotted}'; {hint}", ""] = []
             case "missing":
                 lines[f"{place}: '{dotted}' is missing; a recipe needs it", ""] = []
