@@ -23,6 +23,7 @@ from PIL import Image
 
 from hftransfer import api, new
 from hftransfer.choosing.proposal import file_name, survey
+from hftransfer.choosing.unread import unread
 from hftransfer.cli import main
 from hftransfer.commands import _parser
 from hftransfer.core import plugins
@@ -550,6 +551,101 @@ def test_what_cannot_be_proposed_is_a_sentence_and_nothing_is_written(tmp_path, 
     Path("a.yaml").write_text("mine")
     assert main(["new", "a.csv", "--yes"]) == 2 and Path("a.yaml").read_text() == "mine"
     assert "'a.yaml' exists" in capsys.readouterr().err
+
+
+def _new(data, tmp_path, task="text-classification"):
+    """The proposal for some data with a tiny checkpoint."""
+    checkpoint = tiny.checkpoint(plugins.load("tasks", task)(), tmp_path / "checkpoint")
+    return new(str(data), tmp_path / "out", model=str(checkpoint))
+
+
+def test_a_comma_before_three_digits_is_one_of_thousands_and_said(tmp_path):
+    prices = _table(
+        tmp_path / "p.csv", ["description", "price"], lambda n: [_text(n), f"{n + 2},500" if n % 3 else 850]
+    )
+    proposal = _new(prices, tmp_path)
+    source = load_recipe(proposal.path).data.source
+    assert source.decimal == "." and source.load()["train"]["price"][:2] == ["850", "3500"]
+    assert "problem     column 'price': the comma of 3,500 is read as one of thousands" in str(proposal)
+    for name, cells, decimal, said in [
+        ("millions", ["1,234,567", "12,500"], ".", ""),
+        ("points", ["12,500", "3.5"], ".", ""),
+        ("small", ["0,125", "3,500"], ",", ""),
+        ("mixed", ["12,500", "3,5"], ",", ""),
+        ("three", ["12,500", "13,500"], ".", "12,500"),
+    ]:
+        table = _table(tmp_path / f"{name}.csv", ["text", "price"], lambda n, cells=cells: [_text(n), cells[n % 2]])
+        found = survey(str(table))
+        assert (found.source.get("decimal"), found.columns[1].unsure) == (decimal, said), name
+
+
+def test_one_line_of_another_encoding_is_named_and_garbles_no_other(tmp_path):
+    lines = [f"Grüße {_text(n)},{_color(n)}\n".encode("cp1252" if n == 17 else "utf-8") for n in range(24)]
+    (tmp_path / "a.csv").write_bytes(b"text,label\n" + b"".join(lines))
+    with pytest.raises(DataError, match=r"line 19: .*; 1 of its 24 lines beyond ASCII are so"):
+        survey(str(tmp_path / "a.csv"))
+
+
+@pytest.mark.parametrize(
+    ("names", "row", "header"),
+    [
+        (["Comment", "Topic", "2023"], lambda n: [_text(n), _color(n), n * 7 % 5], True),
+        (["Comment", "Topic", "2023"], lambda n: [_text(n), _color(n), "yes" if n % 2 else "no"], True),
+        (["0", "1"], lambda n: [_text(n), n % 2], True),
+        (["0", "1"], lambda n: [_text(n), _color(n)], True),
+        (["id", "Comment", "7"], lambda n: [n, _text(n), n % 9], True),
+        (["a good one", "4"], lambda n: [_text(n), n % 5], False),
+        (["1", "a good one", "red"], lambda n: [n + 2, _text(n), _color(n)], False),
+        (["a good one", "4.25"], lambda n: [_text(n), n / 7], False),
+    ],
+)
+def test_a_number_may_be_the_name_of_a_column(names, row, header, tmp_path):
+    found = survey(str(_table(tmp_path / "a.csv", names, row)))
+    assert found.source.get("header", True) is header
+
+
+def test_rows_without_a_label_are_left_out_and_counted(tmp_path):
+    table = _table(tmp_path / "a.csv", ["text", "topic"], lambda n: [_text(n), "" if n % 4 == 3 else _color(n)], 120)
+    proposal = _new(table, tmp_path)
+    assert load_recipe(proposal.path).data.on_error == "skip"
+    assert "30 of 120 rows cannot be used and are left out (data.on_error: skip), first row" in str(proposal)
+    few = _table(tmp_path / "b.csv", ["text", "topic"], lambda n: [_text(n), _color(n) if n % 20 == 0 else ""], 400)
+    with pytest.raises(DataError, match="cannot be used"):
+        _new(few, tmp_path)
+
+
+def test_a_column_of_splits_is_named(tmp_path):
+    table = _table(tmp_path / "a.csv", ["text", "topic", "split"],
+                   lambda n: [_text(n), _color(n), ("train", "train", "val", "test")[n % 4]])  # fmt: skip
+    said = str(_new(table, tmp_path))
+    assert "column 'split' names the split of each row (test, train, val)" in said and "data.source.train" in said
+
+
+def test_spans_that_overlap_are_said_and_not_read_as_texts(tmp_path):
+    _lines(tmp_path / "a.jsonl", lambda n: {"text": _text(n), "label": [[0, 7, "A"], [2, 9, "B"]]})
+    with pytest.raises(DataError, match="overlap"):
+        survey(str(tmp_path / "a.jsonl"))
+    assert survey(str(tmp_path / "a.jsonl"), "fill-mask").ranking[0].task == "fill-mask"
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "cell"),
+    [("labels.csv", "id", "{n}"), ("train.csv", "filename", "{n}.png"), ("meta/pets.csv", "path", "train/{n}.png")],
+)
+def test_a_table_that_names_the_images_is_named(table, column, cell, tmp_path):
+    for n in range(12):
+        _image(tmp_path / "dogs" / "train" / f"pet{n}.png", n)
+    _table(tmp_path / "dogs" / table, [column, "breed"], lambda n: [cell.format(n=f"pet{n}"), _color(n)], 12)
+    [said] = unread(survey(str(tmp_path / "dogs")))
+    assert f"{table}' names the images in its column '{column}'" in said and "metadata.csv" in said
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    _plain(tmp_path)
+    for words in (["new", "a.csv", "out.yaml", "--yes"], ["new", "a.csv", "out.yaml", "--yes", "--project"]):
+        assert main(words) == 2 and "the second argument is a folder" in capsys.readouterr().err
+    assert not Path("out.yaml").exists()
 
 
 def test_a_damaged_annotation_is_named_and_not_read_as_something_else(tmp_path):

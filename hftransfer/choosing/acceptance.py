@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hftransfer.runner.plan import Plan
 
 # The share of rows that a proposed recipe may leave out.
-_SKIPPED = 0.1
+_SKIPPED = 0.9
 
 
 def suggested(candidate: Candidate) -> list[str]:
@@ -121,10 +121,16 @@ def _check(draft: Draft) -> tuple[Draft, Plan]:
             plan = _plan(skipping)
         except DataError:
             raise error from None
-        rows = sum(plan.rows.facts.rows.values())
-        if sum(plan.rows.facts.skipped.values()) > _SKIPPED * rows:
+        skipped, rows = left_out(plan)
+        if skipped > _SKIPPED * rows:
             raise
         return skipping, plan
+
+
+def left_out(plan: Plan) -> tuple[int, int]:
+    """How many rows cannot be used, and of how many."""
+    skipped = sum(plan.rows.facts.skipped.values())
+    return skipped, skipped + sum(plan.rows.facts.rows.values())
 
 
 def _plan(draft: Draft) -> Plan:

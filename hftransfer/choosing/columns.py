@@ -22,8 +22,10 @@ _SAMPLE = 500
 # Shares of the cells that may be distinct in a column of classes, and words and characters of a class's name.
 _DISTINCT, _WORDS, _LETTERS = 0.5, 5.0, 60
 _FLAGS = frozenset(("0", "1", "0.0", "1.0", "true", "false", "yes", "no"))
-_NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
-_COMMA = re.compile(r"[+-]?\d+,\d+")
+_NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|\d{1,3}(,\d{3})+(\.\d*)?|[.,]\d+)([eE][+-]?\d+)?")
+# A comma before three digits parts thousands, or stands before decimals; two of them, or one beside a point, part.
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?")
+_ONE_GROUP = re.compile(r"[+-]?\d+,\d{3}")
 _DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}([ T].*)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}( .*)?|\d{1,2}:\d{2}(:\d{2})?")
 _ID = re.compile(r"[0-9a-fA-F-]{16,}|https?://\S+|\S+@\S+\.\S+|[A-Za-z_#-]*\d[\w-]*")
 _PATH = re.compile(r"\S.{0,999}\.[A-Za-z][A-Za-z0-9]{1,4}")
@@ -51,8 +53,10 @@ class Column:
     """Empty cells in that sample."""
     alias: str = ""
     """Another name that it might have, by the columns beside it."""
-    decimal_comma: bool = False
-    """Whether its numbers are written as 3,5."""
+    decimal: Literal[",", "."] | None = None
+    """What stands before the decimals of its numbers, where some have a comma: 3,5 or 12,500."""
+    unsure: str = ""
+    """A number that may be a thousand times as large: 12,500, of a column in which nothing says what its commas are."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -115,11 +119,22 @@ def _columns(name: str, feature: Any, values: Mapping[str, list[Any]]) -> list[C
         return [Column(name, content if filled else "empty", values, missing=missing)]
     texts = [str(cell).strip() for cell in filled if str(cell).strip()]
     content = _content(name, texts, getattr(feature, "dtype", ""))
-    comma = content == "number" and all(_NUMBER.fullmatch(it) for it in texts) and any(map(_COMMA.fullmatch, texts))
+    decimal, unsure = _notation(texts) if content == "number" else (None, "")
     words = sum(len(text.split()) for text in texts) / max(1, len(texts))
-    return [
-        Column(name, content, values, (), words, len(set(texts)), len(_train(values)) - len(texts), decimal_comma=comma)
-    ]
+    empty = len(_train(values)) - len(texts)
+    return [Column(name, content, values, (), words, len(set(texts)), empty, decimal=decimal, unsure=unsure)]
+
+
+def _notation(texts: Sequence[str]) -> tuple[Literal[",", "."] | None, str]:
+    """What stands before the decimals of numbers, if some have a comma; and one that leaves it open, if all do."""
+    with_comma = [text for text in texts if "," in text]
+    if not with_comma or not all(map(_NUMBER.fullmatch, texts)):
+        return None, ""
+    if not all(map(_THOUSANDS.fullmatch, with_comma)):
+        return ",", ""
+    open_ones = [text for text in with_comma if _ONE_GROUP.fullmatch(text)]
+    is_open = len(open_ones) == len(with_comma) and not any("." in text for text in texts)
+    return ".", open_ones[0] if is_open else ""
 
 
 def _class_names(feature: Any, numbers: Sequence[int | None]) -> list[str]:

@@ -201,9 +201,12 @@ def strategies(survey: Survey, candidate: Candidate) -> list[str]:
 def problems(survey: Survey, candidate: Candidate) -> list[str]:
     """What may be wrong with the data, a sentence each."""
     found = []
+    if survey.source.get("header") is False:
+        found.append("the first line of the table is read as a row: if it names the columns, remove data.source.header")
     for column in candidate.columns.values():
         if column.missing:
             found.append(f"column '{column.name}': {column.missing} of the cells looked at are empty")
+        found += _unsure(column, survey.source.get("decimal"))
     target = candidate.columns.get(candidate_target(candidate))
     if target is not None and target.content in ("class", "flag"):
         found += _rare(target)
@@ -212,6 +215,17 @@ def problems(survey: Survey, candidate: Candidate) -> list[str]:
         for split in hidden_splits(survey, candidate)
     ]
     return found
+
+
+def _unsure(column: Column, decimal: str | None) -> list[str]:
+    """How a number is read that may be a thousand times as large."""
+    if not column.unsure or decimal is None:
+        return []
+    read, sign, other = ("thousands", ".", ",") if decimal == "." else ("decimals", ",", ".")
+    return [
+        f"column '{column.name}': the comma of {column.unsure} is read as one of {read} "
+        f"(data.source.decimal: '{sign}'); if that is wrong, write '{other}'"
+    ]
 
 
 def refuse_lost_files(survey: Survey, candidate: Candidate) -> None:

@@ -39,16 +39,26 @@ def _tail(path: Path) -> str:
 
 
 def encoding_of(path: Path) -> str | None:
-    """The encoding of a text that is not UTF-8, as Python names it: by its mark, else that of Windows."""
+    """The encoding of a text that is not UTF-8, as Python names it: by its mark, else that of Windows.
+
+    None too where a few lines alone are not UTF-8: another encoding would garble all others.
+    """
     start = _bytes(path)
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"
+    # The sample may end within a character.
+    lines = start[: start.rfind(b"\n") + 1 or None].splitlines()
+    accented = [line for line in lines if not line.isascii()]
+    wrong = sum(not _is_utf8(line) for line in accented)
+    return "cp1252" if 2 * wrong > len(accented) else None
+
+
+def _is_utf8(line: bytes) -> bool:
     try:
-        # The sample may end within a character.
-        start[: start.rfind(b"\n") + 1 or None].decode("utf-8")
+        line.decode("utf-8")
     except UnicodeDecodeError:
-        return "cp1252"
-    return None
+        return False
+    return True
 
 
 def head(path: Path) -> str:

@@ -9,11 +9,12 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hftransfer.choosing.acceptance import first_accepted, suggested
+from hftransfer.choosing.acceptance import first_accepted, left_out, suggested
 from hftransfer.choosing.columns import Column
 from hftransfer.choosing.draft import Draft, candidate_target, problems, refuse_lost_files, summary
 from hftransfer.choosing.proposal import Survey, file_name, survey
 from hftransfer.choosing.roles import Candidate
+from hftransfer.choosing.unread import unread
 from hftransfer.core import plugins
 from hftransfer.core.errors import RecipeError
 from hftransfer.core.features import Text
@@ -110,12 +111,13 @@ def new(
         ask: gives the answer to each of at most three questions; None: nothing is asked.
 
     Raises:
-        RecipeError: there is such a recipe already, nothing of the name, or no task for its columns.
+        RecipeError: there is such a recipe already, `out` is a file, nothing of the name, or no task for its columns.
         DataError, ModelError: the data or the checkpoint cannot be used, in the sentence of `check`.
     """
     name = fspath(data)
     folder = Path(out)
     path = folder / f"{file_name(name)}.yaml"
+    refuse_file(folder, path.name)
     if path.exists():
         raise RecipeError(f"'{path}' exists; name another folder, or remove it")
     found = survey(name, task)
@@ -128,8 +130,33 @@ def new(
     folder.mkdir(parents=True, exist_ok=True)
     write_text(path, draft.text)
     columns = {role: list(it.parts) or it.name for role, it in draft.candidate.columns.items()}
-    findings = [*problems(found, draft.candidate), *([] if plan else found.warnings), *findings]
+    findings = [
+        *_left_out(draft, plan),
+        *problems(found, draft.candidate),
+        *unread(found),
+        *([] if plan else found.warnings),
+        *findings,
+    ]
     return Proposal(path, found, draft.candidate.task, columns, draft.checkpoint, plan, findings)
+
+
+def refuse_file(folder: Path, written: str) -> None:
+    """Refuse the name of a file for the folder in which something is written.
+
+    Raises:
+        RecipeError: it is one, or ends in .yaml.
+    """
+    if not folder.is_dir() and (folder.is_file() or folder.suffix.lower() in (".yaml", ".yml")):
+        raise RecipeError(f"'{folder}' names a file; the second argument is a folder, in which {written} is written")
+
+
+def _left_out(draft: Draft, plan: Plan | None) -> list[str]:
+    """How many rows the recipe leaves out, and why the first one."""
+    if not draft.on_error or plan is None:
+        return []
+    skipped, rows = left_out(plan)
+    reason = draft.on_error.partition("cannot be used, ")[2].partition(" (data.")[0] or draft.on_error
+    return [f"{skipped} of {rows} rows cannot be used and are left out (data.on_error: skip), {reason}"]
 
 
 def _chosen_task(found: Survey, ask: Ask | None) -> list[Candidate]:

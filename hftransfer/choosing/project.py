@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from hftransfer.choosing.new import Ask, Proposal, new
+from hftransfer.choosing.new import Ask, Proposal, new, refuse_file
 from hftransfer.core import plugins
 from hftransfer.core.errors import RecipeError
 from hftransfer.core.features import Audio, Image
@@ -49,6 +49,7 @@ def new_project(data: str, folder: Path, *, task: str | None, model: str | None,
         RecipeError: the folder exists, or as `new`.
         DataError, ModelError: as `new`.
     """
+    refuse_file(folder, "the project")
     if folder.exists():
         raise RecipeError(f"'{folder}' exists; a project is laid out in a new folder")
     written: list[Proposal] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _CERTAIN = frozenset(("beir", "coco", "disk", "maskfolder", "squad", "voc", "yolo"))
 # Words of a header's name beyond which it is taken for a row.
 _HEADER_WORDS = 6
+_YEAR = re.compile("(19|20)\\d\\d")
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def survey(data: str, task: str | None = None) -> Survey:
         try:
             found = _read(data, section, task)
         except (DataError, RecipeError) as error:
-            if section["name"] in _CERTAIN:
+            if section["name"] in _CERTAIN or (section["name"] == "doccano" and task in (None, "token-classification")):
                 raise
             failed = failed or error
             continue
@@ -144,19 +146,41 @@ def _train(rows: Mapping[str, Dataset]) -> str:
 
 
 def _lacks_header(rows: Dataset) -> bool:
-    """Whether the first line is a row: it holds a number, a long text, or a cell that stands in its column again."""
-    names = rows.column_names
-    if any(name.replace(".", "").replace("-", "").isdigit() or len(words_of(name)) > _HEADER_WORDS for name in names):
-        return True
+    """Whether the first line is a row: it holds a long text, a cell that stands in its column again, or a number.
+
+    A number may be the name of a column as well: where the cells below it, or those below a word, are of another kind;
+    where it is a year that occurs in no row; and where the names are 0, 1, 2, ..., as pandas writes them.
+    """
     head = rows[:200]
-    return any(name in head[name] for name in names)
+    numbers = [name for name in head if _is_number(name)]
+    words = [name for name in head if name not in numbers]
+    if any(len(words_of(name)) > _HEADER_WORDS or name in head[name] for name in words):
+        return True
+    if not numbers or numbers == [str(place) for place in range(len(head))]:
+        return False
+    if any(_share_of_numbers(head[name]) < 0.5 for name in numbers):
+        return False
+    if any(_share_of_numbers(head[name]) == 1 for name in words):
+        return False
+    return not all(_YEAR.fullmatch(name) and name not in head[name] for name in numbers)
+
+
+def _is_number(cell: str) -> bool:
+    return cell.replace(".", "").replace("-", "").isdigit()
+
+
+def _share_of_numbers(column: Sequence[str | None]) -> float:
+    filled = [cell for cell in column if cell]
+    return sum(map(_is_number, filled)) / len(filled) if filled else 0.5
 
 
 def _with_decimal(section: Section, columns: Sequence[Column]) -> Section:
-    """The source with the decimal comma of its numbers."""
-    if section["name"] == "csv" and any(column.decimal_comma for column in columns):
-        return {**section, "decimal": ","}
-    return section
+    """The source with what stands before the decimals of its numbers, where some have a comma."""
+    if section["name"] != "csv":
+        return section
+    # A comma before three digits says less than one before two.
+    signs = [column.decimal for column in columns if column.decimal]
+    return {**section, "decimal": min(signs)} if signs else section
 
 
 def file_name(data: str) -> str:

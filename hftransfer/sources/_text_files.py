@@ -28,20 +28,41 @@ def read_lines(file: str, encoding: str = "utf-8") -> Iterator[str]:
         with io.TextIOWrapper(content, encoding=_codec(encoding, content.peek(2)), newline="") as lines:
             yield from lines
     except UnicodeError as error:
-        raise DataError(
-            f"data.source.encoding: {file} is not in {encoding} ({error}); others are cp1252, latin-1, utf-16"
-        ) from None
+        raise DataError(f"data.source.encoding: {file} is not in {encoding} ({_where(file, encoding, error)}") from None
     except LookupError:
         raise DataError(f"data.source.encoding: Python has no encoding '{encoding}'") from None
     except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
         raise DataError(f"data.source: {file} cannot be read: {error}") from None
 
 
+def _where(file: str, encoding: str, error: UnicodeError) -> str:
+    """The line of the first wrong byte, where UTF-8 can tell, and what to do: most lines or a few are wrong."""
+    others = "others are cp1252, latin-1, utf-16"
+    if not _is_utf8(encoding):
+        return f"{error}); {others}"
+    first, wrong, accented = "", 0, 0
+    with _open(file) as content:
+        for number, line in enumerate(content, 1):
+            accented += not line.isascii()
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as it:
+                wrong += 1
+                first = first or f"line {number}: {it}"
+    if 2 * wrong > accented:
+        return f"{first}); {others}"
+    return f"{first}); {wrong} of its {accented} lines beyond ASCII are so: save these in {encoding}, or leave them out"
+
+
 def _codec(encoding: str, start: bytes) -> str:
     """The codec for an encoding; UTF-8, the default, gives way to the byte order mark of UTF-16."""
-    if encoding.lower().replace("_", "-") not in ("utf-8", "utf8"):
+    if not _is_utf8(encoding):
         return encoding
     return "utf-16" if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+
+
+def _is_utf8(encoding: str) -> bool:
+    return encoding.lower().replace("_", "-") in ("utf-8", "utf8")
 
 
 def _open(file: str) -> IO[bytes]:
