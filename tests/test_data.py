@@ -89,6 +89,13 @@ def test_a_mistake_in_the_rows_gets_a_sentence(tmp_path, rows, more, said):
         _load("text-classification", source, more)
 
 
+@pytest.mark.parametrize(("name", "said"), [("20%", "is written as a fraction: 0.2"), ("tran", "did you mean 'train'")])
+def test_a_split_that_is_not_there_gets_a_sentence(name, said, tmp_path):
+    more = f"columns: {{text: body, label: topic}}\n  splits: {{test: {name}}}"
+    with pytest.raises(DataError, match=f"the source has no split '{name}'; .*{said}"):
+        _load("text-classification", _csv(tmp_path / "a.csv", GOOD), more)
+
+
 @pytest.mark.parametrize(("names", "asks"), [(("a", "b", "rare"), False), (("1", "2", "3"), True)])
 def test_a_regression_is_meant_only_where_all_classes_are_numbers(names, asks, tmp_path):
     lines = [f"text {i},{names[i % 2]}" for i in range(40)]
