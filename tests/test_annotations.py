@@ -69,6 +69,22 @@ def test_spans_of_doccano_are_read(records, tmp_path):
         read("doccano", tmp_path, [{"label": []}])
 
 
+def test_records_that_were_rejected_or_ignored_in_prodigy_are_left_out(tmp_path):
+    spans = [{"start": 0, "end": 4, "label": "PER"}]
+    answers = ("accept", "reject", "ignore", "reject")
+    lines = [json.dumps({"text": "Anna lives.", "spans": spans, "answer": answer}) for answer in answers]
+    rows, warnings = read("doccano", tmp_path, "\n".join(lines), ".jsonl")
+    assert rows == [{"text": "Anna lives.", **TAGGED}]
+    assert [line.partition(": ")[2].replace(str(tmp_path), "") for line in warnings] == [
+        "2 of 4 records of /train.jsonl with the answer 'reject' are left out",
+        "1 of 4 records of /train.jsonl with the answer 'ignore' are left out",
+    ]
+    with pytest.raises(DataError, match="all 1 records were rejected or ignored"):
+        read("doccano", tmp_path, lines[1], ".jsonl")
+    own, _ = read("doccano", tmp_path, [{"text": "2 + 2?", "answer": "4", "label": ["sum"]}])
+    assert own == [{"text": "2 + 2?", "answer": "4", "label": "sum"}]
+
+
 @pytest.mark.parametrize(
     ("labels", "expected"),
     [([["a"], ["b"]], ["a", "b"]), ([["a", "b"], []], [["a", "b"], []]), (["a", ["b"]], ["a", "b"])],

@@ -11,6 +11,7 @@ from hftransfer.core.errors import DataError, RecipeError
 from hftransfer.data.load import load_rows
 from hftransfer.data.stratified import sample
 from hftransfer.recipe.loader import parse_recipe
+from hftransfer.runner.data_warnings import classes_without_test_rows
 from hftransfer.runner.specs import data_options
 
 
@@ -86,6 +87,22 @@ def test_a_mistake_in_the_rows_gets_a_sentence(tmp_path, rows, more, said):
         more = "columns: {text: body, label: topic}\n  splits: {test: 50}"
     with pytest.raises(DataError, match=said):
         _load("text-classification", source, more)
+
+
+@pytest.mark.parametrize(("name", "said"), [("20%", "is written as a fraction: 0.2"), ("tran", "did you mean 'train'")])
+def test_a_split_that_is_not_there_gets_a_sentence(name, said, tmp_path):
+    more = f"columns: {{text: body, label: topic}}\n  splits: {{test: {name}}}"
+    with pytest.raises(DataError, match=f"the source has no split '{name}'; .*{said}"):
+        _load("text-classification", _csv(tmp_path / "a.csv", GOOD), more)
+
+
+@pytest.mark.parametrize(("names", "asks"), [(("a", "b", "rare"), False), (("1", "2", "3"), True)])
+def test_a_regression_is_meant_only_where_all_classes_are_numbers(names, asks, tmp_path):
+    lines = [f"text {i},{names[i % 2]}" for i in range(40)]
+    source = _csv(tmp_path / "a.csv", [*lines, f"alone,{names[2]}"])
+    rows = _load("text-classification", source, "columns: {text: body, label: topic}")
+    (warning,) = classes_without_test_rows(rows)
+    assert f"1 of 3 classes have no test row ({names[2]})" in warning and ("a regression" in warning) == asks
 
 
 def test_pairs_whose_texts_join_alike_are_no_duplicates(tmp_path):

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import tiny
 from datasets import Dataset
 from PIL import Image
 
@@ -17,6 +18,7 @@ from hftransfer.evaluation.scoring import Answers, Scorer
 from hftransfer.metrics import load_metric
 from hftransfer.metrics import map as module
 from hftransfer.recipe.loader import parse_recipe
+from hftransfer.runner.plan import check
 from hftransfer.runner.specs import data_options
 from hftransfer.tasks import _boxes
 
@@ -354,3 +356,26 @@ def test_images_of_which_the_first_have_no_box_are_scored(tmp_path):
     rows = _load(root, "yolo")
     assert not any(objects["category"] for objects in rows.splits["test"]["objects"][:10])
     check_metric("map", rows.task, {"test": rows.splits["test"]})
+
+
+def test_boxes_are_asked_about_only_where_no_format_settles_them(tmp_path):
+    images, annotations, lines = [], [], []
+    for number in range(24):
+        file = tmp_path / "coco" / f"{number}.png"
+        file.parent.mkdir(exist_ok=True)
+        Image.new("L", (30, 20), number).save(file)
+        images.append({"id": number, "file_name": file.name})
+        annotations.append({"image_id": number, "category_id": 1, "bbox": [2, 2, 12, 9]})
+        objects = {"bbox": [[2, 2, 12, 9]], "category": ["cat"]}
+        lines.append(json.dumps({"image": str(file), "objects": objects}))
+    table = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "cat"}]}
+    (tmp_path / "coco" / "result.json").write_text(json.dumps(table))
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines))
+    model = tiny.checkpoint(plugins.load("tasks", "object-detection")(), tmp_path / "model")
+    asked = {}
+    for source in (f"{{name: coco, path: {tmp_path / 'coco'}}}", f"{{name: json, train: {tmp_path / 'rows.jsonl'}}}"):
+        data = f"{{source: {source}, splits: {{validation: 4, test: 4}}}}"
+        text = f"task: object-detection\nmodel: {{id: {model}}}\ndata: {data}\ntraining: {{use_cpu: true}}\n"
+        plan = check(parse_recipe(text))
+        asked[plan.recipe.data.source.name] = any("task.box_format: pascal_voc?" in line for line in plan.warnings)
+    assert asked == {"coco": False, "json": True}

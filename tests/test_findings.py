@@ -1,6 +1,7 @@
 """Every finding on a record with the fault planted, and the facts behind it on planted rows."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -137,7 +138,10 @@ PLANTED = {
         {"data": _data(inputs=_inputs(object_side=[2.5]))}, "the objects are at most 2.500 pixels wide or high"
     ),
     "images smaller than the checkpoint's": (
-        {"data": _data(inputs=_inputs(side=[32]), checkpoint_side=224)},
+        {
+            "data": _data(inputs=_inputs(side=[32]), checkpoint_side=224),
+            "recipe": recipe(task={"name": "image-classification", "image_size": 32}),
+        },
         "reads images of 32 pixels, and its checkpoint was trained with 224: raise task.image_size",
     ),
     "images shrunk and nothing learnt": (
@@ -176,6 +180,28 @@ def test_a_loss_that_does_not_move_is_found_without_classes():
     still = regression(history=_log([3.01, 3.0, 3.0]), recipe=_rate(1e-8), transfer_gain={"scratch": score(-0.1, 0.2)})
     assert "training.learning_rate: 1e-08 is far too low" in findings(still)[0]
     assert findings(still.model_copy(update={"recipe": _rate(1e-4)})) == []
+
+
+SETTINGS = re.compile(r"(?:training|task)\.\w+")
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        PLANTED[it][0]
+        for it in ("one class", "a class never predicted", "below the probe", "copies", "one class nearly always")
+    ],
+)
+def test_findings_name_no_key_of_a_training_where_nothing_is_trained_nor_one_that_the_task_lacks(planted):
+    frozen = recipe(task={"name": "anomaly-detection", "false_alarms": 0.05, "threshold": None})
+    made = result(**{"data": _data()} | planted | {"history": {}, "recipe": frozen})
+    (finding,) = findings(made)
+    assert set(SETTINGS.findall(finding)) <= {"task.false_alarms", "task.threshold"} and "lp_ft" not in finding
+    trained = result(**{"history": GOOD_LOG, "data": _data()} | planted)
+    assert not any(key.startswith("task.") for line in findings(trained) for key in SETTINGS.findall(line))
+    weighted = {"recipe": recipe(task={"name": "text-classification", "class_weights": None})}
+    if "confusion" in planted:
+        assert "task.class_weights: balanced" in findings(trained.model_copy(update=weighted))[0]
 
 
 HARMLESS = {

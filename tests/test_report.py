@@ -69,6 +69,7 @@ def test_the_headline_is_the_first_metric():
             "About 240 test rows would tell a gain of this size; so may more labels. "
             "Until then the cheaper probe serves as well.",
         ),
+        ({"probe": (0.04, 0.04)}, "60 test rows). More test rows, or more labels, may tell a gain of this size."),
         ({"scratch": (-0.01, 0.04)}, "another strategy or checkpoint, may help."),
         ({"full": (0.0001, 0.04)}, "too small to be shown by test rows"),
         ({"probe": (-0.2, 0.04)}, "significantly worse than probe (gain in accuracy -0.200"),

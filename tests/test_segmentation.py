@@ -105,3 +105,41 @@ def test_masks_that_do_not_fit_are_refused(more, size, message, tmp_path):
     Image.new("L", size, 1).save(tmp_path / "rows" / "mask-3.png")
     with pytest.raises(DataError, match=message):
         check(parse_recipe(text.replace("name: image-segmentation", f"name: image-segmentation{more}")))
+
+
+def _black_and_white(folder, more):
+    """The plan for images and masks of 0 and 255."""
+    text = tiny.recipe(ImageSegmentation(), folder)
+    for mask in (folder / "rows").glob("mask-*.png"):
+        numbers = np.zeros((16, 16), np.uint8)
+        numbers[4:12, 4:12] = 255
+        Image.fromarray(numbers).save(mask)
+    return check(parse_recipe(text.replace("name: image-segmentation", f"name: image-segmentation{more}")))
+
+
+@pytest.mark.parametrize(("more", "nothing"), [(", classes: [soil, leaf]", "'leaf'"), ("", "a second class")])
+def test_masks_of_black_and_white_are_refused_where_white_is_ignored(more, nothing, tmp_path):
+    with pytest.raises(
+        DataError, match=f"hold the numbers 0 and 255 alone.*nothing of {nothing} would be learnt"
+    ) as it:
+        _black_and_white(tmp_path, more)
+    assert "task.mask_values: [0, 255]" in str(it.value)
+
+
+def test_masks_of_black_and_white_are_two_classes_by_their_numbers(tmp_path):
+    plan = _black_and_white(tmp_path, ", classes: [soil, leaf], mask_values: [0, 255]")
+    assert plan.task.labels == ("soil", "leaf") and not any("no pixel" in line for line in plan.warnings)
+    reference = plan.task.references(plan.rows.splits["train"].select([0]))[0]
+    assert (reference == 1).sum() == 64 and (reference == 0).sum() == 192
+
+
+def test_a_class_without_pixels_is_reported(tmp_path):
+    text = tiny.recipe(ImageSegmentation(), tmp_path)
+    more = "name: image-segmentation, classes: [a, b, c, d, e, f, g, h, nothing]"
+    plan = check(parse_recipe(text.replace("name: image-segmentation", more)))
+    assert any("training masks has the class" in line and "'nothing' (8)" in line for line in plan.warnings)
+
+
+def test_mask_values_are_one_for_each_class():
+    with pytest.raises(ValueError, match="give each of the classes"):
+        ImageSegmentation(classes=["soil", "leaf"], mask_values=[0])

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _SLICE = re.compile(r"(?P<split>.+)\[(?P<start>\d*):(?P<stop>\d*)\]")
 
+_PERCENTAGE = re.compile(r"(?P<number>\d+(\.\d+)?) ?%")
+
 
 class Source(Protocol):
     """What is asked of a source (`hftransfer/sources/`)."""
@@ -82,7 +84,7 @@ class SourceSplits:
         """
         split, part = _parse(name)
         if split not in self.names:
-            raise DataError(f"the source has no split '{split}'; {nearest(split, self.names)}")
+            raise DataError(f"the source has no split '{split}'; {_share_of(split) or nearest(split, self.names)}")
         count = len(self._load()[split]) if self._counts is None else self._counts[split]
         places = np.arange(count)[part]
         if not len(places):
@@ -109,6 +111,14 @@ class SourceSplits:
     def _load(self) -> dict[str, Dataset]:
         self._loaded = self._loaded or self._source.load()
         return self._loaded
+
+
+def _share_of(name: str) -> str:
+    """How a percentage is written, as a sentence; empty for any other name."""
+    match = _PERCENTAGE.fullmatch(name)
+    share = float(match["number"]) / 100 if match else 0.0
+    written = "a part of the training rows (data.splits.test, data.splits.validation) is written as a fraction"
+    return f"{written}: {share:.6g}" if 0 < share < 1 else ""
 
 
 def _parse(name: str) -> tuple[str, slice]:

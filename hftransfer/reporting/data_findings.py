@@ -146,15 +146,15 @@ def resolution(result: RunResult) -> str:
     if side is not None and trained and side.deciles[5] < _SMALLER * trained:
         return (
             f"The model reads images of {side.deciles[5]:.0f} pixels, and its checkpoint was trained with {trained}: "
-            "raise task.image_size, or take the checkpoint's own model.processor."
+            f"{_larger_input(result)}, or take the checkpoint's own model.processor."
         )
     scale, squeeze = _spread(result, "train", "scale"), _spread(result, "train", "squeeze")
     if scale is None or squeeze is None or not _has_failed(result):
         return ""
     if scale.deciles[5] < _SHRUNK or scale.deciles[5] > 1 / _SHRUNK:
         return (
-            f"Images are resized by a factor of {number(scale.deciles[5])}, and the model has learnt little: raise "
-            "task.image_size, or crop the images in data.source to what matters."
+            f"Images are resized by a factor of {number(scale.deciles[5])}, and the model has learnt little: "
+            f"{_larger_input(result)}, or crop the images in data.source to what matters."
         )
     if squeeze.deciles[5] > _SQUEEZED:
         return (
@@ -164,14 +164,19 @@ def resolution(result: RunResult) -> str:
     return ""
 
 
+def _larger_input(result: RunResult) -> str:
+    return "raise task.image_size" if "image_size" in result.recipe["task"] else "a model.processor of a larger size"
+
+
 def repeated_rows(result: RunResult) -> str:
     """Training rows that stand several times in the data."""
     repeated, rows = result.data.repeated, result.data.rows.get("train", 0)
     if not rows or repeated <= _REPEATED * rows:
         return ""
+    epochs = ", and fewer training.num_train_epochs will do" if result.history.get("tuned") else ""
     return (
         f"{repeated} of {rows} training rows repeat the content of another, which so counts several times: remove the "
-        "copies from data.source, and fewer training.num_train_epochs will do."
+        f"copies from data.source{epochs}."
     )
 
 
@@ -181,10 +186,10 @@ def dominant_class(result: RunResult) -> str:
     rows = sum(counts.values())
     if result.headline != "accuracy" or not rows or max(counts.values()) <= _DOMINANT * rows:
         return ""
-    name = max(counts, key=lambda label: counts[label])
+    name, weights = max(counts, key=lambda label: counts[label]), "class_weights" in result.recipe["task"]
     return (
         f"{100 * counts[name] / rows:.0f} % of the test rows are '{name}', so that accuracy says little: "
-        "evaluation.metrics: [f1, accuracy], and task.class_weights: balanced."
+        f"evaluation.metrics: [f1, accuracy]{', and task.class_weights: balanced' if weights else ''}."
     )
 
 

@@ -6,6 +6,7 @@ from hftransfer.core.results import RunResult
 from hftransfer.core.variants import CHEAP_BASELINES
 from hftransfer.reporting import data_findings, training_findings
 from hftransfer.reporting.tables import confidence, interval
+from hftransfer.reporting.training_findings import is_trained
 
 # A class with fewer test rows may be missed by chance.
 _ROWS_OF_A_CLASS = 5
@@ -23,9 +24,14 @@ def _one_class(result: RunResult) -> str:
     if sum(map(bool, predicted)) != 1:
         return ""
     label = result.data.labels[next(i for i, count in enumerate(predicted) if count)]
+    one = f"The model predicts '{label}' for every test row:"
+    if not is_trained(result):
+        threshold = "task.false_alarms or task.threshold may be too low or too high, or "
+        return f"{one} {threshold if 'false_alarms' in result.recipe['task'] else ''}another model.id is needed."
+    weights = ", or task.class_weights: balanced is needed" if "class_weights" in result.recipe["task"] else ""
     return (
-        f"The model predicts '{label}' for every test row: training.learning_rate may be too high (or far too low), "
-        "training.num_train_epochs too few, or task.class_weights: balanced is needed."
+        f"{one} training.learning_rate may be too high (or far too low){',' if weights else ', or'} "
+        f"training.num_train_epochs too few{weights}."
     )
 
 
@@ -39,10 +45,9 @@ def _classes_never_predicted(result: RunResult) -> str:
         return ""
     named = ", ".join(f"'{result.data.labels[i]}' ({rows[i]} test rows)" for i in missed[:_NAMED])
     more = f" and {len(missed) - _NAMED} more" if missed[_NAMED:] else ""
-    return (
-        f"The model never predicts {named}{more}: task.class_weights: balanced, data.sampling: balanced, or more rows "
-        "of these classes."
-    )
+    weights = "task.class_weights: balanced, " if "class_weights" in result.recipe["task"] else ""
+    sampling = "data.sampling: balanced, or " if is_trained(result) else ""
+    return f"The model never predicts {named}{more}: {weights}{sampling}more rows of these classes."
 
 
 def _predicted_counts(result: RunResult) -> list[int]:
@@ -52,7 +57,7 @@ def _predicted_counts(result: RunResult) -> list[int]:
 
 def _silent(result: RunResult) -> str:
     texts = [example.prediction for example in result.worst]
-    if len(texts) < _ROWS_OF_A_CLASS or any(text.strip() for text in texts):
+    if not is_trained(result) or len(texts) < _ROWS_OF_A_CLASS or any(text.strip() for text in texts):
         return ""
     return (
         f"The model writes nothing for its {len(texts)} worst test rows. A CTC model writes blanks alone in its first "
@@ -73,22 +78,30 @@ def _below_cheap_baseline(result: RunResult) -> str:
         "linear_probe": "strategy: linear_probe or lp_ft, or a lower training.learning_rate",
         "scratch": "the checkpoint does not help here; another model.id, or more training.num_train_epochs",
     }
+    remedy = remedies[name] if is_trained(result) else "another strategy or model.id"
     return (
         f"The cheap baseline {name} is significantly better than the tuned model (gain in {result.headline} "
-        f"{interval(worse[name])}, {confidence(result)}): {remedies[name]}."
+        f"{interval(worse[name])}, {confidence(result)}): {remedy}."
     )
 
 
 def _frozen_new_weights(result: RunResult) -> str:
     new, counts = result.new_weights, result.parameters
     gains = list(result.transfer_gain.values())
-    if not new or counts["trainable"] >= counts["all"] or not gains or min(gain.low for gain in gains) > 0:
+    if (
+        not new
+        or not counts["trainable"]
+        or counts["trainable"] >= counts["all"]
+        or not gains
+        or min(gain.low for gain in gains) > 0
+    ):
         return ""
     named = f"{', '.join(new[:_NAMED])}{' and others' if new[_NAMED:] else ''}"
     strategy = result.recipe["strategy"]["name"]
+    saved = "strategy.config.modules_to_save, " if "config" in result.recipe["strategy"] else ""
     return (
         f"The checkpoint has no weights for {named}, which began at random, and strategy {strategy} may have frozen "
-        "them: strategy: full, strategy.config.modules_to_save, or another model.id."
+        f"them: strategy: full, {saved}or another model.id."
     )
 
 

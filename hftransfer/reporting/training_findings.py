@@ -16,6 +16,11 @@ _LOST, _STILL_FALLS = 0.15, 0.05
 _LOW_RATE, _HIGH_RATE = 1e-5, 5e-3
 
 
+def is_trained(result: RunResult) -> bool:
+    """Whether the tuned model was trained by steps, to which the keys of `training` apply."""
+    return bool(result.history.get("tuned"))
+
+
 def flat_loss(result: RunResult) -> str:
     """The training loss ends where guessing by the frequencies of the classes is, and so do the predictions."""
     losses, guessing = _losses(result, "loss"), _guessing_loss(result)

@@ -43,4 +43,8 @@ def _more_rows(gain: Score) -> str:
     if needed > _MOST_ROWS:
         return "The gain is too small to be shown by test rows; more labels may help."
     digits = 10 ** max(0, len(str(int(needed))) - 2)
-    return f"About {-int(-needed // digits) * digits:,} test rows would tell a gain of this size; so may more labels."
+    rows = -int(-needed // digits) * digits
+    if rows <= gain.count:
+        # The interval ends at zero itself.
+        return "More test rows, or more labels, may tell a gain of this size."
+    return f"About {rows:,} test rows would tell a gain of this size; so may more labels."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hftransfer.core import plugins
 from hftransfer.data.load import Rows
 from hftransfer.data.splits import GROUP
+from hftransfer.tasks import _labels
 
 # Share of the training rows from which on contradictions are no mistakes of labelling.
 _LIKELY_SEVERAL = 0.1
@@ -30,9 +31,11 @@ def classes_without_test_rows(rows: Rows) -> list[str]:
     if not lacking or rows.task.open_set:
         return []
     named = f"{', '.join(lacking[:8])}{', ...' if lacking[8:] else ''}"
+    numbers = all(_labels.is_number(name) for name in counts["train"])
+    hint = "; where the numbers are quantities, the task is a regression" if numbers else ""
     return [
-        f"{len(lacking)} of {len(counts['train'])} classes have no test row ({named}): data.splits.test may be larger; "
-        "where the numbers are quantities, the task is a regression"
+        f"{len(lacking)} of {len(counts['train'])} classes have no test row ({named}): data.splits.test may be "
+        f"larger{hint}"
     ]
 
 

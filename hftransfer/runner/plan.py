@@ -118,7 +118,7 @@ def check(recipe: Recipe, *, decode: bool = True, sample: bool = False) -> Plan:
     if recipe.evaluation.out_of_domain and rows.task.row_target is None:
         raise RecipeError("evaluation.out_of_domain: it is for tasks whose rows have classes or a number each")
     _check_changes(rows.task, recipe, specs)
-    warnings = rows.warnings + data_warnings(rows, recipe.data.shots) + rows.task.check(rows.labelled, origin.config)
+    warnings = _row_warnings(recipe.data, rows, origin)
     release(*rows.labelled.values())
     auxiliary = resolve_auxiliary(recipe.strategy, partial(check, sample=sample))
     specs[-1] = _with_auxiliary(specs[-1], auxiliary)
@@ -129,6 +129,12 @@ def check(recipe: Recipe, *, decode: bool = True, sample: bool = False) -> Plan:
     if source_data is not None:
         source = source_task(read_rows(task, source_data, _source_seed(recipe), sample=sample), origin)
     return Plan(recipe, rows, origin, metrics, counts[-1], warnings, source, auxiliary)
+
+
+def _row_warnings(data: Data, rows: Rows, origin: ResolvedCheckpoint) -> list[str]:
+    """What is odd in the rows, by themselves and with the checkpoint."""
+    warnings = rows.warnings + data_warnings(rows, data.shots) + rows.task.check(rows.labelled, origin.config)
+    return warnings + ([] if data.source.fixed_layout else rows.task.layout_questions(rows.splits["train"]))
 
 
 def _check_installed(recipe: Recipe, specs: list[TrainingSpec]) -> None:

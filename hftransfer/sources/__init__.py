@@ -51,6 +51,9 @@ def split_in(name: str) -> str | None:
 class Source(Plugin):
     """Base of the sources. Implement `load`; override `pin_revision` where rows may change under one name."""
 
+    fixed_layout: ClassVar[bool] = False
+    """Whether the format says what the numbers of each column mean, as COCO's does of boxes."""
+
     _warnings: list[str] = PrivateAttr(default_factory=list)
 
     @property
@@ -139,7 +142,8 @@ class Folder(Source):
         for folder in folders:
             if split := split_of(folder.name):
                 named.setdefault(split, []).append(folder)
-        if len(named) == 1 and not _has_folders(*named.values()):
+        inside = [path for paths in named.values() for folder in paths for path in visible(folder)]
+        if len(named) == 1 and not any(path.is_dir() for path in inside):
             # A class may be called `train`, as `bus` and `tram` beside it are.
             others = [folder for folder in folders if not split_of(folder.name)]
             named = {} if any(self.media.below(folder) for folder in others) else named
@@ -162,10 +166,6 @@ class Folder(Source):
 
     def _describes(self, file: Path) -> bool:
         return is_document(file) or file.stem == "metadata" or file.suffix.lower() in self.annotations
-
-
-def _has_folders(folders: list[Path]) -> bool:
-    return any(path.is_dir() for folder in folders for path in visible(folder))
 
 
 def unwrapped(folder: Path, media: Media) -> Path:

@@ -40,6 +40,7 @@ class Coco(Folder):
 
     media: ClassVar[Media] = IMAGES
     annotations: ClassVar[tuple[str, ...]] = (".json",)
+    fixed_layout: ClassVar[bool] = True
 
     def read_folder(self) -> dict[str, Dataset]:
         root = self.root()

@@ -2,10 +2,12 @@
 
 A record has `text`, and as `label`, `labels`, `entities`, `spans` or `annotations` names of classes, or spans:
 `[0, 4, "PER"]`, or a mapping of first character, end (`start_offset`, `end_offset`; `start`, `end`) and `label`.
+Records that Prodigy's annotators rejected or ignored are left out (`answer`: https://prodi.gy/docs/api-interfaces).
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,13 +27,33 @@ class Doccano(Files):
 
     def load(self) -> dict[str, Dataset]:
         entries = {
-            split: [record for file in files for record in records(Path(file))]
+            split: [record for file in files for record in self._accepted(Path(file))]
             for split, files in self._paths().items()
         }
         has_spans = any(_is_span(item) for them in entries.values() for _, entry in them for item in _items(entry))
         return to_datasets(
             {split: [_row(place, entry, has_spans) for place, entry in them] for split, them in entries.items()}
         )
+
+    def _accepted(self, file: Path) -> list[tuple[str, dict[str, Any]]]:
+        """The records of a file but those that were rejected or ignored, which have the labels that were proposed."""
+        found = list(records(file))
+        used = [(place, entry) for place, entry in found if not _left_out(entry)]
+        for answer, count in Counter(entry["answer"] for _, entry in found if _left_out(entry)).items():
+            self.warn(f"data.source: {count} of {len(found)} records of {file} with the answer '{answer}' are left out")
+        if not used and found:
+            raise DataError(f"{file}: all {len(found)} records were rejected or ignored ('answer')")
+        # Else the answers would be a column, of one value.
+        return [(place, {key: it for key, it in entry.items() if not _is_answer(key, it)}) for place, entry in used]
+
+
+def _left_out(entry: dict[str, Any]) -> bool:
+    return _is_answer("answer", entry.get("answer")) and entry["answer"] != "accept"
+
+
+def _is_answer(key: str, value: Any) -> bool:
+    """Whether it is what Prodigy writes; the records of other tools may have answers of their own."""
+    return key == "answer" and value in ("accept", "reject", "ignore")
 
 
 def _items(entry: dict[str, Any]) -> list[Any]:

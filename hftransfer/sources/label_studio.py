@@ -41,6 +41,7 @@ class LabelStudio(Files):
     `objects` (`bbox`: left, top, width, height in pixels; `category`) of rectangles."""
 
     local_files: ClassVar[tuple[str, ...]] = (*Files.local_files, "folder")
+    fixed_layout: ClassVar[bool] = True
 
     folder: str | None = None
     """Where the images and recordings lie; by default the folder of the JSON file."""

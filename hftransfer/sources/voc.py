@@ -29,6 +29,7 @@ class Voc(Folder):
     `difficult` where an object is)."""
 
     media: ClassVar[Media] = IMAGES
+    fixed_layout: ClassVar[bool] = True
     annotations: ClassVar[tuple[str, ...]] = (".xml", ".txt", ".json", ".pbtxt", ".csv")
 
     def read_folder(self) -> dict[str, Dataset]:

@@ -49,6 +49,7 @@ class Yolo(Folder):
     """
 
     media: ClassVar[Media] = IMAGES
+    fixed_layout: ClassVar[bool] = True
     annotations: ClassVar[tuple[str, ...]] = (".txt", ".yaml", ".yml", ".names", ".data", ".cache", ".json")
 
     def read_folder(self) -> dict[str, Dataset]:

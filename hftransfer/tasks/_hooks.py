@@ -82,6 +82,10 @@ class RowHooks(TaskState):
                 places.setdefault(name, row)
         return places
 
+    def layout_questions(self, rows: Dataset) -> list[str]:
+        """What the training rows, as `index_labels` gives them, could mean too; asked where no format settles it."""
+        return []
+
     def index_labels(self, rows: Dataset) -> Dataset:
         """The rows with the target column as `encode` and `references` take it: names as class numbers."""
         return rows

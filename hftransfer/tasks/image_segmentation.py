@@ -6,11 +6,13 @@ https://huggingface.co/docs/transformers/tasks/semantic_segmentation
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from itertools import islice
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from hftransfer.core.arrow import each
 from hftransfer.core.errors import DataError
 from hftransfer.core.features import Feature, Mask
 from hftransfer.core.media import class_numbers
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PretrainedConfig
 
+# Training masks in which each named class is looked for.
+_MOST = 1000
+
 
 class ImageSegmentation(ImageTask, Dense):
     """Images to masks. Outputs: `logits` (rows, classes, height, width), scored at the size of each image."""
@@ -55,6 +60,23 @@ class ImageSegmentation(ImageTask, Dense):
     """Names of the class numbers in the masks, from 0 on; left out, the numbers of the training masks are the names."""
     ignore: int | None = Field(default=255, ge=0, le=65535)
     """The number of pixels that belong to no class: neither learnt nor scored."""
+    mask_values: list[int] = []
+    """The numbers of the classes in the masks, in the order of `classes`, as in `[0, 255]` for masks of black and
+    white; left out, from 0 on. A class has its number even where that is `ignore`."""
+
+    @model_validator(mode="after")
+    def _a_number_for_each_class(self) -> Self:
+        numbers = self.mask_values
+        if numbers and (len(set(numbers)) != len(numbers) or len(numbers) != len(self.classes) or min(numbers) < 0):
+            raise ValueError(
+                f"mask_values {numbers} has to give each of the classes {self.classes} a number of its own"
+            )
+        return self
+
+    @property
+    def _names(self) -> dict[int, str]:
+        """The number of each named class in the masks -> its name."""
+        return dict(zip(self.mask_values or range(len(self.classes)), self.classes, strict=True))
 
     def open_processor(
         self, read: Callable[..., Processor], config: PretrainedConfig, rows: Dataset | None
@@ -74,26 +96,72 @@ class ImageSegmentation(ImageTask, Dense):
         mask, (width, height) = row["mask"], row["image"].size
         if mask.shape != (height, width):
             return f"the mask has {mask.shape[1]} x {mask.shape[0]} pixels, and the image {width} x {height}"
-        if self.classes and (beyond := set(np.unique(mask).tolist()) - {self.ignore, *range(len(self.classes))}):
-            return f"the mask has the class number {min(beyond)}, and task.classes names {len(self.classes)}, from 0 on"
+        if self.classes and (beyond := set(np.unique(mask).tolist()) - {self.ignore, *self._names}):
+            named = (
+                f"task.mask_values is {self.mask_values}"
+                if self.mask_values
+                else (f"task.classes names {len(self.classes)}, from 0 on; task.mask_values gives them other numbers")
+            )
+            return f"the mask has the class number {min(beyond)}, and {named}"
         return None
 
     def row_labels(self, rows: Dataset) -> list[list[str]]:
         present = [np.unique(class_numbers(mask)).tolist() for mask in rows["mask"]]
-        return [[self.classes[i] if self.classes else str(i) for i in row if i != self.ignore] for row in present]
+        if self.classes:
+            return [[self._names[i] for i in row if i in self._names] for row in present]
+        return [[str(i) for i in row if i != self.ignore] for row in present]
 
     def find_labels(self, splits: Mapping[str, Dataset]) -> tuple[str, ...]:
+        self._refuse_black_and_white(splits["train"])
         labels = tuple(self.classes) or super().find_labels(splits)
         if len(labels) < 2:
             raise DataError(f"the training masks have only one class ({', '.join(labels)}); two are needed")
         return labels
 
+    def _refuse_black_and_white(self, rows: Dataset) -> None:
+        """Refuse masks of 0 and the ignored number alone, in which nothing of a second class would be learnt.
+
+        Raises:
+            DataError: they are.
+        """
+        if self.mask_values or len(self.classes) not in (0, 2) or not self.ignore:
+            return
+        seen: set[int] = set()
+        for row in each(rows.select_columns("mask")):
+            seen.update(np.unique(class_numbers(row["mask"])).tolist())
+            if seen - {0, self.ignore}:
+                return
+        if self.ignore in seen:
+            names = self.classes or ["background", "object"]
+            nothing = f"'{names[1]}'" if self.classes else "a second class"
+            raise DataError(
+                f"the training masks hold the numbers 0 and {self.ignore} alone, and {self.ignore} is ignored "
+                f"(task.ignore), so that nothing of {nothing} would be learnt; where {self.ignore} is a class: "
+                f"task.classes: [{', '.join(names)}] with task.mask_values: [0, {self.ignore}]"
+            )
+
+    def check(self, splits: Mapping[str, Dataset], config: PretrainedConfig) -> list[str]:
+        lacking, rows, looked = dict(self._names), splits["train"].select_columns("mask"), 0
+        for row in islice(each(rows), _MOST):
+            # In most data sets the first few masks have all classes.
+            if not lacking:
+                break
+            looked += 1
+            for number in np.unique(class_numbers(row["mask"])).tolist():
+                lacking.pop(number, None)
+        warnings = super().check(splits, config)
+        if lacking:
+            named = ", ".join(f"'{name}' ({number})" for number, name in lacking.items())
+            warnings.append(f"no pixel of {looked:,} training masks has the class {named}: task.classes, or more rows?")
+        return warnings
+
     def _numbered(self, mask: Any) -> np.ndarray:
         """The place of each pixel's class among the labels, shape (height, width)."""
         numbers = class_numbers(mask)
         table = np.full(numbers.max() + 1, IGNORED)
-        for place, name in enumerate(self.labels):
-            if (number := place if self.classes else int(name)) < len(table) and number != self.ignore:
+        numbers_of = list(self._names) or [int(name) for name in self.labels]
+        for place, number in enumerate(numbers_of):
+            if number < len(table) and (number != self.ignore or self.mask_values):
                 table[number] = place
         return np.asarray(table[numbers])
 

@@ -124,15 +124,18 @@ class ObjectDetection(ImageInput):
 
     def check(self, splits: Mapping[str, Dataset], config: PretrainedConfig) -> list[str]:
         queries = getattr(config, "num_detection_tokens", None) or getattr(config, "num_queries", None)
-        boxes = [_boxes.corners_to_find(cell) for cell in splits["train"]["objects"][:]]
-        most, warnings = max(map(len, boxes)), super().check(splits, config)
+        most = max(len(_boxes.corners_to_find(cell)) for cell in splits["train"]["objects"][:])
+        warnings = super().check(splits, config)
         if queries is not None and most > queries:
             warnings.append(f"a training image has {most} boxes, and the model finds at most {queries} in an image")
-        corners = np.concatenate(boxes)
+        return warnings
+
+    def layout_questions(self, rows: Dataset) -> list[str]:
+        corners = np.concatenate([_boxes.corners_to_find(cell) for cell in rows["objects"][:]])
         sizes = corners[:, 2:] - corners[:, :2]
         if self.box_format == "coco" and len(corners) >= 10 and (sizes > corners[:, :2]).all():
-            warnings.append("all boxes could be corners too, left, top, right, bottom: task.box_format: pascal_voc?")
-        return warnings
+            return ["all boxes could be corners too, left, top, right, bottom: task.box_format: pascal_voc?"]
+        return []
 
     def encode(self, rows: Rows) -> Encoded:
         inputs: dict[str, list[Any]] = {"pixel_values": [], "shape": []}
