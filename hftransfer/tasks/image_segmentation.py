@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from hftransfer.core.arrow import each
 from hftransfer.core.errors import DataError
 from hftransfer.core.features import Feature, Mask
 from hftransfer.core.media import class_numbers
@@ -127,7 +126,8 @@ class ImageSegmentation(ImageTask, Dense):
         if self.mask_values or len(self.classes) not in (0, 2) or not self.ignore:
             return
         seen: set[int] = set()
-        for row in each(rows.select_columns("mask")):
+        # One at a time: a batch of photographs' masks takes gigabytes.
+        for row in rows.select_columns("mask"):
             seen.update(np.unique(class_numbers(row["mask"])).tolist())
             if seen - {0, self.ignore}:
                 return
@@ -142,7 +142,7 @@ class ImageSegmentation(ImageTask, Dense):
 
     def check(self, splits: Mapping[str, Dataset], config: PretrainedConfig) -> list[str]:
         lacking, rows, looked = dict(self._names), splits["train"].select_columns("mask"), 0
-        for row in islice(each(rows), _MOST):
+        for row in islice(rows, _MOST):
             # In most data sets the first few masks have all classes.
             if not lacking:
                 break
