@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from itertools import islice
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -59,14 +59,14 @@ class ImageSegmentation(ImageTask, Dense):
     """Names of the class numbers in the masks, from 0 on; left out, the numbers of the training masks are the names."""
     ignore: int | None = Field(default=255, ge=0, le=65535)
     """The number of pixels that belong to no class: neither learnt nor scored."""
-    mask_values: list[int] = []
+    mask_values: list[Annotated[int, Field(ge=0, le=65_535)]] = []
     """The numbers of the classes in the masks, in the order of `classes`, as in `[0, 255]` for masks of black and
     white; left out, from 0 on. A class has its number even where that is `ignore`."""
 
     @model_validator(mode="after")
     def _a_number_for_each_class(self) -> Self:
         numbers = self.mask_values
-        if numbers and (len(set(numbers)) != len(numbers) or len(numbers) != len(self.classes) or min(numbers) < 0):
+        if numbers and (len(set(numbers)) != len(numbers) or len(numbers) != len(self.classes)):
             raise ValueError(
                 f"mask_values {numbers} has to give each of the classes {self.classes} a number of its own"
             )
