@@ -7,6 +7,7 @@ from nothing.
 import multiprocessing
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -21,7 +22,7 @@ TEST_FORKS = multiprocessing.get_context("fork")
 
 
 def start(*arguments: str) -> multiprocessing.Process:
-    """`hftransfer ARGUMENTS`, begun; what it prints is lost."""
+    """`hftransfer ARGUMENTS`, begun; what it prints is in a file, and lost where nobody asks for it."""
     process = _FORKS.Process(target=_main, args=(arguments,))
     process.start()
     return process
@@ -56,9 +57,11 @@ class ForkedRun:
 
 
 def finish(*arguments: str) -> int:
-    """The exit code of `hftransfer ARGUMENTS`."""
+    """The exit code of `hftransfer ARGUMENTS`; where that is of no rule, its last words are printed."""
     process = start(*arguments)
     process.join()
+    if process.exitcode == 1:
+        print(_printed(process.pid).read_text(encoding="utf-8", errors="replace")[-5000:])
     return process.exitcode
 
 
@@ -74,6 +77,11 @@ def kill_when(command: list[str], path: Path, pattern: str) -> int:
     return process.exitcode
 
 
+def _printed(pid: int) -> Path:
+    """What a process prints."""
+    return Path(tempfile.gettempdir(), f"hftransfer-tests-{pid}.txt")
+
+
 def _main(arguments, environment=None, barrier=None) -> None:
     os.environ.update(environment or {})
     if barrier is not None:
@@ -83,7 +91,10 @@ def _main(arguments, environment=None, barrier=None) -> None:
 
     # What it finds out about the machine takes two seconds in each process.
     energy._tracker = lambda: None
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    file = _printed(os.getpid())
+    printed = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for stream in (1, 2):
-        os.dup2(nowhere, stream)
-    sys.exit(main(list(arguments)))
+        os.dup2(printed, stream)
+    code = main(list(arguments))
+    file.unlink()
+    sys.exit(code)
