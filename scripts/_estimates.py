@@ -10,10 +10,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from _marked import write_table
+
 ROOT = Path(__file__).parent.parent
 RUNS = ROOT / "runs" / "estimates"
 PAGE = ROOT / "docs" / "how-to" / "large-data.md"
-_BEGIN, _END = "<!-- scripts/bench estimate writes what follows -->\n", "<!-- to here -->\n"
 # As shares of what was measured.
 _MINUTES, _MEMORY = 0.30, 0.20
 
@@ -71,9 +72,7 @@ def estimates() -> bool:
         "| recipe | minutes, estimated | minutes | off by | peak memory, MB, estimated | peak memory, MB | off by |\n"
         "| --- | --- | --- | --- | --- | --- | --- |\n"
     )
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(_BEGIN)
-    after = rest.partition(_END)[2]
-    PAGE.write_text(before + _BEGIN + "\n" + head + "\n".join(lines) + "\n\n" + _END + after, encoding="utf-8")
+    write_table(PAGE, "estimate", head, lines)
     return all(near)
 
 

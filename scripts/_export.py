@@ -5,7 +5,6 @@ core; what is timed for the page is timed afterwards, alone.
 """
 
 import json
-import os
 import shutil
 import statistics
 import subprocess
@@ -16,6 +15,7 @@ from _families import LIMIT, families
 from _strategies import MNIST, ONE_CORE, ROOT, pretrain
 
 from hftransfer.core import machine
+from hftransfer.core.machine import usable_cores
 from hftransfer.core.results import RunResult
 from hftransfer.reporting.tables import Table, amount, interval, number, search_table
 
@@ -66,7 +66,7 @@ def export() -> bool:
     """Run what is missing, write the page, and say whether what is claimed holds."""
     pretrain()
     asked = SEARCHES | TASKS
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         found = dict(zip(asked, pool.map(lambda name: _result(name, *asked[name]), asked), strict=True))
         again = OPENVINO | PLANTED | OTHER
         found |= zip(again, pool.map(lambda name: _again(name, *again[name]), again), strict=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from _marked import write_table
 
 from hftransfer.choosing.kept_features import KeptFeatures, one_pooling
 from hftransfer.choosing.next_rows import choose, margins_of
@@ -19,7 +20,6 @@ from hftransfer.runner.rows import read_rows
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "how-to" / "labels.md"
-_BEGIN, _END = "<!-- scripts/bench next writes what follows -->\n", "<!-- to here -->\n"
 _SEEDS = range(100, 105)
 # Draws with which the chosen rows of a seed are compared.
 _DRAWS = 20
@@ -60,9 +60,7 @@ def next_rows() -> bool:
         "| rows | labelled | labelled next | accuracy before | as many drawn rows | chosen rows | "
         "seeds on which they are better |\n| --- | --- | --- | --- | --- | --- | --- |\n"
     )
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(_BEGIN)
-    after = rest.partition(_END)[2]
-    PAGE.write_text(before + _BEGIN + "\n" + head + "\n".join(lines) + "\n\n" + _END + after, encoding="utf-8")
+    write_table(PAGE, "next", head, lines)
     return max(won) >= _WON
 
 

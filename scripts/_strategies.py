@@ -18,6 +18,8 @@ from threading import Lock
 
 from scipy.stats import ttest_rel
 
+from hftransfer.core.machine import usable_cores
+
 ROOT = Path(__file__).parent.parent
 RUNS = ROOT / "runs" / "strategies"
 PAGE = ROOT / "docs" / "strategies.md"
@@ -371,7 +373,7 @@ def strategies(*names: str) -> bool:
 
 def _results(sections: Sequence[Section]) -> Iterator[list[list[dict]]]:
     """For each section the records of its runs, by seed; the next sections run in the meantime."""
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         futures = [[pool.submit(section.results, seed) for seed in section.seeds] for section in sections]
         yield from ([future.result() for future in section] for section in futures)
 

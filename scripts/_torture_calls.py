@@ -22,6 +22,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
+from hftransfer.core.machine import usable_cores
+
 SECONDS = 30
 # By the clock, on a machine that has other work too.
 _PATIENCE = 240
@@ -261,7 +263,7 @@ def main(name: str, description: str | None, campaign: Campaign, calls: int) -> 
     parser = argparse.ArgumentParser(prog=f"scripts/torture {name}", description=description)
     parser.add_argument("--calls", type=int, default=calls, help="commands at most")
     parser.add_argument("--seed", type=int, default=0, help="of what is tried")
-    parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)), help="at the same time")
+    parser.add_argument("--processes", type=int, default=usable_cores(), help="at the same time")
     parser.add_argument("--minutes", type=float, default=60, help="after which what is left is not tried")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="torture-") as folder:

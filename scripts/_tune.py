@@ -5,7 +5,6 @@ docs/tuning.md whose data sets are named. Seeds run at the same time, each on on
 """
 
 import math
-import os
 import statistics
 import subprocess
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from _strategies import ONE_CORE, pretrain
 from scipy.stats import ttest_rel
 
 from hftransfer.choosing.tune import Tuning
+from hftransfer.core.machine import usable_cores
 from hftransfer.core.results import RunResult
 
 ROOT = Path(__file__).parent.parent
@@ -90,7 +90,7 @@ def tune(*words: str) -> bool:
     for case in [case for case in CASES if not names or case.name in names]:
         if case.pretrained:
             pretrain()
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        with ThreadPoolExecutor(usable_cores()) as pool:
             futures = [pool.submit(_pair, case, seed, numbers["trials"]) for seed in range(numbers["seeds"])]
             pairs = [future.result() for future in futures]
         section, is_worse = _section(case, pairs)
