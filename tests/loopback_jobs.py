@@ -130,7 +130,7 @@ class Jobs:
         (machine / "tmp").mkdir()
         environment = {key: value for key, value in os.environ.items() if not key.startswith("HF_TOKEN")}
         environment |= job.body["environment"] | job.body.get("secrets", {}) | {"TMPDIR": str(machine / "tmp")}
-        environment["HFTRANSFER_JOB_INTERVAL"] = "0.5"
+        environment["HFTRANSFER_JOB_INTERVAL"] = "0.1"
         environment["PATH"] = f"{self.folder / 'bin'}:{environment['PATH']}"
         environment["PYTHONPATH"] = str(Path(__file__).parent.parent)
         command = [word.replace(volume["mountPath"], str(mount)) for word in job.body["command"]]

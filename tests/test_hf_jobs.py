@@ -63,7 +63,7 @@ data: {{source: {{name: csv, train: {tmp_path / "rows.csv"}}}}}
 def test_a_job_whose_time_is_over_goes_on_and_is_downloaded(jobs, tmp_path, capsys):
     text = tiny.recipe(plugins.load("tasks", "text-classification")(), tmp_path)
     recipe = tmp_path / "words.yaml"
-    recipe.write_text(text.replace("save_strategy: epoch", "save_strategy: steps, save_steps: 1, max_steps: 40"))
+    recipe.write_text(text.replace("save_strategy: epoch", "save_strategy: steps, save_steps: 5, max_steps: 300"))
     words = ["run", str(recipe), "seed=3", "--out", str(tmp_path / "run"), "--on", "hf-jobs:t4-small"]
     words += ["--timeout", "0.5h"]
     jobs.time_is_over = lambda mount: any(mount.glob("run/run.partial/work/tuned/checkpoints/checkpoint-*/complete"))
@@ -84,7 +84,7 @@ def test_a_job_whose_time_is_over_goes_on_and_is_downloaded(jobs, tmp_path, caps
     assert main(words) == 0
     printed = capsys.readouterr()
     result = RunResult.load(tmp_path / "run" / "result.json")
-    assert result.recipe["seed"] == 3 and max(entry["step"] for entry in result.history["tuned"]) == 40
+    assert result.recipe["seed"] == 3 and max(entry["step"] for entry in result.history["tuned"]) == 300
     assert result.recipe["data"]["source"]["train"].startswith("_outside/") and "report: " in printed.out
     folders = {path.split("/")[0] for path in jobs.buckets[bucket]}
     assert len(folders) == 1 and not any(".partial" in path for path in jobs.buckets[bucket])
