@@ -9,6 +9,9 @@ import tiny
 import torch
 import transformers
 from datasets import Dataset
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from hftransfer.core import plugins
 from hftransfer.core.errors import RecipeError
@@ -103,6 +106,18 @@ def test_a_run_has_them_beside_the_tuned_model(name, tmp_path):
     assert set(result.transfer_gain) == {"majority", "knn", "probe"}
     assert result.scores["test"]["probe"]["accuracy"].value == 1
     assert {"score knn", "score probe"} <= set(result.seconds)
+
+
+@pytest.mark.parametrize(("count", "shared", "noise", "strength"), [(60, 0.0, 2.0, 10.0), (600, 30.0, 0.0, 1000.0)])
+def test_another_penalty_is_taken_only_where_it_is_clearly_better(count, shared, noise, strength):
+    """What tells the classes is small beside what all features share, so that the weights must be large."""
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(count, 20)) + shared * rng.normal(size=(count, 1))
+    labels = (features[:, 0] - features[:, 1] > noise * rng.normal(size=count)).astype(int)
+    weight, _ = fit_linear("class", features, labels, 0)
+    by_hand = make_pipeline(StandardScaler(), LogisticRegression(C=strength / 20, max_iter=1000)).fit(features, labels)
+    expected = by_hand[-1].coef_[0] / by_hand[0].scale_
+    assert np.linalg.norm(weight[1] - weight[0] - expected) < 0.02 * np.linalg.norm(expected)
 
 
 def test_what_has_no_label_a_row_is_refused(tmp_path):

@@ -18,8 +18,8 @@ from hftransfer.tasks import RowTarget
 _FOLDS = 5
 Folds = list[tuple[np.ndarray, np.ndarray]]
 """Training rows and held-out rows of each fold."""
-# Inverse strength of the L2 penalty, for features of about unit length; first the one that is taken where others are no
-# better, and by which the pooling is chosen.
+# Inverse strength of the L2 penalty, for features of about unit length; first the one that is taken where no other is
+# clearly better, and by which the pooling is chosen.
 _C = (10.0, 1.0, 100.0, 0.1, 1000.0)
 _NEIGHBOURS = (5, 10, 3, 20, 1)
 # Probabilities closer to 0 or 1 than this have no finite logit.
@@ -80,7 +80,8 @@ def rank_poolings(
     for name, features in train.items():
         once, labels = _once(features, references)
         estimator = _estimator(method, target, _parameters(method, labels)[0])
-        risks[name] = _risk(estimator, target, once, labels, _folds(target, labels, seed))
+        errors, losses = _held_out(estimator, target, once, labels, _folds(target, labels, seed))
+        risks[name] = float(errors.mean()), float(losses.mean())
     return sorted(risks, key=lambda name: risks[name])
 
 
@@ -170,18 +171,34 @@ def _fit_best(
 ) -> Any:
     """The pipeline of scikit-learn with the best of its settings, fitted to all rows.
 
-    That of a probe has the least cross-validated error, not loss: where few rows are separable, the loss asks for too
-    weak a penalty.
+    Of a probe's penalties the first is kept unless another has fewer errors on the held-out rows by more than two
+    standard errors of the difference, as the one standard error rule keeps the simpler model (Hastie, Tibshirani and
+    Friedman, The Elements of Statistical Learning, 7.10): few rows cannot tell five penalties apart. It is errors that
+    count, not the loss, which asks for too weak a penalty where few rows are separable.
     """
     once, labels = _once(features, references)
     folds = _folds(target, labels, seed)
     estimators = [_estimator(method, target, parameter) for parameter in _parameters(method, labels)]
-    by = 0 if method == "probe" else 1
-    best = min(estimators, key=lambda it: _risk(it, target, once, labels, folds)[by])
+    held_out = [_held_out(it, target, once, labels, folds) for it in estimators]
+    if method == "knn":
+        best = estimators[int(np.argmin([losses.mean() for _, losses in held_out]))]
+    else:
+        best = estimators[_clearly_best([errors for errors, _ in held_out])]
     with warnings.catch_warnings():
         # Of penalties so weak that the optimum is far away.
         warnings.simplefilter("ignore")
         return best.fit(features, references)
+
+
+def _clearly_best(errors: list[np.ndarray]) -> int:
+    """The setting of the least mean error among those that beat the first by two standard errors, else the first.
+
+    Args:
+        errors: of each setting, those of the held-out rows, shape (rows,).
+    """
+    gains = [errors[0] - other for other in errors]
+    clear = [it for it, gain in enumerate(gains) if gain.mean() > 2 * gain.std() / len(gain) ** 0.5]
+    return max(clear, key=lambda it: float(gains[it].mean()), default=0)
 
 
 def _estimator(method: FrozenBaseline, target: RowTarget, parameter: float) -> Any:
@@ -223,10 +240,10 @@ def _folds(target: RowTarget, references: np.ndarray, seed: int) -> list[tuple[n
     return [fold for fold in folds if target == "number" or len(np.unique(references[fold[0]], axis=0)) > 1]
 
 
-def _risk(
+def _held_out(
     estimator: Any, target: RowTarget, features: np.ndarray, references: np.ndarray, folds: list[Any]
-) -> tuple[float, float]:
-    """The mean error on held-out rows, and the mean cross-entropy; of numbers both are the squared error."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """The error and the cross-entropy of each held-out row, shape (rows,); of numbers both are the squared error."""
     losses, errors = [], []
     for train, held_out in folds:
         with warnings.catch_warnings():
@@ -244,8 +261,8 @@ def _risk(
             losses.append((scores[:, 0] - right) ** 2)
             errors.append(losses[-1])
     if not losses:
-        return 0.0, 0.0
-    return float(np.concatenate(errors).mean()), float(np.concatenate(losses).mean())
+        return np.zeros(1), np.zeros(1)
+    return np.concatenate(errors).astype(float), np.concatenate(losses)
 
 
 def _scores(fitted: Any, target: RowTarget, features: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
