@@ -59,19 +59,22 @@ def audit(
     return audits.audit(api.read_recipe(recipe, overrides), folder, resume=resume, overwrite=overwrite)
 
 
-def estimate(recipe: Recipe | AnyPath, overrides: Sequence[str] = ()) -> "Estimate":
-    """What a run will take on this machine, from runs on small parts of its rows: seconds, memory, energy.
+def estimate(
+    recipe: Recipe | AnyPath, overrides: Sequence[str] = (), *, price_per_hour: float | None = None
+) -> "Estimate":
+    """What a run will take on this machine, from runs on small parts of its rows: seconds, memory, energy, dollars.
 
     Args:
         recipe: as for `run`.
         overrides: fields to change.
+        price_per_hour: of this machine, in US dollars.
 
     Raises:
         HFTransferError: a mistake in the recipe or the data, or rows of which no part can be taken, in one sentence.
     """
     from hftransfer.choosing import estimate as estimates
 
-    return estimates.estimate(api.read_recipe(recipe, overrides))
+    return estimates.estimate(api.read_recipe(recipe, overrides), price_per_hour)
 
 
 def rank(

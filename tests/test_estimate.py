@@ -13,6 +13,7 @@ from hftransfer.cli import main
 from hftransfer.core import plugins
 from hftransfer.core.console import Level
 from hftransfer.core.errors import RecipeError
+from hftransfer.core.yaml_writer import dump_yaml
 from hftransfer.recipe.loader import parse_recipe
 from hftransfer.runner.plan import check
 
@@ -37,11 +38,12 @@ def recipe(tmp_path):
 
 def test_each_stage_is_continued_as_a_line(recipe, monkeypatch):
     asked = _parts(monkeypatch, lambda share: {"train tuned": 400 * share + 3, "export": 30.0})
-    found = api_choosing.estimate(recipe)
+    found = api_choosing.estimate(recipe, price_per_hour=9.0)
     assert asked == [0.25, 0.5] == found.shares
     assert found.seconds == pytest.approx({"train tuned": 403, "export": 30, OTHER: 5})
     assert found.peak_memory_bytes == 10**9
     first, _, *stages = str(found).splitlines()
+    assert found.dollars == pytest.approx(9 * 438 / 3600) and first.endswith(", $1.09")
     assert "7.3 minutes, at most 1,000 MB" in first and stages[0].split() == ["6.7", "minutes", "train", "tuned"]
 
 
@@ -92,3 +94,16 @@ def test_what_has_no_parts_is_refused_in_a_sentence(recipe):
     streamed = recipe.model_copy(update={"data": recipe.data.model_copy(update={"streaming": True})})
     with pytest.raises(RecipeError, match="--estimate: rows that are streamed are not counted"):
         api_choosing.estimate(streamed)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--price-per-hour", "0.4"], "--price-per-hour is of the costs of --estimate; give that as well"),
+        (["--estimate", "--price-per-hour", "-1"], "--price-per-hour: -1 is no price in US dollars"),
+    ],
+)
+def test_a_price_without_sense_is_refused(words, sentence, recipe, tmp_path, capsys):
+    (tmp_path / "tiny.yaml").write_text(dump_yaml(recipe.model_dump(exclude_none=True)))
+    assert main(["check", str(tmp_path / "tiny.yaml"), *words]) == 2
+    assert sentence in capsys.readouterr().err

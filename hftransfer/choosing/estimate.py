@@ -63,6 +63,8 @@ class Estimate(Record):
     energy: dict[str, float]
     """Stage -> watt hours; empty where they cannot be estimated."""
     peak_memory_bytes: int
+    dollars: float | None
+    """None without the price of an hour."""
     shares: list[float]
     """The parts of the rows that were run."""
     spent: float
@@ -71,30 +73,37 @@ class Estimate(Record):
     def __str__(self) -> str:
         """The estimate in a few lines, the longest stages first."""
         whole, longest = sum(self.seconds.values()), sorted(self.seconds.items(), key=lambda it: -it[1])
-        energy = f", {amount(sum(self.energy.values()))} Wh" if self.energy else ""
+        costs = f", {amount(sum(self.energy.values()))} Wh" if self.energy else ""
+        costs += "" if self.dollars is None else f", ${self.dollars:.2f}"
         parts = " and ".join(f"{share:.1%}".replace(".0%", "%").replace("%", " %") for share in self.shares)
         return "\n".join(
             [
-                f"estimate    {_duration(whole)}, at most {self.peak_memory_bytes / 1e6:,.0f} MB of memory{energy}",
+                f"estimate    {_duration(whole)}, at most {self.peak_memory_bytes / 1e6:,.0f} MB of memory{costs}",
                 f"from        runs on {parts} of the rows, which took {_duration(self.spent)}",
                 *(f"{_duration(seconds):>11} {stage}" for stage, seconds in longest if seconds >= 0.01 * whole),
             ]
         )
 
 
-def estimate(recipe: Recipe) -> Estimate:
+def estimate(recipe: Recipe, price: float | None = None) -> Estimate:
     """Run a recipe on small parts of its rows, and continue the seconds of each stage as a line to all rows.
 
     Every stage is run as it is, in a process of its own. Seconds grow with the rows by a line, as do those of training
     and scoring; what stays the same, such as to trace a graph, does not grow. Memory is that of the largest part, whose
     batches are full.
 
+    Args:
+        recipe: what to run.
+        price: of this machine, in US dollars an hour.
+
     Raises:
-        RecipeError: rows of which no part can be taken.
+        RecipeError: rows of which no part can be taken, or a price below 0.
         RunError: a run has been killed.
         HFTransferError: a mistake in the recipe.
     """
     start = time.monotonic()
+    if price is not None and not 0 <= price < math.inf:
+        raise RecipeError(f"--price-per-hour: {price:g} is no price in US dollars; give one such as 0.40")
     if recipe.data.streaming:
         raise RecipeError("--estimate: rows that are streamed are not counted; leave out data.streaming")
     if recipe.task.open_set:
@@ -107,10 +116,12 @@ def estimate(recipe: Recipe) -> Estimate:
             parts.append(_run_alone(recipe, share, Path(folder) / str(len(parts))))
             share *= 2
     less, more = parts[-2:]
+    seconds = _continued(less, more, "seconds")
     return Estimate(
-        seconds=_continued(less, more, "seconds"),
+        seconds=seconds,
         energy=_continued(less, more, "energy"),
         peak_memory_bytes=max(part.peak_memory_bytes for part in parts),
+        dollars=None if price is None else price * sum(seconds.values()) / 3600,
         shares=[part.share for part in parts],
         spent=time.monotonic() - start,
     )

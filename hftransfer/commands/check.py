@@ -20,17 +20,28 @@ def add(commands: "Commands") -> argparse.ArgumentParser:
         action="store_true",
         help="also run the recipe on small parts of its rows, and say what a run will take: time, memory, energy",
     )
+    command.add_argument(
+        "--price-per-hour",
+        type=float,
+        metavar="DOLLARS",
+        help="of this machine; with --estimate, which tells the costs too",
+    )
     return command
 
 
 def run(args: argparse.Namespace) -> int:
     """Print what the run would do."""
     from hftransfer import api, api_choosing
+    from hftransfer.core.errors import RecipeError
     from hftransfer.core.garbage import without_garbage_collection
 
+    if args.price_per_hour is not None and not args.estimate:
+        raise RecipeError("--price-per-hour is of the costs of --estimate; give that as well")
     with without_garbage_collection():
         plan = api.check(args.recipe, args.overrides)
-    estimate = api_choosing.estimate(args.recipe, args.overrides) if args.estimate else None
+    estimate = None
+    if args.estimate:
+        estimate = api_choosing.estimate(args.recipe, args.overrides, price_per_hour=args.price_per_hour)
     text = "\n".join(str(it) for it in (plan, estimate) if it is not None)
     show(args, text, _record(plan) | ({"estimate": estimate} if estimate else {}), plan.warnings)
     return 0
