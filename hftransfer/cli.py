@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from hftransfer.commands import _output, _parser
 from hftransfer.core import plugins
 from hftransfer.core.console import Level, is_verbose, set_level, styled
-from hftransfer.core.disk import full_disk_explained
 from hftransfer.core.errors import HFTransferError, without_secrets
+from hftransfer.core.exhaustion import exhaustion_explained
 from hftransfer.core.progress import hide_library_bars
 from hftransfer.core.ranks import leave_main_to_speak, main_prints
 from hftransfer.core.termination import Terminated, explain, handled_sigterm, interruption_of
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for folder in args.plugins:
             plugins.add_folder(folder)
-        with handled_sigterm(), full_disk_explained(), main_prints(), _output.json_alone(args):
+        with handled_sigterm(), exhaustion_explained(), main_prints(), _output.json_alone(args):
             code = int(args.command(args))
         sys.stdout.flush()
     except HFTransferError as error:

@@ -6,13 +6,15 @@ import shutil
 from types import SimpleNamespace
 
 import interruptions
+import numpy as np
 import pytest
 import tiny
+import torch
 from accelerate import PartialState
 
 from hftransfer.core import plugins
-from hftransfer.core.disk import full_disk_explained
-from hftransfer.core.errors import DataError, DiskFullError, ModelError, RecipeError
+from hftransfer.core.errors import DataError, DiskFullError, MemoryShortError, ModelError, RecipeError
+from hftransfer.core.exhaustion import exhaustion_explained
 from hftransfer.core.files import seal
 from hftransfer.core.results import RunResult
 from hftransfer.core.run_folder import RunFolder
@@ -163,11 +165,30 @@ def test_a_run_is_not_resumed_with_another_teacher_or_number_of_processes(tmp_pa
     ],
 )
 def test_a_full_disk_gets_a_sentence_whoever_finds_it(error, full, tmp_path, monkeypatch):
-    monkeypatch.setattr("hftransfer.core.disk._is_full", lambda _out: full)
+    monkeypatch.setattr("hftransfer.core.exhaustion._is_full", lambda _out: full)
     sentence = "no space left on the disk of '.*run'; free some, then the same command with --resume"
     expected = pytest.raises(DiskFullError if full else type(error), match=sentence if full else None)
-    with expected, full_disk_explained(tmp_path / "run"):
+    with expected, exhaustion_explained(tmp_path / "run"):
         raise error
+
+
+@pytest.mark.parametrize(
+    ("allocate", "where"),
+    [
+        (lambda: torch.empty(10**15), "this machine"),
+        (lambda: np.empty(10**15), "this machine"),
+        (lambda: _raise(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")), "the accelerator"),
+        (lambda: _raise(RuntimeError("MPS backend out of memory (MPS allocated: 9.07 GB")), "the accelerator"),
+    ],
+)
+def test_memory_that_does_not_suffice_gets_a_sentence(allocate, where, tmp_path):
+    expected = pytest.raises(MemoryShortError, match=f"out of memory on {where}; .*per_device_train_batch_size")
+    with expected, exhaustion_explained(tmp_path / "run"):
+        allocate()
+
+
+def _raise(error):
+    raise error
 
 
 def test_a_run_on_a_full_disk_goes_on_when_there_is_space(runs, killed, monkeypatch):

@@ -19,8 +19,8 @@ from hftransfer.choosing.odd_rows import odd_sizes, unlike_the_rest
 from hftransfer.choosing.problems import count_copies, find_problems
 from hftransfer.core import machine, ranks
 from hftransfer.core.audit_record import AuditResult
-from hftransfer.core.disk import full_disk_explained
 from hftransfer.core.errors import DataError, RecipeError
+from hftransfer.core.exhaustion import exhaustion_explained
 from hftransfer.core.run_folder import RunFolder
 from hftransfer.core.yaml_writer import dump_yaml
 from hftransfer.models.checkpoint import ResolvedCheckpoint, find_checkpoint, resolve_checkpoint
@@ -59,7 +59,7 @@ def audit(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool = 
     Raises:
         HFTransferError: in a sentence, a mistake in the recipe, the rows, the checkpoint or the place.
     """
-    with full_disk_explained(out):
+    with exhaustion_explained(out):
         return _audit(recipe, out, resume=resume, overwrite=overwrite)
 
 

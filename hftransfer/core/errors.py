@@ -8,6 +8,7 @@ HFTransferError
 ├── HubError           the network, or the rights of a token
 ├── SampleError        files of a sample that are not to be had, or not the published ones
 ├── DiskFullError      no space where a run is written
+├── MemoryShortError   no memory for a batch
 ├── RunError           a run in a process of its own that has failed
 ├── PluginError        a plug-in that breaks its contract
 └── MissingExtraError  a package that is not installed
@@ -69,6 +70,10 @@ class SampleError(HFTransferError):
 
 class DiskFullError(HFTransferError):
     """There is no space left for what a run writes; the run can be resumed when there is."""
+
+
+class MemoryShortError(HFTransferError):
+    """The memory of the machine or of its accelerator does not suffice."""
 
 
 class RunError(HFTransferError):

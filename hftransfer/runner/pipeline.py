@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hftransfer.core import machine, ranks
-from hftransfer.core.disk import full_disk_explained
+from hftransfer.core.exhaustion import exhaustion_explained
 from hftransfer.core.media import READING_ERRORS
 from hftransfer.core.results import RunResult
 from hftransfer.core.run_folder import RunFolder
@@ -50,7 +50,7 @@ def run(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool = Fa
     Raises:
         HFTransferError: in a sentence, a mistake in the recipe, the rows, the checkpoint or the place.
     """
-    with full_disk_explained(out):
+    with exhaustion_explained(out):
         return _run(recipe, out, resume=resume, overwrite=overwrite)
 
 
