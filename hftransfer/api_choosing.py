@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hftransfer.choosing.curve import Curves
     from hftransfer.choosing.estimate import Estimate
     from hftransfer.choosing.grid import Base
+    from hftransfer.choosing.largest_batch import LargestBatch
     from hftransfer.choosing.next_rows import NextRow
     from hftransfer.choosing.ranking import Ranking
     from hftransfer.choosing.tune import Tuning
@@ -75,6 +76,21 @@ def estimate(
     from hftransfer.choosing import estimate as estimates
 
     return estimates.estimate(api.read_recipe(recipe, overrides), price_per_hour)
+
+
+def largest_batch(recipe: Recipe | AnyPath, overrides: Sequence[str] = ()) -> "LargestBatch":
+    """How many rows a training step may have until memory is short, found by trying on this machine.
+
+    Args:
+        recipe: as for `run`.
+        overrides: fields to change.
+
+    Raises:
+        HFTransferError: a mistake in the recipe or the data, or nothing that is trained in steps, in one sentence.
+    """
+    from hftransfer.choosing import largest_batch as batches
+
+    return batches.largest_batch(api.read_recipe(recipe, overrides))
 
 
 def rank(

@@ -8,7 +8,8 @@ import tiny
 
 from hftransfer import api_choosing
 from hftransfer.choosing import estimate as estimates
-from hftransfer.choosing.estimate import OTHER, Part
+from hftransfer.choosing import parts
+from hftransfer.choosing.parts import OTHER, Part
 from hftransfer.cli import main
 from hftransfer.core import plugins
 from hftransfer.core.console import Level
@@ -26,7 +27,7 @@ def _parts(monkeypatch, cost, memory=10**9):
         asked.append(share)
         return Part(share, cost(share) | {OTHER: 5.0}, {}, memory)
 
-    monkeypatch.setattr(estimates, "_run_alone", run)
+    monkeypatch.setattr(estimates, "run_alone", run)
     return asked
 
 
@@ -55,28 +56,28 @@ def test_parts_grow_until_the_growth_is_clear(recipe, monkeypatch):
 
 
 def test_steps_shrink_with_the_rows_and_every_class_stays(recipe):
-    assert estimates._fewer_steps({"max_steps": 200, "eval_steps": 4, "warmup_steps": 0.1}, 0.1) == {
+    assert parts._fewer_steps({"max_steps": 200, "eval_steps": 4, "warmup_steps": 0.1}, 0.1) == {
         "max_steps": 20, "eval_steps": 1, "warmup_steps": 0.1,
     }  # fmt: skip
-    assert estimates._fewer_steps({"max_steps": -1}, 0.1) == {"max_steps": -1}
+    assert parts._fewer_steps({"max_steps": -1}, 0.1) == {"max_steps": -1}
     plan = check(recipe)
-    part = estimates._reduced(plan, 0.01)
+    part = parts.reduced(plan, 0.01)
     counts = {name: len(rows) for name, rows in part.rows.splits.items()}
     classes = plan.task.strata(part.rows.splits["train"])
     assert counts == part.rows.facts.rows and len(classes) == 2 * len(set(classes)) == 2 * len(plan.task.labels)
 
 
 def test_the_command_runs_parts_and_reports_their_line(tmp_path, capsys, monkeypatch):
-    alone = estimates._run_alone
+    alone = parts.run_alone
 
     def run(recipe, share, folder):
         """A process takes ten seconds to import what is there: the first part has one."""
         if share < 0.5:
             return alone(recipe, share, folder)
-        part = estimates._run_part(recipe.model_dump(), share, folder)
+        part = parts.run_part(recipe.model_dump(), share, folder)
         return replace(part, seconds=part.seconds | {OTHER: 1.0})
 
-    monkeypatch.setattr(estimates, "_run_alone", run)
+    monkeypatch.setattr(estimates, "run_alone", run)
     # A part sets it for its own process.
     monkeypatch.setattr("hftransfer.core.console._State.level", Level.NORMAL)
     task = plugins.load("tasks", "text-classification")()

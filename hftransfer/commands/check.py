@@ -26,6 +26,11 @@ def add(commands: "Commands") -> argparse.ArgumentParser:
         metavar="DOLLARS",
         help="of this machine; with --estimate, which tells the costs too",
     )
+    command.add_argument(
+        "--largest-batch",
+        action="store_true",
+        help="also try how many rows a training step may have until memory is short",
+    )
     return command
 
 
@@ -42,8 +47,9 @@ def run(args: argparse.Namespace) -> int:
     estimate = None
     if args.estimate:
         estimate = api_choosing.estimate(args.recipe, args.overrides, price_per_hour=args.price_per_hour)
-    text = "\n".join(str(it) for it in (plan, estimate) if it is not None)
-    show(args, text, _record(plan) | ({"estimate": estimate} if estimate else {}), plan.warnings)
+    batch = api_choosing.largest_batch(args.recipe, args.overrides) if args.largest_batch else None
+    more = {name: found for name, found in (("estimate", estimate), ("largest_batch", batch)) if found is not None}
+    show(args, "\n".join(map(str, (plan, *more.values()))), _record(plan) | more, plan.warnings)
     return 0
 
 

@@ -101,6 +101,16 @@ def peak_memory() -> int:
     return largest if sys.platform == "darwin" else largest * 1024
 
 
+def available_memory() -> int | None:
+    """Bytes that this process can still have without swapping: MemAvailable of /proc/meminfo, proc(5).
+
+    None where there is no such file, as outside of Linux.
+    """
+    info = Path("/proc/meminfo")
+    match = re.search(r"MemAvailable:\s*(\d+) kB", info.read_text()) if info.is_file() else None
+    return int(match[1]) * 1024 if match else None
+
+
 @cache
 def keep_freed_memory() -> None:
     """Let the GNU C library reuse freed memory for the next batch; with other C libraries, do nothing.
