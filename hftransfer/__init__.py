@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hftransfer.api import check, demo_page, load_exported, predict, run
     from hftransfer.api_choosing import audit, compare, curve, next_rows, rank, tune
-    from hftransfer.choosing.new import new
     from hftransfer.core.results import RunResult
+    from hftransfer.drafting.new import new
     from hftransfer.recipe.loader import load_recipe
     from hftransfer.recipe.schema import Recipe
     from hftransfer.recipe.update import update
@@ -52,7 +52,7 @@ _MODULES = {
     "eject": "hftransfer.runner.eject",
     "load_exported": "hftransfer.api",
     "load_recipe": "hftransfer.recipe.loader",
-    "new": "hftransfer.choosing.new",
+    "new": "hftransfer.drafting.new",
     "next_rows": "hftransfer.api_choosing",
     "predict": "hftransfer.api",
     "rank": "hftransfer.api_choosing",

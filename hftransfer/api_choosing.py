@@ -54,7 +54,7 @@ def audit(
     Raises:
         HFTransferError: a mistake in the recipe, the data, the checkpoint or the directory, in one sentence.
     """
-    from hftransfer.choosing import audit as audits
+    from hftransfer.auditing import audit as audits
 
     folder = Path(out) if out is not None else folder_of("audit", recipe)
     return audits.audit(api.read_recipe(recipe, overrides), folder, resume=resume, overwrite=overwrite)

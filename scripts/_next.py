@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from _marked import write_table
 
-from hftransfer.choosing.kept_features import KeptFeatures, one_pooling
+from hftransfer.auditing.kept_features import KeptFeatures, one_pooling
 from hftransfer.choosing.next_rows import choose, margins_of
 from hftransfer.models.checkpoint import find_checkpoint, resolve_checkpoint
 from hftransfer.models.probe import standardized_probe

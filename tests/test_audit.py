@@ -8,14 +8,14 @@ import pytest
 import soundfile
 from PIL import Image, ImageEnhance
 
-import hftransfer.choosing.audit as audits
+import hftransfer.auditing.audit as audits
 from hftransfer import audit, cli
-from hftransfer.choosing.audio_contents import AudioContents
-from hftransfer.choosing.image_contents import ImageContents
-from hftransfer.choosing.label_issues import find_label_issues, folds_of
-from hftransfer.choosing.near_copies import Pair, clusters, find_pairs, superfluous
-from hftransfer.choosing.odd_rows import odd_sizes
-from hftransfer.choosing.text_contents import TextContents
+from hftransfer.auditing.audio_contents import AudioContents
+from hftransfer.auditing.image_contents import ImageContents
+from hftransfer.auditing.label_issues import find_label_issues, folds_of
+from hftransfer.auditing.near_copies import Pair, clusters, find_pairs, superfluous
+from hftransfer.auditing.odd_rows import odd_sizes
+from hftransfer.auditing.text_contents import TextContents
 from hftransfer.core import plugins
 from hftransfer.core.audit_record import AuditResult
 from hftransfer.core.errors import DataError, RecipeError

@@ -22,12 +22,12 @@ import pytest
 from PIL import Image
 
 from hftransfer import api, new
-from hftransfer.choosing.proposal import file_name, survey
-from hftransfer.choosing.unread import unread
 from hftransfer.cli import main
 from hftransfer.commands import _parser
 from hftransfer.core import plugins
 from hftransfer.core.errors import DataError
+from hftransfer.drafting.proposal import file_name, survey
+from hftransfer.drafting.unread import unread
 from hftransfer.recipe.loader import load_recipe
 from tests import tiny
 

@@ -1,4 +1,4 @@
-"""What is decided before or around runs: which checkpoint, which rows.
+"""What is decided by runs: which checkpoint, which hyper-parameters, how many labels, at what cost.
 
-Each file is what one command does, and takes a `Recipe`.
+`rank`, `compare`, `tune`, `curve` and `check --estimate`; each takes a `Recipe`.
 """

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hftransfer.choosing.kept_features import KeptFeatures, one_pooling
-from hftransfer.choosing.neighbours import unit_length
+from hftransfer.auditing.kept_features import KeptFeatures, one_pooling
+from hftransfer.auditing.neighbours import unit_length
 from hftransfer.core.console import silence_transformers
 from hftransfer.core.errors import DataError, RecipeError
 from hftransfer.core.files import write_text

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from hftransfer.commands._output import show
 
 if TYPE_CHECKING:
-    from hftransfer.choosing.new import Question
     from hftransfer.commands._arguments import Commands
+    from hftransfer.drafting.new import Question
 
 
 def add(commands: "Commands") -> argparse.ArgumentParser:
@@ -34,8 +34,8 @@ def add(commands: "Commands") -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Write the recipe, and print what was found and the next command."""
-    from hftransfer.choosing import project
-    from hftransfer.choosing.new import new
+    from hftransfer.drafting import project
+    from hftransfer.drafting.new import new
 
     asks = sys.stdin.isatty() and not (args.yes or args.json)
     ask = _ask if asks else None

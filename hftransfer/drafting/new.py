@@ -9,16 +9,16 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hftransfer.choosing.acceptance import first_accepted, left_out, suggested
-from hftransfer.choosing.columns import Column
-from hftransfer.choosing.draft import Draft, candidate_target, problems, refuse_lost_files, summary
-from hftransfer.choosing.proposal import Survey, file_name, survey
-from hftransfer.choosing.roles import Candidate
-from hftransfer.choosing.unread import unread
 from hftransfer.core import plugins
 from hftransfer.core.errors import RecipeError
 from hftransfer.core.features import Text
 from hftransfer.core.files import write_text
+from hftransfer.drafting.acceptance import first_accepted, left_out, suggested
+from hftransfer.drafting.columns import Column
+from hftransfer.drafting.draft import Draft, candidate_target, problems, refuse_lost_files, summary
+from hftransfer.drafting.proposal import Survey, file_name, survey
+from hftransfer.drafting.roles import Candidate
+from hftransfer.drafting.unread import unread
 
 if TYPE_CHECKING:
     from hftransfer.runner.plan import Plan

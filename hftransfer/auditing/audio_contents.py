@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hftransfer.choosing.neighbours import nearest
+from hftransfer.auditing.neighbours import nearest
 from hftransfer.core.media import location, open_audio, resample
 
 # Hz, mel bands, seconds from frame to frame, and how many frames are compared.

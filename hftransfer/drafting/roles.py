@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 
-from hftransfer.choosing.columns import Column, Content
-from hftransfer.choosing.role_names import is_title_of, likeness, words_of
 from hftransfer.core import plugins
 from hftransfer.core.features import Audio, Boxes, Feature, Image, Json, Label, Mask, Text, Words
+from hftransfer.drafting.columns import Column, Content
+from hftransfer.drafting.role_names import is_title_of, likeness, words_of
 
 # Feature type, subclasses first -> what its column may hold, with how well it fits. Less than 0.5 needs a fitting name.
 _FITS: tuple[tuple[type[Feature], dict[Content, float]], ...] = (

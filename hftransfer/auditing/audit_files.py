@@ -6,7 +6,7 @@ import csv
 import io
 from typing import TYPE_CHECKING
 
-from hftransfer.choosing.audited_rows import AuditedRows
+from hftransfer.auditing.audited_rows import AuditedRows
 from hftransfer.core.audit_record import REASONS, AuditedRow, AuditResult
 from hftransfer.core.files import write_text
 from hftransfer.core.run_folder import RunFolder

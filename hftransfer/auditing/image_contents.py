@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hftransfer.choosing.neighbours import nearest
+from hftransfer.auditing.neighbours import nearest
 
 if TYPE_CHECKING:
     from PIL.Image import Image

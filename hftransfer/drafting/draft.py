@@ -9,14 +9,14 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from hftransfer.choosing.columns import Column
-from hftransfer.choosing.proposal import Survey
-from hftransfer.choosing.roles import Candidate
 from hftransfer.core import plugins
 from hftransfer.core.errors import DataError
 from hftransfer.core.features import Label
 from hftransfer.core.paths import is_file
 from hftransfer.core.yaml_writer import dump_flow
+from hftransfer.drafting.columns import Column
+from hftransfer.drafting.proposal import Survey
+from hftransfer.drafting.roles import Candidate
 
 # Fewer training rows of a class than this are few: docs/how-to/choose-a-strategy.md.
 _FEW = 50

@@ -7,8 +7,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from hftransfer.choosing import folders
-from hftransfer.choosing.heads import (
+from hftransfer.core import plugins
+from hftransfer.core.errors import RecipeError
+from hftransfer.core.paths import is_file, is_folder
+from hftransfer.core.prefixes import SAMPLE
+from hftransfer.drafting import folders
+from hftransfer.drafting.heads import (
     encoding_of,
     head,
     is_coco,
@@ -18,10 +22,6 @@ from hftransfer.choosing.heads import (
     is_squad,
     rows_key,
 )
-from hftransfer.core import plugins
-from hftransfer.core.errors import RecipeError
-from hftransfer.core.paths import is_file, is_folder
-from hftransfer.core.prefixes import SAMPLE
 from hftransfer.sources import SPLITS, split_in, split_of
 from hftransfer.sources._listing import files_below, is_document, is_hidden
 

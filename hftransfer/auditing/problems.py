@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from hftransfer.choosing.audited_rows import PARTS, AuditedRows
-from hftransfer.choosing.near_copies import Pair
+from hftransfer.auditing.audited_rows import PARTS, AuditedRows
+from hftransfer.auditing.near_copies import Pair
 from hftransfer.core.plugins import natural
 from hftransfer.runner.data_warnings import classes_without_test_rows, contradictions
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hftransfer.choosing.neighbours import unit_length
+from hftransfer.auditing.neighbours import unit_length
 from hftransfer.core.progress import Progress
 from hftransfer.models.probe import Folds, out_of_fold_probabilities, standardized_probe
 

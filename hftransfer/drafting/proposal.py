@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hftransfer.choosing import interactions
-from hftransfer.choosing.columns import Column, inspect
-from hftransfer.choosing.places import Section, candidates
-from hftransfer.choosing.role_names import words_of
-from hftransfer.choosing.roles import CLOSE, Candidate, rank
 from hftransfer.core import plugins
 from hftransfer.core.errors import DataError, HFTransferError, RecipeError
 from hftransfer.core.prefixes import SAMPLE
+from hftransfer.drafting import interactions
+from hftransfer.drafting.columns import Column, inspect
+from hftransfer.drafting.places import Section, candidates
+from hftransfer.drafting.role_names import words_of
+from hftransfer.drafting.roles import CLOSE, Candidate, rank
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from hftransfer.choosing.audited_rows import AuditedRows
-from hftransfer.choosing.label_issues import LabelIssues
-from hftransfer.choosing.near_copies import Pair, superfluous
+from hftransfer.auditing.audited_rows import AuditedRows
+from hftransfer.auditing.label_issues import LabelIssues
+from hftransfer.auditing.near_copies import Pair, superfluous
 from hftransfer.core.audit_record import Finding
 
 

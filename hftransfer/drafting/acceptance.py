@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hftransfer.choosing.draft import Draft, strategies
-from hftransfer.choosing.roles import Candidate
 from hftransfer.core import plugins
 from hftransfer.core.errors import DataError, HFTransferError, HubError, MissingExtraError, RecipeError, SampleError
+from hftransfer.drafting.draft import Draft, strategies
+from hftransfer.drafting.roles import Candidate
 from hftransfer.recipe.loader import parse_recipe
 from hftransfer.runner import plan as planning
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hftransfer.choosing.audit_files import write_files
-from hftransfer.choosing.audited_rows import PARTS, AuditedRows
-from hftransfer.choosing.contents import contents_of, sizes_of
-from hftransfer.choosing.findings import copy_findings, label_findings, outlier_findings, size_findings
-from hftransfer.choosing.kept_features import KeptFeatures, one_pooling
-from hftransfer.choosing.label_issues import LabelIssues, find_label_issues
-from hftransfer.choosing.near_copies import Pair, clusters, find_pairs
-from hftransfer.choosing.odd_rows import odd_sizes, unlike_the_rest
-from hftransfer.choosing.problems import count_copies, find_problems
+from hftransfer.auditing.audit_files import write_files
+from hftransfer.auditing.audited_rows import PARTS, AuditedRows
+from hftransfer.auditing.contents import contents_of, sizes_of
+from hftransfer.auditing.findings import copy_findings, label_findings, outlier_findings, size_findings
+from hftransfer.auditing.kept_features import KeptFeatures, one_pooling
+from hftransfer.auditing.label_issues import LabelIssues, find_label_issues
+from hftransfer.auditing.near_copies import Pair, clusters, find_pairs
+from hftransfer.auditing.odd_rows import odd_sizes, unlike_the_rest
+from hftransfer.auditing.problems import count_copies, find_problems
 from hftransfer.core import machine, ranks
 from hftransfer.core.audit_record import AuditResult
 from hftransfer.core.errors import DataError, RecipeError

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hftransfer.choosing.places import family
-from hftransfer.choosing.proposal import Survey
 from hftransfer.core import plugins
 from hftransfer.core.errors import HFTransferError
+from hftransfer.drafting.places import family
+from hftransfer.drafting.proposal import Survey
 from hftransfer.sources import split_of
 from hftransfer.sources._listing import IMAGES, RECORDINGS, files_below, is_document
 

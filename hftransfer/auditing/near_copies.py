@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from hftransfer.choosing.neighbours import nearest, unit_length
+from hftransfer.auditing.neighbours import nearest, unit_length
 from hftransfer.core.progress import Progress
 
 # The nearest rows by features that are compared.

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hftransfer.choosing.audio_contents import AudioContents
-from hftransfer.choosing.image_contents import ImageContents
-from hftransfer.choosing.near_copies import Contents
-from hftransfer.choosing.text_contents import TextContents
+from hftransfer.auditing.audio_contents import AudioContents
+from hftransfer.auditing.image_contents import ImageContents
+from hftransfer.auditing.near_copies import Contents
+from hftransfer.auditing.text_contents import TextContents
 from hftransfer.core.arrow import each
 from hftransfer.core.features import Audio, Image, Text, Words
 from hftransfer.core.media import seconds

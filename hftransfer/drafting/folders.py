@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hftransfer.choosing.heads import head, is_coco, is_label_studio, is_yolo
+from hftransfer.drafting.heads import head, is_coco, is_label_studio, is_yolo
 from hftransfer.sources._listing import IMAGES, RECORDINGS, files_below, is_document
 
 # How the folders of images and of masks are called, the usual name first.

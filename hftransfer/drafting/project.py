@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from hftransfer.choosing.new import Ask, Proposal, new, refuse_file
 from hftransfer.core import plugins
 from hftransfer.core.errors import RecipeError
 from hftransfer.core.features import Audio, Image
 from hftransfer.core.files import atomic_directory, write_bytes, write_text
 from hftransfer.core.prefixes import SAMPLE
+from hftransfer.drafting.new import Ask, Proposal, new, refuse_file
 from hftransfer.reporting.templates import render
 from hftransfer.sources._listing import IMAGES, RECORDINGS
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hftransfer.choosing.columns import Column, inspect
-from hftransfer.choosing.role_names import likeness
 from hftransfer.core import plugins
 from hftransfer.core.errors import DataError
+from hftransfer.drafting.columns import Column, inspect
+from hftransfer.drafting.role_names import likeness
 
 _READERS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
 # The share of the highest rating from which an item counts as liked: 4 of 5 stars.
