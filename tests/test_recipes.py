@@ -41,6 +41,19 @@ def test_a_recipe_is_short_and_says_how_to_run_it(path):
     assert any(f"scripts/run {path.relative_to(ROOT)}" in line for line in lines[:4])
 
 
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_what_is_transferred_is_compared_with_frozen_features(path):
+    """The most frequent class is a baseline that every model beats."""
+    recipe = load_recipe(path)
+    baselines = recipe.evaluation.baselines
+    assert (
+        baselines is None
+        or recipe.task.row_target is None
+        or recipe.strategy.name == "scratch"
+        or {"probe", "knn"} & set(baselines)
+    )
+
+
 # To trace a real model takes half a minute: `test_contract` exports a model of each task, and `scripts/bench export`
 # those of the recipes.
 EXPORTED = ROOT / "recipes" / "quickstart.yaml"
