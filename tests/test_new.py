@@ -216,6 +216,17 @@ def _split_folders(root):
     return root
 
 
+def _texts_in_folders(root):
+    for n in range(24):
+        folder = root / ("train", "test")[n % 2] / ("neg", "pos")[n // 2 % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{n}_7.txt").write_text(f"{_color(n)} {_text(n, 30)} café", encoding="cp1252")
+    (root / "train" / "unsup").mkdir()
+    for n in range(9):
+        (root / "train" / "unsup" / f"{n}.txt").write_text(_text(n + 50, 30))
+    return root
+
+
 def _identities(root):
     for n in range(24):
         _image(root / ("train" if n < 16 else "test") / f"person_{n // 2}" / f"{n}.png", n)
@@ -438,6 +449,7 @@ SHAPES = [
     (_questions, "csv", "sentence-similarity", PAIRS),
     (_document, "text", "fill-mask", {"text": "text"}),
     (_fast_text, "text", CLASSES, {"text": "text", "label": "label"}),
+    (_texts_in_folders, "textfolder", CLASSES, {"text": "text", "label": "label"}),
     (_saved, "disk", CLASSES, {"text": "text", "label": "label"}),
 ]
 
@@ -484,6 +496,7 @@ def _odd_names(root):
         (_hidden_test, ["splits: {validation: 0.1, test: 0.2}", "'test' of the source has no label"]),
         (_decimal_comma, ["decimal: ','"]),
         (_split_folders, ["task: image-classification", "source: {name: imagefolder"]),
+        (_texts_in_folders, ["encoding: cp1252", "12 test, 12 train, 9 unlabelled"]),
         (_coco, ["task: object-detection", "strategy: full", "training: {num_train_epochs: 20}"]),
         (_sounds, ["task: audio-classification ", "strategy: linear_probe"]),
         (_ratings, ["items: {source: {name: csv, train: ", "liked_from: 4.0"]),

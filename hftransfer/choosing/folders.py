@@ -1,13 +1,15 @@
-"""What a folder may be, by the names of its files: images, recordings, boxes, masks, segments, a search set."""
+"""What a folder may be, by the names of its files: images, recordings, boxes, masks, segments, texts, a search set."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hftransfer.choosing.heads import head, is_coco, is_label_studio, is_yolo
-from hftransfer.sources._listing import IMAGES, RECORDINGS, files_below, is_document
+from hftransfer.choosing.heads import encoding_of, head, is_coco, is_conll, is_label_studio, is_yolo
+from hftransfer.sources._listing import IMAGES, RECORDINGS, TEXTS, files_below, is_document
+from hftransfer.sources._split_names import split_of
 
 # How the folders of images and of masks are called, the usual name first.
 _IMAGES = ("images", "image", "imgs", "img", "JPEGImages", "photos", "pictures")
@@ -35,6 +37,27 @@ def candidates(root: Path) -> Iterator[dict[str, Any]]:
     for name, found in sorted(media, key=lambda pair: -len(pair[1])):
         if found:
             yield {"name": name, "path": str(root)}
+    if not images and not recordings and (texts := _texts_of_classes(files)):
+        yield {"name": "textfolder", "path": str(root), **_encoding(texts[:_LOOKED_AT])}
+
+
+def _encoding(texts: list[Path]) -> dict[str, str]:
+    """The encoding of most of the texts that are not ASCII, where it is not UTF-8."""
+    counts = Counter(encoding_of(file) for file in texts if not head(file).isascii())
+    ((encoding, _),) = counts.most_common(1) or [(None, 0)]
+    return {"encoding": encoding} if encoding else {}
+
+
+def _texts_of_classes(files: list[Path]) -> list[Path]:
+    """The texts in folders of classes, if these are most of the files, and no formats of one text for many rows."""
+    texts = [file for file in files if TEXTS.includes(file) and not is_document(file)]
+    counts = Counter(file.parent for file in texts if not split_of(file.parent.name))
+    classes = {folder for folder, count in counts.items() if count > 1}
+    found = [file for file in texts if file.parent in classes]
+    starts = [head(file) for file in found[:1]]
+    is_table = any(is_conll(start) or start.startswith("__label__") for start in starts)
+    several = len({folder.name for folder in classes}) > 1
+    return found if several and not is_table and len(found) > len(files) / 2 else []
 
 
 def _has_media(files: list[Path]) -> bool:

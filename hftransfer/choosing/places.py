@@ -22,8 +22,8 @@ from hftransfer.core import plugins
 from hftransfer.core.errors import RecipeError
 from hftransfer.core.paths import is_file, is_folder
 from hftransfer.core.prefixes import SAMPLE
-from hftransfer.sources import SPLITS, split_in, split_of
 from hftransfer.sources._listing import files_below, is_document, is_hidden
+from hftransfer.sources._split_names import SPLITS, split_in, split_of
 
 Section = dict[str, Any]
 """A source as a recipe writes it: its name and its fields."""

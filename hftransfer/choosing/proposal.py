@@ -185,7 +185,7 @@ def _with_decimal(section: Section, columns: Sequence[Column]) -> Section:
 
 def file_name(data: str) -> str:
     """What a recipe for some data is called: after the file or folder, after the folder of a file like train.csv."""
-    from hftransfer.sources import split_of
+    from hftransfer.sources._split_names import split_of
 
     if data.startswith(SAMPLE):
         return data.removeprefix(SAMPLE)

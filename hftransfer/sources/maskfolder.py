@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, ClassVar
 from hftransfer.core.errors import DataError
 from hftransfer.core.plugins import nearest
 from hftransfer.data.normal_form import nfc
-from hftransfer.sources import Folder, split_of, unwrapped
+from hftransfer.sources import Folder, unwrapped
 from hftransfer.sources._listing import IMAGES, Media, visible
+from hftransfer.sources._split_names import split_of
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -14,9 +14,10 @@ from xml.etree import ElementTree
 from hftransfer.core.errors import DataError
 from hftransfer.core.plugins import natural
 from hftransfer.data.normal_form import nfc
-from hftransfer.sources import SPLITS, Folder, split_of
+from hftransfer.sources import Folder
 from hftransfer.sources._image_boxes import BoxedImage, box_rows, check_size
 from hftransfer.sources._listing import IMAGES, Finder, Media, files_below
+from hftransfer.sources._split_names import SPLITS, split_of
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, ClassVar
 import yaml
 
 from hftransfer.core.errors import DataError
-from hftransfer.sources import SPLITS, Folder, split_of
+from hftransfer.sources import Folder
 from hftransfer.sources._image_boxes import BoxedImage, box_rows, oriented_size
 from hftransfer.sources._listing import IMAGES, Media, files_below
+from hftransfer.sources._split_names import SPLITS, split_of
 from hftransfer.tasks._boxes import OVER, corners
 
 if TYPE_CHECKING:
