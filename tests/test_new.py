@@ -227,6 +227,16 @@ def _texts_in_folders(root):
     return root
 
 
+def _white_masks(root):
+    for n in range(24):
+        _image(root / "train" / f"{n}.jpg", n)
+        mask = np.zeros((8, 8), np.uint8)
+        mask[n % 7 :] = 255
+        (root / "train_masks").mkdir(exist_ok=True)
+        Image.fromarray(mask).save(root / "train_masks" / f"{n}_mask.gif")
+    return root
+
+
 def _identities(root):
     for n in range(24):
         _image(root / ("train" if n < 16 else "test") / f"person_{n // 2}" / f"{n}.png", n)
@@ -449,6 +459,7 @@ SHAPES = [
     (_questions, "csv", "sentence-similarity", PAIRS),
     (_document, "text", "fill-mask", {"text": "text"}),
     (_fast_text, "text", CLASSES, {"text": "text", "label": "label"}),
+    (_white_masks, "maskfolder", "image-segmentation", {"image": "image", "mask": "mask"}),
     (_texts_in_folders, "textfolder", CLASSES, {"text": "text", "label": "label"}),
     (_saved, "disk", CLASSES, {"text": "text", "label": "label"}),
 ]
@@ -496,6 +507,7 @@ def _odd_names(root):
         (_hidden_test, ["splits: {validation: 0.1, test: 0.2}", "'test' of the source has no label"]),
         (_decimal_comma, ["decimal: ','"]),
         (_split_folders, ["task: image-classification", "source: {name: imagefolder"]),
+        (_white_masks, ["classes: [background, object], mask_values: [0, 255]", "images: train, masks: train_masks"]),
         (_texts_in_folders, ["encoding: cp1252", "12 test, 12 train, 9 unlabelled"]),
         (_coco, ["task: object-detection", "strategy: full", "training: {num_train_epochs: 20}"]),
         (_sounds, ["task: audio-classification ", "strategy: linear_probe"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from hftransfer.sources._split_names import split_of
 # How the folders of images and of masks are called, the usual name first.
 _IMAGES = ("images", "image", "imgs", "img", "JPEGImages", "photos", "pictures")
 _MASKS = ("masks", "mask", "annotations", "labels", "label", "gt", "segmentations", "SegmentationClass", "annots")
+_IMAGE_WORDS, _MASK_WORDS = ({name.lower() for name in names} for names in (_IMAGES, _MASKS))
 _SEGMENTS = (".rttm", ".txt", ".csv")
 # Files whose heads are read.
 _LOOKED_AT = 50
@@ -80,12 +82,26 @@ def _of_images(root: Path, files: list[Path], images: list[Path]) -> Iterator[di
         yield {"name": "voc", "path": str(root)}
     if any(map(is_yolo, some(".txt"))):
         yield {"name": "yolo", "path": str(root)}
-    folders = {part.lower(): part for file in images for part in file.relative_to(root).parts[:-1]}
-    pictures = next((folders[name.lower()] for name in _IMAGES if name.lower() in folders), None)
-    masks = next((folders[name.lower()] for name in _MASKS if name.lower() in folders), None)
-    if pictures and masks:
-        named = {key: name for key, name in (("images", pictures), ("masks", masks)) if name != key}
+    parts = {part for file in images for part in file.relative_to(root).parts[:-1]}
+    if pair := _with_masks(parts):
+        named = {key: name for key, name in zip(("images", "masks"), pair, strict=True) if name != key}
         yield {"name": "maskfolder", "path": str(root), **named}
+
+
+def _with_masks(names: set[str]) -> tuple[str, str] | None:
+    """The names of folders of images and of their masks: usual ones, or `train` with `train_masks`."""
+    folders = {name.lower(): name for name in names}
+    pictures, masks = (
+        next((folders[name.lower()] for name in usual if name.lower() in folders), None) for usual in (_IMAGES, _MASKS)
+    )
+    if pictures and masks:
+        return pictures, masks
+    words = {name: set(re.findall("[a-z]+", name.lower())) for name in sorted(names)}
+    described = {name: it - _MASK_WORDS for name, it in words.items() if it & _MASK_WORDS}
+    # Of `train` and `val`, the former: the source finds the other one.
+    splits = sorted((name for name in words if split_of(name)), key=lambda name: split_of(name) != "train")
+    pairs = ((image, mask) for image in splits for mask, it in described.items() if it == words[image] - _IMAGE_WORDS)
+    return next(pairs, None)
 
 
 def _has_segments(files: list[Path], recordings: list[Path]) -> bool:

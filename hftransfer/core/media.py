@@ -186,12 +186,24 @@ def read_image(where: str | bytes, *, decode: bool) -> EncodedImage:
 def class_numbers(mask: Image) -> np.ndarray:
     """The class number of each pixel of a mask, shape (height, width): its grey level, or its place in the palette.
 
+    Of a GIF in greys it is the grey level, since each of these files has a palette of its own.
+
     Raises:
         PixelError: the picture has colours without a palette, which name no classes.
     """
-    if mask.mode not in ("1", "L", "P") and not has_wide_pixels(mask):
-        raise PixelError(f"it is no mask of class numbers (mode {mask.mode}): save it with one channel, or a palette")
-    return np.asarray(mask).astype(np.int64)
+    if mask.mode in ("1", "L") or has_wide_pixels(mask) or (mask.mode == "P" and mask.format != "GIF"):
+        return np.asarray(mask).astype(np.int64)
+    colors = np.asarray(mask.convert("RGB")).astype(np.int64)
+    if (colors == colors[..., :1]).all() and "A" not in mask.mode:
+        return np.asarray(colors[..., 0])
+    if mask.mode == "P":
+        return np.asarray(mask).astype(np.int64)
+    found = [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in np.unique(colors.reshape(-1, 3), axis=0)]
+    raise PixelError(
+        f"it is no mask of class numbers (mode {mask.mode}): its {len(found):,} colours ({', '.join(found[:4])}"
+        f"{', ...' * (len(found) > 4)}) name no classes: save it with one channel, a number from 0 on for each colour, "
+        "the same in all masks"
+    )
 
 
 def open_mask(where: str | bytes) -> np.ndarray:
