@@ -18,6 +18,7 @@ from shlex import quote
 
 import huggingface_hub
 import numpy as np
+import pyarrow.parquet
 import pytest
 from PIL import Image
 
@@ -235,6 +236,19 @@ def _white_masks(root):
         (root / "train_masks").mkdir(exist_ok=True)
         Image.fromarray(mask).save(root / "train_masks" / f"{n}_mask.gif")
     return root
+
+
+def _films(root):
+    genres = ["Action", "Comedy", "Drama"]
+    return _table(root / "films.csv", ["id", "title", "overview", "genres"],
+                  lambda n: [n * 3, _text(n, 2), _text(n, 20), "|".join(genres[n % 3 :][: n % 2 + 1])])  # fmt: skip
+
+
+def _bytes_in_parquet(root):
+    content = [_image(root / f"{n}.png", n).read_bytes() for n in range(24)]
+    table = pyarrow.table({"image": pyarrow.array(content, pyarrow.binary()), "label": [_color(n) for n in range(24)]})
+    pyarrow.parquet.write_table(table, root / "a.parquet")
+    return root / "a.parquet"
 
 
 def _identities(root):
@@ -459,6 +473,8 @@ SHAPES = [
     (_questions, "csv", "sentence-similarity", PAIRS),
     (_document, "text", "fill-mask", {"text": "text"}),
     (_fast_text, "text", CLASSES, {"text": "text", "label": "label"}),
+    (_films, "csv", "text-classification", {"text": ["title", "overview"], "label": "genres"}),
+    (_bytes_in_parquet, "parquet", "image-classification", {"image": "image", "label": "label"}),
     (_white_masks, "maskfolder", "image-segmentation", {"image": "image", "mask": "mask"}),
     (_texts_in_folders, "textfolder", CLASSES, {"text": "text", "label": "label"}),
     (_saved, "disk", CLASSES, {"text": "text", "label": "label"}),
@@ -508,6 +524,7 @@ def _odd_names(root):
         (_decimal_comma, ["decimal: ','"]),
         (_split_folders, ["task: image-classification", "source: {name: imagefolder"]),
         (_white_masks, ["classes: [background, object], mask_values: [0, 255]", "images: train, masks: train_masks"]),
+        (_films, ["separator: '|'"]),
         (_texts_in_folders, ["encoding: cp1252", "12 test, 12 train, 9 unlabelled"]),
         (_coco, ["task: object-detection", "strategy: full", "training: {num_train_epochs: 20}"]),
         (_sounds, ["task: audio-classification ", "strategy: linear_probe"]),

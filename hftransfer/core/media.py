@@ -128,6 +128,15 @@ def _as_bytes(picture: Image, pixel_range: tuple[int, int] | None) -> Image:
     return Image.fromarray(np.stack([scaled, (values != transparent) * 255], axis=2).astype(np.uint8))
 
 
+def _missing(name: str, what: str) -> DataError:
+    if name.startswith(("http://", "https://")):
+        return DataError(
+            f"'{name}' is an address, and no files are downloaded: save the files in a folder first (`wget -i` takes a "
+            "list of addresses), and name their paths in the column"
+        )
+    return DataError(f"there is no {what} file '{name}' ({_RELATIVE})")
+
+
 @contextmanager
 def opened(where: str | bytes, what: str = "image") -> Iterator[Image]:
     """The PIL image in a file, or in bytes, its pixels not yet decoded.
@@ -148,7 +157,7 @@ def opened(where: str | bytes, what: str = "image") -> Iterator[Image]:
                 raise Image.DecompressionBombError
             yield image
     except FileNotFoundError:
-        raise DataError(f"there is no {what} file '{name}' ({_RELATIVE})") from None
+        raise _missing(name, what) from None
     except Image.DecompressionBombError:
         raise DataError(f"{name} has more than the {MAX_PIXELS:,} pixels that are read: make it smaller") from None
     except PixelError as error:
@@ -226,7 +235,7 @@ def open_audio(where: str | bytes) -> tuple[np.ndarray, int]:
 
     name = where if isinstance(where, str) else "a recording"
     if isinstance(where, str) and not Path(where).is_file():
-        raise DataError(f"there is no recording '{name}' ({_RELATIVE})")
+        raise _missing(name, "recording")
     try:
         with soundfile.SoundFile(io.BytesIO(where) if isinstance(where, bytes) else where) as file:
             samples, rate = file.read(dtype="float32", always_2d=True), file.samplerate

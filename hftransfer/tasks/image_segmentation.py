@@ -164,7 +164,7 @@ class ImageSegmentation(ImageTask, Dense):
         seen: set[int] = set()
         # A mask that cannot be read is reported with its row.
         with suppress(*READING_ERRORS):
-            for numbers in islice(_numbers(rows), _MOST) if isinstance(rows.features["mask"], Image) else ():
+            for numbers in islice(_numbers(rows), _MOST) if isinstance(rows.features.get("mask"), Image) else ():
                 seen |= numbers
                 if not seen <= {0, _WHITE}:
                     break
