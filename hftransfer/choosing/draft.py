@@ -249,10 +249,10 @@ def refuse_lost_files(survey: Survey, candidate: Candidate) -> None:
 
 
 def _rare(column: Column) -> list[str]:
-    cells = [str(cell) for cell in column.values.get("train", ()) if cell is not None]
-    if separator_of(cells) or has_several(cells, ","):
+    names = [str(cell) for cell in column.values.get("train", ()) if cell is not None]
+    if separator_of(names) or has_several(names, ","):
         return []
-    counts = Counter(cells)
+    counts = Counter(names)
     name, count = min(counts.items(), key=lambda pair: pair[1], default=("", 0))
     if len(counts) < 2 or count >= min(5, counts.total() / len(counts) / 2):
         return []

@@ -64,8 +64,8 @@ def _items(table: Path, item: Column) -> dict[str, Any] | None:
         except DataError:
             continue
         columns = inspect({"train": rows})
-        cells = {name: list(map(str, rows[name][:])) for name in rows.column_names}
-        keys = [name for name, them in cells.items() if wanted <= (ids := set(them)) and len(ids) == len(them)]
+        values = {name: list(map(str, rows[name][:])) for name in rows.column_names}
+        keys = [name for name, them in values.items() if wanted <= (ids := set(them)) and len(ids) == len(them)]
         texts = [it for it in columns if it.name not in keys[:1] and it.content in ("text", "class", "id") and it.words]
         named = [it for it in texts if likeness("text", it.name)] or [it for it in texts if it.content == "text"]
         if keys and named:

@@ -131,8 +131,7 @@ def _as_bytes(picture: Image, pixel_range: tuple[int, int] | None) -> Image:
 def _missing(name: str, what: str) -> DataError:
     if name.startswith(("http://", "https://")):
         return DataError(
-            f"'{name}' is an address, and no files are downloaded: save the files in a folder first (`wget -i` takes a "
-            "list of addresses), and name their paths in the column"
+            f"'{name}' is an address, and no files are downloaded: save them in a folder first, and name their paths"
         )
     return DataError(f"there is no {what} file '{name}' ({_RELATIVE})")
 
@@ -195,7 +194,7 @@ def read_image(where: str | bytes, *, decode: bool) -> EncodedImage:
 def class_numbers(mask: Image) -> np.ndarray:
     """The class number of each pixel of a mask, shape (height, width): its grey level, or its place in the palette.
 
-    Of a GIF in greys it is the grey level, since each of these files has a palette of its own.
+    Of a GIF in greys it is the grey level, since each has a palette of its own.
 
     Raises:
         PixelError: the picture has colours without a palette, which name no classes.
@@ -207,11 +206,10 @@ def class_numbers(mask: Image) -> np.ndarray:
         return np.asarray(colors[..., 0])
     if mask.mode == "P":
         return np.asarray(mask).astype(np.int64)
-    found = [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in np.unique(colors.reshape(-1, 3), axis=0)]
+    found = ["#" + bytes(color.tolist()).hex() for color in np.unique(colors.reshape(-1, 3), axis=0)]
     raise PixelError(
         f"it is no mask of class numbers (mode {mask.mode}): its {len(found):,} colours ({', '.join(found[:4])}"
-        f"{', ...' * (len(found) > 4)}) name no classes: save it with one channel, a number from 0 on for each colour, "
-        "the same in all masks"
+        f"{', ...' * (len(found) > 4)}) name no classes: save it with one channel, the same number for a colour in all"
     )
 
 

@@ -19,33 +19,35 @@ _WORDED = ("%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%d-%b-%Y", "%b %d 
 _MILLISECONDS, _SECONDS = 1e11, 1e8
 
 
-def times(cells: Sequence[Any], day_first: bool | None) -> tuple[list[float], str]:
+def times(values: Sequence[Any], day_first: bool | None) -> tuple[list[float], str]:
     """The times of a column as numbers that rise with them, and a sentence where a guess was made.
 
     Args:
-        cells: of one notation.
+        values: of one notation.
         day_first: whether 01/05/2026 is the first of May; None: found by days above 12.
 
     Raises:
         DataError: a cell is no time, or two have different notations.
     """
-    numbers = [_number(cell) for cell in cells]
+    numbers = [_number(cell) for cell in values]
     lacking = [row for row, number in enumerate(numbers) if math.isnan(number)]
     if not lacking:
-        _refuse_two_units(cells, numbers)
+        _refuse_two_units(values, numbers)
         return numbers, ""
-    if len(lacking) < len(cells):
+    if len(lacking) < len(values):
         row = next(row for row, number in enumerate(numbers) if not math.isnan(number))
-        if not math.isnan(_date(cells[lacking[0]], day_first=True)):
-            raise DataError(f"data.source.time: row {row} has the number '{cells[row]}', and row {lacking[0]} the date "
-                            f"'{cells[lacking[0]]}': write all in one way")  # fmt: skip
+        if not math.isnan(_date(values[lacking[0]], day_first=True)):
+            raise DataError(
+                f"data.source.time: row {row} has the number '{values[row]}', and row {lacking[0]} the date "
+                f"'{values[lacking[0]]}': write all in one way"
+            )
     guess = ""
     if day_first is None:
-        day_first, guess = _order(cells)
-    dates = [_date(cell, day_first) for cell in cells]
+        day_first, guess = _order(values)
+    dates = [_date(cell, day_first) for cell in values]
     for row, date in enumerate(dates):
         if math.isnan(date):
-            raise DataError(f"data.source.time: row {row} has '{cells[row]}', which is neither {_ALLOWED}")
+            raise DataError(f"data.source.time: row {row} has '{values[row]}', which is neither {_ALLOWED}")
     return dates, guess
 
 
@@ -57,19 +59,19 @@ def _number(cell: Any) -> float:
     return number if math.isfinite(number) else math.nan
 
 
-def _refuse_two_units(cells: Sequence[Any], numbers: Sequence[float]) -> None:
+def _refuse_two_units(values: Sequence[Any], numbers: Sequence[float]) -> None:
     large = next((row for row, number in enumerate(numbers) if number > _MILLISECONDS), None)
     small = next((row for row, number in enumerate(numbers) if _SECONDS < number <= _MILLISECONDS), None)
     if large is not None and small is not None:
         raise DataError(
-            f"data.source.time: row {small} has '{cells[small]}', which is in seconds since 1970, and row {large} "
-            f"'{cells[large]}', in milliseconds: write all in one unit"
+            f"data.source.time: row {small} has '{values[small]}', which is in seconds since 1970, and row {large} "
+            f"'{values[large]}', in milliseconds: write all in one unit"
         )
 
 
-def _order(cells: Sequence[Any]) -> tuple[bool, str]:
+def _order(values: Sequence[Any]) -> tuple[bool, str]:
     """Whether the day stands before the month, and a sentence where no day above 12 says so."""
-    found = [match for cell in cells if (match := _DAY.fullmatch(str(cell).strip()))]
+    found = [match for cell in values if (match := _DAY.fullmatch(str(cell).strip()))]
     first, second = (next((it for it in found if int(it[place]) > 12), None) for place in (1, 3))
     if first and second:
         raise DataError(

@@ -70,8 +70,8 @@ class Classification(Decisions):
     @classmethod
     def suggested_fields(cls, rows: Dataset) -> dict[str, Any]:
         """Labels that recur with ; or | between them are several a row."""
-        cells = read_column(rows, "label") if "label" in rows.column_names else []
-        separator = separator_of([cell for cell in cells if cell is not None])
+        values = read_column(rows, "label") if "label" in rows.column_names else []
+        separator = separator_of([cell for cell in values if cell is not None])
         return super().suggested_fields(rows) | ({"separator": separator} if separator else {})
 
     def marks_labels(self, values: Sequence[Any]) -> bool:
