@@ -379,3 +379,23 @@ def test_boxes_are_asked_about_only_where_no_format_settles_them(tmp_path):
         plan = check(parse_recipe(text))
         asked[plan.recipe.data.source.name] = any("task.box_format: pascal_voc?" in line for line in plan.warnings)
     assert asked == {"coco": False, "json": True}
+
+
+def test_a_split_of_data_yaml_that_is_not_there_is_left_out(tmp_path):
+    for split in ("train", "valid"):
+        _picture_with_box(tmp_path / split)
+    lines = "train: ../train/images\nval: ../valid/images\ntest: ../test/images\nnames: [a]\n"
+    (tmp_path / "data.yaml").write_text(lines)
+    source = plugins.load("sources", "yolo")(path=str(tmp_path))
+    assert set(source.load()) == {"train", "validation"}
+    assert "there is no '../test/images'" in source.warnings[0] and "'test' is left out" in source.warnings[0]
+    (tmp_path / "data.yaml").write_text(lines.replace("../train/", "../trian/"))
+    with pytest.raises(DataError, match="there is no '../trian/images'"):
+        source.load()
+
+
+def _picture_with_box(folder):
+    for name in ("images", "labels"):
+        (folder / name).mkdir(parents=True)
+    Image.new("RGB", (8, 8), (len(folder.name), 0, 0)).save(folder / "images" / "1.png")
+    (folder / "labels" / "1.txt").write_text("0 0.5 0.5 0.2 0.2\n")

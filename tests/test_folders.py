@@ -17,7 +17,7 @@ from hftransfer.data.normal_form import with_normal_form
 from hftransfer.recipe.loader import parse_recipe
 from hftransfer.runner.data_warnings import data_warnings
 from hftransfer.runner.specs import data_options
-from hftransfer.sources import split_in, split_of
+from hftransfer.sources._split_names import split_in, split_of
 
 
 def write(root, *places):
@@ -60,6 +60,8 @@ def labels(rows):
          {"train": ["a", "b", "b"]}, "1 .heic, first .*4.heic.*Pillow does not read .*; 1 .png, first .*5.png"),
         ("imagefolder", ["a/1.png", "b/2.png", ".ipynb_checkpoints/3.png", "__MACOSX/a/._1.png", "a/Thumbs.db",
                          "@eaDir/a/1.png"], {"train": ["a", "b"]}, None),
+        ("imagefolder", ["set-train/a/1.png", "set-train/b/2.png", "set-test/a/3.png"],
+         {"train": ["a", "b"], "test": ["a"]}, None),
         ("imagefolder", ["flowers/train/a/1.png", "flowers/train/b/2.png", "flowers/Validation/a/3.png"],
          {"train": ["a", "b"], "validation": ["a"]}, None),
         ("imagefolder", ["training_set/training_set/a/1.png", "training_set/training_set/b/2.png", "test_set/b/3.png"],
@@ -72,7 +74,8 @@ def labels(rows):
                          (("NFC", "train"), ("NFD", "test")) for word in ("café", "thé")],
          {"train": ["café", "thé"], "test": ["café", "thé"]}, None),
     ],
-    ids=["depth and endings", "unknown recordings", "unknown images", "hidden", "wrapped", "words of splits",
+    ids=["depth and endings", "unknown recordings", "unknown images", "hidden", "named splits", "wrapped",
+         "words of splits",
          "two folders of a split", "no classes", "a class of its own", "two forms"],
 )  # fmt: skip
 def test_what_can_be_decoded_is_read_and_the_rest_is_counted(name, places, expected, warning, tmp_path):
@@ -83,6 +86,24 @@ def test_what_can_be_decoded_is_read_and_the_rest_is_counted(name, places, expec
         assert source.warnings == []
     else:
         assert re.search(warning, " ".join(source.warnings)), source.warnings
+
+
+def test_texts_are_rows_and_those_without_a_label_no_class(tmp_path):
+    for place in ("train/pos/1.txt", "train/pos/2", "train/neg/1.txt", "train/unsup/1.txt", "test/pos/1.txt", "a.txt"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_text(f"first line of {place}\nsecond line\n")
+    (tmp_path / "test" / "pos" / "2.txt").write_text("")
+    source, rows = read("textfolder", tmp_path)
+    assert labels(rows) == {"train": ["neg", "pos", "pos"], "test": ["pos", "pos"]}
+    assert rows["train"]["text"][2] == "first line of train/pos/2\nsecond line\n"
+    assert rows["unlabelled"].column_names == ["text"] and len(rows["unlabelled"]) == 1
+    said = " ".join(source.warnings)
+    assert "'unsup' is taken for no class, by its name: its 1 texts" in said
+    assert "1 of 7 files" in said and "1 of 2 texts are empty, first" in said
+    (tmp_path / "test" / "unsup").mkdir()
+    (tmp_path / "test" / "unsup" / "3.txt").write_text("x")
+    _, rows = read("textfolder", tmp_path)
+    assert labels(rows)["train"] == ["neg", "pos", "pos", "unsup"]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])

@@ -167,3 +167,8 @@ def test_thin_images_are_read_as_any(shape):
 def test_a_model_of_one_channel_is_refused():
     with pytest.raises(ModelError, match=r"1 channel \(num_channels\), and images are read as RGB"):
         ImageClassification().check({}, AutoConfig.for_model("vit", num_channels=1))
+
+
+def test_an_address_is_no_file():
+    with pytest.raises(DataError, match=r"'https://a.org/1.jpg' is an address, and no files are downloaded: save"):
+        open_image("https://a.org/1.jpg")

@@ -18,6 +18,7 @@ from shlex import quote
 
 import huggingface_hub
 import numpy as np
+import pyarrow.parquet
 import pytest
 from PIL import Image
 
@@ -214,6 +215,40 @@ def _split_folders(root):
     for n in range(24):
         _image(root / ("train", "val", "test")[n % 3] / ("cat", "dog")[n // 3 % 2] / f"{n}.jpg", n)
     return root
+
+
+def _texts_in_folders(root):
+    for n in range(24):
+        folder = root / ("train", "test")[n % 2] / ("neg", "pos")[n // 2 % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{n}_7.txt").write_text(f"{_color(n)} {_text(n, 30)} café", encoding="cp1252")
+    (root / "train" / "unsup").mkdir()
+    for n in range(9):
+        (root / "train" / "unsup" / f"{n}.txt").write_text(_text(n + 50, 30))
+    return root
+
+
+def _white_masks(root):
+    for n in range(24):
+        _image(root / "train" / f"{n}.jpg", n)
+        mask = np.zeros((8, 8), np.uint8)
+        mask[n % 7 :] = 255
+        (root / "train_masks").mkdir(exist_ok=True)
+        Image.fromarray(mask).save(root / "train_masks" / f"{n}_mask.gif")
+    return root
+
+
+def _films(root):
+    genres = ["Action", "Comedy", "Drama"]
+    return _table(root / "films.csv", ["id", "title", "overview", "genres"],
+                  lambda n: [n * 3, _text(n, 2), _text(n, 20), "|".join(genres[n % 3 :][: n % 2 + 1])])  # fmt: skip
+
+
+def _bytes_in_parquet(root):
+    content = [_image(root / f"{n}.png", n).read_bytes() for n in range(24)]
+    table = pyarrow.table({"image": pyarrow.array(content, pyarrow.binary()), "label": [_color(n) for n in range(24)]})
+    pyarrow.parquet.write_table(table, root / "a.parquet")
+    return root / "a.parquet"
 
 
 def _identities(root):
@@ -438,6 +473,10 @@ SHAPES = [
     (_questions, "csv", "sentence-similarity", PAIRS),
     (_document, "text", "fill-mask", {"text": "text"}),
     (_fast_text, "text", CLASSES, {"text": "text", "label": "label"}),
+    (_films, "csv", "text-classification", {"text": ["title", "overview"], "label": "genres"}),
+    (_bytes_in_parquet, "parquet", "image-classification", {"image": "image", "label": "label"}),
+    (_white_masks, "maskfolder", "image-segmentation", {"image": "image", "mask": "mask"}),
+    (_texts_in_folders, "textfolder", CLASSES, {"text": "text", "label": "label"}),
     (_saved, "disk", CLASSES, {"text": "text", "label": "label"}),
 ]
 
@@ -484,6 +523,9 @@ def _odd_names(root):
         (_hidden_test, ["splits: {validation: 0.1, test: 0.2}", "'test' of the source has no label"]),
         (_decimal_comma, ["decimal: ','"]),
         (_split_folders, ["task: image-classification", "source: {name: imagefolder"]),
+        (_white_masks, ["classes: [background, object], mask_values: [0, 255]", "images: train, masks: train_masks"]),
+        (_films, ["separator: '|'"]),
+        (_texts_in_folders, ["encoding: cp1252", "12 test, 12 train, 9 unlabelled"]),
         (_coco, ["task: object-detection", "strategy: full", "training: {num_train_epochs: 20}"]),
         (_sounds, ["task: audio-classification ", "strategy: linear_probe"]),
         (_ratings, ["items: {source: {name: csv, train: ", "liked_from: 4.0"]),

@@ -15,6 +15,7 @@ from hftransfer.recipe.loader import parse_recipe
 from hftransfer.runner.pipeline import run
 from hftransfer.runner.plan import check
 from hftransfer.runner.predict import predictions
+from hftransfer.sources._times import times
 from hftransfer.sources.interactions import Interactions
 from hftransfer.tasks import _recommend_baselines as baselines
 from hftransfer.tasks import _recommend_rows as sequences
@@ -53,6 +54,39 @@ def test_times_may_be_dates_and_ties_stay_in_the_order_of_the_table(tmp_path):
     assert source.load()["test"]["history"][:] == [["q", "z", "a"]] and source.warnings == []
     tied = _source(tmp_path, [*days, "u,b,2026-01-03,5"])
     assert tied.load()["test"][:]["item"] == ["b"] and "1 of 1 users have the same time" in tied.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("cells", "day_first", "order", "guess"),
+    [
+        (["03/05/2024", "13/01/2024"], None, [1, 0], ""),
+        (["03/05/2024 10:00", "01/13/2024 9:00"], None, [1, 0], ""),
+        (["03/05/2024", "04/02/2024"], None, [1, 0], "nothing says whether the day or the month stands first"),
+        (["03/05/2024", "04/02/2024"], False, [0, 1], ""),
+        (["03.05.2024 10:00", "04.02.2024 09:00"], None, [1, 0], ""),
+        (["5/3/2024 1:00 PM", "5/13/2024 9:00 AM"], None, [0, 1], ""),
+        (["2024-05-01T12:00:00+02:00", "2024-05-01T11:00:00Z"], None, [0, 1], ""),
+        (["2024/5/1", "2024/10/01"], None, [0, 1], ""),
+        (["2 May 2024", "1 Jan 2024 10:30"], None, [1, 0], ""),
+        (["1714521600000", "1714521500000"], None, [1, 0], ""),
+    ],
+)
+def test_times_are_read_as_people_write_them(cells, day_first, order, guess):
+    found, said = times(cells, day_first)
+    assert sorted(range(len(cells)), key=found.__getitem__) == order and (guess in said if guess else not said)
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        (["1714521600", "1714521500000"], "row 0 has '1714521600', which is in seconds .* row 1 .* in milliseconds"),
+        (["13/05/2024", "05/13/2024"], "'13/05/2024' has the day before the month, and '05/13/2024' after it"),
+        (["1714521600", "2024-05-01"], "row 0 has the number '1714521600', and row 1 the date '2024-05-01'"),
+    ],
+)
+def test_times_of_two_notations_are_refused(cells, message):
+    with pytest.raises(DataError, match=message):
+        times(cells, None)
 
 
 @pytest.mark.parametrize(

@@ -31,9 +31,20 @@ def test_masks_are_class_numbers_or_places_in_a_palette(mode, tmp_path):
 
 
 def test_a_mask_of_colours_is_refused(tmp_path):
-    Image.new("RGB", (2, 2)).save(tmp_path / "mask.png")
-    with pytest.raises(DataError, match="no mask of class numbers .mode RGB.: save it with one channel"):
+    image = Image.new("RGB", (2, 2))
+    image.putpixel((1, 0), (128, 0, 0))
+    image.save(tmp_path / "mask.png")
+    said = "no mask of class numbers .mode RGB.: its 2 colours .#000000, #800000. name no classes: save it with one"
+    with pytest.raises(DataError, match=said):
         Mask().read("mask", str(tmp_path / "mask.png"))
+
+
+@pytest.mark.parametrize(("name", "mode"), [("a.gif", "L"), ("a.gif", "1"), ("a.png", "RGB")])
+def test_a_mask_of_greys_has_their_levels(name, mode, tmp_path):
+    """A GIF may have any palette, and an image in three equal channels is grey."""
+    _png([[255, 0], [255, 255]]).convert(mode).save(tmp_path / name)
+    numbers, _ = Mask().read("mask", str(tmp_path / name))
+    assert numbers.tolist() == [[255, 0], [255, 255]]
 
 
 def test_masks_are_scored_at_the_size_of_the_image_and_ignored_pixels_are_not():

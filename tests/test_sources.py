@@ -1,6 +1,7 @@
 """Folders, files and the Hub as sources, and errors about missing ones."""
 
 import json
+import re
 import time
 import wave
 
@@ -164,14 +165,46 @@ def test_masks_are_found_by_the_names_of_their_images(layout, tmp_path):
     assert [mask.getpixel((0, 0)) for mask in splits["train"]["mask"]] == [0, 1, 2]
 
 
+def test_masks_may_have_longer_names_in_a_folder_beside_that_of_a_split(tmp_path):
+    for split in ("train", "val"):
+        for number in range(12):
+            _picture(tmp_path / split / f"{number}.jpg", number)
+            _picture(tmp_path / f"{split}_masks" / f"{number}_mask.png", number)
+    _picture(tmp_path / "test" / "1.jpg", 1)
+    source = plugins.load("sources", "maskfolder")(path=str(tmp_path), images="train", masks="train_masks")
+    splits = source.load()
+    assert {split: len(rows) for split, rows in splits.items()} == {"train": 12, "validation": 12}
+    assert [mask.getpixel((0, 0)) for mask in splits["train"]["mask"]] == [0, 1, 10, 11, *range(2, 10)]
+    assert "1 of 49 files" in source.warnings[0]
+
+
 def test_an_image_without_a_mask_is_named(tmp_path):
-    _picture(tmp_path / "images" / "a.png", 0)
-    _picture(tmp_path / "images" / "b.png", 0)
-    _picture(tmp_path / "masks" / "a.png", 0)
-    with pytest.raises(DataError, match="1 of 2 images have no mask in .*: b"):
+    for place in ("images/a", "images/b", "masks/a", "masks/c"):
+        _picture(tmp_path / f"{place}.png", 0)
+    source = plugins.load("sources", "maskfolder")(path=str(tmp_path))
+    assert len(source.load()["train"]) == 1
+    assert re.search("1 of 2 images have no mask in .* left out, first 'b'", source.warnings[0])
+    assert re.search("1 of 2 masks have no image in .* left out, first 'c'", source.warnings[1])
+    (tmp_path / "masks" / "a.png").rename(tmp_path / "masks" / "d.png")
+    with pytest.raises(DataError, match="no mask in .* has the name of an image .*'c' and 'a'"):
         plugins.load("sources", "maskfolder")(path=str(tmp_path)).load()
     with pytest.raises(DataError, match=r"data\.source\.masks: there is no folder .*did you mean 'masks'"):
         plugins.load("sources", "maskfolder")(path=str(tmp_path), masks="mask").load()
+
+
+def test_the_lists_of_voc_part_images_with_masks(tmp_path):
+    for number in range(6):
+        _picture(tmp_path / "JPEGImages" / f"{number}.jpg", number)
+        if number < 4:
+            _picture(tmp_path / "SegmentationClass" / f"{number}.png", number)
+    lists = tmp_path / "ImageSets" / "Segmentation"
+    lists.mkdir(parents=True)
+    (lists / "train.txt").write_text("3\n0\n")
+    (lists / "val.txt").write_text("1\n")
+    fields = {"images": "JPEGImages", "masks": "SegmentationClass"}
+    splits = plugins.load("sources", "maskfolder")(path=str(tmp_path), **fields).load()
+    found = {split: [mask.getpixel((0, 0)) for mask in rows["mask"]] for split, rows in splits.items()}
+    assert found == {"train": [3, 0], "validation": [1]}
 
 
 def test_squad_files_are_read_with_and_without_answers(tmp_path):

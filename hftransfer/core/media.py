@@ -128,6 +128,14 @@ def _as_bytes(picture: Image, pixel_range: tuple[int, int] | None) -> Image:
     return Image.fromarray(np.stack([scaled, (values != transparent) * 255], axis=2).astype(np.uint8))
 
 
+def _missing(name: str, what: str) -> DataError:
+    if name.startswith(("http://", "https://")):
+        return DataError(
+            f"'{name}' is an address, and no files are downloaded: save them in a folder first, and name their paths"
+        )
+    return DataError(f"there is no {what} file '{name}' ({_RELATIVE})")
+
+
 @contextmanager
 def opened(where: str | bytes, what: str = "image") -> Iterator[Image]:
     """The PIL image in a file, or in bytes, its pixels not yet decoded.
@@ -148,7 +156,7 @@ def opened(where: str | bytes, what: str = "image") -> Iterator[Image]:
                 raise Image.DecompressionBombError
             yield image
     except FileNotFoundError:
-        raise DataError(f"there is no {what} file '{name}' ({_RELATIVE})") from None
+        raise _missing(name, what) from None
     except Image.DecompressionBombError:
         raise DataError(f"{name} has more than the {MAX_PIXELS:,} pixels that are read: make it smaller") from None
     except PixelError as error:
@@ -186,12 +194,23 @@ def read_image(where: str | bytes, *, decode: bool) -> EncodedImage:
 def class_numbers(mask: Image) -> np.ndarray:
     """The class number of each pixel of a mask, shape (height, width): its grey level, or its place in the palette.
 
+    Of a GIF in greys it is the grey level, since each has a palette of its own.
+
     Raises:
         PixelError: the picture has colours without a palette, which name no classes.
     """
-    if mask.mode not in ("1", "L", "P") and not has_wide_pixels(mask):
-        raise PixelError(f"it is no mask of class numbers (mode {mask.mode}): save it with one channel, or a palette")
-    return np.asarray(mask).astype(np.int64)
+    if mask.mode in ("1", "L") or has_wide_pixels(mask) or (mask.mode == "P" and mask.format != "GIF"):
+        return np.asarray(mask).astype(np.int64)
+    colors = np.asarray(mask.convert("RGB")).astype(np.int64)
+    if (colors == colors[..., :1]).all() and "A" not in mask.mode:
+        return np.asarray(colors[..., 0])
+    if mask.mode == "P":
+        return np.asarray(mask).astype(np.int64)
+    found = ["#" + bytes(color.tolist()).hex() for color in np.unique(colors.reshape(-1, 3), axis=0)]
+    raise PixelError(
+        f"it is no mask of class numbers (mode {mask.mode}): its {len(found):,} colours ({', '.join(found[:4])}"
+        f"{', ...' * (len(found) > 4)}) name no classes: save it with one channel, the same number for a colour in all"
+    )
 
 
 def open_mask(where: str | bytes) -> np.ndarray:
@@ -214,7 +233,7 @@ def open_audio(where: str | bytes) -> tuple[np.ndarray, int]:
 
     name = where if isinstance(where, str) else "a recording"
     if isinstance(where, str) and not Path(where).is_file():
-        raise DataError(f"there is no recording '{name}' ({_RELATIVE})")
+        raise _missing(name, "recording")
     try:
         with soundfile.SoundFile(io.BytesIO(where) if isinstance(where, bytes) else where) as file:
             samples, rate = file.read(dtype="float32", always_2d=True), file.samplerate

@@ -26,7 +26,10 @@ _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|\d{1,3}(,\d{3})+(\.\d*)?|[.,]\d+)([eE
 # A comma before three digits parts thousands, or stands before decimals; two of them, or one beside a point, part.
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?")
 _ONE_GROUP = re.compile(r"[+-]?\d+,\d{3}")
-_DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}([ T].*)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}( .*)?|\d{1,2}:\d{2}(:\d{2})?")
+_DATE = re.compile(
+    r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}([ T].*)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}( .*)?|\d{1,2}:\d{2}(:\d{2})?"
+    r"|\d{1,2}[ -][A-Z][a-z]{2,8}[ -]\d{4}( .*)?|[A-Z][a-z]{2,8} \d{1,2},? \d{4}( .*)?"
+)
 _ID = re.compile(r"[0-9a-fA-F-]{16,}|https?://\S+|\S+@\S+\.\S+|[A-Za-z_#-]*\d[\w-]*")
 _PATH = re.compile(r"\S.{0,999}\.[A-Za-z][A-Za-z0-9]{1,4}")
 # How recordings begin: WAV, FLAC, Ogg, MP3.
@@ -117,6 +120,8 @@ def _columns(name: str, feature: Any, values: Mapping[str, list[Any]]) -> list[C
         rows = bool(filled) and isinstance(filled[0][0], dict)
         content: Content = "list" if not rows else "boxes" if "bbox" in filled[0][0] else "mapping"
         return [Column(name, content if filled else "empty", values, missing=missing)]
+    if getattr(feature, "dtype", "").endswith("binary"):
+        return [_of_files(name, filled)]
     texts = [str(cell).strip() for cell in filled if str(cell).strip()]
     content = _content(name, texts, getattr(feature, "dtype", ""))
     decimal, unsure = _notation(texts) if content == "number" else (None, "")
@@ -145,9 +150,8 @@ def _class_names(feature: Any, numbers: Sequence[int | None]) -> list[str]:
 def _of_mappings(name: str, feature: Any, values: Mapping[str, list[Any]]) -> list[Column]:
     """A column of mappings, and one for each of its parts."""
     parts = list(feature.languages) if hasattr(feature, "languages") else list(feature)
-    if set(parts) == {"bytes", "path"}:
-        starts = [bytes(cell["bytes"][:4]) for cell in _train(values) if cell and cell["bytes"]]
-        return [Column(name, "audio" if starts and starts[0] in _AUDIO else "image")]
+    if "bytes" in parts and set(parts) <= {"bytes", "path"}:
+        return [_of_files(name, [cell["bytes"] for cell in _train(values) if cell and cell["bytes"]])]
     whole = Column(name, "boxes" if "bbox" in parts else "mapping", values)
     if whole.content == "boxes":
         return [whole]
@@ -158,6 +162,11 @@ def _of_mappings(name: str, feature: Any, values: Mapping[str, list[Any]]) -> li
         if not isinstance(kind, dict) and not hasattr(kind, "feature"):
             below += _columns(f"{name}.{part}", kind, inner)
     return [whole, *below]
+
+
+def _of_files(name: str, contents: Sequence[bytes]) -> Column:
+    """A column of files, recordings by the first bytes of one, else images."""
+    return Column(name, "audio" if contents and bytes(contents[0][:4]) in _AUDIO else "image")
 
 
 def _train(values: Mapping[str, Sequence[Any]]) -> Sequence[Any]:
@@ -176,9 +185,14 @@ def _content(name: str, texts: Sequence[str], dtype: str) -> Content:
     if all(map(_NUMBER.fullmatch, texts)):
         return _of_numbers(name, texts, distinct)
     for media, content in _FILES:
-        if all(_PATH.fullmatch(text) and media.includes(Path(text)) for text in distinct):
+        if all(_PATH.fullmatch(text) and media.includes(Path(text)) for text in map(_without_query, distinct)):
             return content
     return _of_words(texts, distinct)
+
+
+def _without_query(text: str) -> str:
+    """The address of a file without what stands behind its name: `https://a.org/1.jpg?size=2`."""
+    return text.partition("?")[0] if text.startswith(("http://", "https://")) else text
 
 
 def _of_words(texts: Sequence[str], distinct: set[str]) -> Content:

@@ -17,6 +17,7 @@ from hftransfer.core.yaml_writer import dump_flow
 from hftransfer.drafting.columns import Column
 from hftransfer.drafting.proposal import Survey
 from hftransfer.drafting.roles import Candidate
+from hftransfer.tasks._label_kinds import has_several, separator_of
 
 # Fewer training rows of a class than this are few: docs/how-to/choose-a-strategy.md.
 _FEW = 50
@@ -248,7 +249,10 @@ def refuse_lost_files(survey: Survey, candidate: Candidate) -> None:
 
 
 def _rare(column: Column) -> list[str]:
-    counts: Counter[str] = Counter(str(cell) for cell in column.values.get("train", ()) if cell is not None)
+    names = [str(cell) for cell in column.values.get("train", ()) if cell is not None]
+    if separator_of(names) or has_several(names, ","):
+        return []
+    counts = Counter(names)
     name, count = min(counts.items(), key=lambda pair: pair[1], default=("", 0))
     if len(counts) < 2 or count >= min(5, counts.total() / len(counts) / 2):
         return []

@@ -42,7 +42,7 @@ def propose(section: dict[str, Any], columns: Sequence[Column]) -> tuple[dict[st
 
 def _named(role: str, columns: Sequence[Column]) -> Column | None:
     """The column whose name fits a role best."""
-    fits = {"time": ("date", "number", "id", "class"), "rating": ("number", "class")}
+    fits = {"time": ("date", "number", "id", "class", "text"), "rating": ("number", "class")}
     usable = [it for it in columns if it.content in fits.get(role, ("class", "id", "text", "number"))]
     best = max(usable, key=lambda it: likeness(role, it.name), default=None)
     return best if best is not None and likeness(role, best.name) >= _NAMED else None
@@ -64,7 +64,8 @@ def _items(table: Path, item: Column) -> dict[str, Any] | None:
         except DataError:
             continue
         columns = inspect({"train": rows})
-        keys = [name for name in rows.column_names if wanted <= set(map(str, rows[name][:]))]
+        values = {name: list(map(str, rows[name][:])) for name in rows.column_names}
+        keys = [name for name, them in values.items() if wanted <= (ids := set(them)) and len(ids) == len(them)]
         texts = [it for it in columns if it.name not in keys[:1] and it.content in ("text", "class", "id") and it.words]
         named = [it for it in texts if likeness("text", it.name)] or [it for it in texts if it.content == "text"]
         if keys and named:

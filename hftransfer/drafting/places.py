@@ -22,8 +22,8 @@ from hftransfer.drafting.heads import (
     is_squad,
     rows_key,
 )
-from hftransfer.sources import SPLITS, split_in, split_of
 from hftransfer.sources._listing import files_below, is_document, is_hidden
+from hftransfer.sources._split_names import SPLITS, split_in, split_of
 
 Section = dict[str, Any]
 """A source as a recipe writes it: its name and its fields."""

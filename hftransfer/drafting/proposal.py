@@ -102,14 +102,20 @@ def _read(data: str, section: Section, task: str | None) -> Survey:
     train = _train(rows)
     columns = inspect({"train": rows[train]} | {split: them for split, them in rows.items() if split != train})
     ranking = rank(columns, task)
-    if (task is None or not ranking) and (users := _of_interactions(data, section, columns, task)):
+    if (task is None or not ranking) and (users := _of_interactions(data, section, columns, task, alone=not ranking)):
         return users
     counts = {split: len(them) for split, them in rows.items()}
     return Survey(data, _with_decimal(section, columns), counts, columns, ranking, warnings, train, rows[train])
 
 
-def _of_interactions(data: str, section: Section, columns: Sequence[Column], task: str | None) -> Survey | None:
-    """A table of who liked what and when, as rows of users; None where it is none, or no user liked enough."""
+def _of_interactions(
+    data: str, section: Section, columns: Sequence[Column], task: str | None, *, alone: bool
+) -> Survey | None:
+    """A table of who liked what and when, as rows of users; None where it is none, or no user liked enough.
+
+    Raises:
+        DataError: it cannot be read as such a table, and is `alone`, as it fits no other task.
+    """
     made = interactions.propose(section, columns)
     if made is None:
         return None
@@ -117,6 +123,8 @@ def _of_interactions(data: str, section: Section, columns: Sequence[Column], tas
     try:
         rows, warnings = _load(source)
     except DataError:
+        if alone:
+            raise
         return None
     users, counts = inspect(rows), {split: len(them) for split, them in rows.items()}
     ranking = rank(users, task)
@@ -185,7 +193,7 @@ def _with_decimal(section: Section, columns: Sequence[Column]) -> Section:
 
 def file_name(data: str) -> str:
     """What a recipe for some data is called: after the file or folder, after the folder of a file like train.csv."""
-    from hftransfer.sources import split_of
+    from hftransfer.sources._split_names import split_of
 
     if data.startswith(SAMPLE):
         return data.removeprefix(SAMPLE)

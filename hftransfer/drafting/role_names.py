@@ -19,13 +19,13 @@ _USUAL = {
         "text sentence transcript transcription review document content body message caption comment tweet description "
         "utterance post email sms question premise sentence1 question1 sentence_1 s1 text1 text_a hypothesis query "
         "title headline feedback ticket abstract article line lyrics normalized_text answer words raw_text clean_text "
-        "phrase statement claim input"
+        "phrase statement claim input overview synopsis plot"
     ),
     "text_pair": "text_pair sentence2 question2 hypothesis sentence_2 s2 text2 text_b premise passage second",
     "label": (
         "label labels class category target sentiment intent topic rating stars overall score tag tags emotion "
         "polarity grade genre type y is_duplicate toxicity spam species breed diagnosis language command severity "
-        "priority quality gold outcome stance verdict relation department subject"
+        "priority quality gold outcome stance verdict relation department subject genres categories topics"
     ),
     "image": "image img picture photo file_name filename file image_path path filepath scan x",
     "audio": "audio path file file_name filename recording wav audio_path speech sound clip filepath",
@@ -46,7 +46,7 @@ _USUAL = {
     "negative": "negative neg hard_negative",
     "score": "score similarity similarity_score relatedness relevance gold_score",
     "user": "user user_id customer customer_id reviewer member visitor account userid",
-    "item": "item item_id product product_id movie_id movie asin sku book_id isbn track_id article_id",
+    "item": "item item_id product product_id movie_id movie asin sku book_id isbn track_id article_id stock_code",
     "time": "time timestamp date datetime day created_at when unix_time",
     "rating": "rating stars score overall grade",
     "id": "id item item_id movie_id product_id sku asin book_id isbn track_id",
@@ -55,7 +55,21 @@ _USUAL = {
 _SIDES, _LANGUAGE = ("source", "target"), 0.8
 _NAMES = {role: tuple(names.split()) for role, names in _USUAL.items()}
 _TITLES = frozenset(("title", "subject", "headline", "heading", "name"))
-_BODIES = frozenset(("body", "text", "content", "description", "message", "review", "abstract", "comment", "article"))
+_BODIES = frozenset(
+    (
+        "body",
+        "text",
+        "content",
+        "description",
+        "message",
+        "review",
+        "abstract",
+        "comment",
+        "article",
+        "overview",
+        "synopsis",
+    )
+)
 
 
 def words_of(name: str) -> list[str]:

@@ -8,8 +8,8 @@ from hftransfer.core import plugins
 from hftransfer.core.errors import HFTransferError
 from hftransfer.drafting.places import family
 from hftransfer.drafting.proposal import Survey
-from hftransfer.sources import split_of
 from hftransfer.sources._listing import IMAGES, RECORDINGS, files_below, is_document
+from hftransfer.sources._split_names import split_of
 
 _MEDIA = {"imagefolder": IMAGES, "audiofolder": RECORDINGS}
 # Tables that are looked into, their rows, and the share of these that has to name a file.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -16,36 +15,11 @@ from hftransfer.core.plugins import Plugin, nearest
 from hftransfer.sources._archives import check_unpacked
 from hftransfer.sources._heads import head_of
 from hftransfer.sources._listing import Media, endings, files_below, is_document, visible
+from hftransfer.sources._split_names import split_in, split_of, without_split
 
 if TYPE_CHECKING:
     import numpy as np
     from datasets import Dataset
-
-SPLITS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
-    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
-}
-"""Lower-case word in the name of a folder or file -> the split that it holds."""
-# Words that a folder's name may have besides that of its split: `training_set`, `obj_train_data`, `train_images`.
-_GENERIC = frozenset(
-    ("audio", "data", "dataset", "files", "folder", "images", "imgs", "obj", "samples", "seg", "set", "split", "wavs")
-)
-
-
-def _words(name: str) -> list[str]:
-    return [word for word in re.split(r"[^a-z]+", name.lower()) if word]
-
-
-def split_of(name: str) -> str | None:
-    """The split that a folder of this name holds: `Train`, `train2017`, `training_set`, but not `train_station`."""
-    words = [word for word in _words(name) if word not in _GENERIC]
-    return SPLITS.get(words[0]) if len(words) == 1 else None
-
-
-def split_in(name: str) -> str | None:
-    """The split that a name holds as a whole word: `instances_val2017`, `dev-clean`, but not `latest`."""
-    return next((SPLITS[word] for word in _words(name) if word in SPLITS), None)
 
 
 class Source(Plugin):
@@ -100,7 +74,7 @@ class Source(Plugin):
 
 
 class Folder(Source):
-    """Base of the sources that are a folder of images or recordings."""
+    """Base of the sources that are a folder of images, recordings or texts."""
 
     media: ClassVar[Media]
     """What the rows are files of."""
@@ -138,9 +112,13 @@ class Folder(Source):
         """Split -> the folders with its name; the whole folder as `train` where none has such a name."""
         root = unwrapped(self.root(), self.media)
         folders = [path for path in visible(root) if path.is_dir()]
+        splits = {folder: split_of(folder.name) for folder in folders}
+        if not any(splits.values()) and len({without_split(folder.name) for folder in folders}) == 1:
+            # `news-train` and `news-test`.
+            splits = {folder: split_in(folder.name) for folder in folders}
         named: dict[str, list[Path]] = {}
-        for folder in folders:
-            if split := split_of(folder.name):
+        for folder, split in splits.items():
+            if split:
                 named.setdefault(split, []).append(folder)
         inside = [path for paths in named.values() for folder in paths for path in visible(folder)]
         if len(named) == 1 and not any(path.is_dir() for path in inside):
@@ -181,12 +159,12 @@ def unwrapped(folder: Path, media: Media) -> Path:
 
 
 def _paths(rows: Dataset) -> Iterator[str]:
-    """The files of all columns of images and recordings."""
+    """The files of all columns of images, recordings and texts."""
     from datasets import Audio, Image
     from pyarrow import compute
 
     for name, feature in rows.features.items():
-        if isinstance(feature, Image | Audio):
+        if isinstance(feature, Image | Audio) or (isinstance(feature, dict) and set(feature) == {"bytes", "path"}):
             yield from filter(None, compute.struct_field(rows.data.column(name), "path").to_pylist())
 
 

@@ -1,10 +1,10 @@
-"""The files of a folder at any depth: what can be decoded, without what operating systems and notebooks leave there."""
+"""The files of a folder at any depth: what can be read, without what operating systems and notebooks leave there."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -24,6 +24,9 @@ _RECORDINGS = frozenset(
     + (".oga", ".ogg", ".opus", ".paf", ".pvf", ".rf64", ".sd2", ".sds", ".sf", ".snd", ".sph", ".svx", ".voc", ".w64")
     + (".wav", ".wave", ".wve", ".xi")
 )
+_TEXTS = frozenset((".txt", ".text"))
+# Bytes of a text, none of which is 0.
+_START = 1000
 
 
 def is_hidden(name: str) -> bool:
@@ -60,7 +63,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class Media:
-    """Images, or recordings: which files hold them."""
+    """Images, recordings or texts: which files hold them."""
 
     column: str
     plural: str
@@ -70,19 +73,19 @@ class Media:
     """Endings that it reads, to which others can be converted."""
 
     def includes(self, file: Path) -> bool:
-        """Whether a file can be decoded, by its ending; by its first bytes where it has none."""
+        """Whether a file can be read, by its ending; by its first bytes where it has none."""
         suffix = file.suffix.lower()
-        if any(letter.isalpha() for letter in suffix):
-            return suffix in (_image_suffixes() if self is IMAGES else _RECORDINGS)
-        return _is_image(file) if self is IMAGES else _is_recording(file)
+        suffixes, is_one = _TESTS[self.column]
+        return suffix in suffixes() if any(letter.isalpha() for letter in suffix) else is_one(file)
 
     def below(self, folder: Path) -> list[Path]:
-        """All files below a folder that can be decoded."""
+        """All files below a folder that can be read."""
         return [file for file in files_below(folder) if self.includes(file)]
 
 
 IMAGES = Media("image", "images", "Pillow", ".jpg, .png and others")
 RECORDINGS = Media("audio", "recordings", "libsndfile", ".wav, .flac and others")
+TEXTS = Media("text", "texts", "this source", ".txt")
 
 
 @cache
@@ -113,6 +116,20 @@ def _is_recording(file: Path) -> bool:
     except soundfile.LibsndfileError:
         return False
     return True
+
+
+def _is_text(file: Path) -> bool:
+    with file.open("rb") as stream:
+        start = stream.read(_START)
+    return bool(start) and b"\0" not in start
+
+
+# Column of a medium -> its endings, and what looks into a file without one.
+_TESTS: dict[str, tuple[Callable[[], frozenset[str]], Callable[[Path], bool]]] = {
+    "image": (_image_suffixes, _is_image),
+    "audio": (lambda: _RECORDINGS, _is_recording),
+    "text": (lambda: _TEXTS, _is_text),
+}
 
 
 def endings(files: Iterable[Path]) -> str:

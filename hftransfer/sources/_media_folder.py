@@ -1,4 +1,4 @@
-"""Images or recordings in folders: the folder of a class, or a table `metadata.csv`, says what each file is."""
+"""Images, recordings or texts in folders: the folder of a class, or a table `metadata.csv`, says what each file is."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from hftransfer.core.errors import DataError
 from hftransfer.data.normal_form import nfc
-from hftransfer.sources import Folder, split_of, unwrapped
+from hftransfer.sources import Folder, unwrapped
 from hftransfer.sources._listing import Finder, Media, endings, files_below
+from hftransfer.sources._split_names import split_of
 from hftransfer.sources.csv import Csv
 from hftransfer.sources.json import Json
 from hftransfer.sources.parquet import Parquet
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 _TABLES = {".csv": Csv, ".tsv": Csv, ".jsonl": Json, ".parquet": Parquet}
 _FILE = "file_name"
+# How folders of the training rows are called that are no class.
+_UNLABELLED = frozenset(("unlabeled", "unlabelled", "unsup"))
 
 
 class _Labelled(NamedTuple):
@@ -44,7 +47,7 @@ class MediaFolder(Folder):
                 + (f"; it has {there}, which {self.media.decoder} does not read" if there else "")
             )
         splits = _from_tables(self.root(), self.media, self.warn)
-        files = self._without_table(splits)
+        files = self._with_unlabelled(self._without_table(splits))
         classes = _from_classes(files, self.media)
         labelled = [it for split in classes if "label" in classes[split].column_names for it in files[split]]
         for one in [it for it in labelled if len(it.folders) > 1][:1]:
@@ -58,6 +61,22 @@ class MediaFolder(Folder):
         """Split -> its files with their folders, of the splits that no table has."""
         listed = {split: _listed(folders, self.media) for split, folders in self.split_folders().items()}
         return {split: files for split, files in listed.items() if files and split not in tabled}
+
+    def _with_unlabelled(self, splits: dict[str, list[_Labelled]]) -> dict[str, list[_Labelled]]:
+        """The splits, with one more of the training files in a folder `unsup`, which no other split has."""
+        others = {it.label for split in splits if split != "train" for it in splits[split] if it.folders}
+        train = splits.get("train", [])
+        names = {it.label for it in train if it.folders} - others
+        names = {name for name in names if name.lower() in _UNLABELLED}
+        parted = [it for it in train if it.folders and it.label in names]
+        if not parted or len(parted) == len(train):
+            return splits
+        self.warn(
+            f"data.source.path: '{parted[0].label}' is taken for no class, by its name: its {len(parted):,} "
+            f"{self.media.plural} are the split `unlabelled`, which is used with data.unlabelled: unlabelled"
+        )
+        rest = [it for it in train if it.label not in names]
+        return {**splits, "train": rest, "unlabelled": [_Labelled(it.file, ()) for it in parted]}
 
 
 def _listed(folders: list[Path], media: Media) -> list[_Labelled]:
@@ -153,18 +172,21 @@ def _found(table: Path, rows: Dataset, column: str, finder: Finder) -> list[Path
 def with_files(rows: Dataset | None, columns: Mapping[str, list[Path]], media: Media) -> Dataset:
     """Rows with columns of files, not decoded; None: with those columns alone.
 
-    Paths are stored as structs and cast afterwards, since encoding a recording needs torchcodec.
+    Paths are stored as structs and cast afterwards, since encoding a recording needs torchcodec; those of texts are not
+    cast.
     """
     from datasets import Audio, Dataset, Features, Image, Value
 
     stored = {"bytes": Value("binary"), "path": Value("string")}
+    types = {"image": Image(), "audio": Audio(decode=False)}
     for name, files in columns.items():
         paths = [{"path": str(file), "bytes": None} for file in files]
         if rows is None:
             rows = Dataset.from_dict({name: paths}, Features({name: stored}))
         else:
             rows = rows.add_column(name, paths, feature=stored)
-        rows = rows.cast_column(name, Image() if media.column == "image" else Audio(decode=False))
+        if media.column in types:
+            rows = rows.cast_column(name, types[media.column])
     assert rows is not None
     return rows
 

@@ -6,13 +6,9 @@ what other users did after that time is trained on.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
-
-from hftransfer.core.errors import DataError
 
 HELD_OUT = 2
 """Liked items of each user that are held out: the last for test, the one before for validation."""
@@ -26,32 +22,6 @@ class Event:
     time: float
     """Seconds since 1970, or any other number that rises with time."""
     liked: bool
-
-
-def parse_time(cell: Any, row: int) -> float:
-    """A time as a number: a number, or a date as ISO 8601 writes it.
-
-    Raises:
-        DataError: it is neither.
-    """
-    try:
-        number = float(cell)
-    except (TypeError, ValueError):
-        number = _parse_date(cell)
-    if not math.isfinite(number):
-        raise DataError(
-            f"data.source.time: row {row} has '{cell}', which is neither a number nor a date such as 2026-05-31 12:00"
-        )
-    return number
-
-
-def _parse_date(cell: Any) -> float:
-    """Seconds since 1970, of a date without a zone in UTC; NaN where it is none."""
-    try:
-        date = cell if isinstance(cell, datetime) else datetime.fromisoformat(str(cell))
-    except ValueError:
-        return math.nan
-    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
 
 
 def histories(users: Iterable[str], events: Iterable[Event]) -> dict[str, list[Event]]:

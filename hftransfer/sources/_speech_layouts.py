@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hftransfer.core.errors import DataError
-from hftransfer.sources import SPLITS, split_in
 from hftransfer.sources._listing import RECORDINGS, Finder
 from hftransfer.sources._media_folder import with_files
+from hftransfer.sources._split_names import SPLITS, split_in
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from hftransfer.core.errors import DataError
 from hftransfer.core.paths import is_file, is_folder
-from hftransfer.sources import SPLITS, Source
+from hftransfer.sources import Source
+from hftransfer.sources._split_names import SPLITS
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from hftransfer.core.errors import DataError
 from hftransfer.core.plugins import natural
-from hftransfer.sources import Folder, split_in, split_of
+from hftransfer.sources import Folder
 from hftransfer.sources._image_boxes import BoxedImage, box_rows, check_size
 from hftransfer.sources._listing import IMAGES, Finder, Media, files_below
+from hftransfer.sources._split_names import split_in, split_of
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -16,7 +16,8 @@ from hftransfer.core.errors import DataError
 from hftransfer.core.paths import is_file
 from hftransfer.core.prefixes import SAMPLE
 from hftransfer.sources import Source
-from hftransfer.sources._sequences import HELD_OUT, Event, histories, leave_last_out, parse_time, tied
+from hftransfer.sources._sequences import HELD_OUT, Event, histories, leave_last_out, tied
+from hftransfer.sources._times import times
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -37,7 +38,9 @@ class Interactions(Source):
     item: str = "item"
     """The column of items, by their ids in `data.items`."""
     time: str = "time"
-    """The column of times: numbers that rise, or dates as ISO 8601 writes them."""
+    """The column of times: numbers that rise, or dates as ISO 8601 writes them, as 31/05/2026 or 31 May 2026."""
+    day_first: bool | None = None
+    """Whether 01/05/2026 is the first of May; left out, days above 12 say so, and else it is, which is reported."""
     rating: str | None = None
     """The column of ratings; left out, every interaction counts as liked."""
     liked_from: float | None = Field(default=None, ge=-1e9, le=1e9)
@@ -137,10 +140,12 @@ class Interactions(Source):
 
     def _events(self, columns: dict[str, list[Any]]) -> list[Event]:
         items = self._ids(columns["item"], "item")
-        times = [parse_time(cell, row) for row, cell in enumerate(columns["time"])]
+        when, guess = times(columns["time"], self.day_first)
+        if guess:
+            self.warn(guess)
         ratings = columns.get("rating", [])
         liked = [self._likes(cell, row) for row, cell in enumerate(ratings)] or [True] * len(items)
-        return [Event(*event) for event in zip(items, times, liked, strict=True)]
+        return [Event(*event) for event in zip(items, when, liked, strict=True)]
 
     def _likes(self, cell: Any, row: int) -> bool:
         assert self.liked_from is not None

@@ -6,7 +6,6 @@ XML files. http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 from xml.etree import ElementTree
@@ -14,9 +13,11 @@ from xml.etree import ElementTree
 from hftransfer.core.errors import DataError
 from hftransfer.core.plugins import natural
 from hftransfer.data.normal_form import nfc
-from hftransfer.sources import SPLITS, Folder, split_of
+from hftransfer.sources import Folder
 from hftransfer.sources._image_boxes import BoxedImage, box_rows, check_size
+from hftransfer.sources._image_sets import listed
 from hftransfer.sources._listing import IMAGES, Finder, Media, files_below
+from hftransfer.sources._split_names import split_of
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -39,39 +40,16 @@ class Voc(Folder):
         if not tables:
             raise DataError(f"data.source.path: no XML file in '{self.path}', such as Annotations/1.xml")
         finder = Finder(file for file in files if IMAGES.includes(file))
-        splits = _listed(files, tables) or _by_folder(tables, root)
+        by_stem = {nfc(file.stem): file for file in tables}
+        lists = listed(files, "Main", list(by_stem))
+        splits = {split: [by_stem[stem] for stem in stems] for split, stems in lists.items()} or _by_folder(
+            tables, root
+        )
         images = {split: [_image(file, finder) for file in them] for split, them in splits.items() if them}
         names = {str(name) for them in images.values() for image in them for name in image.categories}
         if not names:
             raise DataError(f"data.source.path: none of the {len(tables)} XML files in '{self.path}' has an object")
         return {split: box_rows(them, sorted(names, key=natural)) for split, them in images.items()}
-
-
-def _listed(files: list[Path], tables: list[Path]) -> dict[str, list[Path]]:
-    """Split -> the XML files that its list in ImageSets/Main names; nothing where no list has the name of a split.
-
-    Raises:
-        DataError: a list names an image without XML file, or one that another list names too.
-    """
-    lists = {file.stem.lower(): file for file in files if file.suffix == ".txt" and file.parent.name == "Main"}
-    named = {SPLITS[stem]: file for stem, file in lists.items() if stem in SPLITS}
-    if "train" not in named and "trainval" in lists:
-        # It has the images of val too.
-        named = {split: file for split, file in named.items() if split == "test"} | {"train": lists["trainval"]}
-    by_stem = {nfc(file.stem): file for file in tables}
-    splits: dict[str, list[Path]] = {}
-    for split, file in named.items():
-        lines = [line.split() for line in file.read_text(encoding="utf-8-sig").splitlines()]
-        # CVAT writes names with the ending of the image.
-        stems = [nfc(words[0]) for words in lines if words]
-        stems = [stem if stem in by_stem else Path(stem).stem for stem in stems]
-        if missing := [stem for stem in stems if stem not in by_stem]:
-            raise DataError(f"{file}: {len(missing)} of {len(stems)} images have no XML file, first '{missing[0]}'")
-        splits[split] = [by_stem[stem] for stem in stems]
-    counts = Counter(file for them in splits.values() for file in them)
-    if twice := [file for file, count in counts.items() if count > 1]:
-        raise DataError(f"data.source.path: the lists in ImageSets/Main name '{twice[0].stem}' twice")
-    return splits
 
 
 def _by_folder(tables: list[Path], root: Path) -> dict[str, list[Path]]:

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import yaml
 
 from hftransfer.core.errors import DataError
-from hftransfer.sources import SPLITS, Folder, split_of
+from hftransfer.sources import Folder
 from hftransfer.sources._image_boxes import BoxedImage, box_rows, oriented_size
 from hftransfer.sources._listing import IMAGES, Media, files_below
+from hftransfer.sources._split_names import SPLITS, split_of
 from hftransfer.tasks._boxes import OVER, corners
 
 if TYPE_CHECKING:
@@ -55,11 +56,29 @@ class Yolo(Folder):
     def read_folder(self) -> dict[str, Dataset]:
         root = self.root()
         config = _data_yaml(root)
+        config = replace(config, places=self._present(root, config))
         images = _images(root, config)
         boxes = {split: [(image, _boxes(image, config.has_keypoints)) for image in images[split]] for split in images}
         names = config.names or _listed_names(root)
         names = _checked_names(root, names, [row for rows in boxes.values() for row in rows])
         return {split: box_rows([_in_pixels(*row) for row in rows], list(names)) for split, rows in boxes.items()}
+
+    def _present(self, root: Path, config: _DataYaml) -> tuple[tuple[str, list[str]], ...]:
+        """The splits of data.yaml; one for validation or test whose folders are not there is left out and reported.
+
+        Roboflow names three splits whatever an export has.
+        """
+        present = []
+        for split, places in config.places:
+            missing = [place for place in places if _place(root, place) is None]
+            if split != "train" and len(missing) == len(places):
+                self.warn(
+                    f"{config.file}: there is no '{missing[0]}' in '{root}', and the split '{split}' is left out: its "
+                    "rows are taken from the training rows, unless the folder is put there"
+                )
+            else:
+                present.append((split, places))
+        return tuple(present)
 
 
 def _images(root: Path, config: _DataYaml) -> dict[str, list[Path]]:
@@ -152,13 +171,8 @@ def _listed_names(root: Path) -> tuple[str, ...]:
 
 
 def _listed(root: Path, file: Path | None, place: str) -> list[Path]:
-    """The images of a place in data.yaml.
-
-    The file was often written on another machine, so the longest end of the place that exists in the folder is taken.
-    """
-    parts = [part for part in Path(str(place)).parts if part not in ("..", os.sep)]
-    candidates = [root.joinpath(*parts[start:]) for start in range(len(parts))]
-    path = next((candidate for candidate in candidates if candidate.exists()), None)
+    """The images of a place in data.yaml."""
+    path = _place(root, place)
     if path is None:
         raise DataError(f"{file}: there is no '{place}' in '{root}'; leave out a split that does not exist")
     if path.is_dir():
@@ -167,6 +181,13 @@ def _listed(root: Path, file: Path | None, place: str) -> list[Path]:
         return [path]
     lines = path.read_text(encoding="utf-8-sig").splitlines()
     return [image for line in lines if line.strip() for image in _listed(root, path, line.strip())]
+
+
+def _place(root: Path, place: str) -> Path | None:
+    """The longest end of a place in data.yaml that exists in the folder: it was often written on another machine."""
+    parts = [part for part in Path(str(place)).parts if part not in ("..", os.sep)]
+    candidates = [root.joinpath(*parts[start:]) for start in range(len(parts))]
+    return next((candidate for candidate in candidates if candidate.exists()), None)
 
 
 def _image_files(folder: Path) -> list[Path]:

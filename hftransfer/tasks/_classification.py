@@ -15,7 +15,7 @@ from hftransfer.core.features import Feature, Label, class_names
 from hftransfer.tasks import Model, ModelBatch, Outputs, Predictions, Row, RowTarget, Side, _labels
 from hftransfer.tasks._choice_hooks import Sampled, values_of
 from hftransfer.tasks._decisions import Decisions
-from hftransfer.tasks._label_kinds import infer_kind
+from hftransfer.tasks._label_kinds import infer_kind, separator_of
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -66,6 +66,13 @@ class Classification(Decisions):
         named = class_names(rows.features["label"]) is not None
         kind, warnings = infer_kind(read_column(rows, "label"), self.separator, named=named)
         return self.model_copy(update={"problem_type": kind})._with(inferred=True, guesses=warnings)
+
+    @classmethod
+    def suggested_fields(cls, rows: Dataset) -> dict[str, Any]:
+        """Labels that recur with ; or | between them are several a row."""
+        values = read_column(rows, "label") if "label" in rows.column_names else []
+        separator = separator_of([cell for cell in values if cell is not None])
+        return super().suggested_fields(rows) | ({"separator": separator} if separator else {})
 
     def marks_labels(self, values: Sequence[Any]) -> bool:
         return not self._regression and _labels.are_vectors(values)

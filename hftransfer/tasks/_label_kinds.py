@@ -67,6 +67,13 @@ def has_several(labels: Sequence[str], separator: str) -> bool:
     return len(parts) < len(whole)
 
 
+def separator_of(labels: Sequence[Cell]) -> str | None:
+    """What parts the labels in strings that hold several; None where it is a comma, or each holds one."""
+    if not all(isinstance(value, str) for value in labels) or has_several(labels, ","):
+        return None
+    return next((it for it in _SEPARATORS if has_several(labels, it)), None)
+
+
 def _separated(labels: Sequence[Cell]) -> list[str]:
     """A warning where labels look like several with something else between them."""
     if not all(isinstance(value, str) for value in labels):

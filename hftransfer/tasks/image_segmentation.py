@@ -5,7 +5,8 @@ https://huggingface.co/docs/transformers/tasks/semantic_segmentation
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
@@ -14,7 +15,7 @@ from pydantic import Field, model_validator
 
 from hftransfer.core.errors import DataError
 from hftransfer.core.features import Feature, Mask
-from hftransfer.core.media import class_numbers
+from hftransfer.core.media import READING_ERRORS, class_numbers
 from hftransfer.tasks import (
     IGNORED,
     Encoded,
@@ -38,6 +39,13 @@ if TYPE_CHECKING:
 
 # Training masks in which each named class is looked for.
 _MOST = 1000
+_WHITE = 255
+
+
+def _numbers(rows: Dataset) -> Iterator[set[int]]:
+    """The class numbers in each mask, one at a time: a batch of photographs' masks takes gigabytes."""
+    for row in rows.select_columns("mask"):
+        yield set(np.unique(class_numbers(row["mask"])).tolist())
 
 
 class ImageSegmentation(ImageTask, Dense):
@@ -111,27 +119,19 @@ class ImageSegmentation(ImageTask, Dense):
         return [[str(i) for i in row if i != self.ignore] for row in present]
 
     def find_labels(self, splits: Mapping[str, Dataset]) -> tuple[str, ...]:
-        self._refuse_black_and_white(splits["train"])
         labels = tuple(self.classes) or super().find_labels(splits)
         if len(labels) < 2:
+            self._refuse_black_and_white(set().union(*_numbers(splits["train"])))
             raise DataError(f"the training masks have only one class ({', '.join(labels)}); two are needed")
         return labels
 
-    def _refuse_black_and_white(self, rows: Dataset) -> None:
+    def _refuse_black_and_white(self, seen: set[int]) -> None:
         """Refuse masks of 0 and the ignored number alone, in which nothing of a second class would be learnt.
 
         Raises:
             DataError: they are.
         """
-        if self.mask_values or len(self.classes) not in (0, 2) or not self.ignore:
-            return
-        seen: set[int] = set()
-        # One at a time: a batch of photographs' masks takes gigabytes.
-        for row in rows.select_columns("mask"):
-            seen.update(np.unique(class_numbers(row["mask"])).tolist())
-            if seen - {0, self.ignore}:
-                return
-        if self.ignore in seen:
+        if not self.mask_values and len(self.classes) in (0, 2) and self.ignore and seen == {0, self.ignore}:
             names = self.classes or ["background", "object"]
             nothing = f"'{names[1]}'" if self.classes else "a second class"
             raise DataError(
@@ -141,19 +141,34 @@ class ImageSegmentation(ImageTask, Dense):
             )
 
     def check(self, splits: Mapping[str, Dataset], config: PretrainedConfig) -> list[str]:
-        lacking, rows, looked = dict(self._names), splits["train"].select_columns("mask"), 0
-        for row in islice(rows, _MOST):
+        seen: set[int] = set()
+        looked = 0
+        for numbers in islice(_numbers(splits["train"]), _MOST):
             # In most data sets the first few masks have all classes.
-            if not lacking:
+            if seen >= set(self._names):
                 break
             looked += 1
-            for number in np.unique(class_numbers(row["mask"])).tolist():
-                lacking.pop(number, None)
+            seen |= numbers
         warnings = super().check(splits, config)
-        if lacking:
+        if lacking := {number: name for number, name in self._names.items() if number not in seen}:
+            self._refuse_black_and_white(seen)
             named = ", ".join(f"'{name}' ({number})" for number, name in lacking.items())
             warnings.append(f"no pixel of {looked:,} training masks has the class {named}: task.classes, or more rows?")
         return warnings
+
+    @classmethod
+    def suggested_fields(cls, rows: Dataset) -> dict[str, Any]:
+        """Masks of black and white are of two classes."""
+        from datasets import Image
+
+        seen: set[int] = set()
+        # A mask that cannot be read is reported with its row.
+        with suppress(*READING_ERRORS):
+            for numbers in islice(_numbers(rows), _MOST) if isinstance(rows.features.get("mask"), Image) else ():
+                seen |= numbers
+                if not seen <= {0, _WHITE}:
+                    break
+        return {"classes": ["background", "object"], "mask_values": [0, _WHITE]} if seen == {0, _WHITE} else {}
 
     def _numbered(self, mask: Any) -> np.ndarray:
         """The place of each pixel's class among the labels, shape (height, width)."""
