@@ -185,6 +185,12 @@ def _conll(root):
     return root / "train.txt"
 
 
+def _tags_first(root):
+    (root / "tags.txt").write_text("".join(
+        f"B-PER Anna\nO saw\nB-LOC Paris{n}\n\n" for n in range(24)))  # fmt: skip
+    return root / "tags.txt"
+
+
 def _ner_lines(root):
     return _lines(
         root / "a.jsonl", lambda n: {"id": n, "tokens": ["Anna", "ran", str(n)], "ner_tags": ["B-PER", "O", "O"]}
@@ -410,6 +416,7 @@ SHAPES = [
     (_answers, "json", "question-answering", {"question": "question", "context": "context", "answers": "answers"}),
     (_squad, "squad", "question-answering", {"question": "question", "context": "context", "answers": "answers"}),
     (_conll, "conll", "token-classification", {"tokens": "tokens", "tags": "tags"}),
+    (_tags_first, "conll", "token-classification", {"tokens": "tokens", "tags": "tags"}),
     (_ner_lines, "json", "token-classification", {"tokens": "tokens", "tags": "ner_tags"}),
     (_doccano, "doccano", "token-classification", {"tokens": "tokens", "tags": "tags"}),
     (_label_studio, "label_studio", CLASSES, {"text": "text", "label": "sentiment"}),
