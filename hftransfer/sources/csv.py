@@ -39,8 +39,8 @@ class Csv(LineFiles):
     escape: str | None = Field(default=None, min_length=1, max_length=1)
     r"""What stands before a quotation mark that is text; left out, it is doubled, or a backslash stands before it."""
     header: bool | list[str] = True
-    """Whether the first line names the columns. false: it is a row, and they are called column_1, column_2, ...; a list
-    names them."""
+    """Whether the first line names the columns, below a title where there is one. false: it is a row, and they are
+    called column_1, column_2, ...; a list names them."""
     decimal: Literal[",", "."] | None = None
     """What stands before the decimals in columns of numbers, whose groups of three digits may be parted: 1.234,5 or
     1,234.5. Left out, cells are left as they are."""
@@ -109,7 +109,8 @@ class Csv(LineFiles):
 
     def _rows(self, file: str, found: Found) -> Iterator[list[str]]:
         """The cells of each row."""
-        table = rows(file, self.encoding, found.dialects[file], len(found.surveys[file].names))
+        survey = found.surveys[file]
+        table = rows(file, self.encoding, found.dialects[file], len(survey.names), survey.skipped)
         return islice((values for values, _, _ in table), int(self.header is True), None)
 
     def _batches(self, file: str, found: Found, numbers: set[str]) -> Iterator[pyarrow.Table]:
