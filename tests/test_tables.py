@@ -3,6 +3,7 @@
 import gzip
 import json
 
+import pandas
 import pytest
 
 from hftransfer.core import plugins
@@ -109,6 +110,19 @@ def test_a_changed_file_is_read_again(tmp_path):
 def test_json_cells_are_what_the_file_writes(tmp_path, content, rows):
     read, _ = _load(tmp_path, "a.json", content, "json")
     assert read["a"][:] == rows
+
+
+@pytest.mark.parametrize("orient", ["columns", "index", "split", "records"])
+@pytest.mark.parametrize("indent", [None, 1])
+def test_json_of_pandas_is_read_in_each_orientation(tmp_path, orient, indent):
+    content = pandas.DataFrame({"a": ["x", "y"], "b": [[1], [2, 3]]}).to_json(orient=orient, indent=indent)
+    read, _ = _load(tmp_path, "a.json", content, "json")
+    assert list(read) == [{"a": "x", "b": [1]}, {"a": "y", "b": [2, 3]}]
+
+
+def test_json_rows_without_names_are_a_sentence(tmp_path):
+    with pytest.raises(DataError, match=r"row 1 is no mapping .* df\.to_json\(file, orient='records', lines=True\)"):
+        _load(tmp_path, "a.json", '[["x", 1], ["y", 2]]', "json")
 
 
 def test_plain_text_has_no_byte_order_mark_and_may_be_in_another_encoding(tmp_path):
