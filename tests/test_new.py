@@ -12,6 +12,7 @@ import sys
 import tomllib
 import uuid
 import wave
+import zipfile
 from functools import partial
 from pathlib import Path
 from shlex import quote
@@ -183,6 +184,13 @@ def _conll(root):
     (root / "train.txt").write_text("-DOCSTART- -X- O O\n\n" + "".join(
         f"Anna NNP B-NP B-PER\nsaw VBD B-VP O\nParis{n} NNP B-NP B-LOC\n\n" for n in range(24)))  # fmt: skip
     return root / "train.txt"
+
+
+def _zipped(root):
+    with zipfile.ZipFile(root / "mail.zip", "w") as archive:
+        archive.write(_plain(root), "mail.csv")
+        archive.writestr("__MACOSX/._mail.csv", "")
+    return root / "mail.zip"
 
 
 def _tags_first(root):
@@ -416,6 +424,7 @@ SHAPES = [
     (_answers, "json", "question-answering", {"question": "question", "context": "context", "answers": "answers"}),
     (_squad, "squad", "question-answering", {"question": "question", "context": "context", "answers": "answers"}),
     (_conll, "conll", "token-classification", {"tokens": "tokens", "tags": "tags"}),
+    (_zipped, "csv", CLASSES, {"text": "text", "label": "label"}),
     (_tags_first, "conll", "token-classification", {"tokens": "tokens", "tags": "tags"}),
     (_ner_lines, "json", "token-classification", {"tokens": "tokens", "tags": "ner_tags"}),
     (_doccano, "doccano", "token-classification", {"tokens": "tokens", "tags": "tags"}),
@@ -543,9 +552,14 @@ def test_what_cannot_be_proposed_is_a_sentence_and_nothing_is_written(tmp_path, 
     _table(Path("numbers.csv"), ["height", "width"], lambda n: [n + 0.5, n * 1.5])
     _plain(tmp_path)
     Path("a.xlsx").write_bytes(b"PK")
+    with zipfile.ZipFile("two.zip", "w") as archive:
+        archive.write("a.csv")
+        archive.write("numbers.csv")
     for words, sentence in {
         ("numbers.csv",): "no task fits the columns of 'numbers.csv': height (number), width (number)",
         ("b.csv",): "there is no file or folder 'b.csv'; did you mean 'a.csv'?",
+        ("two.zip",): "'two.zip' is an archive of more than one table: unpack it",
+        ("a.csv", "--task", "sentiment"): "no task is named 'sentiment'; did you mean 'text-classification'?",
         ("a.xlsx",): "'a.xlsx' ends in none of .parquet, .csv",
         ("a.csv", "--task", "text-clasification"): "--task: no task is named 'text-clasification'; did you mean",
         ("a.csv", "--task", "object-detection"): "the task 'object-detection' does not fit the columns",

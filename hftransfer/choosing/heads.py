@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 import json
+import lzma
 import re
+import zipfile
+import zlib
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 
 from hftransfer.core.errors import DataError
 from hftransfer.sources._records import records
+from hftransfer.sources._text_files import open_unpacked
 from hftransfer.sources.conll import TAG, begin_with_tags
 
 _BYTES = 200_000
@@ -22,14 +25,11 @@ _NUMBERS = re.compile(r"[\d.eE+-]+")
 
 
 def _bytes(path: Path) -> bytes:
-    if path.suffix.lower() == ".gz":
-        try:
-            with gzip.open(path) as packed:
-                return packed.read(_BYTES)
-        except (OSError, EOFError):
-            return b""
-    with path.open("rb") as file:
-        return file.read(_BYTES)
+    try:
+        with open_unpacked(str(path)) as file:
+            return file.read(_BYTES)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, DataError):
+        return b""
 
 
 def _tail(path: Path) -> str:

@@ -23,7 +23,9 @@ from hftransfer.core.errors import RecipeError
 from hftransfer.core.paths import is_file, is_folder
 from hftransfer.core.prefixes import SAMPLE
 from hftransfer.sources import SPLITS, split_in, split_of
+from hftransfer.sources._archives import zip_entries
 from hftransfer.sources._listing import files_below, is_document, is_hidden
+from hftransfer.sources._text_files import COMPRESSED
 
 Section = dict[str, Any]
 """A source as a recipe writes it: its name and its fields."""
@@ -31,7 +33,7 @@ Section = dict[str, Any]
 _HUB = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?")
 # Folders of recordings beside a table: those of Common Voice and LJSpeech.
 _RECORDINGS = ("clips", "wavs")
-_PACKED = (".gz", ".bz2", ".xz", ".zst")
+_ARCHIVES = (".zip", ".tar", ".tgz", ".7z", ".rar")
 # Ending -> the family whose files belong together, the preferred first.
 _FAMILIES = {
     ".parquet": "parquet",
@@ -77,15 +79,20 @@ def candidates(data: str) -> list[Section]:
 def family(path: Path) -> str | None:
     """The family of a file by its ending, compressed or not."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] in _PACKED:
-        suffixes.pop()
-    return _FAMILIES.get(suffixes[-1]) if suffixes else None
+    packed = suffixes.pop() if suffixes and suffixes[-1] in COMPRESSED else ""
+    kind = _FAMILIES.get(suffixes[-1]) if suffixes else None
+    if kind is None and packed == ".zip":
+        inside = zip_entries(path)
+        return _FAMILIES.get(Path(inside[0]).suffix.lower()) if len(inside) == 1 else None
+    return kind
 
 
 def _of_file(path: Path) -> Iterator[Section]:
     """The sources of a file, with the files of the other splits beside it: train.csv, test.csv."""
     kind = family(path)
     if kind is None:
+        if {suffix.lower() for suffix in path.suffixes} & set(_ARCHIVES):
+            raise RecipeError(f"'{path}' is an archive of more than one table: unpack it, and name what is in it")
         known = ", ".join(_FAMILIES)
         raise RecipeError(f"'{path}' ends in none of {known}; a folder of images or recordings is named as a whole")
     if kind == "json" and is_coco(path):
