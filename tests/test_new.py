@@ -600,6 +600,17 @@ def test_a_comma_before_three_digits_is_one_of_thousands_and_said(tmp_path):
         assert (found.source.get("decimal"), found.columns[1].unsure) == (decimal, said), name
 
 
+@pytest.mark.parametrize(
+    ("cell", "decimal", "first"), [("${},250.50", ".", "1250.5"), ("{},5 %", ",", "1.5"), ("{} EUR", ".", "1")]
+)
+def test_prices_and_shares_are_numbers_and_said(cell, decimal, first, tmp_path):
+    table = _table(tmp_path / "p.csv", ["description", "price"], lambda n: [_text(n), cell.format(n + 1)])
+    proposal = _new(table, tmp_path)
+    source = load_recipe(proposal.path).data.source
+    assert (source.decimal, source.load()["train"]["price"][0]) == (decimal, first)
+    assert proposal.task == "text-classification" and "is read as numbers without '" in str(proposal)
+
+
 def test_one_line_of_another_encoding_is_named_and_garbles_no_other(tmp_path):
     lines = [f"Grüße {_text(n)},{_color(n)}\n".encode("cp1252" if n == 17 else "utf-8") for n in range(24)]
     (tmp_path / "a.csv").write_bytes(b"text,label\n" + b"".join(lines))
