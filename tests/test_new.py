@@ -28,7 +28,7 @@ from hftransfer.choosing.unread import unread
 from hftransfer.cli import main
 from hftransfer.commands import _parser
 from hftransfer.core import plugins
-from hftransfer.core.errors import DataError
+from hftransfer.core.errors import DataError, RecipeError
 from hftransfer.recipe.loader import load_recipe
 from tests import tiny
 
@@ -572,6 +572,42 @@ def test_what_cannot_be_proposed_is_a_sentence_and_nothing_is_written(tmp_path, 
     Path("a.yaml").write_text("mine")
     assert main(["new", "a.csv", "--yes"]) == 2 and Path("a.yaml").read_text() == "mine"
     assert "'a.yaml' exists" in capsys.readouterr().err
+
+
+def _sides(root):
+    for language in ("en", "de"):
+        (root / f"train.{language}").write_text("".join(f"{language} sentence {n} here\n" for n in range(24)))
+    return root / "train.en", root / "train.tsv", "translation"
+
+
+def _ratings_without_names(root, sign="\t"):
+    lines = [[n % 4, n % 41, n % 5 + 1, 880000000 + n] for n in range(160)]
+    (root / "u.data").write_text("".join(sign.join(map(str, row)) + "\n" for row in lines))
+    return root / "u.data", root / "u.csv", "recommendation"
+
+
+@pytest.mark.parametrize("make", [_sides, _ratings_without_names, partial(_ratings_without_names, sign="::")])
+def test_the_command_that_is_named_makes_a_table(make, tmp_path):
+    data, table, task = make(tmp_path)
+    for named in (data, tmp_path):
+        with pytest.raises(RecipeError, match="`.*`") as refused:
+            survey(str(named))
+    subprocess.run(["bash", "-c", re.search("`(.*)`", str(refused.value))[1]], check=True)
+    assert survey(str(table)).ranking[0].task == task
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (["prompt", "chosen", "rejected"], r"preferences \(DPO\), from which no task learns"),
+        (["instruction", "input", "output"], r"instructions \(Alpaca\).* --task text-generation"),
+    ],
+)
+def test_columns_for_which_there_is_no_task_are_a_sentence(names, sentence, tmp_path):
+    data = _lines(tmp_path / "a.jsonl", lambda n: {name: f"{name} {_text(n)}" for name in names})
+    with pytest.raises(RecipeError, match=sentence):
+        survey(str(data))
+    assert survey(str(data), "text-generation").ranking
 
 
 def _new(data, tmp_path, task="text-classification"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from hftransfer.choosing.heads import (
     is_squad,
     rows_key,
 )
+from hftransfer.choosing.nameless import advice
 from hftransfer.core import plugins
 from hftransfer.core.errors import RecipeError
 from hftransfer.core.paths import is_file, is_folder
@@ -68,7 +70,11 @@ def candidates(data: str) -> list[Section]:
     if is_file(path):
         return list(_of_file(path))
     if is_folder(path):
-        return [*folders.candidates(path), *_of_tables(path)]
+        found = [*folders.candidates(path), *_of_tables(path)]
+        files = [] if found else files_below(path)
+        if files and (sentence := advice(sorted(files, key=lambda file: split_in(file.name) != "train"))):
+            raise RecipeError(sentence)
+        return found
     near = [str(it) for it in path.parent.iterdir() if not is_hidden(it.name)] if is_folder(path.parent) else []
     if not _HUB.fullmatch(data) or path.suffix.lower() in _FAMILIES:
         raise RecipeError(f"there is no file or folder '{data}'; {plugins.nearest(data, near)}")
@@ -93,6 +99,10 @@ def _of_file(path: Path) -> Iterator[Section]:
     if kind is None:
         if {suffix.lower() for suffix in path.suffixes} & set(_ARCHIVES):
             raise RecipeError(f"'{path}' is an archive of more than one table: unpack it, and name what is in it")
+        if sentence := advice(
+            [path, *sorted(it for it in path.parent.glob(f"{glob.escape(path.stem)}.*") if it != path)]
+        ):
+            raise RecipeError(sentence)
         known = ", ".join(_FAMILIES)
         raise RecipeError(f"'{path}' ends in none of {known}; a folder of images or recordings is named as a whole")
     if kind == "json" and is_coco(path):
