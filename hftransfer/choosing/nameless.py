@@ -36,20 +36,20 @@ def _of_table(file: Path) -> str | None:
     text = head(file)
     lines = [line for line in text.splitlines()[:_LINES] if line.strip() and "\0" not in text]
     for sign in _SIGNS if len(lines) > 1 else ():
-        cells = [line.split(sign) for line in lines]
-        if len(cells[0]) < 2 or len({len(row) for row in cells}) > 1:
+        table = [line.split(sign) for line in lines]
+        if len(table[0]) < 2 or len({len(row) for row in table}) > 1:
             continue
         spelled, made = "\\t" if sign == "\t" else sign, quote(str(file.with_suffix(".csv")))
         command = f": `(echo 'user,item,rating,time'; sed 's/{spelled}/,/g' {quote(str(file))}) > {made}`"
         return (
             f"'{file}' is a table with {sign!r} between its cells, and its ending does not say so; save it as .csv, "
-            f"with a first line that names the columns{command if _are_ratings(cells) else ''}"
+            f"with a first line that names the columns{command if _are_ratings(table) else ''}"
         )
     return None
 
 
-def _are_ratings(cells: Sequence[Sequence[str]]) -> bool:
+def _are_ratings(table: Sequence[Sequence[str]]) -> bool:
     """Whether rows are a user, an item, a rating and a time in seconds since 1970."""
-    return all(len(row) == 4 and all(it.replace(".", "", 1).isdigit() for it in row) for row in cells) and all(
-        len(row[3].strip()) >= 9 for row in cells
+    return all(len(row) == 4 and all(it.replace(".", "", 1).isdigit() for it in row) for row in table) and all(
+        len(row[3].strip()) >= 9 for row in table
     )

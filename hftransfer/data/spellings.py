@@ -47,11 +47,11 @@ def _spaced(task: Task, splits: Mapping[str, Dataset]) -> Iterator[str]:
     if not task.single_label or task.target is None or not isinstance(task.target[1], Label):
         return
     role = task.target[0]
-    cells = Counter(cell for part in splits.values() for cell in read_column(part, role) if isinstance(cell, str))
-    names = Counter(cell.strip() for cell in cells)
-    merged = [cell for cell in cells if cell != cell.strip() and names[cell.strip()] > 1]
+    labels = Counter(cell for part in splits.values() for cell in read_column(part, role) if isinstance(cell, str))
+    names = Counter(cell.strip() for cell in labels)
+    merged = [cell for cell in labels if cell != cell.strip() and names[cell.strip()] > 1]
     if merged:
-        shown = ", ".join(f"{cell!r} ({cells[cell]:,} rows)" for cell in merged[:_SHOWN])
+        shown = ", ".join(f"{cell!r} ({labels[cell]:,} rows)" for cell in merged[:_SHOWN])
         yield (
             f"labels are read without the spaces around them: {shown}{', ...' if len(merged) > _SHOWN else ''} as "
             f"'{merged[0].strip()}'{' and so on' if len({cell.strip() for cell in merged}) > 1 else ''}"

@@ -91,7 +91,7 @@ def begin_with_tags(rows: Sequence[Sequence[str]]) -> bool:
     """Whether the first column of some lines holds tags, of which there are fewer than words, and the last one not."""
     first, last = {row[0].strip() for row in rows}, {row[-1].strip() for row in rows}
     for pattern in (_BIO, TAG):
-        fits = [all(map(pattern.fullmatch, cells)) for cells in (first, last)]
+        fits = [all(map(pattern.fullmatch, column)) for column in (first, last)]
         if fits[0] != fits[1]:
             return fits[0] and len(first) < len(last)
     return False

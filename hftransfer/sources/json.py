@@ -144,10 +144,10 @@ def _frame_rows(value: Any) -> list[Row] | None:
     """The rows of a table as `DataFrame.to_json` writes it with `orient` columns, index or split; None of others."""
     if not isinstance(value, dict):
         return None
-    names, cells = value.get("columns"), value.get("data")
-    if isinstance(names, list) and isinstance(cells, list) and value.keys() <= {"columns", "data", "index"}:
-        whole = all(isinstance(row, list) and len(row) == len(names) for row in cells)
-        return [dict(zip(map(str, names), row, strict=True)) for row in cells] if whole else None
+    names, data = value.get("columns"), value.get("data")
+    if isinstance(names, list) and isinstance(data, list) and value.keys() <= {"columns", "data", "index"}:
+        whole = all(isinstance(row, list) and len(row) == len(names) for row in data)
+        return [dict(zip(map(str, names), row, strict=True)) for row in data] if whole else None
     parts = list(value.values())
     if not parts or not all(isinstance(part, dict) and part and part.keys() == parts[0].keys() for part in parts):
         return None
