@@ -162,6 +162,25 @@ def test_columns_of_words_are_sentences(content, ending, fields, tmp_path):
     assert rows == [TAGGED, PLAIN]
 
 
+@pytest.mark.parametrize(
+    ("content", "warned"),
+    [
+        ("B-PER Anna\nO lives\nO .\n\nO Nobody\n", True),
+        ("B-PER NNP Anna\nO VB lives\nO . .\n\nO NN Nobody\n", True),
+        ("Anna B-PER\nlives O\n. O\n\nNobody O\n", False),
+    ],
+    ids=["tag first", "three columns", "word first"],
+)
+def test_tags_before_the_words_are_found_and_reported(content, warned, tmp_path):
+    file = tmp_path / "train.txt"
+    file.write_text(content)
+    source = plugins.load("sources", "conll")(train=str(file))
+    assert list(source.load()["train"]) == [TAGGED, PLAIN]
+    assert [("first column holds the tags" in it, "token_column: 0" in it) for it in source.warnings] == (
+        [(True, True)] if warned else []
+    )
+
+
 def test_a_line_of_words_without_a_tag_is_named(tmp_path):
     with pytest.raises(DataError, match=r"train\.txt:2: 'lives' has 1 columns, other lines 2"):
         read("conll", tmp_path, "Anna B-PER\nlives\n", ".txt")

@@ -30,6 +30,25 @@ def test_bbc_news_gets_three_disjoint_splits_and_its_copies_are_counted():
     assert rows.task.labels == ("business", "entertainment", "politics", "sports", "tech")
 
 
+def test_classes_that_are_spelled_alike_are_reported(tmp_path):
+    labels = ["Spam", "spam", " spam", "ham", " other"]
+    (tmp_path / "a.csv").write_text("text,label\n" + "".join(f"text {n},{labels[n % 5]}\n" for n in range(50)))
+    rows = _load("text-classification", f"{{name: csv, train: {tmp_path / 'a.csv'}}}")
+    assert rows.task.labels == ("Spam", "ham", "other", "spam")
+    alike, spaced = rows.warnings
+    assert "differ in case or spaces alone" in alike and "'Spam' (10 rows) and 'spam' (20 rows)" in alike
+    assert spaced.endswith("without the spaces around them: ' spam' (10 rows) as 'spam'")
+
+
+def test_few_labelled_rows_among_many_are_read(tmp_path):
+    lines = "".join(f"text {n},{'ab'[n // 20 % 2] if n % 20 == 0 else ''}\n" for n in range(120))
+    (tmp_path / "a.csv").write_text("text,label\n" + lines)
+    rows = _load("text-classification", f"{{name: csv, train: {tmp_path / 'a.csv'}}}", "on_error: skip")
+    assert rows.facts.skipped["train"] == 114
+    texts = [text for split in rows.splits.values() for text in split["text"][:]]
+    assert sorted(texts) == sorted(f"text {n}" for n in range(0, 120, 20))
+
+
 def test_a_split_has_the_rows_that_scikit_learn_would_take():
     for seed in range(100):
         rng = np.random.default_rng(seed)

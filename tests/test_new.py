@@ -12,6 +12,7 @@ import sys
 import tomllib
 import uuid
 import wave
+import zipfile
 from functools import partial
 from pathlib import Path
 from shlex import quote
@@ -26,7 +27,7 @@ from hftransfer import api, new
 from hftransfer.cli import main
 from hftransfer.commands import _parser
 from hftransfer.core import plugins
-from hftransfer.core.errors import DataError
+from hftransfer.core.errors import DataError, RecipeError
 from hftransfer.drafting.proposal import file_name, survey
 from hftransfer.drafting.unread import unread
 from hftransfer.recipe.loader import load_recipe
@@ -184,6 +185,19 @@ def _conll(root):
     (root / "train.txt").write_text("-DOCSTART- -X- O O\n\n" + "".join(
         f"Anna NNP B-NP B-PER\nsaw VBD B-VP O\nParis{n} NNP B-NP B-LOC\n\n" for n in range(24)))  # fmt: skip
     return root / "train.txt"
+
+
+def _zipped(root):
+    with zipfile.ZipFile(root / "mail.zip", "w") as archive:
+        archive.write(_plain(root), "mail.csv")
+        archive.writestr("__MACOSX/._mail.csv", "")
+    return root / "mail.zip"
+
+
+def _tags_first(root):
+    (root / "tags.txt").write_text("".join(
+        f"B-PER Anna\nO saw\nB-LOC Paris{n}\n\n" for n in range(24)))  # fmt: skip
+    return root / "tags.txt"
 
 
 def _ner_lines(root):
@@ -445,6 +459,8 @@ SHAPES = [
     (_answers, "json", "question-answering", {"question": "question", "context": "context", "answers": "answers"}),
     (_squad, "squad", "question-answering", {"question": "question", "context": "context", "answers": "answers"}),
     (_conll, "conll", "token-classification", {"tokens": "tokens", "tags": "tags"}),
+    (_zipped, "csv", CLASSES, {"text": "text", "label": "label"}),
+    (_tags_first, "conll", "token-classification", {"tokens": "tokens", "tags": "tags"}),
     (_ner_lines, "json", "token-classification", {"tokens": "tokens", "tags": "ner_tags"}),
     (_doccano, "doccano", "token-classification", {"tokens": "tokens", "tags": "tags"}),
     (_label_studio, "label_studio", CLASSES, {"text": "text", "label": "sentiment"}),
@@ -578,9 +594,14 @@ def test_what_cannot_be_proposed_is_a_sentence_and_nothing_is_written(tmp_path, 
     _table(Path("numbers.csv"), ["height", "width"], lambda n: [n + 0.5, n * 1.5])
     _plain(tmp_path)
     Path("a.xlsx").write_bytes(b"PK")
+    with zipfile.ZipFile("two.zip", "w") as archive:
+        archive.write("a.csv")
+        archive.write("numbers.csv")
     for words, sentence in {
         ("numbers.csv",): "no task fits the columns of 'numbers.csv': height (number), width (number)",
         ("b.csv",): "there is no file or folder 'b.csv'; did you mean 'a.csv'?",
+        ("two.zip",): "'two.zip' is an archive of more than one table: unpack it",
+        ("a.csv", "--task", "sentiment"): "no task is named 'sentiment'; did you mean 'text-classification'?",
         ("a.xlsx",): "'a.xlsx' ends in none of .parquet, .csv",
         ("a.csv", "--task", "text-clasification"): "--task: no task is named 'text-clasification'; did you mean",
         ("a.csv", "--task", "object-detection"): "the task 'object-detection' does not fit the columns",
@@ -593,6 +614,42 @@ def test_what_cannot_be_proposed_is_a_sentence_and_nothing_is_written(tmp_path, 
     Path("a.yaml").write_text("mine")
     assert main(["new", "a.csv", "--yes"]) == 2 and Path("a.yaml").read_text() == "mine"
     assert "'a.yaml' exists" in capsys.readouterr().err
+
+
+def _sides(root):
+    for language in ("en", "de"):
+        (root / f"train.{language}").write_text("".join(f"{language} sentence {n} here\n" for n in range(24)))
+    return root / "train.en", root / "train.tsv", "translation"
+
+
+def _ratings_without_names(root, sign="\t"):
+    lines = [[n % 4, n % 41, n % 5 + 1, 880000000 + n] for n in range(160)]
+    (root / "u.data").write_text("".join(sign.join(map(str, row)) + "\n" for row in lines))
+    return root / "u.data", root / "u.csv", "recommendation"
+
+
+@pytest.mark.parametrize("make", [_sides, _ratings_without_names, partial(_ratings_without_names, sign="::")])
+def test_the_command_that_is_named_makes_a_table(make, tmp_path):
+    data, table, task = make(tmp_path)
+    for named in (data, tmp_path):
+        with pytest.raises(RecipeError, match="`.*`") as refused:
+            survey(str(named))
+    subprocess.run(["bash", "-c", re.search("`(.*)`", str(refused.value))[1]], check=True)
+    assert survey(str(table)).ranking[0].task == task
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (["prompt", "chosen", "rejected"], r"preferences \(DPO\), from which no task learns"),
+        (["instruction", "input", "output"], r"instructions \(Alpaca\).* --task text-generation"),
+    ],
+)
+def test_columns_for_which_there_is_no_task_are_a_sentence(names, sentence, tmp_path):
+    data = _lines(tmp_path / "a.jsonl", lambda n: {name: f"{name} {_text(n)}" for name in names})
+    with pytest.raises(RecipeError, match=sentence):
+        survey(str(data))
+    assert survey(str(data), "text-generation").ranking
 
 
 def _new(data, tmp_path, task="text-classification"):
@@ -619,6 +676,17 @@ def test_a_comma_before_three_digits_is_one_of_thousands_and_said(tmp_path):
         table = _table(tmp_path / f"{name}.csv", ["text", "price"], lambda n, cells=cells: [_text(n), cells[n % 2]])
         found = survey(str(table))
         assert (found.source.get("decimal"), found.columns[1].unsure) == (decimal, said), name
+
+
+@pytest.mark.parametrize(
+    ("cell", "decimal", "first"), [("${},250.50", ".", "1250.5"), ("{},5 %", ",", "1.5"), ("{} EUR", ".", "1")]
+)
+def test_prices_and_shares_are_numbers_and_said(cell, decimal, first, tmp_path):
+    table = _table(tmp_path / "p.csv", ["description", "price"], lambda n: [_text(n), cell.format(n + 1)])
+    proposal = _new(table, tmp_path)
+    source = load_recipe(proposal.path).data.source
+    assert (source.decimal, source.load()["train"]["price"][0]) == (decimal, first)
+    assert proposal.task == "text-classification" and "is read as numbers without '" in str(proposal)
 
 
 def test_one_line_of_another_encoding_is_named_and_garbles_no_other(tmp_path):

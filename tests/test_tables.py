@@ -3,6 +3,7 @@
 import gzip
 import json
 
+import pandas
 import pytest
 
 from hftransfer.core import plugins
@@ -30,6 +31,12 @@ def _load(tmp_path, name, content, source="csv", **fields):
         ("a.csv", "text::label\na::b\n", {"delimiter": "::"}, [("a", "b")], None),
         ("a.csv", 'text, label\n"a, b", x\n', {}, [("a, b", " x")], None),
         ("a.csv", 'label, "text"\nx, "a, b"\n', {}, [("a, b", "x")], None),
+        ("a.csv", 'n,text,label\n1, "a", x\n2, "b", y\n', {}, [("a", "x"), ("b", "y")], None),
+        ("a.csv", "Report of May,,\n,,\nn,text,label\n1,a,x\n2,b,x\n", {}, [("a", "x"), ("b", "x")],
+         "names are read from line 3; what stands above them, 'Report of May,,', is left out"),
+        ("a.csv", "Report of May\n\nmade, by hand\nn;text;label\n1;a;x\n2;b;x\n", {},
+         [("a", "x"), ("b", "x")], "names are read from line 4"),
+        ("a.csv", "# made by hand\n# 2020\ntext,label\na,x\nb,x\n", {}, [("a", "x"), ("b", "x")], "read from line 3"),
         ("a.csv", 'text,label\n"say \\"a\\", C:\\new",x\n', {}, [('say "a", C:\\new', "x")], "backslash"),
         ("a.csv", "text,label\n'say #'a#'',x\n".replace("'", '"'), {"escape": "#"}, [('say "a"', "x")], None),
         ("a.csv", 'text,label\n"a\nb",x\n5" pipe,y\n', {}, [("a\nb", "x"), ('5" pipe', "y")], None),
@@ -41,6 +48,9 @@ def _load(tmp_path, name, content, source="csv", **fields):
          [("1.50", "01"), ("1e3", "+1"), ("True", "2020-01-01")], None),
         ("a.csv", 'text,label\na,"1.234,5"\nb,\nc,-3\n', {"decimal": ","},
          [("a", "1234.5"), ("b", None), ("c", "-3")], None),
+        ("a.csv", 'text,label\na,"$1,234.5"\nb,-$3\nc,4\n', {"decimal": "."},
+         [("a", "1234.5"), ("b", "-3"), ("c", "4")], "column 'label' is read as numbers without '$'"),
+        ("a.csv", "text,label\na,$5\nb,5 €\n", {"decimal": "."}, [("a", "$5"), ("b", "5 €")], None),
         ("a.csv", "text,label\ngood,1\nbad,1\nlabel,label\n", {}, [("good", "1"), ("bad", "1"), ("label", "label")],
          "line 1 looks like a row"),
     ],
@@ -63,6 +73,8 @@ def test_lines_are_read_as_they_are_written(tmp_path, name, content, fields, row
         ('text,label\n"say "a", b",x\n"b",y\n', {}, "line 2: a quoted cell does not end"),
         ('text,label\n"b ""x""",y\n"say "a"",x\n', {}, r"data\.source\.quotes: false"),
         ("a|b|b\n1|2|3\n", {}, r"names two columns 'b'; .*data\.source\.header"),
+        ("text\nhello, world\nbye, all\n", {}, "line 2 has 2 cells, and the header 1"),
+        ("text,label\nhello, world,x\nbye, all,y\n", {}, "line 2 has 3 cells, and the header 2"),
         ("text,label\n", {}, "no rows"),
         ("", {}, "is empty"),
         (b"text,label\n\xe9,x\n", {}, r"data\.source\.encoding: .* is not in utf-8"),
@@ -101,6 +113,19 @@ def test_a_changed_file_is_read_again(tmp_path):
 def test_json_cells_are_what_the_file_writes(tmp_path, content, rows):
     read, _ = _load(tmp_path, "a.json", content, "json")
     assert read["a"][:] == rows
+
+
+@pytest.mark.parametrize("orient", ["columns", "index", "split", "records"])
+@pytest.mark.parametrize("indent", [None, 1])
+def test_json_of_pandas_is_read_in_each_orientation(tmp_path, orient, indent):
+    content = pandas.DataFrame({"a": ["x", "y"], "b": [[1], [2, 3]]}).to_json(orient=orient, indent=indent)
+    read, _ = _load(tmp_path, "a.json", content, "json")
+    assert list(read) == [{"a": "x", "b": [1]}, {"a": "y", "b": [2, 3]}]
+
+
+def test_json_rows_without_names_are_a_sentence(tmp_path):
+    with pytest.raises(DataError, match=r"row 1 is no mapping .* df\.to_json\(file, orient='records', lines=True\)"):
+        _load(tmp_path, "a.json", '[["x", 1], ["y", 2]]', "json")
 
 
 def test_plain_text_has_no_byte_order_mark_and_may_be_in_another_encoding(tmp_path):

@@ -97,8 +97,12 @@ def with_column(rows: Dataset, name: str, values: Sequence[Any] | np.ndarray, fe
 
 
 def _numbers(rows: Dataset) -> np.ndarray:
-    """The numbers of selected rows."""
-    numbers: np.ndarray = rows._indices.column(0).to_numpy()
+    """The numbers of selected rows.
+
+    They are stored unsigned, and where some follow each other `Dataset.select` adds the first one to signed numbers,
+    for which numpy gives a float.
+    """
+    numbers: np.ndarray = rows._indices.column(0).to_numpy().astype(np.int64)
     return numbers
 
 

@@ -21,6 +21,7 @@ from hftransfer.data.hashes import FINGERPRINT_VERSION, contained, fingerprint
 from hftransfer.data.left_out import leave_out
 from hftransfer.data.normal_form import with_normal_form
 from hftransfer.data.parts import Loaded, SourceSplits
+from hftransfer.data.spellings import spelling_warnings
 from hftransfer.data.splits import (
     GROUP,
     Places,
@@ -119,6 +120,7 @@ def load_rows(task: Task, source: Mapping[str, Dataset] | SourceSplits, options:
     task = task.fit(splits["train"])
     task = task.with_labels(task.find_labels(splits))
     classes = {name: _count_classes(task, rows) for name, rows in splits.items()}
+    spellings = spelling_warnings(task, splits)
     origin, numbers = places["train"]
     contradictions = find_contradictions(task, splits["train"], hashes[origin], numbers, origin)
     if options.sampling == "balanced":
@@ -141,7 +143,7 @@ def load_rows(task: Task, source: Mapping[str, Dataset] | SourceSplits, options:
     sizes = options.splits.sizes(source.names)
     release(*raw.values())
     taken = {name: origins[origin].take(rows) for name, (origin, rows) in places.items()}
-    warnings = [*task.guesses, *dropped.warnings]
+    warnings = [*task.guesses, *dropped.warnings, *spellings]
     return Rows(task, indexed | unlabelled, facts, sizes, left_out, warnings, held_out, sampled, taken)
 
 

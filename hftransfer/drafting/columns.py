@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hftransfer.sources._listing import IMAGES, RECORDINGS, Media
+from hftransfer.tasks._labels import CURRENCY
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -23,6 +24,9 @@ _SAMPLE = 500
 _DISTINCT, _WORDS, _LETTERS = 0.5, 5.0, 60
 _FLAGS = frozenset(("0", "1", "0.0", "1.0", "true", "false", "yes", "no"))
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|\d{1,3}(,\d{3})+(\.\d*)?|[.,]\d+)([eE][+-]?\d+)?")
+_SIGNED = re.compile(
+    rf"(?P<sign>[+-]?)\s*(?P<before>{CURRENCY}?)\s*(?P<number>{_NUMBER.pattern})\s*(?P<after>[%‰]|{CURRENCY}|)"
+)
 # A comma before three digits parts thousands, or stands before decimals; two of them, or one beside a point, part.
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?")
 _ONE_GROUP = re.compile(r"[+-]?\d+,\d{3}")
@@ -125,9 +129,21 @@ def _columns(name: str, feature: Any, values: Mapping[str, list[Any]]) -> list[C
     texts = [str(cell).strip() for cell in filled if str(cell).strip()]
     content = _content(name, texts, getattr(feature, "dtype", ""))
     decimal, unsure = _notation(texts) if content == "number" else (None, "")
+    if content != "empty" and (bare := _without_sign(texts)):
+        content, (decimal, unsure) = "number", _notation(bare)
+        decimal = decimal or "."
     words = sum(len(text.split()) for text in texts) / max(1, len(texts))
     empty = len(_train(values)) - len(texts)
     return [Column(name, content, values, (), words, len(set(texts)), empty, decimal=decimal, unsure=unsure)]
+
+
+def _without_sign(texts: Sequence[str]) -> list[str]:
+    """The numbers of a column in which some have a currency or %, and always the same one; none of other columns."""
+    matches = [match for text in texts if (match := _SIGNED.fullmatch(text))]
+    signs = {sign for match in matches for sign in (match["before"], match["after"]) if sign}
+    return (
+        [match["sign"] + match["number"] for match in matches] if (len(matches), len(signs)) == (len(texts), 1) else []
+    )
 
 
 def _notation(texts: Sequence[str]) -> tuple[Literal[",", "."] | None, str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 import json
+import lzma
 import re
+import zipfile
+import zlib
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -12,24 +14,22 @@ from typing import Any
 
 from hftransfer.core.errors import DataError
 from hftransfer.sources._records import records
+from hftransfer.sources._text_files import open_unpacked
+from hftransfer.sources.conll import TAG, begin_with_tags
 
 _BYTES = 200_000
 # A file that is read as a whole, in bytes.
 _WHOLE = 64_000_000
-_TAG = re.compile(r"O|[BIESLUMW][-_].+|[A-Z$.,:;'\"`()#_-]{1,8}|[a-z]{1,6}")
 _MARKS = ("entities", "spans", "annotations", "label", "labels")
 _NUMBERS = re.compile(r"[\d.eE+-]+")
 
 
 def _bytes(path: Path) -> bytes:
-    if path.suffix.lower() == ".gz":
-        try:
-            with gzip.open(path) as packed:
-                return packed.read(_BYTES)
-        except (OSError, EOFError):
-            return b""
-    with path.open("rb") as file:
-        return file.read(_BYTES)
+    try:
+        with open_unpacked(str(path)) as file:
+            return file.read(_BYTES)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, DataError):
+        return b""
 
 
 def _tail(path: Path) -> str:
@@ -122,15 +122,15 @@ def _has_span(entry: dict[str, Any]) -> bool:
 
 
 def is_conll(text: str) -> bool:
-    """Whether lines are a word with a tag, and empty ones part sentences."""
+    """Whether lines are a word with a tag, or a tag with a word, and empty ones part sentences."""
     lines = text.splitlines()[:400]
     filled = [line for line in lines if line.strip() and not line.startswith(("-DOCSTART-", "#"))]
     rows = [line.split("\t") if "\t" in line else line.split() for line in filled]
     if len(filled) < 3 or len(filled) == len(lines) or not 2 <= len(rows[0]) <= 12:
         return False
     alike = [row for row in rows if len(row) == len(rows[0]) and " " not in row[0].strip()]
-    tags = {row[-1].strip() for row in alike}
-    return len(alike) >= 0.95 * len(filled) and all(map(_TAG.fullmatch, tags)) and len(tags) <= max(3, len(alike) / 2)
+    tags = {row[0 if begin_with_tags(alike) else -1].strip() for row in alike}
+    return len(alike) >= 0.95 * len(filled) and all(map(TAG.fullmatch, tags)) and len(tags) <= max(3, len(alike) / 2)
 
 
 def is_yolo(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -22,8 +23,11 @@ from hftransfer.drafting.heads import (
     is_squad,
     rows_key,
 )
+from hftransfer.drafting.nameless import advice
+from hftransfer.sources._archives import zip_entries
 from hftransfer.sources._listing import files_below, is_document, is_hidden
 from hftransfer.sources._split_names import SPLITS, split_in, split_of
+from hftransfer.sources._text_files import COMPRESSED
 
 Section = dict[str, Any]
 """A source as a recipe writes it: its name and its fields."""
@@ -31,7 +35,7 @@ Section = dict[str, Any]
 _HUB = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?")
 # Folders of recordings beside a table: those of Common Voice and LJSpeech.
 _RECORDINGS = ("clips", "wavs")
-_PACKED = (".gz", ".bz2", ".xz", ".zst")
+_ARCHIVES = (".zip", ".tar", ".tgz", ".7z", ".rar")
 # Ending -> the family whose files belong together, the preferred first.
 _FAMILIES = {
     ".parquet": "parquet",
@@ -66,7 +70,11 @@ def candidates(data: str) -> list[Section]:
     if is_file(path):
         return list(_of_file(path))
     if is_folder(path):
-        return [*folders.candidates(path), *_of_tables(path)]
+        found = [*folders.candidates(path), *_of_tables(path)]
+        files = [] if found else files_below(path)
+        if files and (sentence := advice(sorted(files, key=lambda file: split_in(file.name) != "train"))):
+            raise RecipeError(sentence)
+        return found
     near = [str(it) for it in path.parent.iterdir() if not is_hidden(it.name)] if is_folder(path.parent) else []
     if not _HUB.fullmatch(data) or path.suffix.lower() in _FAMILIES:
         raise RecipeError(f"there is no file or folder '{data}'; {plugins.nearest(data, near)}")
@@ -77,15 +85,24 @@ def candidates(data: str) -> list[Section]:
 def family(path: Path) -> str | None:
     """The family of a file by its ending, compressed or not."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] in _PACKED:
-        suffixes.pop()
-    return _FAMILIES.get(suffixes[-1]) if suffixes else None
+    packed = suffixes.pop() if suffixes and suffixes[-1] in COMPRESSED else ""
+    kind = _FAMILIES.get(suffixes[-1]) if suffixes else None
+    if kind is None and packed == ".zip":
+        inside = zip_entries(path)
+        return _FAMILIES.get(Path(inside[0]).suffix.lower()) if len(inside) == 1 else None
+    return kind
 
 
 def _of_file(path: Path) -> Iterator[Section]:
     """The sources of a file, with the files of the other splits beside it: train.csv, test.csv."""
     kind = family(path)
     if kind is None:
+        if {suffix.lower() for suffix in path.suffixes} & set(_ARCHIVES):
+            raise RecipeError(f"'{path}' is an archive of more than one table: unpack it, and name what is in it")
+        if sentence := advice(
+            [path, *sorted(it for it in path.parent.glob(f"{glob.escape(path.stem)}.*") if it != path)]
+        ):
+            raise RecipeError(sentence)
         known = ", ".join(_FAMILIES)
         raise RecipeError(f"'{path}' ends in none of {known}; a folder of images or recordings is named as a whole")
     if kind == "json" and is_coco(path):

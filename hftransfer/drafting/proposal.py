@@ -24,6 +24,16 @@ if TYPE_CHECKING:
 _CERTAIN = frozenset(("beir", "coco", "disk", "maskfolder", "squad", "voc", "yolo"))
 # Words of a header's name beyond which it is taken for a row.
 _HEADER_WORDS = 6
+# Columns that no task reads together, and what can be done with them.
+_UNSUPPORTED = {
+    frozenset(("chosen", "rejected")): (
+        "preferences (DPO), from which no task learns; text-generation learns from the chosen texts in a column 'text'"
+    ),
+    frozenset(("instruction", "input", "output")): (
+        "instructions (Alpaca), which no task reads as three columns; join instruction and input as 'source', with "
+        "output as 'target', for --task summarization, or all three as 'text' for --task text-generation"
+    ),
+}
 _YEAR = re.compile("(19|20)\\d\\d")
 
 
@@ -100,12 +110,26 @@ def _read(data: str, section: Section, task: str | None) -> Survey:
         section = {**section, "header": False}
         rows, warnings = _load(section)
     train = _train(rows)
+    if task is None:
+        _refuse_unsupported(data, rows[train].column_names)
     columns = inspect({"train": rows[train]} | {split: them for split, them in rows.items() if split != train})
     ranking = rank(columns, task)
     if (task is None or not ranking) and (users := _of_interactions(data, section, columns, task, alone=not ranking)):
         return users
     counts = {split: len(them) for split, them in rows.items()}
     return Survey(data, _with_decimal(section, columns), counts, columns, ranking, warnings, train, rows[train])
+
+
+def _refuse_unsupported(data: str, names: Sequence[str]) -> None:
+    """Refuse columns that would make a recipe which misses what they are for.
+
+    Raises:
+        RecipeError: the sentence says what to do.
+    """
+    found = {name.lower() for name in names}
+    for wanted, sentence in _UNSUPPORTED.items():
+        if wanted <= found:
+            raise RecipeError(f"the columns {', '.join(sorted(wanted))} of '{data}' are {sentence}")
 
 
 def _of_interactions(

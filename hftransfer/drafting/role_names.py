@@ -12,7 +12,7 @@ _CODES = (
     "korean arabic hindi turkish polish swedish danish finnish norwegian czech greek hebrew hungarian romanian "
     "ukrainian vietnamese persian"
 )
-_LANGUAGES = frozenset(_CODES.split())
+LANGUAGES = frozenset(_CODES.split())
 # Role -> the usual names of its column, the likeliest first.
 _USUAL = {
     "text": (
@@ -85,7 +85,7 @@ def likeness(role: str, name: str) -> float:
     names = _NAMES.get(role, (role,))
     words = words_of(name.rpartition(".")[2])
     joined = "".join(words)
-    if role in _SIDES and words[:1] and words[0] in _LANGUAGES:
+    if role in _SIDES and words[:1] and words[0] in LANGUAGES:
         return _LANGUAGE
     for rank, usual in enumerate(names):
         if joined == "".join(words_of(usual)):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hftransfer.core.errors import DataError
+from hftransfer.sources._listing import is_hidden
 
 # Tables and texts are packed to a tenth; a file of zeros to a thousandth.
 _MAX_RATIO = 100
@@ -73,6 +74,16 @@ def find_opener(path: Path) -> Any:
 def is_zip(path: Path) -> bool:
     """Whether a file begins as a zip file does."""
     return _start(path).startswith(b"PK\x03\x04")
+
+
+def zip_entries(path: Path) -> list[str]:
+    """The files in a zip file, without folders and what macOS adds; none of a damaged one."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError):
+        return []
+    return [name for name in names if not name.endswith("/") and not any(map(is_hidden, name.split("/")))]
 
 
 def _start(path: Path) -> bytes:

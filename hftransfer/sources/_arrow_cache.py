@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datasets import Dataset, Features
 
 # Raised with each change of what the readers make of a file.
-_VERSION = 2
+_VERSION = 4
 _WARNINGS = "warnings.json"
 
 

@@ -6,8 +6,10 @@ import csv
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 from hftransfer.core.errors import DataError
+from hftransfer.sources._preamble import preamble
 from hftransfer.sources._text_files import read_lines
 
 # The longest cell in characters; a damaged file could be one.
@@ -42,6 +44,10 @@ class Survey:
     """Whether cells are quoted, in a dialect without quotes."""
     repeated_names: list[str] = field(default_factory=list)
     """Names of the header that are cells of their own column too, or too long for a name."""
+    skipped: int = 0
+    """Records above the header."""
+    header: tuple[str, int] = ("", 1)
+    """The first line of the file, and the number of that which names the columns."""
 
 
 class MisfitError(DataError):
@@ -106,15 +112,15 @@ def _doubled(match: re.Match[str]) -> str:
     return match[0] if match[1] else r"\\"
 
 
-def rows(file: str, encoding: str, dialect: Dialect, width: int | None) -> Iterator[tuple[list[str], list[str], int]]:
-    """The records that are no empty lines, each as wide as the first, or as `width`.
+def rows(
+    file: str, encoding: str, dialect: Dialect, width: int | None, skipped: int = 0
+) -> Iterator[tuple[list[str], list[str], int]]:
+    """The records that are no empty lines, each as wide as the first, or as `width`; `skipped` of them are left out.
 
     Raises:
         MisfitError: one has more cells, or fewer.
     """
-    for values, lines, number in records(_without_hint(read_lines(file, encoding)), dialect, file):
-        if not values or (len(values) == 1 and width != 1 and not values[0].strip()):
-            continue
+    for values, lines, number in islice(_filled(file, encoding, dialect, width), skipped, None):
         if width is None:
             width = len(values)
         if len(values) != width:
@@ -126,17 +132,31 @@ def rows(file: str, encoding: str, dialect: Dialect, width: int | None) -> Itera
         yield values, lines, number
 
 
+def _filled(
+    file: str, encoding: str, dialect: Dialect, width: int | None
+) -> Iterator[tuple[list[str], list[str], int]]:
+    """The records that are no empty lines; a cell without text is one in a table of one column alone."""
+    for values, lines, number in records(_without_hint(read_lines(file, encoding)), dialect, file):
+        if values and (len(values) > 1 or width == 1 or values[0].strip()):
+            yield values, lines, number
+
+
 def survey(file: str, encoding: str, dialect: Dialect, header: bool | list[str]) -> Survey:
     """What the file says of itself; every line of it is read.
 
     Raises:
         DataError: a line does not fit, or the header names two columns alike.
     """
-    table = rows(file, encoding, dialect, len(header) if isinstance(header, list) else None)
+    width = len(header) if isinstance(header, list) else None
+    # A list, since the iterator gives one list of lines again and again.
+    start = [(values, "".join(lines)) for values, lines, _ in islice(_filled(file, encoding, dialect, width), _SAMPLE)]
+    skipped = preamble([values for values, _ in start]) if header is True else 0
+    table = rows(file, encoding, dialect, width, skipped)
     first = next(table, None)
     if first is None:
         raise DataError(f"data.source: {file} is empty")
-    found = Survey(_names(first[0], header, f"{file}, line {first[2]}"), rows=int(header is not True))
+    found = Survey(_names(first[0], header, f"{file}, line {first[2]}"), rows=int(header is not True), skipped=skipped)
+    found.header = (start[0][1].strip(), first[2])
     head: list[list[str]] = []
     wrapped = [0] * len(found.names)
     for values, lines, number in table:

@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from hftransfer.sources._delimited import Dialect, MisfitError, Survey, records, survey
+from hftransfer.sources._preamble import preamble
 from hftransfer.sources._text_files import COMPRESSED, read_lines
 
 _DELIMITERS = (",", ";", "\t", "|")
@@ -78,7 +79,9 @@ def _ways(given: Given, lines: list[str], delimiter: str) -> Iterator[Dialect]:
     if given.quotes is not False and len(delimiter) == 1:
         usual = Dialect("", given.quotes if isinstance(given.quotes, str) else '"', given.escape)
         spaced = replace(usual, skip_spaces=True)
-        begins_spaced = bool(lines) and re.search(f"{re.escape(delimiter)} +{usual.quote}", lines[0])
+        # Quotation marks on both sides of a cell, since `he said "yes", "no"` may be one of a text.
+        around = rf"{re.escape(delimiter)} +{usual.quote}[^{usual.quote}]*{usual.quote}\s*({re.escape(delimiter)}|$)"
+        begins_spaced = any(re.search(around, line) for line in lines)
         yield from (spaced, usual) if begins_spaced else (usual, spaced)
         if given.escape is None:
             yield replace(usual, escape="\\")
@@ -114,15 +117,16 @@ def _has_tabs(file: str) -> bool:
 def _width(lines: list[str], dialect: Dialect) -> int:
     """The cells of each line, quoted or not; 0 where they differ."""
     for tried in dict.fromkeys((dialect, replace(dialect, quote=""))):
-        found: set[int] = set()
+        found: list[list[str]] = []
         try:
-            found.update(len(values) for values, _, _ in records(lines, tried, "") if values)
+            found.extend(values for values, _, _ in records(lines, tried, "") if values)
         except MisfitError:
             # The last of these lines may stand within a cell.
             if len(lines) < _SAMPLE:
                 continue
-        if len(found) == 1:
-            return found.pop()
+        widths = set(map(len, found[preamble(found) :]))
+        if len(widths) == 1:
+            return widths.pop()
     return 0
 
 
@@ -141,13 +145,23 @@ def _with_warnings(found: Found, given: Given, reasons: list[str]) -> Found:
     found.warnings.extend(
         f"{doubt}: data.source.quotes: false reads quotation marks as text" for doubt in _doubts(found)
     )
+    found.warnings.extend(_header_warnings(found))
+    return found
+
+
+def _header_warnings(found: Found) -> Iterator[str]:
     for file, it in found.surveys.items():
+        if it.skipped:
+            start, line = it.header
+            yield (
+                f"{file}: the columns' names are read from line {line}; what stands above them, '{start:.40}', is left "
+                "out (data.source.header: false or [name, ...] reads all lines as rows)"
+            )
         if it.repeated_names:
-            found.warnings.append(
-                f"{file}, line 1 looks like a row ('{it.repeated_names[0]:.40}'), and names the columns: "
+            yield (
+                f"{file}, line {it.header[1]} looks like a row ('{it.repeated_names[0]:.40}'), and names the columns: "
                 "data.source.header: false or [name, ...] reads it as one"
             )
-    return found
 
 
 def _doubts(found: Found) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from hftransfer.core.errors import DataError
-from hftransfer.sources._archives import find_opener, is_zip
+from hftransfer.sources._archives import find_opener, is_zip, zip_entries
 
 COMPRESSED = {".gz", ".bz2", ".xz", ".zip", ".zst", ".lz4"}
 
@@ -24,7 +24,7 @@ def read_lines(file: str, encoding: str = "utf-8") -> Iterator[str]:
         DataError: it cannot be read, or is in another encoding.
     """
     try:
-        content = io.BufferedReader(cast(io.RawIOBase, _open(file)))
+        content = io.BufferedReader(cast(io.RawIOBase, open_unpacked(file)))
         with io.TextIOWrapper(content, encoding=_codec(encoding, content.peek(2)), newline="") as lines:
             yield from lines
     except UnicodeError as error:
@@ -41,7 +41,7 @@ def _where(file: str, encoding: str, error: UnicodeError) -> str:
     if not _is_utf8(encoding):
         return f"{error}); {others}"
     first, wrong, accented = "", 0, 0
-    with _open(file) as content:
+    with open_unpacked(file) as content:
         for number, line in enumerate(content, 1):
             accented += not line.isascii()
             try:
@@ -65,16 +65,17 @@ def _is_utf8(encoding: str) -> bool:
     return encoding.lower().replace("_", "-") in ("utf-8", "utf8")
 
 
-def _open(file: str) -> IO[bytes]:
+def open_unpacked(file: str) -> IO[bytes]:
     """The bytes of a file, unpacked."""
     opener = find_opener(Path(file))
     if opener is not None:
         unpacked: IO[bytes] = opener(file)
         return unpacked
     if is_zip(Path(file)):
-        archive = zipfile.ZipFile(file)
-        names = [name for name in archive.namelist() if not name.endswith("/")]
+        names = zip_entries(Path(file))
         if len(names) != 1:
-            raise DataError(f"data.source: {file} holds {len(names)} files; it should hold one")
-        return archive.open(names[0])
+            raise DataError(
+                f"data.source: {file} holds {len(names)} files, and should hold one; unpack it, and name those files"
+            )
+        return zipfile.ZipFile(file).open(names[0])
     return Path(file).open("rb")

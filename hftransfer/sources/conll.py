@@ -5,8 +5,9 @@ https://aclanthology.org/W03-0419/, https://universaldependencies.org/format.htm
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import chain
+import re
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,14 +21,22 @@ from hftransfer.sources._text_files import read_lines
 if TYPE_CHECKING:
     from datasets import Dataset
 
+_BIO = re.compile(r"O|[BIESLUMW][-_].+")
+TAG = re.compile(rf"{_BIO.pattern}|[A-Z$.,:;'\"`()#_-]{{1,8}}|[a-z]{{1,6}}")
+"""A tag of a word, or a word that might be one."""
+# Lines by which the columns are told apart.
+_SAMPLE = 400
+
 
 class Conll(Files):
     """Columns: `tokens`, `tags`. Lines with -DOCSTART- and comments are passed over."""
 
-    token_column: int | None = Field(default=None, ge=0, le=1000)
-    """The column of the words, from 0 on; left out, 0, or 1 in files whose names end in .conllu."""
+    token_column: int | None = Field(default=None, ge=-1000, le=1000)
+    """The column of the words, from 0 on, -1 for the last; left out, 0, the last where the first one holds the tags, or
+    1 in files whose names end in .conllu."""
     tag_column: int | None = Field(default=None, ge=-1000, le=1000)
-    """That of the tags, -1 for the last; left out, the last, or 3 (parts of speech) in files that end in .conllu."""
+    """That of the tags; left out, the last, or the first where its cells alone are tags, or 3 (parts of speech) in
+    files that end in .conllu."""
     encoding: str = "utf-8"
     """Of the files, as Python names it."""
 
@@ -41,8 +50,7 @@ class Conll(Files):
 
     def _sentences(self, file: Path) -> Iterator[dict[str, Any]]:
         is_conllu = file.suffix == ".conllu"
-        token = self.token_column if self.token_column is not None else int(is_conllu)
-        tag = self.tag_column if self.tag_column is not None else 3 if is_conllu else -1
+        token, tag = self._word_and_tag(file, is_conllu)
         sentence: dict[str, list[str]] = {"tokens": [], "tags": []}
         width = None
         for number, line in enumerate(chain(read_lines(str(file), self.encoding), [""]), 1):
@@ -55,7 +63,7 @@ class Conll(Files):
                 sentence = {"tokens": [], "tags": []}
                 continue
             width = width or len(columns)
-            fits = len(columns) == width and -width <= tag < width and token < width
+            fits = len(columns) == width and all(-width <= it < width for it in (token, tag))
             if not fits or not columns[token] or not columns[tag]:
                 raise DataError(
                     f"{file}:{number}: '{line.rstrip():.60}' has {len(columns)} columns, other lines {width}; needed "
@@ -63,6 +71,30 @@ class Conll(Files):
                 )
             sentence["tokens"].append(columns[token])
             sentence["tags"].append(columns[tag])
+
+    def _word_and_tag(self, file: Path, is_conllu: bool) -> tuple[int, int]:
+        """The columns of the words and of the tags."""
+        usual = (1, 3) if is_conllu else (0, -1)
+        if self.token_column is None and self.tag_column is None and not is_conllu:
+            rows = (_columns(line, is_conllu) for line in islice(read_lines(str(file), self.encoding), _SAMPLE))
+            if begin_with_tags([row for row in rows if row]):
+                usual = (-1, 0)
+                self.warn(
+                    f"{file}: the first column holds the tags, and the last one the words; data.source.token_column: 0 "
+                    "and tag_column: -1 read them the other way round"
+                )
+        token, tag = (usual[0] if self.token_column is None else self.token_column), self.tag_column
+        return token, usual[1] if tag is None else tag
+
+
+def begin_with_tags(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first column of some lines holds tags, of which there are fewer than words, and the last one not."""
+    first, last = {row[0].strip() for row in rows}, {row[-1].strip() for row in rows}
+    for pattern in (_BIO, TAG):
+        fits = [all(map(pattern.fullmatch, column)) for column in (first, last)]
+        if fits[0] != fits[1]:
+            return fits[0] and len(first) < len(last)
+    return False
 
 
 def _columns(line: str, is_conllu: bool) -> list[str] | None:

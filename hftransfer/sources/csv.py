@@ -14,16 +14,20 @@ from hftransfer.sources import LineFiles
 from hftransfer.sources._arrow_cache import Table, cached
 from hftransfer.sources._delimited import rows
 from hftransfer.sources._dialects import Found, Given, find_dialects
+from hftransfer.tasks._labels import CURRENCY
 
 if TYPE_CHECKING:
     import pyarrow
     from datasets import Dataset
 
 _BATCH = 10_000
-# Numbers with groups of three digits, by what stands before their decimals.
+# Numbers with groups of three digits, by what stands before their decimals, and the sign of a currency or of percent.
 _NUMBERS = {
-    ",": re.compile(r"[+-]?(\d{1,3}([.'’ \u00a0\u202f]\d{3})+|\d+)(,\d+)?"),
-    ".": re.compile(r"[+-]?(\d{1,3}([,'’ \u00a0\u202f]\d{3})+|\d+)(\.\d+)?"),
+    decimal: re.compile(
+        rf"[+-]?\s*({CURRENCY}?)\s*(?:\d{{1,3}}(?:[{group}'’ \u00a0\u202f]\d{{3}})+|\d+)(?:\{decimal}\d+)?"
+        rf"\s*([%‰]|{CURRENCY}|)"
+    )
+    for decimal, group in ((",", "."), (".", ","))
 }
 
 
@@ -39,11 +43,11 @@ class Csv(LineFiles):
     escape: str | None = Field(default=None, min_length=1, max_length=1)
     r"""What stands before a quotation mark that is text; left out, it is doubled, or a backslash stands before it."""
     header: bool | list[str] = True
-    """Whether the first line names the columns. false: it is a row, and they are called column_1, column_2, ...; a list
-    names them."""
+    """Whether the first line names the columns, below a title where there is one. false: it is a row, and they are
+    called column_1, column_2, ...; a list names them."""
     decimal: Literal[",", "."] | None = None
     """What stands before the decimals in columns of numbers, whose groups of three digits may be parted: 1.234,5 or
-    1,234.5. Left out, cells are left as they are."""
+    1,234.5; one currency or % in a column, $5 or 12 %, is left out. Without it, cells are left as they are."""
 
     @field_validator("delimiter")
     @classmethod
@@ -109,7 +113,8 @@ class Csv(LineFiles):
 
     def _rows(self, file: str, found: Found) -> Iterator[list[str]]:
         """The cells of each row."""
-        table = rows(file, self.encoding, found.dialects[file], len(found.surveys[file].names))
+        survey = found.surveys[file]
+        table = rows(file, self.encoding, found.dialects[file], len(survey.names), survey.skipped)
         return islice((values for values, _, _ in table), int(self.header is True), None)
 
     def _batches(self, file: str, found: Found, numbers: set[str]) -> Iterator[pyarrow.Table]:
@@ -127,13 +132,23 @@ class Csv(LineFiles):
         """The columns whose cells are all numbers, where `decimal` says how they are written."""
         if self.decimal is None:
             return set()
-        columns, pattern = set(found.surveys[files[0]].names), _NUMBERS[self.decimal]
+        signs: dict[str, set[str]] = {name: set() for name in found.surveys[files[0]].names}
         for file in files:
             names = found.surveys[file].names
             for values in self._rows(file, found):
-                pairs = zip(names, values, strict=True)
-                columns -= {name for name, cell in pairs if cell.strip() and not pattern.fullmatch(cell.strip())}
-        return columns
+                for name, cell in zip(names, values, strict=True):
+                    if name in signs and cell.strip() and not self._notes(cell.strip(), signs[name]):
+                        del signs[name]
+        for name, used in signs.items():
+            if sign := "".join(used):
+                found.warnings.append(f"column '{name}' is read as numbers without '{sign}' (data.source.decimal)")
+        return set(signs)
+
+    def _notes(self, cell: str, signs: set[str]) -> bool:
+        """Whether a cell is a number, with no other sign than those before it; its sign is noted."""
+        match = _NUMBERS[self.decimal or "."].fullmatch(cell)
+        signs |= {sign for sign in match.groups() if sign} if match else set()
+        return match is not None and len(signs) < 2
 
 
 def _canonical(cell: str, decimal: str) -> str:

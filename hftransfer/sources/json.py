@@ -1,4 +1,4 @@
-"""Rows of JSON files: JSON lines, a list of rows, a list for each column, or rows under a key."""
+"""Rows of JSON files: JSON lines, a list of rows, a list for each column, rows under a key, or what pandas writes."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def _is_row(line: str, decoder: json.JSONDecoder, *, alone: bool) -> bool:
         value = decoder.decode(line)
     except (ValueError, RecursionError):
         return False
-    return not isinstance(value, list) and not (alone and _holds_rows(value))
+    return not isinstance(value, list) and not (alone and (_holds_rows(value) or _frame_rows(value)))
 
 
 def _decode(text: str, decoder: json.JSONDecoder, file: str, number: int) -> Any:
@@ -140,6 +140,25 @@ def _holds_rows(value: Any) -> bool:
     return lists and not any(isinstance(part, str) for part in parts)
 
 
+def _frame_rows(value: Any) -> list[Row] | None:
+    """The rows of a table as `DataFrame.to_json` writes it with `orient` columns, index or split; None of others."""
+    if not isinstance(value, dict):
+        return None
+    names, data = value.get("columns"), value.get("data")
+    if isinstance(names, list) and isinstance(data, list) and value.keys() <= {"columns", "data", "index"}:
+        whole = all(isinstance(row, list) and len(row) == len(names) for row in data)
+        return [dict(zip(map(str, names), row, strict=True)) for row in data] if whole else None
+    parts = list(value.values())
+    if not parts or not all(isinstance(part, dict) and part and part.keys() == parts[0].keys() for part in parts):
+        return None
+    numbered = [all(key.isdigit() for key in keys) for keys in (value, parts[0])]
+    if numbered == [True, False]:
+        return parts
+    if numbered == [False, True]:
+        return [{name: part[key] for name, part in value.items()} for key in parts[0]]
+    return None
+
+
 def _listed(value: Any, field: str | None, file: str) -> list[Any]:
     """The rows of a file that is one value.
 
@@ -155,6 +174,8 @@ def _listed(value: Any, field: str | None, file: str) -> list[Any]:
         return value
     if not isinstance(value, dict):
         raise DataError(f"data.source: {file} holds neither rows nor a list of them")
+    if rows := _frame_rows(value):
+        return rows
     columns = [list(part.values()) if isinstance(part, dict) else part for part in value.values()]
     if (
         columns
@@ -171,5 +192,8 @@ def _row(value: Any, file: str, number: int, unit: str = "line") -> Row:
     if isinstance(value, str | int | float):
         return {"text": value}
     if not isinstance(value, dict):
-        raise DataError(f"data.source: {file}, {unit} {number} is no mapping of columns to cells: {value!r:.40}")
+        raise DataError(
+            f"data.source: {file}, {unit} {number} is no mapping of columns to cells: {value!r:.40}; pandas writes "
+            "such with df.to_json(file, orient='records', lines=True)"
+        )
     return value

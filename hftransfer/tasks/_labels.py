@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 # The shortest way to write a number: neither noughts nor a sign that could be left out, as codes have them.
 _CANONICAL = re.compile(r"-?(0|[1-9][0-9]*)(\.0|\.[0-9]*[1-9])?")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-_CURRENCY = r"(?:[$€£¥₹]|EUR|USD|GBP|CHF|JPY)"
+CURRENCY = r"(?:[$€£¥₹]|EUR|USD|GBP|CHF|JPY)"
 _GROUPED = r"[0-9]{1,3}(?:[.,'’ \u00a0\u202f][0-9]{3})+(?:[.,][0-9]+)?|[0-9]+(?:[.,][0-9]+)?"
 # A number as people write it: 3,5 or 1.234,50 or 12 % or $5.
-_NOTATION = re.compile(rf"[+-]?\s*{_CURRENCY}?\s*(?:{_GROUPED})\s*(?:[%‰]|{_CURRENCY})?")
+_NOTATION = re.compile(rf"[+-]?\s*{CURRENCY}?\s*(?:{_GROUPED})\s*(?:[%‰]|{CURRENCY})?")
 # Up to here, a float has every whole number.
 _EXACT = 2**53
 _CALL = re.compile(r"[A-Za-z_][\w.]*\((.*?)(?:,\s*dtype=[^,)]*)?\)", re.DOTALL)
