@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import tiny
 
 from hftransfer.choosing import compare as comparing
 from hftransfer.choosing import grid, next_rows
@@ -17,7 +18,6 @@ from hftransfer.core.errors import RecipeError
 from hftransfer.core.results import Score
 from hftransfer.recipe.loader import load_recipe
 from hftransfer.reporting.choice import pareto_front
-from tests import tiny
 
 BASE = grid.Base("quickstart", partial(load_recipe, "quickstart"))
 

@@ -21,6 +21,7 @@ import huggingface_hub
 import numpy as np
 import pyarrow.parquet
 import pytest
+import tiny
 from PIL import Image
 
 from hftransfer import api, new
@@ -31,7 +32,6 @@ from hftransfer.core.errors import DataError, RecipeError
 from hftransfer.drafting.proposal import file_name, survey
 from hftransfer.drafting.unread import unread
 from hftransfer.recipe.loader import load_recipe
-from tests import tiny
 
 SENTENCE = "the old house by the river was sold to a young family who like long quiet evenings with many friends"
 WORDS = re.findall("[a-z]+", SENTENCE)

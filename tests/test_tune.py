@@ -6,6 +6,7 @@ from functools import partial
 
 import processes
 import pytest
+import tiny
 from interruptions import assert_same
 
 from hftransfer.choosing import run_process
@@ -20,7 +21,6 @@ from hftransfer.core.errors import RecipeError, RunError
 from hftransfer.core.results import RunResult
 from hftransfer.recipe.loader import load_recipe
 from hftransfer.runner.interim_scores import FILE, read_scores
-from tests import tiny
 
 BASE = Base("quickstart", partial(load_recipe, "quickstart"))
 
