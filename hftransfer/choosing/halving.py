@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from hftransfer.choosing.candidates import Candidate
 from hftransfer.choosing.frozen import RankingRows
 from hftransfer.choosing.measures import differences, is_separable, score_outputs
+from hftransfer.choosing.parts import training_alone
 from hftransfer.choosing.ranking import FineTuned
 from hftransfer.core.console import report
 from hftransfer.core.errors import ModelError
@@ -201,8 +201,4 @@ class Halving:
         if candidate.name != model.id:
             fields = {"id": candidate.name, "revision": candidate.checkpoint.revision, "config": None}
             model = model.model_copy(update=fields | {"processor": None, "trust_remote_code": False})
-        nothing: dict[str, Any] = {"baselines": [], "corruptions": [], "source_task": None}
-        training = recipe.training | {"eval_strategy": "no"} | ({"max_steps": steps} if steps else {})
-        changed = {"model": model, "training": training, "export": None, "hub": None, "compress": []}
-        evaluation = recipe.evaluation.model_copy(update=nothing | {"feature_similarity": False})
-        return recipe.model_copy(update=changed | {"evaluation": evaluation})
+        return training_alone(recipe, {"max_steps": steps} if steps else {}).model_copy(update={"model": model})

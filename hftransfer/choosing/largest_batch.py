@@ -6,7 +6,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hftransfer.choosing.parts import refuse_without_parts, run_alone
+from hftransfer.choosing.parts import refuse_without_parts, run_alone, training_alone
 from hftransfer.core.console import report
 from hftransfer.core.errors import MemoryShortError, RecipeError, RunError
 from hftransfer.core.machine import available_memory
@@ -109,10 +109,6 @@ def largest_batch(recipe: Recipe) -> LargestBatch:
 
 def _one_step(recipe: Recipe, batch: int) -> Recipe:
     """The recipe with nothing but one training step."""
-    training = recipe.training | {_BATCH: batch, "max_steps": 1, "gradient_accumulation_steps": 1}
-    training |= {"save_strategy": "no", "eval_strategy": "no", "load_best_model_at_end": False}
-    evaluation = recipe.evaluation.model_copy(
-        update={"baselines": [], "corruptions": [], "source_task": None, "feature_similarity": False}
-    )
-    changes = {"training": training, "evaluation": evaluation, "compress": [], "export": None, "calibrate": False}
-    return recipe.model_copy(update=changes)
+    one = {_BATCH: batch, "max_steps": 1, "gradient_accumulation_steps": 1}
+    unsaved = {"save_strategy": "no", "load_best_model_at_end": False}
+    return training_alone(recipe, one | unsaved).model_copy(update={"calibrate": False})

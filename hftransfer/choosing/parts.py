@@ -61,6 +61,19 @@ def refuse_without_parts(recipe: Recipe, option: str) -> None:
         raise RecipeError(f"{option}: the splits of {recipe.task.name} hold whole identities, so no part is taken")
 
 
+def training_alone(recipe: Recipe, training: dict[str, Any]) -> Recipe:
+    """The recipe with changed training arguments, and nothing but the training: no baselines, compression, export."""
+    nothing: dict[str, Any] = {"baselines": [], "corruptions": [], "source_task": None, "feature_similarity": False}
+    changes = {
+        "training": recipe.training | {"eval_strategy": "no"} | training,
+        "evaluation": recipe.evaluation.model_copy(update=nothing),
+        "compress": [],
+        "export": None,
+        "hub": None,
+    }
+    return recipe.model_copy(update=changes)
+
+
 def run_alone(recipe: Recipe, share: float, folder: Path, *, scored: float | None = None) -> Part:
     """Run a part in a process of its own, so that its memory is its own and its imports count.
 

@@ -93,10 +93,8 @@ def peak_memory() -> int:
     On Linux VmHWM of /proc/self/status, proc(5): getrusage would report at least the peak of the parent process.
     Elsewhere ru_maxrss of getrusage, which is in KiB, on macOS in bytes.
     """
-    status = Path("/proc/self/status")
-    match = re.search(r"VmHWM:\s*(\d+) kB", status.read_text()) if status.is_file() else None
-    if match:
-        return int(match[1]) * 1024
+    if (peak := _proc_bytes("/proc/self/status", "VmHWM")) is not None:
+        return peak
     largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return largest if sys.platform == "darwin" else largest * 1024
 
@@ -106,8 +104,13 @@ def available_memory() -> int | None:
 
     None where there is no such file, as outside of Linux.
     """
-    info = Path("/proc/meminfo")
-    match = re.search(r"MemAvailable:\s*(\d+) kB", info.read_text()) if info.is_file() else None
+    return _proc_bytes("/proc/meminfo", "MemAvailable")
+
+
+def _proc_bytes(file: str, name: str) -> int | None:
+    """What Linux tells of a memory in a file of /proc, in bytes; None where there is no such file or line."""
+    path = Path(file)
+    match = re.search(rf"{name}:\s*(\d+) kB", path.read_text()) if path.is_file() else None
     return int(match[1]) * 1024 if match else None
 
 
