@@ -1,5 +1,7 @@
 """`hftransfer demo`: a page for every task out of its contract; a request and a bad upload of each kind of input."""
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -179,8 +181,10 @@ def test_words_of_an_entity_stand_together():
     assert spans == (("a b", "X"), ("c", "X"), ("d", None), ("e", None))
 
 
-def test_the_page_is_served_until_an_interruption_and_uploads_are_removed(monkeypatch, capsys):
+def test_the_page_is_served_until_an_interruption_and_uploads_are_removed(monkeypatch):
     task, seen = TASKS["text-classification"](), []
+    # Not capsys: uvicorn closes all handlers of logs, and that of absl closes a stderr which is not the current one.
+    printed = io.StringIO()
     monkeypatch.setenv("GRADIO_TEMP_DIR", "")
 
     def ask(port):
@@ -192,12 +196,12 @@ def test_the_page_is_served_until_an_interruption_and_uploads_are_removed(monkey
         port = listening.getsockname()[1]
         asking = threading.Thread(target=ask, args=[port])
         asking.start()
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt), contextlib.redirect_stdout(printed):
             demo.serve(lambda: build(task, lambda row: ({}, Illustration()), "tiny", ""), listening, "tiny")
         asking.join()
     status, uploads = seen
     assert status == 200 and not Path(uploads).exists()
-    assert capsys.readouterr().out == f"http://127.0.0.1:{port} answers for tiny; Ctrl-C ends it\n"
+    assert printed.getvalue() == f"http://127.0.0.1:{port} answers for tiny; Ctrl-C ends it\n"
 
 
 def test_a_port_that_is_taken_or_none_is_one_sentence():
