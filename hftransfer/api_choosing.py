@@ -3,6 +3,7 @@
 Torch is imported when a function is called, not with this file.
 """
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from os import fspath
@@ -166,8 +167,8 @@ def curve(
     """
     from hftransfer.choosing import curve as curving
 
-    if not gain > 0:
-        raise RecipeError(f"--gain: more than 0, got {gain}")
+    if not 0 < gain < math.inf:
+        raise RecipeError(f"--gain: a number above 0, got {gain}")
     wrong = [label for label in labels if str(label) != "all" and not str(label).isdecimal()]
     if wrong:
         raise RecipeError(f"--labels: whole numbers or 'all', got '{wrong[0]}'")

@@ -38,8 +38,10 @@ def page() -> str:
 
 
 def _section(name: str, command: argparse.ArgumentParser, text: str) -> str:
-    rows = [f"| {' | '.join(cells)} |" for cells in _arguments(command)]
-    table = "\n".join(["", "| argument | default | meaning |", "| --- | --- | --- |", *rows, ""]) if rows else ""
+    # A bar within a cell would end it, even within backticks.
+    rows = [" | ".join(cell.replace("|", r"\|") for cell in cells) for cells in _arguments(command)]
+    lines = ["", "| argument | default | meaning |", "| --- | --- | --- |", *(f"| {row} |" for row in rows), ""]
+    table = "\n".join(lines) if rows else ""
     words = [_usage(action) for action in command._actions if action.dest not in _SHARED and not action.option_strings]
     usage = " ".join(["hftransfer", name, *words, *(["[options]"] if _has_options(command) else [])])
     return f"## {name}\n\n{text[:1].upper()}{text[1:]}.\n\n```text\n{usage}\n```\n{table}"
@@ -59,9 +61,8 @@ def _arguments(command: argparse.ArgumentParser) -> Iterator[tuple[str, str, str
 
 
 def _name(action: argparse.Action) -> str:
-    """RUN; key=value."""
-    name = str(action.metavar or action.dest)
-    return name if "=" in name else name.upper().replace("_", "-")
+    """RUN; key=value; what `--help` calls it."""
+    return str(action.metavar or action.dest.upper().replace("_", "-"))
 
 
 def _usage(action: argparse.Action) -> str:

@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 LFS_ENDINGS = (".safetensors", ".onnx", ".png", ".parquet", ".arrow", ".bin", ".npz", ".wav", ".html")
+LICENSES = ["mit", "apache-2.0", "cc0-1.0", "cc-by-4.0", "other"]
 SDKS = ("gradio", "docker", "static")
 
 
@@ -256,6 +257,8 @@ def _validate(handler: Handler) -> tuple[int, Any, dict[str, str]]:
     except yaml.YAMLError as error:
         return 400, {"errors": [{"message": str(error)}], "warnings": []}, {}
     wrong = [] if isinstance(head, dict) else [{"message": "the metadata is no mapping"}]
+    if not wrong and head.get("license", "mit") not in LICENSES:
+        wrong += [{"message": f'"license" must be one of {LICENSES}'}]
     if form.get("repoType") == "space" and not wrong:
         wrong += [{"message": '"sdk" must be one of the SDKs'}] * (head.get("sdk") not in SDKS)
         wrong += [{"message": '"short_description" is too long'}] * (len(head.get("short_description", "")) > 60)

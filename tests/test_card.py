@@ -10,6 +10,7 @@ from results_builder import COMMIT, recipe, regression, result, score
 
 from hftransfer.core.results import SampleFacts
 from hftransfer.reporting.model_card import card
+from hftransfer.reporting.redaction import public_record, published
 from hftransfer.runner.provenance import sample_facts
 
 LOCAL = {"id": "/home/someone/models/tiny", "config": None, "processor": "~/tokenizers/own", "revision": None}
@@ -70,14 +71,34 @@ def test_no_absolute_path_leaks():
         training={"output_dir": "/home/someone/out", "learning_rate": 0.1},
         strategy={"name": "lora", "folder": "file:///home/someone/folder"},
     )
-    warnings = ["row 3 of /home/someone/data/a.csv is empty; see https://huggingface.co/docs/datasets/loading"]
+    warnings = [
+        "row 3 of /home/someone/data/a.csv is empty; see https://huggingface.co/docs/datasets/loading",
+        "'/home/someone/of Acme/b c.csv' has 3 rows",
+    ]
     text = card(result(recipe=leaky, revisions={}, warnings=warnings))
-    assert "someone" not in text
+    assert "someone" not in text and "Acme" not in text and "'b c.csv' has 3 rows" in text
     assert "row 3 of a.csv is empty; see https://huggingface.co/docs/datasets/loading" in text
     shown = _recipe_in(text)
     assert (shown["model"]["id"], shown["model"]["processor"]) == ("tiny", "own")
     assert shown["data"]["source"] == {"name": "csv", "train": ["a.csv"], "test": "b.csv"}
     assert shown["training"] == {"output_dir": "out", "learning_rate": 0.1}
+
+
+def test_of_rows_that_are_not_public_no_content_is_shown():
+    facts = {
+        "groups": {"Jane Roe": {"tuned": score(0.8, count=9)}},
+        "examples": ["a secret"],
+        "warnings": ["2 rows have another label, such as rows 1 ('a secret') and 4 ('b') of split 'train'"],
+    }
+    cards = {"private": {"private": True, "gated": False}, "gated": {"private": False, "gated": True}}
+    for hub_cards in ({"org/news": cards["private"]}, {"org/news": cards["gated"]}, {}):
+        kept = result(hub_cards=hub_cards, **facts)
+        for text in (card(kept), public_record(kept)):
+            assert "secret" not in text and "Jane" not in text and "group 1" in text
+            assert "such as rows 1 and 4 of split 'train'" in text
+    shown = result(hub_cards={"org/news": {"private": False, "gated": False}}, **facts)
+    assert all("secret" in text and "Jane Roe" in text for text in (card(shown), public_record(shown)))
+    assert "secret" not in card(published(shown, public_rows=False))
 
 
 def test_the_recipe_is_shown_whole():

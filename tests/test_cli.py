@@ -304,6 +304,10 @@ MISTAKES = {
     ),
     "a place that is a file": (["--out", "rows.json/run"], ROWS, "cannot be created"),
     "a place without a name": (["--out", "."], ROWS, "is not the name"),
+    "a licence that the Hub does not know": (["hub={repo: a/b, license: Apache 2.0}"], ROWS, "such as apache-2.0"),
+    "a language in words": (["hub={repo: a/b, language: [english]}"], ROWS, "ISO 639 codes, such as en"),
+    "an empty place of a job": (["--on", ""], ROWS, "'slurm', 'slurm:PARTITION' or 'hf-jobs:FLAVOR', got ''"),
+    "an answer without a question": (["--yes"], ROWS, "--yes: it is for jobs of the Hub"),
     "an override without a value": (["seed"], ROWS, "key=value"),
 }  # fmt: skip
 

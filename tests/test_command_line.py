@@ -13,6 +13,7 @@ import tiny
 
 from hftransfer.cli import main
 from hftransfer.commands import _parser, doctor
+from hftransfer.commands._arguments import split_overrides
 from hftransfer.core import console, plugins, synonyms
 from hftransfer.core.installation import Installation, installation
 from hftransfer.recipe import catalog
@@ -65,6 +66,35 @@ def test_a_wrong_word_is_answered_with_the_right_one(case, capsys):
     assert main(words) == 2
     error = capsys.readouterr().err
     assert said in error and error.startswith("hftransfer: ") and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["list", "lora", "--schema"], "--schema: it prints the schema of whole recipes; leave 'lora' out"),
+        (["curve", "quickstart", "--next", "9", "--gain", "0.1"], "--gain: it is for runs with several numbers"),
+        (["curve", "quickstart", "--labels", "8", "16", "32", "seed=x"], "'seed' should be"),
+        (["curve", "quickstart", "--gain", "inf"], "--gain: a number above 0, got inf"),
+        (["rank", "quickstart", "--checkpoints", "a", "seed=x"], "'seed' should be"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused_and_overrides_may_follow_them(words, said, capsys):
+    assert main(words) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_directory_with_an_equals_sign_is_no_override(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "strategy=lora-seed0").mkdir()
+    words = ["strategy=lora-seed0", "runs/x/strategy=lora", "org/small", "seed=1", "data.shots=8"]
+    assert split_overrides(words) == (words[:3], words[3:])
+
+
+def test_a_report_replaces_no_file_but_a_page(finished, capsys):
+    record = (finished / "result.json").read_text()
+    assert main(["report", str(finished), "--out", str(finished / "result.json")]) == 2
+    assert "exists and is no HTML file" in capsys.readouterr().err
+    assert (finished / "result.json").read_text() == record
 
 
 def test_synonyms_stand_for_what_there_is():

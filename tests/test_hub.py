@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -482,6 +483,36 @@ def test_private_rows_are_not_published(hub, finished, pushed):
         assert local["examples"] and (sent["examples"] == local["examples"]) is public
         assert (sent["worst"] == local["worst"]) is (public or not local["worst"])
         assert (b"widget:" in files["README.md"]) is public
+
+
+def test_rows_of_a_data_set_that_is_gated_by_now_are_not_published(hub, pushed):
+    folder, _, data, _, _ = pushed
+    repo, hub.repos["datasets", data].gated = _id(), True
+    try:
+        assert main(["push", str(folder), "--repo", repo]) == 0
+    finally:
+        hub.repos["datasets", data].gated = False
+    files = hub.repos["models", repo].files
+    assert json.loads(files["result.json"])["examples"] == [] and b"widget:" not in files["README.md"]
+
+
+def test_a_card_that_the_hub_refuses_is_a_sentence(hub, finished, tmp_path, capsys):
+    run = shutil.copytree(finished, tmp_path / "run")
+    record = json.loads((run / "result.json").read_text())
+    record["recipe"]["hub"] = {"repo": _id(), "license": "made-up-1.0"}
+    (run / "result.json").write_text(json.dumps(record))
+    assert main(["push", str(run)]) == 2
+    assert "(hub.license, hub.language): Invalid metadata in README.md" in _sentence(capsys)
+
+
+def test_an_adapter_is_refused_before_the_training_where_there_is_none(hub, finished, capsys):
+    recipe = str(finished.parent / "recipe.yaml")
+    for changes, said in (
+        (["strategy=full"], "strategy 'full' makes no adapter"),
+        (["strategy=lora", "model.id=sample:minilm"], "needs its checkpoint on the Hub"),
+    ):
+        assert main(["check", recipe, f"hub={{repo: {_id()}, adapter: true}}", *changes]) == 2
+        assert said in _sentence(capsys)
 
 
 def test_a_run_that_replaces_another_may_push_to_its_repository(hub, finished, tmp_path, capsys):

@@ -1,10 +1,13 @@
 """Arguments that several commands have, and what they print of a finished run."""
 
 import argparse
+import re
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from hftransfer.commands._output import show
+from hftransfer.core.paths import is_folder
 
 if TYPE_CHECKING:
     from hftransfer.core.results import RunResult
@@ -26,6 +29,12 @@ def overrides(command: argparse.ArgumentParser, text: str) -> None:
     """Fields to change: `args.overrides`, a list of `key=value`."""
     # Without a default, argparse says that they are required.
     command.add_argument("overrides", nargs="*", default=[], metavar="key=value", help=text)
+
+
+def split_overrides(words: list[str]) -> tuple[list[str], list[str]]:
+    """Words of an option that takes several, and the overrides among them; a directory may have `=` in its name."""
+    is_override = [re.match(r"[A-Za-z_][\w.-]*=", word) is not None and not is_folder(word) for word in words]
+    return [word for word, it in zip(words, is_override, strict=True) if not it], list(compress(words, is_override))
 
 
 def existing_run(command: argparse.ArgumentParser) -> None:

@@ -26,8 +26,8 @@ def add(commands: "Commands") -> argparse.ArgumentParser:
         metavar="N",
         help="labels of each class, or all; at least three (default: 8 16 32, and none with --next)",
     )
-    command.add_argument("--seeds", type=int, default=3, help="runs of each number, with seeds from 0 on")
-    command.add_argument("--gain", type=float, default=0.02, help="improvement whose price in labels is estimated")
+    command.add_argument("--seeds", type=int, help="runs of each number, with seeds from 0 on (default: 3)")
+    command.add_argument("--gain", type=float, help="improvement whose price in labels is estimated (default: 0.02)")
     command.add_argument(
         "--next", type=int, metavar="N", help="write next.csv: N rows without labels that are worth labelling"
     )
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     With `--next`, the rows that are worth labelling come first, as `next.csv`.
 
     Raises:
-        RecipeError: `--unlabelled` without `--next`.
+        RecipeError: options that do not go together.
     """
     from hftransfer import api_choosing as api
     from hftransfer.choosing.curve import table
@@ -53,14 +53,18 @@ def run(args: argparse.Namespace) -> int:
     out = args.out or folder_of("curve", args.recipe)
     if args.unlabelled and args.next is None:
         raise RecipeError("--unlabelled: it names the rows that --next N chooses from; give --next as well")
+    sizes, overrides = _arguments.split_overrides(args.labels or [])
+    overrides = [*args.overrides, *overrides]
+    options = {name: value for name, value in (("seeds", args.seeds), ("gain", args.gain)) if value is not None}
+    if options and args.next is not None and not sizes:
+        raise RecipeError(f"--{next(iter(options))}: it is for runs with several numbers of labels; give --labels too")
     text, record = "", {"folder": out}
     if args.next is not None:
-        rows = api.next_rows(args.recipe, args.overrides, count=args.next, unlabelled=args.unlabelled, out=out)
+        rows = api.next_rows(args.recipe, overrides, count=args.next, unlabelled=args.unlabelled, out=out)
         text = f"\n{len(rows)} rows to label next: {out}/next.csv"
         record |= {"next": [row.model_dump() for row in rows]}
-    if args.labels or args.next is None:
-        sizes = args.labels or _LABELS
-        curves = api.curve(args.recipe, args.overrides, labels=sizes, seeds=args.seeds, gain=args.gain, out=out)
+    if sizes or args.next is None:
+        curves = api.curve(args.recipe, overrides, labels=sizes or _LABELS, out=out, **options)
         found = table(curves)
         text += f"\n{found.title}:\n{found.text()}\n\n{curves.advice}\n\npage: {out}/curve.html"
         record |= curves.model_dump()

@@ -32,8 +32,10 @@ def run(args: argparse.Namespace) -> int:
     """Print the names, each with a line on what it is; or one plug-in with its fields; or the schema.
 
     Raises:
-        RecipeError: nothing has the name.
+        RecipeError: nothing has the name, or `--schema` is given one.
     """
+    if args.schema and args.name:
+        raise RecipeError(f"--schema: it prints the schema of whole recipes; leave '{args.name}' out")
     if args.schema:
         from hftransfer.recipe.schema import Recipe
 

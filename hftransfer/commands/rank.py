@@ -41,9 +41,9 @@ def run(args: argparse.Namespace) -> int:
     from hftransfer.choosing.candidates import names_in_file
     from hftransfer.runner.folders import folder_of
 
-    # Overrides may follow an option that takes several words.
-    overrides = [*args.overrides, *(word for word in args.checkpoints if "=" in word)]
-    names = names_in_file(args.file) if args.file else [word for word in args.checkpoints if "=" not in word]
+    named, overrides = _arguments.split_overrides(args.checkpoints)
+    overrides = [*args.overrides, *overrides]
+    names = names_in_file(args.file) if args.file else named
     out = args.out or folder_of("rank", args.recipe)
     try:
         ranking = api_choosing.rank(args.recipe, names, overrides, out=out, rows=args.rows, minutes=args.minutes)

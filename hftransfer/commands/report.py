@@ -36,6 +36,8 @@ def run(args: argparse.Namespace) -> int:
     results = with_own_names([finished_run(folder) for folder in args.runs])
     if args.out.is_dir() or any(place.is_file() for place in args.out.parents):
         raise RecipeError(f"--out: '{args.out}' should be a file, such as report.html")
+    if args.out.exists() and args.out.suffix.lower() not in (".html", ".htm"):
+        raise RecipeError(f"--out: '{args.out}' exists and is no HTML file; name another, such as report.html")
     args.out.parent.mkdir(parents=True, exist_ok=True)
     paired = differences(results, args.runs)
     write_text(args.out, report.html(results, paired))

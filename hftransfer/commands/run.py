@@ -45,11 +45,13 @@ def run(args: argparse.Namespace) -> int:
     from hftransfer.runner import pipeline
     from hftransfer.runner.jobs import split_place
 
-    kind, place = split_place(args.on) if args.on else (None, None)
+    kind, place = split_place(args.on) if args.on is not None else (None, None)
     if args.sbatch and kind != "slurm":
         raise RecipeError("--sbatch: it is for jobs of Slurm; give --on slurm as well")
-    if args.timeout and kind != "hf-jobs":
-        raise RecipeError("--timeout: it is for jobs of the Hub; give --on hf-jobs:FLAVOR as well")
+    if kind != "hf-jobs":
+        for option, value in (("--timeout", args.timeout), ("--yes", args.yes)):
+            if value not in (None, False):
+                raise RecipeError(f"{option}: it is for jobs of the Hub; give --on hf-jobs:FLAVOR as well")
     recipe = api.read_recipe(args.recipe, args.overrides)
     out = args.out or api.default_folder(args.recipe)
     if kind is not None:
@@ -72,7 +74,7 @@ def _submit(args: argparse.Namespace, recipe: "Recipe", out: Path, kind: str, pl
         number = job.submit()
         show(args, f"job {number}: {job.file}, log: {job.log}", {"job": number, "file": job.file, "log": job.log})
         return 0
-    return _run_on_the_hub(args, hf_jobs.job(recipe, out, place or "", args.timeout or "1h"))
+    return _run_on_the_hub(args, hf_jobs.job(recipe, out, place or "", "1h" if args.timeout is None else args.timeout))
 
 
 def _run_on_the_hub(args: argparse.Namespace, job: "Job") -> int:

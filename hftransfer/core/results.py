@@ -234,7 +234,7 @@ class RunResult(SavedRecord):
     examples: list[str] = []
     """A few test inputs, if they are texts."""
     hub_cards: dict[str, JsonObject] = {}
-    """Hub id -> `private`, and `license` and `language` (codes) from the cards of checkpoint and data set."""
+    """Hub id -> `private`, `gated`, and from the card `license` and `language` (codes), of checkpoint and data set."""
     samples: dict[str, SampleFacts] = {}
     """Name -> facts of the samples that the run uses, or the run whose model it starts from."""
     auto_model: str = ""

@@ -18,7 +18,7 @@ TIMEOUT = 10
 """Seconds that a request may take."""
 
 CardFacts = dict[str, Any]
-"""`private` (bool), `license` (str or None) and `language` (codes) of a repository."""
+"""`private` and `gated` (bool), `license` (str or None) and `language` (codes) of a repository."""
 
 
 def resolve_revision(repo: str, revision: str | None = None, repo_type: str = "model") -> str:
@@ -146,6 +146,7 @@ def hub_cards(revisions: Mapping[str, str]) -> dict[str, CardFacts]:
                 "license": license if isinstance(license, str) else None,
                 "language": [language] if isinstance(language, str) else [str(code) for code in language],
                 "private": bool(info.private),
+                "gated": bool(info.gated),
             }
     return cards
 

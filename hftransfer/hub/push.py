@@ -11,6 +11,7 @@ from hftransfer.core.checkpoint_files import check_complete, check_unchanged
 from hftransfer.core.errors import HubError
 from hftransfer.core.results import RunResult
 from hftransfer.core.variants import Variant
+from hftransfer.hub.client import is_open
 from hftransfer.hub.space import check_space, space_files
 from hftransfer.hub.upload import MARK, Kind, Pushed, RepoFiles, Target, check_target, upload
 from hftransfer.reporting import model_card, redaction, report
@@ -108,6 +109,7 @@ def contents(folder: Path, result: RunResult, repo: str, *, adapter: bool) -> di
     Raises:
         HubError: the adapter alone was asked for, and there is none, or no checkpoint of the Hub to put it on.
     """
+    result = redaction.published(result, public_rows=has_public_rows(result))
     files: dict[str, Path | bytes] = {}
     if adapter:
         files |= _adapter(folder, result)
@@ -119,6 +121,12 @@ def contents(folder: Path, result: RunResult, repo: str, *, adapter: bool) -> di
     files["recipe.yaml"] = redaction.recipe_yaml(result).encode()
     files["result.json"] = redaction.public_record(result).encode()
     return files | {f"report/{name}.png": figure for name, figure in report.figures(result).items()}
+
+
+def has_public_rows(result: RunResult) -> bool:
+    """Whether everybody may read the rows, now as when the run ended."""
+    source = result.recipe["data"]["source"]
+    return redaction.has_public_rows(result) and (source["name"] != "hub" or is_open(source["id"], "dataset"))
 
 
 def _files(folder: Path) -> dict[str, Path]:

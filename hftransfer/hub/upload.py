@@ -141,15 +141,15 @@ def upload(target: Target, files: RepoFiles, run_id: str) -> Pushed:
             present, private = _check_existing(target, run_id)
             removable = present - files.keys() - _INITIAL_FILES
             removed = sorted(path for path in removable if target.force or _PUSHED.fullmatch(path))
-            commit = api.create_commit(
-                repo,
-                [
-                    *(CommitOperationAdd(path, content) for path, content in sorted(files.items())),
-                    *(CommitOperationDelete(path) for path in removed),
-                ],
-                commit_message=_TITLES[kind],
-                repo_type=kind,
-            )
+            operations: list[CommitOperationAdd | CommitOperationDelete] = [
+                *(CommitOperationAdd(path, content) for path, content in sorted(files.items())),
+                *(CommitOperationDelete(path) for path in removed),
+            ]
+            try:
+                commit = api.create_commit(repo, operations, commit_message=_TITLES[kind], repo_type=kind)
+            except ValueError as error:
+                reason = " ".join(str(error).split())
+                raise HubError(f"the Hub refuses the card of '{repo}' (hub.license, hub.language): {reason}") from None
             return Pushed(str(commit.commit_url), commit.oid, private)
     except network_errors():
         raise HubError(

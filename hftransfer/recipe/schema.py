@@ -18,6 +18,8 @@ from hftransfer.recipe.splits import Splits
 from hftransfer.recipe.training_arguments import Fields, check_training
 
 _MAX_LAYERS = 1000
+_LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
+_LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]+)*|multilingual|code")
 
 
 class Model(Section):
@@ -187,7 +189,22 @@ class Hub(Section):
     license: str | None = None
     """Licence of the pushed model, as the Hub writes it (apache-2.0); left out, the checkpoint's, if the Hub has it."""
     language: list[str] = []
-    """ISO 639-1 codes of the languages that the model reads, hears or writes."""
+    """ISO 639 codes of the languages that the model reads, hears or writes."""
+
+    @field_validator("license")
+    @classmethod
+    def _is_identifier(cls, name: str | None) -> str | None:
+        if name is not None and not _LICENSE.fullmatch(name):
+            raise ValueError(f"as the Hub writes it, such as apache-2.0, cc-by-4.0 or other, got '{name}'")
+        return name
+
+    @field_validator("language")
+    @classmethod
+    def _are_codes(cls, codes: list[str]) -> list[str]:
+        for code in codes:
+            if not _LANGUAGE.fullmatch(code):
+                raise ValueError(f"ISO 639 codes, such as en or de, or 'multilingual' or 'code', got '{code}'")
+        return codes
 
 
 class Recipe(Section):

@@ -10,13 +10,7 @@ from hftransfer.core.prefixes import SAMPLE
 from hftransfer.core.results import RunResult
 from hftransfer.reporting import tables
 from hftransfer.reporting.certainty import certainty, threshold_values
-from hftransfer.reporting.redaction import (
-    checkpoint_name,
-    cut_folders,
-    has_public_rows,
-    recipe_yaml,
-    without_folders,
-)
+from hftransfer.reporting.redaction import checkpoint_name, published, recipe_yaml, without_folders
 from hftransfer.reporting.tables import Table, amount, headline_scores, interval, metric_label
 from hftransfer.reporting.templates import render
 from hftransfer.reporting.usage import (
@@ -44,6 +38,7 @@ def card(result: RunResult, repo: str | None = None, *, adapter: bool = False) -
         repo: the id on the Hub; None for a local run, whose folder has no plots.
         adapter: whether the repository holds the PEFT adapter alone.
     """
+    result = published(result)
     task, score, recipe = card_task(result), headline_scores(result)["tuned"], recipe_yaml(result)
     usage = None if adapter else model_usage(result, task)
     return render(
@@ -70,9 +65,9 @@ def card(result: RunResult, repo: str | None = None, *, adapter: bool = False) -
         runtimes=tables.runtime_table(result),
         groups=tables.group_table(result),
         made_by=_made_by(result),
-        rejected={name: cut_folders(reason) for name, reason in result.rejected().items()},
+        rejected=result.rejected(),
         weakest_classes=_weakest_classes(result),
-        warnings=[cut_folders(line) for line in result.warnings],
+        warnings=result.warnings,
         adapter=adapter_usage(result, task) if adapter else None,
         auto_model=(result.auto_model if adapter else "") or task.auto_model,
         repository=repository(result, repo),
@@ -149,7 +144,7 @@ def _metadata(result: RunResult, adapter: bool) -> ModelCardData:
         tags=["hftransfer", strategy, *([] if adapter else exported)],
         base_model=model if derived else None,
         base_model_relation=("adapter" if adapter else "finetune") if derived else None,
-        widget=[{"text": text} for text in result.examples if has_public_rows(result)] or None,
+        widget=[{"text": text} for text in result.examples] or None,
         datasets=[data_id] if data["source"]["name"] == "hub" else None,
         metrics=list(scores),
         model_name=result.name,

@@ -16,8 +16,13 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
 _PATH = re.compile(r"file:|~[\w.-]*[\\/]|[A-Za-z]:[\\/]|[\\/]")
-# Folders of a path within a sentence; addresses and closing tags are no paths.
+# A path in quotation marks, which may have blanks in it.
+_QUOTED_PATH = re.compile(r"(['\"])((?:[A-Za-z]:|~[\w.-]*)?[\\/][^'\"\n]*)\1")
+# Folders of another path within a sentence; addresses and closing tags are no paths.
 _FOLDERS = re.compile(r"(?<![\w:/.<])(?:[A-Za-z]:|~[\w.-]*)?[\\/][^\s'\"]*[\\/]")
+
+# What a warning quotes of a row.
+_IN_PARENTHESES = re.compile(r" \('[^']*'\)")
 
 
 def checkpoint_name(result: RunResult) -> str:
@@ -36,22 +41,42 @@ def recipe_yaml(result: RunResult) -> str:
 
 
 def public_record(result: RunResult) -> str:
-    """The record as JSON, without folders; without test rows unless everybody may read them."""
-    record = result.model_dump(mode="json", by_alias=True)
+    """The record as JSON, without what `published` removes, and without local paths in the recipe."""
+    record = published(result).model_dump(mode="json", by_alias=True)
     record["recipe"] = yaml.safe_load(recipe_yaml(result))
-    if not has_public_rows(result):
-        record["worst"], record["examples"] = [], []
-    record["warnings"] = [cut_folders(line) for line in result.warnings]
-    for facts, key in ((record["search"], "reason"), (record["exports"], "rejected")):
-        for entry in facts.values():
-            entry[key] = entry[key] and cut_folders(entry[key])
     return json.dumps(record, indent=1) + "\n"
 
 
+def published(result: RunResult, *, public_rows: bool = True) -> RunResult:
+    """The record without folders in its sentences; unless everybody may read the rows, without their content.
+
+    Args:
+        result: The record.
+        public_rows: Whether the rows are public now; that they were when the run ended, the record says.
+    """
+    shown: JsonObject = {
+        "warnings": [cut_folders(line) for line in result.warnings],
+        "search": {
+            name: trial.model_copy(update={"reason": trial.reason and cut_folders(trial.reason)})
+            for name, trial in result.search.items()
+        },
+        "exports": {
+            name: facts.model_copy(update={"rejected": facts.rejected and cut_folders(facts.rejected)})
+            for name, facts in result.exports.items()
+        },
+    }
+    if not (public_rows and has_public_rows(result)):
+        shown |= {"worst": [], "examples": []}
+        shown["groups"] = {f"group {number}": it for number, it in enumerate(result.groups.values(), 1)}
+        shown["warnings"] = [_IN_PARENTHESES.sub("", line) for line in shown["warnings"]]
+    return result.model_copy(update=shown)
+
+
 def has_public_rows(result: RunResult) -> bool:
-    """Whether everybody may read the rows: they come from a sample, or from a public data set of the Hub."""
+    """Whether everybody may read the rows: they come from a sample, or from a data set that the Hub shows to all."""
     source = result.recipe["data"]["source"]
-    return source["name"] == "sample" or result.hub_cards.get(source.get("id"), {}).get("private") is False
+    facts = result.hub_cards.get(source.get("id"), {})
+    return source["name"] == "sample" or (facts.get("private") is False and facts.get("gated") is False)
 
 
 def without_folders(section: JsonObject) -> JsonObject:
@@ -61,7 +86,8 @@ def without_folders(section: JsonObject) -> JsonObject:
 
 def cut_folders(sentence: str) -> str:
     """A sentence with every path in it cut to its last component."""
-    return _FOLDERS.sub("", sentence)
+    quoted = _QUOTED_PATH.sub(lambda found: f"{found[1]}{_last_component(found[2])}{found[1]}", sentence)
+    return _FOLDERS.sub("", quoted)
 
 
 def _cut_paths(value: JsonValue) -> JsonValue:

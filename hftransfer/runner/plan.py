@@ -95,6 +95,7 @@ def check(recipe: Recipe, *, decode: bool = True, sample: bool = False) -> Plan:
         check_write_access(recipe.hub.repo)
     task = recipe.task
     recipe, start = _pin_revisions(recipe)
+    _check_adapter(recipe)
     check_metrics(recipe.evaluation.metrics)
     silence_transformers()
     if recipe.training:
@@ -143,6 +144,16 @@ def _check_installed(recipe: Recipe, specs: list[TrainingSpec]) -> None:
     sources = [data.source for data in sections if data is not None]
     for plugin in (recipe.task, *sources, *exporters, *(spec.strategy for spec in specs)):
         plugin.check_installed()
+
+
+def _check_adapter(recipe: Recipe) -> None:
+    """Refuse, before the training, an adapter that could not be pushed alone."""
+    if recipe.hub is None or not recipe.hub.adapter:
+        return
+    if not recipe.strategy.makes_adapter:
+        raise RecipeError(f"hub.adapter: strategy '{recipe.strategy.name}' makes no adapter; lora and peft do")
+    if recipe.model.revision is None or recipe.model.config:
+        raise RecipeError("hub.adapter: an adapter alone needs its checkpoint on the Hub, as it is there (model.id)")
 
 
 def _check_training(specs: list[TrainingSpec], seed: int) -> None:

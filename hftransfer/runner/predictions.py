@@ -14,12 +14,10 @@ from hftransfer.core.features import Audio, Image
 from hftransfer.core.files import nest_outputs
 from hftransfer.core.media import location
 from hftransfer.data.load import Rows
-from hftransfer.hub.client import is_open
-from hftransfer.hub.push import Wanted, push
+from hftransfer.hub.push import Wanted, has_public_rows, push
 from hftransfer.hub.upload import Pushed
 from hftransfer.recipe.loader import from_record
 from hftransfer.reporting.predictions_card import card, published_splits
-from hftransfer.reporting.redaction import has_public_rows
 from hftransfer.reporting.tables import unescape_cell
 from hftransfer.runner.collect import ERROR
 from hftransfer.runner.finished import check_rows, read_arrays
@@ -63,8 +61,7 @@ def _files(folder: Path, model: str, repo: str, place: Path) -> dict[str, Path |
     recipe = from_record(result.recipe)
     rows = read_rows(recipe.task, recipe.data, recipe.seed, recipe.evaluation.left_out, decode=False)
     check_rows(folder, result, rows.facts, "so its predictions cannot be published")
-    task, source = saved_task(folder, result), result.recipe["data"]["source"]
-    public = has_public_rows(result) and (source["name"] != "hub" or is_open(source["id"], "dataset"))
+    task, public = saved_task(folder, result), has_public_rows(result)
     files: dict[str, Path | bytes] = {}
     columns: list[str] = []
     for split in published_splits(result):

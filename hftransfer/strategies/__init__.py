@@ -107,6 +107,8 @@ class Strategy(Plugin):
     """TrainingArguments that suit the strategy; those of a recipe's `training:` replace them."""
     uses_unlabelled: ClassVar[bool] = False
     """Whether the strategy trains on the rows of `data.unlabelled`."""
+    makes_adapter: ClassVar[bool] = False
+    """Whether `adapter` gives the trained model without its checkpoint."""
     replaces_loss: ClassVar[bool] = False
     """Whether the strategy trains with another loss than the model's."""
 

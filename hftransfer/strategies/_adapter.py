@@ -24,6 +24,8 @@ PeftFields = dict[str, Any]
 class _AdapterStrategy(Strategy):
     """Train an adapter of a frozen checkpoint, and the head; the adapter is merged into the saved model."""
 
+    makes_adapter = True
+
     def check(self, task: Task, model: PreTrainedModel) -> None:
         """Refuse a loss with weights: checkpoints of an adapter hold the adapter, so that it could not be resumed."""
         if task.loss_has_weights:
