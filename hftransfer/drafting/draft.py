@@ -204,6 +204,8 @@ def problems(survey: Survey, candidate: Candidate) -> list[str]:
     found = []
     if survey.source.get("header") is False:
         found.append("the first line of the table is read as a row: if it names the columns, remove data.source.header")
+    if encoding := survey.source.get("encoding"):
+        found.append(f"the file is not UTF-8 and is read as {encoding}: data.source.encoding names another encoding")
     for column in candidate.columns.values():
         if column.missing:
             found.append(f"column '{column.name}': {column.missing} of the cells looked at are empty")

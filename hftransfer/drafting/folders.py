@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,9 @@ def _of_images(root: Path, files: list[Path], images: list[Path]) -> Iterator[di
     """Images with boxes, with masks, or in a task of Label Studio."""
 
     def some(suffix: str) -> list[Path]:
-        return [file for file in files if file.suffix.lower() == suffix and not is_document(file)][:_LOOKED_AT]
+        # An empty text is that of an image without boxes.
+        found = (it for it in files if it.suffix.lower() == suffix and not is_document(it) and it.stat().st_size)
+        return list(islice(found, _LOOKED_AT))
 
     for file in some(".json"):
         if is_label_studio(head(file)):

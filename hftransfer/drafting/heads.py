@@ -21,7 +21,7 @@ _BYTES = 200_000
 # A file that is read as a whole, in bytes.
 _WHOLE = 64_000_000
 _MARKS = ("entities", "spans", "annotations", "label", "labels")
-_NUMBERS = re.compile(r"[\d.eE+-]+")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 def _bytes(path: Path) -> bytes:
@@ -41,7 +41,8 @@ def _tail(path: Path) -> str:
 def encoding_of(path: Path) -> str | None:
     """The encoding of a text that is not UTF-8, as Python names it: by its mark, else that of Windows.
 
-    None too where a few lines alone are not UTF-8: another encoding would garble all others.
+    None too where a few lines alone are not UTF-8: another encoding would garble all others; and where it is not that
+    of Western languages, whose letters are mostly those of ASCII.
     """
     start = _bytes(path)
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -50,7 +51,11 @@ def encoding_of(path: Path) -> str | None:
     lines = start[: start.rfind(b"\n") + 1 or None].splitlines()
     accented = [line for line in lines if not line.isascii()]
     wrong = sum(not _is_utf8(line) for line in accented)
-    return "cp1252" if 2 * wrong > len(accented) else None
+    if 2 * wrong <= len(accented):
+        return None
+    text = b"".join(accented).decode("cp1252", "replace")
+    plain = sum(letter.isascii() and letter.isalpha() for letter in text)
+    return "cp1252" if plain > sum(not letter.isascii() for letter in text) else None
 
 
 def _is_utf8(line: bytes) -> bool:
@@ -69,8 +74,13 @@ def head(path: Path) -> str:
 
 def is_coco(path: Path) -> bool:
     """Whether a JSON file has images, annotations and categories (https://cocodataset.org/#format-data)."""
-    text = head(path).lstrip()[:1] == "{" and head(path) + _tail(path)
-    return bool(text) and all(f'"{key}"' in str(text) for key in ("images", "annotations", "categories"))
+    start = head(path)
+    if start.lstrip()[:1] != "{":
+        return False
+    text = start + _tail(path)
+    # Of a large file, the middle is not looked at.
+    keys = [("images", "annotations", "categories"), ("images", "bbox", "category_id")]
+    return any(all(f'"{key}"' in text for key in them) for them in keys)
 
 
 def is_squad(text: str) -> bool:
@@ -137,6 +147,6 @@ def is_yolo(path: Path) -> bool:
     """Whether the lines of a text are a class and a box, or an outline, in shares of an image."""
     lines = [line.split() for line in head(path).splitlines()[:20] if line.strip()]
     return bool(lines) and all(
-        len(row) >= 5 and row[0].isdigit() and all(map(_NUMBERS.fullmatch, row[1:5])) and max(map(float, row[1:5])) <= 1
+        len(row) >= 5 and row[0].isdigit() and all(map(_NUMBER.fullmatch, row[1:5])) and max(map(float, row[1:5])) <= 1
         for row in lines
     )

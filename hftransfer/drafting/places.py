@@ -35,6 +35,7 @@ Section = dict[str, Any]
 _HUB = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?")
 # Folders of recordings beside a table: those of Common Voice and LJSpeech.
 _RECORDINGS = ("clips", "wavs")
+_SHEETS = (".xlsx", ".xls", ".ods")
 _ARCHIVES = (".zip", ".tar", ".tgz", ".7z", ".rar")
 # Ending -> the family whose files belong together, the preferred first.
 _FAMILIES = {
@@ -99,6 +100,8 @@ def _of_file(path: Path) -> Iterator[Section]:
     if kind is None:
         if {suffix.lower() for suffix in path.suffixes} & set(_ARCHIVES):
             raise RecipeError(f"'{path}' is an archive of more than one table: unpack it, and name what is in it")
+        if path.suffix.lower() in _SHEETS:
+            raise RecipeError(f"'{path}' is a workbook, which no source reads: save the sheet as CSV")
         if sentence := advice(
             [path, *sorted(it for it in path.parent.glob(f"{glob.escape(path.stem)}.*") if it != path)]
         ):
@@ -108,16 +111,12 @@ def _of_file(path: Path) -> Iterator[Section]:
     if kind == "json" and is_coco(path):
         folder = path.parent.parent if path.parent.name.lower() == "annotations" else path.parent
         yield {"name": "coco", "path": str(folder)}
-    if _stem(path) == "metadata" or any((path.parent / name).is_dir() for name in _RECORDINGS):
+    if path.name.partition(".")[0] == "metadata" or any((path.parent / name).is_dir() for name in _RECORDINGS):
         yield from folders.candidates(path.parent)
-    splits = _by_split(_siblings(path)) if split_in(_stem(path)) else {"train": [path]}
+    splits = _by_split(_siblings(path)) if split_in(path.name) else {"train": [path]}
     if "train" in splits and path not in [file for files in splits.values() for file in files]:
         splits = {"train": [path]}
     yield from _of_splits(kind, splits if "train" in splits else {"train": [path]})
-
-
-def _stem(path: Path) -> str:
-    return path.name.partition(".")[0]
 
 
 def _siblings(path: Path) -> list[Path]:
@@ -134,7 +133,7 @@ def _by_split(files: Iterable[Path]) -> dict[str, list[Path]]:
     """Split -> its files, by the words of their names, else by their folders."""
     splits: dict[str, list[Path]] = {}
     for file in files:
-        split = split_in(_stem(file)) or next(filter(None, map(split_of, reversed(file.parts[-4:-1]))), None)
+        split = split_in(file.name) or next(filter(None, map(split_of, reversed(file.parts[-4:-1]))), None)
         if split:
             splits.setdefault(split, []).append(file)
     return {split: splits[split] for split in ("train", "validation", "test") if split in splits}
@@ -146,15 +145,27 @@ def _of_tables(root: Path) -> Iterator[Section]:
     for file in files_below(root):
         if (kind := family(file)) and not is_document(file) and file.stem not in ("dataset_info", "state"):
             families.setdefault(kind, []).append(file)
-    for kind in dict.fromkeys(_FAMILIES.values()):
+    kinds = sorted(dict.fromkeys(_FAMILIES.values()), key=lambda kind: "train" not in _by_split(families.get(kind, [])))
+    for kind in kinds:
         files = families.get(kind, [])
-        if "train" in (splits := _by_split(files)):
+        splits = _by_split(files)
+        named = [file for them in splits.values() for file in them]
+        others = [file for file in files if file not in named]
+        if "train" not in splits and named and others and len({_first_line(file) for file in files}) == 1:
+            splits = {"train": others, **splits}
+        if "train" in splits:
             yield from _of_splits(kind, splits)
         elif files:
             largest = max(files, key=lambda file: file.stat().st_size)
             yield from _of_splits(kind, {"train": files})
             if len(files) > 1:
                 yield from _of_splits(kind, {"train": [largest]})
+
+
+def _first_line(file: Path) -> str:
+    """The names of the columns, of a file of text; nothing of a row in JSON."""
+    line = head(file).partition("\n")[0].strip()
+    return "" if line.startswith(("{", "[")) else line
 
 
 def _of_splits(kind: str, splits: dict[str, list[Path]]) -> Iterator[Section]:

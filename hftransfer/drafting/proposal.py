@@ -33,7 +33,14 @@ _UNSUPPORTED = {
         "instructions (Alpaca), which no task reads as three columns; join instruction and input as 'source', with "
         "output as 'target', for --task summarization, or all three as 'text' for --task text-generation"
     ),
+    frozenset(("sentence #", "word", "tag")): (
+        "a word a row, which is read as CoNLL: write a file .conll with a word and its tag on each line, and an empty "
+        "line between sentences"
+    ),
 }
+# Names of columns that no row has for a cell.
+_USUAL = ("text", "label", "sentence", "category", "class", "target")
+_MISSING = ("", "-", "?", "n/a", "na", "nan", "none", "null")
 _YEAR = re.compile("(19|20)\\d\\d")
 
 
@@ -144,6 +151,9 @@ def _of_interactions(
     if made is None:
         return None
     source, items = made
+    if items is None and not alone:
+        # The task needs the texts of the items.
+        return None
     try:
         rows, warnings = _load(source)
     except DataError:
@@ -186,15 +196,25 @@ def _lacks_header(rows: Dataset) -> bool:
     head = rows[:200]
     numbers = [name for name in head if _is_number(name)]
     words = [name for name in head if name not in numbers]
-    if any(len(words_of(name)) > _HEADER_WORDS or name in head[name] for name in words):
+    if any(_is_above_numbers(name, head[name]) for name in words):
+        return False
+    if any(len(words_of(name)) > _HEADER_WORDS for name in words):
+        return True
+    # A name of a column may be that of a class as well: text, toxic.
+    if any(name in head[name] for name in words) and not any(name.strip().lower() in _USUAL for name in words):
         return True
     if not numbers or numbers == [str(place) for place in range(len(head))]:
         return False
     if any(_share_of_numbers(head[name]) < 0.5 for name in numbers):
         return False
-    if any(_share_of_numbers(head[name]) == 1 for name in words):
-        return False
     return not all(_YEAR.fullmatch(name) and name not in head[name] for name in numbers)
+
+
+def _is_above_numbers(name: str, column: Sequence[str | None]) -> bool:
+    """Whether a word without digits stands above cells all of which begin with one: numbers, dates, times."""
+    filled = [cell for cell in column if cell]
+    is_word = not re.search(r"\d", name) and name.strip().lower() not in _MISSING
+    return is_word and bool(filled) and all(re.match(r"[-+]?\.?\d", cell) for cell in filled)
 
 
 def _is_number(cell: str) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from hftransfer.core import plugins
 from hftransfer.core.errors import HFTransferError
@@ -18,7 +20,7 @@ _TABLES, _ROWS, _MOST = 20, 500, 0.5
 
 def unread(survey: Survey) -> list[str]:
     """A sentence for each, with what makes it used."""
-    return [*_split_columns(survey), *_tables_of_files(survey)]
+    return [*_split_columns(survey), *_tables_of_files(survey), *_other_tables(survey)]
 
 
 def _split_columns(survey: Survey) -> list[str]:
@@ -37,10 +39,29 @@ def _split_columns(survey: Survey) -> list[str]:
     return sentences
 
 
+def _other_tables(survey: Survey) -> list[str]:
+    """The tables of a folder of tables that are not read."""
+    root = Path(survey.data)
+    if "train" not in survey.source or not root.is_dir():
+        return []
+    read = set(_strings([survey.source, survey.items or {}]))
+    tables = [file for file in files_below(root) if family(file) and not is_document(file) and str(file) not in read]
+    return [f"{len(tables)} of the tables in '{root}' are not read, first '{tables[0]}'"] if tables else []
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """The strings within lists and mappings."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | dict):
+        for it in value.values() if isinstance(value, dict) else value:
+            yield from _strings(it)
+
+
 def _tables_of_files(survey: Survey) -> list[str]:
-    """Tables with a column of file names, beside images or recordings that have no classes."""
+    """Tables with a column of file names, beside images or recordings."""
     media = _MEDIA.get(survey.source["name"])
-    if media is None or any(it.content not in ("image", "audio", "empty") for it in survey.columns):
+    if media is None:
         return []
     root = Path(survey.source["path"])
     files = files_below(root)

@@ -9,6 +9,7 @@ from pathlib import Path
 from hftransfer.core.errors import DataError
 from hftransfer.data.normal_form import nfc
 from hftransfer.sources._split_names import SPLITS
+from hftransfer.sources._text_files import read_lines
 
 _ANNOTATION = {"Main": "XML file", "Segmentation": "mask"}
 
@@ -31,7 +32,7 @@ def listed(files: list[Path], folder: str, names: Collection[str]) -> dict[str, 
         named = {split: file for split, file in named.items() if split == "test"} | {"train": lists["trainval"]}
     splits: dict[str, list[str]] = {}
     for split, file in named.items():
-        lines = [line.split() for line in file.read_text(encoding="utf-8-sig").splitlines()]
+        lines = [line.split() for line in read_lines(str(file))]
         # CVAT writes names with the ending of the image.
         stems = [nfc(words[0]) for words in lines if words]
         stems = [stem if stem in names else Path(stem).stem for stem in stems]

@@ -37,7 +37,7 @@ def read_lines(file: str, encoding: str = "utf-8") -> Iterator[str]:
 
 def _where(file: str, encoding: str, error: UnicodeError) -> str:
     """The line of the first wrong byte, where UTF-8 can tell, and what to do: most lines or a few are wrong."""
-    others = "others are cp1252, latin-1, utf-16"
+    others = "others are cp1252, latin-1, utf-16, cp1251, gbk, shift_jis"
     if not _is_utf8(encoding):
         return f"{error}); {others}"
     first, wrong, accented = "", 0, 0

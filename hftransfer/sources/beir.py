@@ -14,6 +14,7 @@ from hftransfer.core.errors import DataError
 from hftransfer.core.paths import is_file, is_folder
 from hftransfer.sources import Source
 from hftransfer.sources._split_names import SPLITS
+from hftransfer.sources._text_files import read_lines
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -47,15 +48,14 @@ def _texts(file: Path) -> dict[str, str]:
     if not is_file(file):
         raise DataError(f"data.source.path: there is no file '{file}'")
     texts = {}
-    with file.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                row = json.loads(line)
-                texts[str(row["_id"])] = f"{row.get('title') or ''} {row['text']}".strip()
-            except KeyError as error:
-                raise DataError(f"data.source.path: {file}, line {number} lacks the key {error} (_id, text)") from None
-            except (ValueError, TypeError, AttributeError) as error:
-                raise DataError(f"data.source.path: {file}, line {number} is no row of BEIR: {error}") from None
+    for number, line in enumerate(read_lines(str(file)), 1):
+        try:
+            row = json.loads(line)
+            texts[str(row["_id"])] = f"{row.get('title') or ''} {row['text']}".strip()
+        except KeyError as error:
+            raise DataError(f"data.source.path: {file}, line {number} lacks the key {error} (_id, text)") from None
+        except (ValueError, TypeError, AttributeError) as error:
+            raise DataError(f"data.source.path: {file}, line {number} is no row of BEIR: {error}") from None
     return texts
 
 
@@ -66,20 +66,20 @@ def _rows(file: Path, queries: dict[str, str], corpus: dict[str, str]) -> list[d
         DataError: a line has other columns, or an id that has no text; or no pair is relevant.
     """
     rows = []
-    with file.open(encoding="utf-8", newline="") as lines:
-        for number, fields in enumerate(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE), 1):
-            is_header = number == 1 and fields[-1:] == ["score"]
-            if is_header or not fields:
-                continue
-            # Some have TREC's four columns, of which the second is always 0.
-            if len(fields) not in (3, 4) or not fields[-1].lstrip("-").isdecimal():
-                raise DataError(f"data.source.path: {file}, line {number} is not: query-id, corpus-id, score")
-            query, document = fields[0], fields[-2]
-            for name, known, key in (("queries", queries, query), ("corpus", corpus, document)):
-                if key not in known:
-                    raise DataError(f"data.source.path: {file}, line {number}: {name}.jsonl has no id '{key}'")
-            if int(fields[-1]) > 0:
-                rows.append({"query": queries[query], "positive": corpus[document]})
+    lines = csv.reader(read_lines(str(file)), delimiter="\t", quoting=csv.QUOTE_NONE)
+    for number, fields in enumerate(lines, 1):
+        is_header = number == 1 and fields[-1:] == ["score"]
+        if is_header or not fields:
+            continue
+        # Some have TREC's four columns, of which the second is always 0.
+        if len(fields) not in (3, 4) or not fields[-1].lstrip("-").isdecimal():
+            raise DataError(f"data.source.path: {file}, line {number} is not: query-id, corpus-id, score")
+        query, document = fields[0], fields[-2]
+        for name, known, key in (("queries", queries, query), ("corpus", corpus, document)):
+            if key not in known:
+                raise DataError(f"data.source.path: {file}, line {number}: {name}.jsonl has no id '{key}'")
+        if int(fields[-1]) > 0:
+            rows.append({"query": queries[query], "positive": corpus[document]})
     if not rows:
         raise DataError(f"data.source.path: {file} judges no document relevant")
     return rows

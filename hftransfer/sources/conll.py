@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _BIO = re.compile(r"O|[BIESLUMW][-_].+")
 TAG = re.compile(rf"{_BIO.pattern}|[A-Z$.,:;'\"`()#_-]{{1,8}}|[a-z]{{1,6}}")
 """A tag of a word, or a word that might be one."""
+_COMMENT = re.compile(r"# (id |\w+ = )")
 # Lines by which the columns are told apart.
 _SAMPLE = 400
 
@@ -102,7 +103,7 @@ def _columns(line: str, is_conllu: bool) -> list[str] | None:
     line = line.rstrip("\r\n")
     if not line.strip():
         return []
-    if line.startswith("-DOCSTART-") or line.startswith("#") and (is_conllu or line.startswith("# id ")):
+    if line.startswith("-DOCSTART-") or line.startswith("#") and (is_conllu or _COMMENT.match(line)):
         return None
     columns = line.split("\t") if "\t" in line else line.split()
     # Words of several tokens, 1-2, and words that are not written, 1.1.

@@ -12,6 +12,7 @@ from hftransfer.core.plugins import nearest
 from hftransfer.sources import LineFiles
 from hftransfer.sources._arrow_cache import Table, cached
 from hftransfer.sources._json_types import Spelled, convert, infer_type, merge, stored, to_feature
+from hftransfer.sources._split_names import split_of
 from hftransfer.sources._text_files import read_lines
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def _is_row(line: str, decoder: json.JSONDecoder, *, alone: bool) -> bool:
         value = decoder.decode(line)
     except (ValueError, RecursionError):
         return False
-    return not isinstance(value, list) and not (alone and (_holds_rows(value) or _frame_rows(value)))
+    return not isinstance(value, list) and not (alone and (_holds_rows(value) or _frame_rows(value) or _splits(value)))
 
 
 def _decode(text: str, decoder: json.JSONDecoder, file: str, number: int) -> Any:
@@ -138,6 +139,13 @@ def _holds_rows(value: Any) -> bool:
     parts = list(value.values()) if isinstance(value, dict) else []
     lists = any(isinstance(part, list) and len(part) > 1 and isinstance(part[0], dict) for part in parts)
     return lists and not any(isinstance(part, str) for part in parts)
+
+
+def _splits(value: Any) -> list[str]:
+    """The keys of a mapping of splits to lists without names; none of another value."""
+    keys = list(value) if isinstance(value, dict) else []
+    are_splits = len(keys) > 1 and all(split_of(key) and isinstance(value[key], list) for key in keys)
+    return keys if are_splits and not _holds_rows(value) else []
 
 
 def _frame_rows(value: Any) -> list[Row] | None:
@@ -176,6 +184,11 @@ def _listed(value: Any, field: str | None, file: str) -> list[Any]:
         raise DataError(f"data.source: {file} holds neither rows nor a list of them")
     if rows := _frame_rows(value):
         return rows
+    if splits := _splits(value):
+        raise DataError(
+            f"data.source: {file} holds the splits {', '.join(splits)}, whose rows have no names for their cells: "
+            'write a file for each split, of rows such as {"text": ..., "label": ...}'
+        )
     columns = [list(part.values()) if isinstance(part, dict) else part for part in value.values()]
     if (
         columns

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 _SPANS = ("labels", "hypertextlabels", "paragraphlabels")
 _BOXES = "rectanglelabels"
+_NUMBERS = ("rating", "number")
+# Numbers of JSON-MIN that say nothing of the data.
+_OF_THE_TOOL = ("id", "annotator", "annotation_id", "lead_time")
 # Label Studio puts eight digits before the name of an uploaded file.
 _UPLOADED = re.compile(r"[0-9a-f]{8}-")
 
@@ -75,13 +78,13 @@ def _contents(place: str, entry: dict[str, Any]) -> tuple[dict[str, str], list[R
     """The data of a task and what was annotated; None where nothing was."""
     annotations = entry.get("annotations", entry.get("completions"))
     if isinstance(entry.get("data"), dict) and isinstance(annotations, list):
-        data = {key: value for key, value in entry["data"].items() if isinstance(value, str)}
+        data = _cells(entry["data"])
         done = [it for it in annotations if isinstance(it, dict) and not it.get("was_cancelled")]
         regions = done[0].get("result") or [] if done else None
         if regions is not None and not (isinstance(regions, list) and all(isinstance(it, dict) for it in regions)):
             raise DataError(f"{place}: the result of its annotation is {regions!r:.60}, not a list of regions")
         return data, regions
-    data = {key: value for key, value in entry.items() if isinstance(value, str)}
+    data = _cells({key: value for key, value in entry.items() if key not in _OF_THE_TOOL})
     flat: list[Row] = []
     for name, value in entry.items():
         for region in value if isinstance(value, list) else [value]:
@@ -91,6 +94,12 @@ def _contents(place: str, entry: dict[str, Any]) -> tuple[dict[str, str], list[R
     if not data:
         raise DataError(f"{place} is no task of Label Studio: it has no 'data' and 'annotations', and no text")
     return data, flat
+
+
+def _cells(data: dict[str, Any]) -> dict[str, str]:
+    """The texts and numbers of a task."""
+    plain = {key: value for key, value in data.items() if isinstance(value, str | int | float)}
+    return {key: str(value) for key, value in plain.items() if not isinstance(value, bool)}
 
 
 def _located(value: str, finder: Finder, folder: Path) -> str:
@@ -127,6 +136,8 @@ def _row(task: _Task, text_key: str | None, unread: Counter[str]) -> Row:
         labels = value.get(kind) if isinstance(value, dict) else None
         if kind == "choices" and isinstance(labels, list):
             row.setdefault(str(region.get("from_name")), []).extend(map(str, labels))
+        elif kind in _NUMBERS and isinstance(labels, int | float):
+            row[str(region.get("from_name"))] = str(labels)
         elif kind == _BOXES and isinstance(labels, list):
             objects = row.setdefault("objects", {"bbox": [], "category": []})
             objects["bbox"].append(_box(task.place, region))

@@ -35,7 +35,7 @@ def _rows(file: Path) -> Iterator[dict[str, Any]]:
         DataError: it is not SQuAD's nesting of `data`, `paragraphs`, `qas`, `answers`.
     """
     try:
-        for article in json.loads(file.read_text(encoding="utf-8"))["data"]:
+        for article in json.loads(file.read_text(encoding="utf-8-sig"))["data"]:
             for paragraph in article["paragraphs"]:
                 for question in paragraph["qas"]:
                     answers = [] if question.get("is_impossible") else question["answers"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Literal
 
 from hftransfer.core.errors import DataError
@@ -9,6 +11,8 @@ from hftransfer.sources import Files
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+_FASTTEXT = "__label__"
 
 
 class Text(Files):
@@ -22,7 +26,9 @@ class Text(Files):
     """Of the files, as Python names it: latin-1, cp1252, utf-16."""
 
     labels: Literal["first_word"] | None = None
-    """`first_word`: what stands before the first space or tab of a row is its label, as in the log files of Loghub."""
+    """`first_word`: what stands before the first space or tab of a row is its label, as in the log files of Loghub.
+    Words that begin with `__label__`, as fastText writes them, are labels without it; where some row has several, each
+    row has a list."""
 
     def loader_options(self) -> dict[str, Any]:
         # With a byte order mark, as Windows writes it, or without.
@@ -30,10 +36,10 @@ class Text(Files):
 
     def load(self) -> dict[str, Dataset]:
         splits = super().load()
-        return {name: _labelled(rows, name) for name, rows in splits.items()} if self.labels else splits
+        return _labelled(splits) if self.labels else splits
 
 
-def _labelled(rows: Dataset, split: str) -> Dataset:
+def _labelled(splits: Mapping[str, Dataset]) -> dict[str, Dataset]:
     """The rows with the first word of each text as its label.
 
     Raises:
@@ -41,16 +47,27 @@ def _labelled(rows: Dataset, split: str) -> Dataset:
     """
     from datasets import Dataset
 
-    parts = [text.split(maxsplit=1) for text in rows["text"][:]]
-    for number, part in enumerate(parts):
-        if len(part) == 1:
-            raise DataError(
-                f"data.source.labels: row {number} of split '{split}', '{part[0]:.40}', has a first word and nothing "
-                "after it: no label and text"
-            )
-    # An empty line stays one, which `data.on_error` is about.
-    columns = {
-        "text": [part[1] if part else "" for part in parts],
-        "label": [part[0] if part else "" for part in parts],
+    parts = {
+        name: [_parted(text, f"row {number} of split '{name}'") for number, text in enumerate(rows["text"][:])]
+        for name, rows in splits.items()
     }
-    return Dataset.from_dict(columns)
+    several = any(len(labels) > 1 for them in parts.values() for labels, _ in them)
+    return {
+        name: Dataset.from_dict(
+            {"text": [text for _, text in them], "label": [it if several else (it or [""])[0] for it, _ in them]}
+        )
+        for name, them in parts.items()
+    }
+
+
+def _parted(row: str, place: str) -> tuple[list[str], str]:
+    """The labels of a row and its text; of an empty line, which `data.on_error` is about, none and nothing."""
+    words = row.split()
+    labels = list(takewhile(lambda word: word.startswith(_FASTTEXT), words)) or words[:1]
+    texts = row.split(maxsplit=len(labels))[len(labels) :]
+    if labels and not texts:
+        raise DataError(
+            f"data.source.labels: {place}, '{row.strip():.40}', has a first word and nothing after it: "
+            "no label and text"
+        )
+    return [label.removeprefix(_FASTTEXT) for label in labels], "".join(texts)

@@ -19,6 +19,7 @@ from hftransfer.sources import Folder
 from hftransfer.sources._image_boxes import BoxedImage, box_rows, oriented_size
 from hftransfer.sources._listing import IMAGES, Media, files_below
 from hftransfer.sources._split_names import SPLITS, split_of
+from hftransfer.sources._text_files import read_lines
 from hftransfer.tasks._boxes import OVER, corners
 
 if TYPE_CHECKING:
@@ -58,10 +59,24 @@ class Yolo(Folder):
         config = _data_yaml(root)
         config = replace(config, places=self._present(root, config))
         images = _images(root, config)
+        self._tell_of_lost_boxes(root, [image for files in images.values() for image in files])
         boxes = {split: [(image, _boxes(image, config.has_keypoints)) for image in images[split]] for split in images}
         names = config.names or _listed_names(root)
         names = _checked_names(root, names, [row for rows in boxes.values() for row in rows])
         return {split: box_rows([_in_pixels(*row) for row in rows], list(names)) for split, rows in boxes.items()}
+
+    def _tell_of_lost_boxes(self, root: Path, images: list[Path]) -> None:
+        """Warn of text files of boxes that belong to no image, whose own image then has none."""
+        texts = {_text_file(image) for image in images}
+        folders = {text.parent for text in texts if text.is_file()}
+        beside = [file for file in files_below(root) if file.suffix == ".txt" and file.parent in folders]
+        lost = [file for file in beside if file not in texts and _has_a_box(file)]
+        if lost:
+            bare = sum(not text.is_file() for text in texts)
+            self.warn(
+                f"{len(lost)} text files of boxes belong to no image, first '{lost[0]}', and {bare} of {len(images)} "
+                "images have no text file, so no box"
+            )
 
     def _present(self, root: Path, config: _DataYaml) -> tuple[tuple[str, list[str]], ...]:
         """The splits of data.yaml; one for validation or test whose folders are not there is left out and reported.
@@ -179,8 +194,7 @@ def _listed(root: Path, file: Path | None, place: str) -> list[Path]:
         return _image_files(path)
     if path.suffix != ".txt":
         return [path]
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
-    return [image for line in lines if line.strip() for image in _listed(root, path, line.strip())]
+    return [image for line in read_lines(str(path)) if line.strip() for image in _listed(root, path, line.strip())]
 
 
 def _place(root: Path, place: str) -> Path | None:
@@ -222,6 +236,15 @@ def _text_file(image: Path) -> Path:
         if parallel.is_file():
             return parallel
     return image.with_suffix(".txt")
+
+
+def _has_a_box(file: Path) -> bool:
+    """Whether the first line of a text file has the shape of a box."""
+    words = file.read_text(encoding="utf-8-sig", errors="replace").partition("\n")[0].split()
+    try:
+        return len([*map(float, words)]) >= 5
+    except ValueError:
+        return False
 
 
 def _boxes(image: Path, has_keypoints: bool) -> list[Box]:

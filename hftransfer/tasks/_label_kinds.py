@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
@@ -14,6 +15,7 @@ ProblemType = Literal["single_label_classification", "multi_label_classification
 _KEY = "task.problem_type"
 # So many classes that are numbers may be quantities.
 _FEW = 20
+_TAGS = re.compile("(<[^<>]+>)+")
 # What may part labels, where no recipe says so.
 _SEPARATORS = (";", "|")
 
@@ -33,6 +35,7 @@ def infer_kind(labels: Sequence[Cell], separator: str, *, named: bool) -> tuple[
     if any(isinstance(value, list) for value in labels):
         return "multi_label_classification", []
     if all(isinstance(value, str) for value in labels):
+        _refuse_tags(labels)
         _refuse_notation(labels)
         if has_several(labels, separator):
             example = next(value for value in labels if separator in value)
@@ -84,6 +87,18 @@ def _separated(labels: Sequence[Cell]) -> list[str]:
         for separator in _SEPARATORS
         if has_several(labels, separator)
     ]
+
+
+def _refuse_tags(labels: Sequence[str]) -> None:
+    """Refuse several labels in angle brackets, as Stack Overflow writes them.
+
+    Raises:
+        DataError: all labels are written so, and some are several.
+    """
+    if labels and all(map(_TAGS.fullmatch, labels)) and (several := [it for it in labels if it.count("<") > 1]):
+        raise DataError(
+            f"labels such as '{several[0]:.40}' are several in one text: write a list of them, or a comma between them"
+        )
 
 
 def _refuse_notation(labels: Sequence[str]) -> None:
