@@ -54,8 +54,8 @@ def encoding_of(path: Path) -> str | None:
     if 2 * wrong <= len(accented):
         return None
     text = b"".join(accented).decode("cp1252", "replace")
-    plain = sum(letter.isascii() and letter.isalpha() for letter in text)
-    return "cp1252" if plain > sum(not letter.isascii() for letter in text) else None
+    letters = sum(letter.isascii() and letter.isalpha() for letter in text)
+    return "cp1252" if letters > sum(not letter.isascii() for letter in text) else None
 
 
 def _is_utf8(line: bytes) -> bool:

@@ -78,13 +78,13 @@ def _contents(place: str, entry: dict[str, Any]) -> tuple[dict[str, str], list[R
     """The data of a task and what was annotated; None where nothing was."""
     annotations = entry.get("annotations", entry.get("completions"))
     if isinstance(entry.get("data"), dict) and isinstance(annotations, list):
-        data = _cells(entry["data"])
+        data = _columns(entry["data"])
         done = [it for it in annotations if isinstance(it, dict) and not it.get("was_cancelled")]
         regions = done[0].get("result") or [] if done else None
         if regions is not None and not (isinstance(regions, list) and all(isinstance(it, dict) for it in regions)):
             raise DataError(f"{place}: the result of its annotation is {regions!r:.60}, not a list of regions")
         return data, regions
-    data = _cells({key: value for key, value in entry.items() if key not in _OF_THE_TOOL})
+    data = _columns({key: value for key, value in entry.items() if key not in _OF_THE_TOOL})
     flat: list[Row] = []
     for name, value in entry.items():
         for region in value if isinstance(value, list) else [value]:
@@ -96,10 +96,10 @@ def _contents(place: str, entry: dict[str, Any]) -> tuple[dict[str, str], list[R
     return data, flat
 
 
-def _cells(data: dict[str, Any]) -> dict[str, str]:
+def _columns(data: dict[str, Any]) -> dict[str, str]:
     """The texts and numbers of a task."""
-    plain = {key: value for key, value in data.items() if isinstance(value, str | int | float)}
-    return {key: str(value) for key, value in plain.items() if not isinstance(value, bool)}
+    numbers = {key for key, value in data.items() if isinstance(value, int | float) and not isinstance(value, bool)}
+    return {key: str(value) for key, value in data.items() if isinstance(value, str) or key in numbers}
 
 
 def _located(value: str, finder: Finder, folder: Path) -> str:
