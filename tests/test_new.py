@@ -594,6 +594,7 @@ def test_what_cannot_be_proposed_is_a_sentence_and_nothing_is_written(tmp_path, 
     _table(Path("numbers.csv"), ["height", "width"], lambda n: [n + 0.5, n * 1.5])
     _plain(tmp_path)
     Path("a.xlsx").write_bytes(b"PK")
+    Path("a.bin").write_bytes(b"PK")
     with zipfile.ZipFile("two.zip", "w") as archive:
         archive.write("a.csv")
         archive.write("numbers.csv")
@@ -602,7 +603,8 @@ def test_what_cannot_be_proposed_is_a_sentence_and_nothing_is_written(tmp_path, 
         ("b.csv",): "there is no file or folder 'b.csv'; did you mean 'a.csv'?",
         ("two.zip",): "'two.zip' is an archive of more than one table: unpack it",
         ("a.csv", "--task", "sentiment"): "no task is named 'sentiment'; did you mean 'text-classification'?",
-        ("a.xlsx",): "'a.xlsx' ends in none of .parquet, .csv",
+        ("a.xlsx",): "'a.xlsx' is a workbook, which no source reads: save the sheet as CSV",
+        ("a.bin",): "'a.bin' ends in none of .parquet, .csv",
         ("a.csv", "--task", "text-clasification"): "--task: no task is named 'text-clasification'; did you mean",
         ("a.csv", "--task", "object-detection"): "the task 'object-detection' does not fit the columns",
         ("sample:bbc",): "no sample is named 'bbc'; did you mean",

@@ -153,17 +153,11 @@ def _clinc(root):
     return root / "data.json"
 
 
-def _workbook(root):
-    (root / "book.xlsx").write_bytes(b"PK\x03\x04")
-    return root / "book.xlsx"
-
-
 @pytest.mark.parametrize(
     ("make", "said"),
     [
         (_ner_dataset, "a word a row, which is read as CoNLL"),
         (_clinc, "holds the splits train, val, test, whose rows have no names"),
-        (_workbook, "is a workbook, which no source reads: save the sheet as CSV"),
     ],
 )
 def test_what_no_source_reads_is_a_sentence(make, said, tmp_path):

@@ -44,7 +44,10 @@ def encoding_of(path: Path) -> str | None:
     None too where a few lines alone are not UTF-8: another encoding would garble all others; and where it is not that
     of Western languages, whose letters are mostly those of ASCII.
     """
-    start = _bytes(path)
+    return _encoding_of(_bytes(path))
+
+
+def _encoding_of(start: bytes) -> str | None:
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"
     # The sample may end within a character.
@@ -68,7 +71,8 @@ def _is_utf8(line: bytes) -> bool:
 
 def head(path: Path) -> str:
     """The beginning of a text, without a mark of the byte order; whole lines where it has several."""
-    text = _bytes(path).decode(encoding_of(path) or "utf-8-sig", "replace")
+    start = _bytes(path)
+    text = start.decode(_encoding_of(start) or "utf-8-sig", "replace")
     return text[: text.rfind("\n") + 1] if "\n" in text and len(text) >= _BYTES // 2 else text
 
 

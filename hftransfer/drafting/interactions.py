@@ -10,8 +10,8 @@ from hftransfer.core import plugins
 from hftransfer.core.errors import DataError
 from hftransfer.drafting.columns import Column, inspect
 from hftransfer.drafting.role_names import likeness
+from hftransfer.sources.interactions import READERS
 
-_READERS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
 # The share of the highest rating from which an item counts as liked: 4 of 5 stars.
 _LIKED = 0.8
 _NAMED = 0.6
@@ -22,7 +22,7 @@ _REVIEW = 8
 def propose(section: dict[str, Any], columns: Sequence[Column]) -> tuple[dict[str, Any], dict[str, Any] | None] | None:
     """The source `interactions` of a table, and `data.items`; None where it has no users, items and times."""
     table = section.get("train")
-    if not isinstance(table, str) or Path(table).suffix.lower() not in _READERS:
+    if not isinstance(table, str) or Path(table).suffix.lower() not in READERS:
         return None
     if any(it.content == "text" and it.words > _REVIEW for it in columns):
         # Reviews say more than who wrote them.
@@ -56,7 +56,7 @@ def _items(table: Path, item: Column) -> dict[str, Any] | None:
     """The table in the same folder that has a row for each item, and its texts."""
     wanted = {str(cell) for cell in item.values.get("train", ())}
     for file in sorted(table.parent.iterdir()):
-        reader = _READERS.get(file.suffix.lower())
+        reader = READERS.get(file.suffix.lower())
         if reader is None or file == table:
             continue
         try:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 # Ending of a file -> the source that reads it.
-_READERS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
+READERS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
+"""Ending of a table -> the source that reads it."""
 
 
 class Interactions(Source):
@@ -110,11 +111,11 @@ class Interactions(Source):
             source = plugins.load("sources", "sample")(id=self.table.removeprefix(SAMPLE))
         else:
             ending = Path(self.table).suffix.lower()
-            if ending not in _READERS:
-                raise DataError(f"data.source.table: '{self.table}' ends in none of {', '.join(_READERS)}")
+            if ending not in READERS:
+                raise DataError(f"data.source.table: '{self.table}' ends in none of {', '.join(READERS)}")
             if not is_file(self.table):
                 raise DataError(f"data.source.table: there is no file '{self.table}'")
-            source = plugins.load("sources", _READERS[ending])(train=self.table)
+            source = plugins.load("sources", READERS[ending])(train=self.table)
         table = source.load()["train"]
         for sentence in source.warnings:
             self.warn(sentence)
