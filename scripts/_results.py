@@ -198,7 +198,7 @@ def _gain(result: RunResult) -> str:
     if not result.transfer_gain:
         return ""
     gain = min(result.transfer_gain.values(), key=lambda gain: gain.value)
-    return interval(gain) + ("" if gain.low > 0 else " n.s.")
+    return interval(gain) + (" worse" if gain.high < 0 else "" if gain.low > 0 else " n.s.")
 
 
 def _int8(result: RunResult, scores: dict[str, Score]) -> str:

@@ -22,7 +22,6 @@ from hftransfer.sources._times import times
 if TYPE_CHECKING:
     from datasets import Dataset
 
-# Ending of a file -> the source that reads it.
 READERS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
 """Ending of a table -> the source that reads it."""
 
