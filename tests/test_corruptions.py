@@ -10,7 +10,8 @@ from hftransfer.core import features, plugins
 from hftransfer.core.errors import RecipeError
 from hftransfer.data.corruptions import check_corruptions, corrupted
 from hftransfer.recipe.loader import parse_recipe
-from hftransfer.runner.pipeline import run
+from hftransfer.recipe.schema import Export
+from hftransfer.runner.pipeline import export, run
 
 
 def _task(name):
@@ -77,3 +78,6 @@ def test_every_variant_is_scored_under_the_corruptions(tmp_path):
     assert set(result.transfer_gain) == {"majority", "probe"}
     assert 0 <= result.calibration_error["tuned"] <= 1
     assert "under corruptions" in (tmp_path / "run" / "report.html").read_text()
+    again = export(tmp_path / "run", Export(format="onnx"))
+    assert set(again.scores["test-noise"]) == {"majority", "probe", "tuned"} and "onnx" in again.scores["test"]
+    assert again.scores["test-noise"]["tuned"] == result.scores["test-noise"]["tuned"]

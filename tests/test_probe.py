@@ -18,12 +18,17 @@ from hftransfer.core.errors import RecipeError
 from hftransfer.data.encode import EncodedSplits
 from hftransfer.models.frozen_features import frozen_features
 from hftransfer.models.pooling import hold_pooling
-from hftransfer.models.probe import fit_and_score, fit_linear
+from hftransfer.models.probe import fit_and_score, fit_linear, of_all_classes
 from hftransfer.recipe.loader import parse_recipe
 from hftransfer.runner.pipeline import run
 from hftransfer.runner.plan import check
 
 RNG = np.random.default_rng(0)
+
+
+def test_a_class_without_a_training_row_has_the_least_probability():
+    scores = of_all_classes(np.log([[0.3, 0.7]]), 3)
+    assert scores.shape == (1, 3) and scores[0, 2] < -10 and of_all_classes(scores, 3) is not None
 
 
 def _planted(target, count=120, size=8):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,10 @@ from scipy.stats import multivariate_normal
 from sklearn.covariance import LedoitWolf
 
 from hftransfer import cli, rank
+from hftransfer.auditing import kept_features
 from hftransfer.choosing import frozen, halving, ranking_text
+from hftransfer.choosing.candidates import candidates
+from hftransfer.choosing.frozen import Extraction
 from hftransfer.choosing.measures import differences, is_separable
 from hftransfer.choosing.ranking import Ranking
 from hftransfer.choosing.transferability import h_score, in_span, label_columns, log_me, on_halves
@@ -21,6 +25,7 @@ from hftransfer.core import plugins
 from hftransfer.core.errors import RecipeError
 from hftransfer.models.probe import out_of_fold
 from hftransfer.recipe.loader import parse_recipe
+from hftransfer.recipe.schema import Model
 from hftransfer.runner.rows import read_rows
 
 
@@ -86,9 +91,39 @@ def test_only_a_difference_beyond_its_paired_interval_is_separable():
     scores, gaps = differences(values, 1, 0.95, 200)
     assert {name: is_separable(gap) for name, gap in gaps.items()} == {"a": False, "b": False, "c": True}
     assert gaps["c"].value == max(it.value for it in scores.values()) - scores["c"].value
+    # With more checkpoints, a distance has to be larger.
+    many = {f"{name}{n}": it for n in range(9) for name, it in values.items()}
+    _, shared = differences(many, 1, 0.95, 200)
+    assert shared["c0"].low < gaps["c"].low and shared["c0"].value == gaps["c"].value
     # Of an error the least is the best.
     _, gaps = differences(values, -1, 0.95, 200)
     assert gaps["c"].value == 0 and is_separable(gaps["a"])
+
+
+def test_the_own_checkpoint_is_ranked_and_tuned_at_the_revision_of_the_recipe(hub, tmp_path):
+    files = {"config.json": b"{}"}
+    first, other = (hub.add(f"alice/{tmp_path.name}-{n}", files) for n in range(2))
+    old = first.commits[0].oid
+    first.commit("a later one", {"config.json": (b"{ }", False)})
+    model = Model(id=first.id, revision=old, trust_remote_code=True)
+    own, foreign = (it.checkpoint for it in candidates([first.id, other.id], model))
+    assert own.revision == old and own.trust_remote_code and not foreign.trust_remote_code
+    assert candidates([first.id, other.id], Model(id=other.id))[0].checkpoint.revision != old
+
+
+def test_features_are_kept_by_the_content_of_the_processor(tmp_path):
+    def keys():
+        rows, candidate = SimpleNamespace(key="rows"), SimpleNamespace(content="weights")
+        task = SimpleNamespace(name="task", model_dump=dict)
+        extraction = Extraction(rows, candidate, None, str(tmp_path), 8, True, tmp_path)
+        return extraction._key, kept_features._key(task, None, {"processor": str(tmp_path)})
+
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "vocab.txt").write_text("a")
+    before = keys()
+    assert keys() == before
+    (tmp_path / "vocab.txt").write_text("b")
+    assert not set(keys()) & set(before)
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ import processes
 import pytest
 import tiny
 from interruptions import assert_same
+from optuna.trial import TrialState
 
-from hftransfer.choosing import run_process
+from hftransfer.choosing import grid, run_process
 from hftransfer.choosing.grid import Base
 from hftransfer.choosing.parallel import environments
 from hftransfer.choosing.search import Options, Search
@@ -44,6 +45,24 @@ def test_numbers_are_multiples_of_what_the_strategy_has():
     assert space.values(full) == {"strategy": "full", "training.learning_rate": f"{2 * own['full']:.3g}"}
     with pytest.raises(RecipeError, match="nothing to search: strategy linear_probe has no learning rate"):
         search_space(BASE, ["strategy=linear_probe"])
+
+
+def test_the_folder_of_a_search_is_that_of_one_recipe(tmp_path):
+    space = search_space(BASE, ["strategy=[lora, full]"])
+    study = open_study(space, tmp_path, minimize=False)
+    study.tell(study.ask(), 0.9)
+    assert len(open_study(space, tmp_path, minimize=False).get_trials(states=[TrialState.COMPLETE])) == 1
+    changed = Base("quickstart", lambda overrides: load_recipe("quickstart", [*overrides, "seed=7"]))
+    with pytest.raises(RecipeError, match="holds a search of another recipe"):
+        open_study(search_space(changed, ["strategy=[lora, full]"]), tmp_path, minimize=False)
+
+
+def test_another_winner_of_a_search_that_goes_on_leaves_the_first_one_beside_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(grid, "run_combination", lambda base, combination, folder: folder.mkdir(exist_ok=True))
+    search = Search(search_space(BASE, ["strategy=[lora, full]"]), Options(None, 1), tmp_path)
+    for rate in ("1e-4", "3e-4", "3e-4", "2e-4"):
+        search.winner({"training.learning_rate": rate})
+    assert sorted(it.name for it in tmp_path.iterdir() if it.is_dir()) == ["best", "best-1", "best-2"]
 
 
 @pytest.mark.usefixtures("in_process")

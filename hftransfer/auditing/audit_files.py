@@ -12,6 +12,7 @@ from hftransfer.core.files import write_text
 from hftransfer.core.run_folder import RunFolder
 from hftransfer.core.yaml_writer import dump_yaml
 from hftransfer.reporting.audit_page import SHOWN, html, key
+from hftransfer.reporting.tables import escape_cell
 
 if TYPE_CHECKING:
     from hftransfer.tasks import Rendered
@@ -57,13 +58,13 @@ def table(result: AuditResult) -> str:
                 row.split,
                 row.row,
                 row.part,
-                row.label,
-                finding.suggested,
+                escape_cell(row.label),
+                escape_cell(finding.suggested),
                 "" if similar is None else similar.split,
                 "" if similar is None else similar.row,
                 finding.score,
-                finding.detail,
-                row.content,
+                escape_cell(finding.detail),
+                escape_cell(row.content),
             )
         )
     return text.getvalue()

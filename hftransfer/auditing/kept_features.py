@@ -15,9 +15,10 @@ from hftransfer.core.files import hash_of, is_whole, write_sealed
 from hftransfer.core.progress import Progress
 from hftransfer.data.encode import encode, longest_first
 from hftransfer.data.hashes import FINGERPRINT_VERSION, SIZE
-from hftransfer.models.checkpoint import Checkpoint
+from hftransfer.models.checkpoint import Checkpoint, find_checkpoint
 from hftransfer.models.frozen_features import Features, baseline_features, features_of, named_pooling
 from hftransfer.models.weights import load_model
+from hftransfer.runner.resuming import content_of
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 _ROWS = 256
 _HASHES = "contents"
 # The files of a checkpoint's folder on which its features depend.
-_READ = {".safetensors", ".json", ".txt", ".model"}
+_READ = {".safetensors", ".json", ".txt", ".model", ".py", ".jinja"}
 
 
 class KeptFeatures:
@@ -123,6 +124,8 @@ def _key(task: Task, weights: Checkpoint | None, model: dict[str, Any]) -> str:
     import transformers
 
     parts = [task.name, task.model_dump(), model, FINGERPRINT_VERSION, transformers.__version__]
+    if model.get("processor"):
+        parts.append(content_of(find_checkpoint(model["processor"])))
     if weights is not None:
         parts += [weights.path, weights.revision]
         # The files of the Hub are those of the revision.

@@ -15,6 +15,7 @@ from hftransfer.core.prefixes import SAMPLE
 from hftransfer.core.results import RunResult
 from hftransfer.hub.client import hub_cards
 from hftransfer.models.checkpoint import Checkpoint, find_checkpoint
+from hftransfer.recipe.schema import Model
 from hftransfer.runner.resuming import content_of
 
 
@@ -33,8 +34,8 @@ class Candidate:
         return sum(file.stat().st_size for file in _folder(self.checkpoint).glob("*.safetensors"))
 
 
-def candidates(names: Sequence[str]) -> list[Candidate]:
-    """Find the checkpoints.
+def candidates(names: Sequence[str], model: Model) -> list[Candidate]:
+    """Find the checkpoints; that of the recipe's section `model` at its revision.
 
     Raises:
         RecipeError: there are fewer than two, or one is there twice.
@@ -44,7 +45,8 @@ def candidates(names: Sequence[str]) -> list[Candidate]:
         raise RecipeError(f"--checkpoints: '{twice[0]}' is there twice")
     if len(names) < 2:
         raise RecipeError(f"--checkpoints: at least two are compared, got {', '.join(names) or 'none'}")
-    found = [(name, find_checkpoint(name)) for name in names]
+    own = (model.revision, model.trust_remote_code)
+    found = [(name, find_checkpoint(name, *(own if name == model.id else ()))) for name in names]
     return [Candidate(name, checkpoint, content_of(checkpoint)) for name, checkpoint in found]
 
 

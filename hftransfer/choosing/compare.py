@@ -46,8 +46,7 @@ class Row(Record):
     """The headline metric of the tuned model on test, by seed."""
     costs: Costs
     difference: Score | None = None
-    """How much worse than the best it is, with the interval over the seeds; with one seed, over the test rows, in
-    `error`. None for the best."""
+    """How much worse than the best it is, with the interval over the seeds. None for the best, and with one seed."""
     difference_in_error: Score | None = None
     """The same in the mean error of the test rows, with the interval of a bootstrap of seeds and rows, paired."""
     tied: bool = False
@@ -190,7 +189,12 @@ def _over_rows(best: _Runs, other: _Runs, confidence: float) -> Score | None:
 
 
 def advice(rows: Sequence[Row], metric: str) -> str:
-    """Which combination to take, and what the cheapest of those that the data do not tell from it would save."""
+    """Which combination to take, what the cheapest of those in a tie would save, and how good its score really is."""
+    note = "The test rows have chosen it, so that on new rows it may do a little worse."
+    return f"{_choice(rows, metric)} {note}"
+
+
+def _choice(rows: Sequence[Row], metric: str) -> str:
     best, tied = rows[0], [row for row in rows[1:] if row.tied]
     first = f"{best.label} has the best mean {metric}, {number(best.mean)}"
     if not tied:

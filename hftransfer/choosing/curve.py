@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 
@@ -129,9 +130,11 @@ def _turned(error: Score) -> Score:
 
 
 def _deviation(by_size: Sequence[Sequence[RunResult]], metric: str) -> float:
-    """Standard deviation of the score of one run that its test rows alone explain: a quarter of a 95 % interval."""
-    scores = [result.scores["test"]["tuned"][metric] for results in by_size for result in results]
-    return float(np.mean([(score.high - score.low) / 4 for score in scores]))
+    """Standard deviation of the score of one run that its test rows alone explain, from its interval."""
+    runs = [result for results in by_size for result in results]
+    scores = [result.scores["test"]["tuned"][metric] for result in runs]
+    width = 2 * NormalDist().inv_cdf((1 + runs[0].recipe["evaluation"]["confidence"]) / 2)
+    return float(np.mean([(score.high - score.low) / width for score in scores]))
 
 
 def _advice(one: Curve, metric: str, gain: float) -> str:

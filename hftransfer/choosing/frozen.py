@@ -13,17 +13,19 @@ import numpy as np
 
 from hftransfer.choosing.candidates import Candidate
 from hftransfer.choosing.transferability import h_score, in_span, label_columns, log_me, on_halves
+from hftransfer.core import machine
 from hftransfer.core.errors import DataError, RecipeError
 from hftransfer.core.files import Arrays, arrays_once, hash_of, is_whole
 from hftransfer.data.encode import encode
 from hftransfer.data.stratified import sample
 from hftransfer.evaluation.metric import check_metrics
-from hftransfer.models.checkpoint import ConfigFields, resolve_checkpoint
+from hftransfer.models.checkpoint import ConfigFields, find_checkpoint, resolve_checkpoint
 from hftransfer.models.frozen_features import baseline_features, frozen_features, named_pooling
 from hftransfer.models.layers import parameters
 from hftransfer.models.probe import out_of_fold, rank_poolings
 from hftransfer.models.weights import load_model
 from hftransfer.recipe.schema import Recipe
+from hftransfer.runner.resuming import content_of
 from hftransfer.runner.rows import read_rows
 from hftransfer.tasks import RowTarget, Task
 
@@ -116,9 +118,11 @@ class Extraction:
     folder: Path
     """Of the cached files."""
 
-    @property
+    @cached_property
     def _key(self) -> str:
-        return hash_of(self.rows.key, self.candidate.content, self.config, self.processor)[:32]
+        processor = content_of(find_checkpoint(self.processor)) if self.processor else None
+        facts = (self.rows.key, self.candidate.content, self.config, self.processor, processor)
+        return hash_of(*facts, machine.versions()["transformers"])[:32]
 
     @property
     def is_cached(self) -> bool:

@@ -75,7 +75,7 @@ def combinations(base: Base, overrides: Sequence[str]) -> list[Combination]:
         if isinstance(value, list) and not _is_accepted(base, override):
             if not value:
                 raise RecipeError(f"{key}: the list has no values")
-            axes[key] = [item if isinstance(item, str) else json.dumps(item) for item in value]
+            axes[key] = list(dict.fromkeys(item if isinstance(item, str) else json.dumps(item) for item in value))
         else:
             common.append(override)
     products = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -198,7 +199,8 @@ class Halving:
     def _recipe(self, candidate: Candidate, steps: int) -> Recipe:
         """The recipe from this checkpoint, for so many steps, without what follows the training; 0: its own epochs."""
         recipe, model = self.recipe, self.recipe.model
+        fields: dict[str, Any] = {"revision": candidate.checkpoint.revision}
         if candidate.name != model.id:
-            fields = {"id": candidate.name, "revision": candidate.checkpoint.revision, "config": None}
-            model = model.model_copy(update=fields | {"processor": None, "trust_remote_code": False})
+            fields |= {"id": candidate.name, "config": None, "processor": None, "trust_remote_code": False}
+        model = model.model_copy(update=fields)
         return training_alone(recipe, {"max_steps": steps} if steps else {}).model_copy(update={"model": model})

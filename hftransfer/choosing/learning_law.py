@@ -1,6 +1,6 @@
 """The power law of learning: error(n) = plateau + b n^-c for n labels (Figueroa et al. 2012, Hestness et al. 2017).
 
-Three sizes do not tell a plateau from a slow decline. So the plateau is means anew in each resample, from anything
+Three sizes do not tell a plateau from a slow decline. So each resample draws the plateau anew, from anything
 between 0 and the lowest error: the intervals hold both a curve that has ended and one that goes on.
 """
 

@@ -61,7 +61,9 @@ def score_outputs(
 def differences(
     values: Mapping[str, np.ndarray], sign: int, confidence: float, count: int, *, normal: bool = False
 ) -> Compared:
-    """Intervals of values and of their distance to the best, which is at least 0.
+    """Intervals of values, and of their distances to the best, which are at least 0.
+
+    The distances share the confidence (Bonferroni), since the best is the best of all.
 
     Args:
         values: name -> its value on all rows, then on resamples or halves of the rows that all names share.
@@ -72,13 +74,10 @@ def differences(
     """
     best = max(values, key=lambda name: sign * values[name][0])
 
-    def interval(numbers: np.ndarray) -> Score:
-        if not normal:
-            return percentile_interval(numbers, confidence, count)
-        return _normal_interval(numbers, confidence, count)
-
-    scores = {name: interval(numbers) for name, numbers in values.items()}
-    return scores, {name: interval(sign * (values[best] - numbers)) for name, numbers in values.items()}
+    interval = _normal_interval if normal else percentile_interval
+    each = 1 - (1 - confidence) / max(1, len(values) - 1)
+    scores = {name: interval(numbers, confidence, count) for name, numbers in values.items()}
+    return scores, {name: interval(sign * (values[best] - numbers), each, count) for name, numbers in values.items()}
 
 
 def _normal_interval(values: np.ndarray, confidence: float, count: int) -> Score:

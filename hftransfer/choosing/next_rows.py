@@ -25,6 +25,7 @@ from hftransfer.core.plugins import Record
 from hftransfer.models.checkpoint import find_checkpoint, resolve_checkpoint
 from hftransfer.models.probe import standardized_probe
 from hftransfer.recipe.schema import Recipe
+from hftransfer.reporting.tables import escape_cell
 from hftransfer.runner.rows import read_rows
 from hftransfer.training.arguments import uses_cpu
 
@@ -187,6 +188,7 @@ def write_csv(rows: list[NextRow], file: Path) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["split", "row", "predicted", "margin", *rows[0].inputs, "label"])
     for row in rows:
-        writer.writerow([row.split, row.row, row.predicted, f"{row.margin:.3f}", *row.inputs.values(), ""])
+        shown = map(escape_cell, [row.predicted, f"{row.margin:.3f}", *row.inputs.values()])
+        writer.writerow([row.split, row.row, *shown, ""])
     file.parent.mkdir(parents=True, exist_ok=True)
     write_text(file, text.getvalue())

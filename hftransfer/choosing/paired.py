@@ -29,17 +29,22 @@ def over_rows(here: Sequence[Path], there: Sequence[Path], confidence: float) ->
     Raises:
         RecipeError: a table of predictions is missing, or of an earlier version.
     """
-    gaps = [row_errors(other) - row_errors(one) for one, other in zip(here, there, strict=True)]
+    tables = [_test_rows(one) for one in here]
+    gaps = [_test_rows(other)[1] - errors for (_, errors), other in zip(tables, there, strict=True)]
+    # Seeds that share their test rows err on the same ones: a row is then drawn for all of them, or for none.
+    are_shared = len({references for references, _ in tables}) == 1
     rng = np.random.default_rng(0)
     values = [float(np.mean([gap.mean() for gap in gaps]))]
     for _ in range(_RESAMPLES):
         sampled = [gaps[run] for run in rng.integers(len(gaps), size=len(gaps))]
-        values.append(float(np.mean([gap[rng.integers(len(gap), size=len(gap))].mean() for gap in sampled])))
-    return percentile_interval(values, confidence, sum(map(len, gaps)))
+        rows = rng.integers(len(gaps[0]), size=len(gaps[0])) if are_shared else None
+        means = [gap[rng.integers(len(gap), size=len(gap)) if rows is None else rows].mean() for gap in sampled]
+        values.append(float(np.mean(means)))
+    return percentile_interval(values, confidence, len(gaps[0]) if are_shared else sum(map(len, gaps)))
 
 
-def row_errors(folder: Path) -> np.ndarray:
-    """The error of the tuned model of a run on each test row, shape (rows,).
+def _test_rows(folder: Path) -> tuple[tuple[str, ...], np.ndarray]:
+    """The references of the test rows of a run, and the error of its tuned model on each, shape (rows,).
 
     Raises:
         RecipeError: the run's table of predictions is missing, or of an earlier version.
@@ -47,7 +52,8 @@ def row_errors(folder: Path) -> np.ndarray:
     file = folder / "predictions" / "test.csv"
     try:
         with file.open(encoding="utf-8", newline="") as lines:
-            return np.array([float(row[ERROR]) for row in csv.DictReader(lines)])
+            rows = list(csv.DictReader(lines))
+        return tuple(row["reference"] for row in rows), np.array([float(row[ERROR]) for row in rows])
     except (OSError, KeyError, ValueError):
         raise RecipeError(f"'{file}' has no errors of rows: run it again (remove '{folder}')") from None
 

@@ -48,7 +48,7 @@ def rank(recipe: Recipe, names: Sequence[str], out: Path, *, rows: int = ROWS, m
     """
     start = time.monotonic()
     _check(out, rows, minutes)
-    found = candidates(names)
+    found = candidates(names, recipe.model)
     sample = ranking_rows(recipe, rows)
     measured = _measured(extractions(sample, found, recipe, out / _FEATURES))
     evaluation = recipe.evaluation

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from dataclasses import dataclass, field
 from functools import partial
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 # What a trial does not need: it is scored on validation rows alone.
 _TRIAL = ("export=null", "evaluation.baselines=[]")
 _FINALISTS = 2
+# Attribute of the study: the values of the run in `best`.
+_WINNER = "winner"
 # The run of the winner has baselines and an export besides.
 _WHOLE_RUN = 1.5
 # Proposals in a row that have been run already, after which there is nothing new to try.
@@ -255,8 +258,13 @@ class Search:
         return Combination(values, (*self.space.common, *_overrides(values), *_TRIAL, f"seed={seed}"))
 
     def winner(self, values: dict[str, str]) -> RunResult:
-        """The run of the best values, whole, in `best`."""
+        """The run of the best values, whole, in `best`; an earlier search's winner gives way, as `best-1` and so on."""
         combination = Combination(values, (*self.space.common, *_overrides(values)))
+        before = self.study.user_attrs.get(_WINNER, label_of(values))
+        if before != label_of(values) and (self.out / "best").is_dir():
+            places = (self.out / f"best-{number}" for number in itertools.count(1))
+            (self.out / "best").rename(next(place for place in places if not place.exists()))
+        self.study.set_user_attr(_WINNER, label_of(values))
         try:
             return grid.run_combination(self.space.base, combination, self.out / "best")
         finally:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hftransfer.choosing.search_space import SearchSpace
 from hftransfer.core.errors import RecipeError
+from hftransfer.core.files import hash_of
 from hftransfer.runner.interim_scores import RUNGS
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ def open_study(space: SearchSpace, out: Path, minimize: bool) -> Study:
         pruner=optuna.pruners.SuccessiveHalvingPruner(min_resource=RUNGS[0], reduction_factor=_REDUCTION),
         load_if_exists=True,
     )
-    described = [*space.common, *map(str, space.dimensions)]
+    recipe = space.base.read(space.common).model_dump(mode="json")
+    described = [hash_of(recipe), *space.common, *map(str, space.dimensions)]
     if study.user_attrs.get(_SPACE, described) != described:
         raise RecipeError(f"'{out}' holds a search of another recipe or space; choose another --out")
     study.set_user_attr(_SPACE, described)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from hftransfer.core import ranks
@@ -11,9 +9,6 @@ from hftransfer.core.machine import keep_freed_memory
 from hftransfer.core.progress import Progress
 from hftransfer.data.encode import EncodedSplits, longest_first, side_of
 from hftransfer.tasks import Model, Outputs, Task, stack
-
-if TYPE_CHECKING:
-    pass
 
 
 def predict(

@@ -54,6 +54,11 @@ def fit_and_score(
     return {name: _scores(fitted, target, x[pooling]) for name, x in splits.items()}
 
 
+def of_all_classes(scores: np.ndarray, count: int) -> np.ndarray:
+    """Scores with a column for each of `count` classes, shape (rows, count): the last ones may have no training row."""
+    return np.pad(scores, ((0, 0), (0, max(0, count - scores.shape[1]))), constant_values=np.log(_LEAST))
+
+
 def out_of_fold(
     method: FrozenBaseline, target: RowTarget, train: Features, references: np.ndarray, seed: int
 ) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 from hftransfer.core.files import flatten_outputs
 from hftransfer.core.variants import FROZEN_BASELINES, FrozenBaseline
 from hftransfer.models.frozen_features import Features, baseline_features, named_pooling
-from hftransfer.models.probe import fit_and_score
+from hftransfer.models.probe import fit_and_score, of_all_classes
 from hftransfer.models.weights import load_model
 from hftransfer.runner.context import RunContext
 from hftransfer.runner.fitting import fit_outputs, recall_fitted
@@ -79,6 +79,8 @@ def _frozen_outputs(context: RunContext, name: FrozenBaseline) -> dict[str, np.n
         train, references = {pooling: array[kept] for pooling, array in train.items()}, references[kept]
     assert task.row_target is not None
     scores = fit_and_score(name, task.row_target, train, references, splits, context.plan.recipe.seed)
+    if task.row_target == "class":
+        scores = {split: of_all_classes(array, len(task.labels or ())) for split, array in scores.items()}
     return flatten_outputs({split: {task.output_names[0]: array} for split, array in scores.items()})
 
 

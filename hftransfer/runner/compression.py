@@ -10,6 +10,7 @@ from hftransfer.core.results import RuntimeFacts
 from hftransfer.models.checkpoint import Checkpoint
 from hftransfer.models.weights import load_saved
 from hftransfer.runner.context import RunContext
+from hftransfer.runner.fitting import fit_outputs, recall_fitted
 from hftransfer.runner.specs import compression_variants
 from hftransfer.runner.stages import measure, weights_size
 
@@ -31,7 +32,9 @@ def score_steps(context: RunContext) -> dict[str, RuntimeFacts]:
                     load(), context.encoded, variant, context.scored_splits
                 ),
             )
+            fit_outputs(context, variant, flat, load)
             facts[variant] = measure(context, variant, load, weights_size(folder))
+        recall_fitted(context, variant)
         context.add_outputs(variant, flat)
     return facts
 

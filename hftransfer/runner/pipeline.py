@@ -147,7 +147,9 @@ def export(folder: Path, settings: Export) -> RunResult:
     with run_folder.open(dump_yaml(before.recipe), overwrite=True):
         _link_files(folder, run_folder, before)
         place, num_proc = run_folder.work_folder / "encoded", plan.recipe.data.num_proc
-        encoded = encode(plan.task, plan.rows.labelled, place, num_proc=num_proc)
+        corruptions, seed = plan.recipe.evaluation.corruptions, plan.recipe.seed
+        splits = plan.rows.labelled | corrupted(plan.task, plan.rows.splits["test"], corruptions, seed)
+        encoded = encode(plan.task, splits, place, num_proc=num_proc)
         context = RunContext(plan, encoded, run_folder, outputs, {"tuned": before.fitted})
         refit_baselines(context)
         exported = export_variants(context)
