@@ -164,7 +164,7 @@ def _ranking(folder: Path, recipe: str, names: list[str], overrides: list[str], 
 def _fine_tuned(one: Set) -> list[FineTuned]:
     """Every checkpoint fine-tuned for the same number of steps, and scored on the validation rows, the best first."""
     recipe = api.read_recipe(str(ROOT / "recipes" / one.recipe), one.overrides)
-    rows, found = ranking_rows(recipe, _ROWS), candidates([*one.names.values()])
+    rows, found = ranking_rows(recipe, _ROWS), candidates([*one.names.values()], recipe.model)
     halving = Halving(recipe, rows, found, one.folder / "fine-tuning", 60, time.monotonic(), {})
     return halving.fine_tune(found, one.steps)
 
