@@ -16,7 +16,8 @@ def copy_findings(rows: AuditedRows, pairs: list[Pair]) -> list[Finding]:
     findings = []
     for pair in pairs:
         row, stays = rows.row(pair.second), rows.row(pair.first)
-        what = "has the same content as" if pair.similarity == 1.0 else "is nearly the same as"
+        is_equal = rows.contents[pair.first] == rows.contents[pair.second]
+        what = "has the same content as" if is_equal else "is nearly the same as"
         labels = f"; their labels differ: {row.label} and {stays.label}" if row.label != stays.label else ""
         findings.append(
             Finding(

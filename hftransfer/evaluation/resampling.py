@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -49,12 +50,16 @@ class DistinctRows:
         for done in range(0, number, most):
             yield self._sample(rng, min(most, number - done)).astype(float)
 
+    @cached_property
+    def _unit_of(self) -> np.ndarray:
+        """The number of the unit of every row, shape (rows,)."""
+        numbers: dict[Hashable, int] = {}
+        return np.array([numbers.setdefault(unit, len(numbers)) for unit in self.units or ()])
+
     def _sample(self, rng: np.random.Generator, resamples: int) -> np.ndarray:
         rows, distinct = len(self.number), len(self.sizes)
         if self.units is not None:
-            numbers: dict[Hashable, int] = {}
-            unit_of = [numbers.setdefault(unit, len(numbers)) for unit in self.units]
-            return _counts(rng, resamples, np.arange(len(numbers)))[:, unit_of]
+            return _counts(rng, resamples, np.arange(self._unit_of.max() + 1))[:, self._unit_of]
         if rows >= max(_MANY_ROWS, 8 * distinct):
             return rng.multinomial(rows, self.sizes / rows, resamples)
         return _counts(rng, resamples, self.number)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import compress
 
 import numpy as np
 
@@ -86,12 +87,16 @@ def score_abstaining(context: RunContext) -> RiskCoverage | None:
 
 def _scores_by_group(context: RunContext) -> dict[str, Scores]:
     """Group -> variant -> headline score on the test rows of the group; of the largest groups."""
-    scorer, references = context.scorer(), context.references("test")
+    scorer, references, units = context.scorer(), context.references("test"), context.units("test")
     scorer = replace(scorer, metrics=scorer.metrics[:1])
     scores: dict[str, Scores] = {}
     for group, members in largest_groups(context.plan).items():
         answers = {name: context.answers("test", name).select(members) for name in context.outputs["test"]}
-        for variant, values in scorer.resample(answers, references[members]).items():
+        own_units = None if units is None else list(compress(units, members))
+        if own_units is not None and len(set(own_units)) == 1:
+            # Of a group that is one unit, only its rows can be drawn.
+            own_units = None
+        for variant, values in scorer.resample(answers, references[members], own_units).items():
             headline = values[context.plan.metrics[0]]
             # One row, or rows of one number, have no R squared.
             if np.isfinite(headline).sum() > 1 and np.isfinite(headline[0]):
