@@ -94,6 +94,11 @@ def family(path: Path) -> str | None:
     return kind
 
 
+def is_about_data(file: Path) -> bool:
+    """Whether a file is no table, but says something of others: README.txt, or what `datasets` writes beside rows."""
+    return is_document(file) or file.stem in ("dataset_info", "dataset_infos", "state")
+
+
 def _of_file(path: Path) -> Iterator[Section]:
     """The sources of a file, with the files of the other splits beside it: train.csv, test.csv."""
     kind = family(path)
@@ -143,7 +148,7 @@ def _of_tables(root: Path) -> Iterator[Section]:
     """The sources of a folder of tables: those of its splits, all files as one, or the largest alone."""
     families: dict[str, list[Path]] = {}
     for file in files_below(root):
-        if (kind := family(file)) and not is_document(file) and file.stem not in ("dataset_info", "state"):
+        if (kind := family(file)) and not is_about_data(file):
             families.setdefault(kind, []).append(file)
     kinds = sorted(dict.fromkeys(_FAMILIES.values()), key=lambda kind: "train" not in _by_split(families.get(kind, [])))
     for kind in kinds:

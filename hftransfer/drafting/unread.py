@@ -8,7 +8,7 @@ from typing import Any
 
 from hftransfer.core import plugins
 from hftransfer.core.errors import HFTransferError
-from hftransfer.drafting.places import family
+from hftransfer.drafting.places import family, is_about_data
 from hftransfer.drafting.proposal import Survey
 from hftransfer.sources._listing import IMAGES, RECORDINGS, files_below, is_document
 from hftransfer.sources._split_names import split_of
@@ -45,7 +45,7 @@ def _other_tables(survey: Survey) -> list[str]:
     if "train" not in survey.source or not root.is_dir():
         return []
     read = set(_strings([survey.source, survey.items or {}]))
-    tables = [file for file in files_below(root) if family(file) and not is_document(file) and str(file) not in read]
+    tables = [file for file in files_below(root) if family(file) and not is_about_data(file) and str(file) not in read]
     return [f"{len(tables)} of the tables in '{root}' are not read, first '{tables[0]}'"] if tables else []
 
 
