@@ -104,17 +104,23 @@ def test_texts_of_label_studio_have_choices_and_spans(tmp_path):
 
     person = _region("labels", "ner", start=0, end=4, text="Anna", labels=["PER"])
     tasks = [
-        task("Anna lives.", person, _region("choices", "mood", choices=["good"]), _region("rating", "stars", rating=3)),
+        task(
+            "Anna lives.",
+            person,
+            _region("choices", "mood", choices=["good"]),
+            _region("rating", "stars", rating=3),
+            _region("ranker", "order", ranker=["a"]),
+        ),
         task("Nobody", _region("choices", "mood", choices=["bad"])),
         task("skipped", was_cancelled=True),
         {"data": {"text": "open"}, "annotations": []},
     ]
     rows, warnings = read("label_studio", tmp_path, tasks)
     assert rows == [
-        {"text": "Anna lives.", "mood": "good", **TAGGED},
-        {"text": "Nobody", "mood": "bad", **PLAIN},
+        {"text": "Anna lives.", "id": "3", "mood": "good", "stars": "3", **TAGGED},
+        {"text": "Nobody", "id": "3", "mood": "bad", "stars": None, **PLAIN},
     ]
-    assert "2 tasks" in warnings[0] and "1 annotations of the type 'rating'" in warnings[1]
+    assert "2 tasks" in warnings[0] and "1 annotations of the type 'ranker'" in warnings[1]
     with pytest.raises(DataError, match="entry 0: the result of its annotation is .*, not a list of regions"):
         read("label_studio", tmp_path, [{"data": {"text": "x"}, "annotations": [{"result": [3]}]}])
     flat = [
