@@ -18,7 +18,7 @@ from hftransfer.data.hashes import FINGERPRINT_VERSION, SIZE
 from hftransfer.models.checkpoint import Checkpoint, find_checkpoint
 from hftransfer.models.frozen_features import Features, baseline_features, features_of, named_pooling
 from hftransfer.models.weights import load_model
-from hftransfer.runner.resuming import content_of
+from hftransfer.runner.resuming import READ, content_of
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 # Rows of a file.
 _ROWS = 256
 _HASHES = "contents"
-# The files of a checkpoint's folder on which its features depend.
-_READ = {".safetensors", ".json", ".txt", ".model", ".py", ".jinja"}
 
 
 class KeptFeatures:
@@ -130,6 +128,6 @@ def _key(task: Task, weights: Checkpoint | None, model: dict[str, Any]) -> str:
         parts += [weights.path, weights.revision]
         # The files of the Hub are those of the revision.
         folder = Path(weights.path)
-        files = sorted(file for file in folder.iterdir() if file.suffix in _READ) if folder.is_dir() else []
+        files = sorted(file for file in folder.iterdir() if file.suffix in READ) if folder.is_dir() else []
         parts += [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     return hash_of(*parts)[:32]

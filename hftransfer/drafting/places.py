@@ -150,11 +150,10 @@ def _of_tables(root: Path) -> Iterator[Section]:
     for file in files_below(root):
         if (kind := family(file)) and not is_about_data(file):
             families.setdefault(kind, []).append(file)
-    kinds = sorted(dict.fromkeys(_FAMILIES.values()), key=lambda kind: "train" not in _by_split(families.get(kind, [])))
-    for kind in kinds:
+    found = {kind: _by_split(families.get(kind, [])) for kind in dict.fromkeys(_FAMILIES.values())}
+    for kind, splits in sorted(found.items(), key=lambda item: "train" not in item[1]):
         files = families.get(kind, [])
-        splits = _by_split(files)
-        named = [file for them in splits.values() for file in them]
+        named = {file for them in splits.values() for file in them}
         others = [file for file in files if file not in named]
         if "train" not in splits and named and others and len({_first_line(file) for file in files}) == 1:
             splits = {"train": others, **splits}

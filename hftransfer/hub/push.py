@@ -109,7 +109,7 @@ def contents(folder: Path, result: RunResult, repo: str, *, adapter: bool) -> di
     Raises:
         HubError: the adapter alone was asked for, and there is none, or no checkpoint of the Hub to put it on.
     """
-    result = redaction.published(result, public_rows=has_public_rows(result))
+    result = redaction.published(result, public_rows=rows_are_public(result))
     files: dict[str, Path | bytes] = {}
     if adapter:
         files |= _adapter(folder, result)
@@ -123,7 +123,7 @@ def contents(folder: Path, result: RunResult, repo: str, *, adapter: bool) -> di
     return files | {f"report/{name}.png": figure for name, figure in report.figures(result).items()}
 
 
-def has_public_rows(result: RunResult) -> bool:
+def rows_are_public(result: RunResult) -> bool:
     """Whether everybody may read the rows, now as when the run ended."""
     source = result.recipe["data"]["source"]
     return redaction.has_public_rows(result) and (source["name"] != "hub" or is_open(source["id"], "dataset"))

@@ -141,20 +141,24 @@ def upload(target: Target, files: RepoFiles, run_id: str) -> Pushed:
             present, private = _check_existing(target, run_id)
             removable = present - files.keys() - _INITIAL_FILES
             removed = sorted(path for path in removable if target.force or _PUSHED.fullmatch(path))
-            operations: list[CommitOperationAdd | CommitOperationDelete] = [
-                *(CommitOperationAdd(path, content) for path, content in sorted(files.items())),
-                *(CommitOperationDelete(path) for path in removed),
-            ]
-            try:
-                commit = api.create_commit(repo, operations, commit_message=_TITLES[kind], repo_type=kind)
-            except ValueError as error:
-                reason = " ".join(str(error).split())
-                raise HubError(f"the Hub refuses the card of '{repo}' (hub.license, hub.language): {reason}") from None
+            commit = api.create_commit(
+                repo,
+                [
+                    *(CommitOperationAdd(path, content) for path, content in sorted(files.items())),
+                    *(CommitOperationDelete(path) for path in removed),
+                ],
+                commit_message=_TITLES[kind],
+                repo_type=kind,
+            )
             return Pushed(str(commit.commit_url), commit.oid, private)
     except network_errors():
         raise HubError(
             f"the connection to the Hub was cut while '{repo}' was pushed; `hftransfer push` sends what is missing"
         ) from None
+    except ValueError as error:
+        # `create_commit` lets the Hub check the metadata of README.md; other answers are of `hub_errors`.
+        reason = " ".join(str(error).split())
+        raise HubError(f"the Hub refuses the card of '{repo}' (hub.license, hub.language): {reason}") from None
 
 
 def _check_existing(target: Target, run_id: str) -> tuple[set[str], bool]:

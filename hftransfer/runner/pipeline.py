@@ -42,6 +42,7 @@ from hftransfer.training.arguments import uses_cpu
 
 if TYPE_CHECKING:
     from accelerate import PartialState
+    from datasets import Dataset
 
 
 def run(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool = False) -> RunResult:
@@ -115,13 +116,12 @@ def _encode(plan: Plan, recipe: Recipe, run_folder: RunFolder) -> EncodedSplits:
     Raises:
         DataError: an image is not whole. Here images are decoded for the first time, and `check` then names the row.
     """
-    data, corruptions = plan.recipe.data, plan.recipe.evaluation.corruptions
+    data = plan.recipe.data
     augment = augmenter(plan.task, data.augment)
     folder = run_folder.work_folder / "encoded"
     ranks.from_main(lambda: discard_damaged_rows(folder))
     try:
-        splits = plan.rows.labelled | corrupted(plan.task, plan.rows.splits["test"], corruptions, plan.recipe.seed)
-        encoded = encode(plan.task, splits, folder, augment, data.num_proc)
+        encoded = encode(plan.task, _splits_to_encode(plan), folder, augment, data.num_proc)
     except READING_ERRORS:
         check(recipe)
         raise
@@ -130,6 +130,12 @@ def _encode(plan: Plan, recipe: Recipe, run_folder: RunFolder) -> EncodedSplits:
         return encoded
     stream = Stream(plan.task, data.source, recipe.data.splits.train, data_options(data), plan.rows.held_out)
     return replace(encoded, stream=stream.shuffled(recipe.seed))
+
+
+def _splits_to_encode(plan: Plan) -> dict[str, Dataset]:
+    """The rows of all splits, and the test rows under each corruption."""
+    corruptions, test = plan.recipe.evaluation.corruptions, plan.rows.splits["test"]
+    return {**plan.rows.labelled, **corrupted(plan.task, test, corruptions, plan.recipe.seed)}
 
 
 def export(folder: Path, settings: Export) -> RunResult:
@@ -147,9 +153,7 @@ def export(folder: Path, settings: Export) -> RunResult:
     with run_folder.open(dump_yaml(before.recipe), overwrite=True):
         _link_files(folder, run_folder, before)
         place, num_proc = run_folder.work_folder / "encoded", plan.recipe.data.num_proc
-        corruptions, seed = plan.recipe.evaluation.corruptions, plan.recipe.seed
-        splits = plan.rows.labelled | corrupted(plan.task, plan.rows.splits["test"], corruptions, seed)
-        encoded = encode(plan.task, splits, place, num_proc=num_proc)
+        encoded = encode(plan.task, _splits_to_encode(plan), place, num_proc=num_proc)
         context = RunContext(plan, encoded, run_folder, outputs, {"tuned": before.fitted})
         refit_baselines(context)
         exported = export_variants(context)

@@ -14,7 +14,7 @@ from hftransfer.core.features import Audio, Image
 from hftransfer.core.files import nest_outputs
 from hftransfer.core.media import location
 from hftransfer.data.load import Rows
-from hftransfer.hub.push import Wanted, has_public_rows, push
+from hftransfer.hub.push import Wanted, push, rows_are_public
 from hftransfer.hub.upload import Pushed
 from hftransfer.recipe.loader import from_record
 from hftransfer.reporting.predictions_card import card, published_splits
@@ -61,7 +61,7 @@ def _files(folder: Path, model: str, repo: str, place: Path) -> dict[str, Path |
     recipe = from_record(result.recipe)
     rows = read_rows(recipe.task, recipe.data, recipe.seed, recipe.evaluation.left_out, decode=False)
     check_rows(folder, result, rows.facts, "so its predictions cannot be published")
-    task, public = saved_task(folder, result), has_public_rows(result)
+    task, public = saved_task(folder, result), rows_are_public(result)
     files: dict[str, Path | bytes] = {}
     columns: list[str] = []
     for split in published_splits(result):

@@ -15,8 +15,8 @@ from hftransfer.data.hashes import FINGERPRINT_VERSION
 from hftransfer.models.checkpoint import Checkpoint, find_checkpoint
 from hftransfer.runner.plan import Plan
 
-# The files of a checkpoint's folder that are read.
-_READ = {".safetensors", ".json", ".txt", ".model", ".py", ".jinja"}
+READ = {".safetensors", ".json", ".txt", ".model", ".py", ".jinja"}
+"""Endings of the files of a checkpoint's folder that are read."""
 _SEALED = ".sealed"
 
 
@@ -77,7 +77,7 @@ def content_of(checkpoint: Checkpoint) -> str:
     if not folder.is_dir():
         return str(checkpoint.revision)
     digest = hashlib.sha256()
-    for file in sorted(path for path in folder.iterdir() if path.suffix in _READ and path.is_file()):
+    for file in sorted(path for path in folder.iterdir() if path.suffix in READ and path.is_file()):
         digest.update(f"{file.name} {sha256(file)}\n".encode())
     return digest.hexdigest()
 

@@ -62,7 +62,8 @@ def _labelled(splits: Mapping[str, Dataset]) -> dict[str, Dataset]:
 
 def _parted(row: str, place: str) -> tuple[list[str], str]:
     """The labels of a row and its text; of an empty line, which `data.on_error` is about, none and nothing."""
-    words = row.split()
+    # Long rows without a mark are not taken apart beyond their first word.
+    words = row.split() if row.lstrip().startswith(_FASTTEXT) else row.split(maxsplit=1)
     labels = list(takewhile(lambda word: word.startswith(_FASTTEXT), words)) or words[:1]
     texts = row.split(maxsplit=len(labels))[len(labels) :]
     if labels and not texts:

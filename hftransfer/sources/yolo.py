@@ -67,12 +67,12 @@ class Yolo(Folder):
 
     def _tell_of_lost_boxes(self, root: Path, images: list[Path]) -> None:
         """Warn of text files of boxes that belong to no image, whose own image then has none."""
-        texts = {_text_file(image) for image in images}
-        folders = {text.parent for text in texts if text.is_file()}
+        texts = {text for text in map(_text_file, images) if text.is_file()}
+        folders = {text.parent for text in texts}
         beside = [file for file in files_below(root) if file.suffix == ".txt" and file.parent in folders]
         lost = [file for file in beside if file not in texts and _has_a_box(file)]
         if lost:
-            bare = sum(not text.is_file() for text in texts)
+            bare = sum(_text_file(image) not in texts for image in images)
             self.warn(
                 f"{len(lost)} text files of boxes belong to no image, first '{lost[0]}', and {bare} of {len(images)} "
                 "images have no text file, so no box"
