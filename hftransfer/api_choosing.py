@@ -6,7 +6,7 @@ Torch is imported when a function is called, not with this file.
 import math
 from collections.abc import Sequence
 from functools import partial
-from os import fspath
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
@@ -122,15 +122,23 @@ def rank(
     return rank(api.read_recipe(recipe, overrides), checkpoints, folder, rows=rows, minutes=minutes)
 
 
-def compare(recipe: AnyPath, overrides: Sequence[str], *, seeds: int = 3, out: AnyPath) -> "Comparison":
-    """Run a recipe with several values of some fields, each combination with several seeds, and compare them.
+def compare(
+    recipes: AnyPath | Sequence[AnyPath],
+    overrides: Sequence[str] = (),
+    *,
+    seeds: int = 3,
+    jobs: int = 1,
+    out: AnyPath,
+) -> "Comparison":
+    """Run recipes, or one with several values of some fields, each combination with several seeds, and compare them.
 
     Finished runs in `out` are read, so that a stopped comparison goes on where it was.
 
     Args:
-        recipe: as for `run`, but not a Recipe.
-        overrides: fields to change; a list has several values of a field: `"strategy=[lora, full]"`.
+        recipes: one or several, as for `run`, but not a Recipe.
+        overrides: fields to change in each; a list has several values of a field: `"strategy=[lora, full]"`.
         seeds: runs of each combination, with the seeds 0, 1, ...
+        jobs: runs at the same time, each with a GPU of its own, or its share of the cores.
         out: directory of the runs, `compare.json` and `compare.html`.
 
     Raises:
@@ -138,7 +146,8 @@ def compare(recipe: AnyPath, overrides: Sequence[str], *, seeds: int = 3, out: A
     """
     from hftransfer.choosing import compare as comparing
 
-    return comparing.compare(_base(recipe), overrides, _seeds(seeds), Path(out))
+    names = [recipes] if isinstance(recipes, str | PathLike) else recipes
+    return comparing.compare([_base(name) for name in names], overrides, _seeds(seeds), Path(out), _jobs(jobs))
 
 
 def curve(
@@ -232,13 +241,11 @@ def tune(recipe: AnyPath, overrides: Sequence[str] = (), *, out: AnyPath, **opti
     from hftransfer.choosing import tune as tuning
     from hftransfer.choosing.search import Options
 
-    minutes, trials, jobs = options.get("minutes"), options.get("trials"), options.get("jobs", 1)
+    minutes, trials, jobs = options.get("minutes"), options.get("trials"), _jobs(options.get("jobs", 1))
     if minutes is not None and not minutes > 0:
         raise RecipeError(f"--minutes: more than 0, got {minutes}")
     if trials is not None and trials < 1:
         raise RecipeError(f"--trials: at least 1, got {trials}")
-    if not 1 <= jobs <= _MOST_JOBS:
-        raise RecipeError(f"--jobs: at least 1 and at most {_MOST_JOBS}, got {jobs}")
     most = _TRIALS if minutes is None and trials is None else trials
     how = Options(minutes, most, len(_seeds(options.get("seeds", 3))), jobs, options.get("prune", True))
     return tuning.tune(_base(recipe), overrides, how, Path(out))
@@ -249,6 +256,12 @@ def _base(recipe: AnyPath) -> "Base":
 
     name = fspath(recipe)
     return Base(name, partial(api.read_recipe, name))
+
+
+def _jobs(count: int) -> int:
+    if not 1 <= count <= _MOST_JOBS:
+        raise RecipeError(f"--jobs: at least 1 and at most {_MOST_JOBS}, got {count}")
+    return count
 
 
 def _seeds(count: int) -> range:

@@ -58,14 +58,36 @@ def test_a_planted_tie_is_called_one_and_finished_runs_are_kept(tmp_path, capsys
     assert "different recipe: 'training.learning_rate' differs" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("in_process")
+def test_recipes_are_compared_by_name_if_they_have_one_headline(tmp_path, capsys):
+    task, folder = plugins.load("tasks", "text-classification")(), tmp_path / "other"
+    folder.mkdir()
+    first, second, third = (tmp_path / name for name in ("few.yaml", "many.yaml", "other/few.yaml"))
+    first.write_text(tiny.recipe(task, tmp_path, more="export: null"))
+    second.write_text("extends: few.yaml\ntraining: {num_train_epochs: 1}\nhub: {repo: 'a/many-{seed}'}\n")
+    third.write_text("extends: ../few.yaml\nevaluation: {metrics: [f1]}\n")
+    words = ["compare", str(first), str(second), "--seeds", "1", "--out", str(tmp_path / "out")]
+    assert main([*words, "evaluation.batch_size=4"]) == 0
+    found = json.loads((tmp_path / "out" / "compare.json").read_text())
+    assert {row["label"] for row in found["rows"]} == {"few", "many"}
+    assert sorted(it.name for it in tmp_path.glob("out/runs/*-seed0")) == ["recipe=few-seed0", "recipe=many-seed0"]
+    bases = [grid.Base(str(file), partial(load_recipe, file)) for file in (first, third)]
+    both = grid.combinations_of(bases, ["strategy=[lora, full]"])
+    assert [one.label for one in both[::3]] == [f"{first}, lora", f"{third}, full"]
+    capsys.readouterr()
+    assert main([*words[:2], str(third), "--out", str(tmp_path / "no")]) == 2
+    assert "different headline metrics: accuracy, f1; name one" in capsys.readouterr().err
+    assert (
+        main([words[0], str(first), *words[1:]]) == 2
+        and f"the recipe '{first}' is there twice" in capsys.readouterr().err
+    )
+    assert not (tmp_path / "no").exists()
+
+
 def test_a_run_has_a_process_whose_last_words_are_the_error(tmp_path):
     (tmp_path / "taken").mkdir()
     with pytest.raises(RecipeError, match=r"^taken: '.*taken' exists and is no run; --out chooses another place$"):
-        grid.run_combination(
-            grid.Base("quickstart", partial(load_recipe, "quickstart")),
-            grid.Combination({}, ("seed=3",)),
-            tmp_path / "taken",
-        )
+        grid.run_combination(grid.Combination(BASE, {}, ("seed=3",)), tmp_path / "taken")
     assert (tmp_path / "taken.log").read_text().startswith("hftransfer: ")
 
 
@@ -81,7 +103,7 @@ def test_a_refused_combination_is_named_before_the_first_run(tmp_path, capsys):
 
 def _runs(folder, errors, *, shared=False):
     """Runs of one combination, with these errors of test rows."""
-    runs = comparing._Runs(grid.Combination({"strategy": folder.name}, ()))
+    runs = comparing._Runs(grid.Combination(BASE, {"strategy": folder.name}, ()))
     for seed, values in enumerate(errors):
         place = folder / str(seed) / "predictions"
         place.mkdir(parents=True)

@@ -143,6 +143,13 @@ def test_lora_on_real_weights_trains_little_saves_the_head_and_merges_equal():
     assert (before - after).abs().max() < 1e-4
 
 
+def test_the_seed_stands_in_texts():
+    text = GOOD.replace("{name: lora, r: 8}", "{name: distill, teacher: 'runs/teacher-{seed}'}")
+    assert text != GOOD
+    assert parse_recipe(text, overrides=["seed=4"]).strategy.teacher == "runs/teacher-4"
+    assert parse_recipe(text).strategy.teacher == "runs/teacher-0"
+
+
 def test_a_recipe_extends_another_one(tmp_path, capsys):
     (tmp_path / "base.yaml").write_text(GOOD)
     file = tmp_path / "changed.yaml"

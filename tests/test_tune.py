@@ -58,7 +58,7 @@ def test_the_folder_of_a_search_is_that_of_one_recipe(tmp_path):
 
 
 def test_another_winner_of_a_search_that_goes_on_leaves_the_first_one_beside_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(grid, "run_combination", lambda base, combination, folder: folder.mkdir(exist_ok=True))
+    monkeypatch.setattr(grid, "run_combination", lambda combination, folder: folder.mkdir(exist_ok=True))
     search = Search(search_space(BASE, ["strategy=[lora, full]"]), Options(None, 1), tmp_path)
     for rate in ("1e-4", "3e-4", "3e-4", "2e-4"):
         search.winner({"training.learning_rate": rate})

@@ -34,6 +34,10 @@ class Costs(Record):
     """Size of the tuned weights on disk."""
     ms: float
     """Median latency of one row, in milliseconds."""
+    memory: float | None = None
+    """Largest memory of the run, in megabytes."""
+    trained: float | None = None
+    """Number of parameters that are trained."""
 
 
 class Row(Record):
@@ -82,27 +86,32 @@ class _Runs:
     folders: list[Path] = field(default_factory=list)
 
 
-def compare(base: grid.Base, overrides: Sequence[str], seeds: Sequence[int], out: Path) -> Comparison:
-    """Run the combinations of values with each seed, or read them where they are finished, and compare them.
+def compare(
+    bases: Sequence[grid.Base], overrides: Sequence[str], seeds: Sequence[int], out: Path, jobs: int = 1
+) -> Comparison:
+    """Run the combinations with each seed, or read them where they are finished, and compare them.
 
     Two intervals say whether a combination is worse than the best: Student's t over the paired differences of the
     seeds (from three seeds on), and a paired bootstrap that draws seeds, then test rows. Both have the confidence of
     the recipe, divided among the comparisons (Bonferroni), and both must exclude 0.
 
     Args:
-        base: the recipe.
+        bases: the recipes.
         overrides: fields to change; a list has several values of a field: `strategy=[lora, full]`.
         seeds: of the runs.
         out: directory of the runs, and of `compare.json` and `compare.html`.
+        jobs: runs at the same time.
 
     Raises:
         HFTransferError: a combination is no recipe, or a run fails.
     """
-    found = grid.combinations(base, overrides)
+    found = grid.combinations_of(bases, overrides)
     if len(found) < 2:
-        raise RecipeError("nothing to compare: give a field several values, such as strategy=[lora, full]")
+        raise RecipeError(
+            "nothing to compare: give several recipes, or a field several values, such as strategy=[lora, full]"
+        )
     runs = {combination.label: _Runs(combination) for combination in found}
-    for combination, seed, result in grid.run_combinations(base, found, seeds, out):
+    for combination, seed, result in grid.run_combinations(found, seeds, out, jobs):
         runs[combination.label].results.append(result)
         runs[combination.label].folders.append(combination.folder(out, seed))
     comparison = _compared(list(runs.values()), seeds)
@@ -113,7 +122,8 @@ def compare(base: grid.Base, overrides: Sequence[str], seeds: Sequence[int], out
 
 def _compared(runs: Sequence[_Runs], seeds: Sequence[int]) -> Comparison:
     first = runs[0].results[0]
-    metric, confidence = _metric(runs), first.recipe["evaluation"]["confidence"]
+    grid.check_headlines([result.headline for one in runs for result in one.results])
+    metric, confidence = first.headline, first.recipe["evaluation"]["confidence"]
     sign = -1 if lower_is_better(metric) else 1
     scores = {one.combination.label: [grid.score_of(result, metric) for result in one.results] for one in runs}
     ordered = sorted(runs, key=lambda one: -sign * float(np.mean(scores[one.combination.label])))
@@ -143,21 +153,6 @@ def _compared(runs: Sequence[_Runs], seeds: Sequence[int]) -> Comparison:
     )
 
 
-def _metric(runs: Sequence[_Runs]) -> str:
-    """The headline metric, which all runs share.
-
-    Raises:
-        RecipeError: they have different ones.
-    """
-    headlines = {result.headline for one in runs for result in one.results}
-    if len(headlines) > 1:
-        raise RecipeError(
-            f"the runs have different headline metrics: {', '.join(sorted(headlines))}; name one: "
-            "evaluation.metrics=[...]"
-        )
-    return headlines.pop()
-
-
 def _costs(one: _Runs) -> Costs:
     def mean(values: Sequence[float]) -> float:
         return float(np.mean(values))
@@ -166,6 +161,8 @@ def _costs(one: _Runs) -> Costs:
         minutes=mean([result.seconds.get("train tuned", 0.0) / 60 for result in one.results]),
         megabytes=mean([result.pytorch.bytes / 1e6 for result in one.results]),
         ms=mean([result.pytorch.p50_ms for result in one.results]),
+        memory=mean([result.peak_memory_bytes / 1e6 for result in one.results]),
+        trained=mean([result.parameters["trainable"] for result in one.results]),
     )
 
 
@@ -225,8 +222,10 @@ def table(comparison: Comparison) -> Table:
         *over_seeds,
         *(["behind in the error of rows"] if has_rows else []),
         "outcome",
+        "parameters trained",
         "training, min",
-        "MB",
+        "peak memory, MB",
+        "model, MB",
         "ms a row",
     )
     rows = []
@@ -238,10 +237,14 @@ def table(comparison: Comparison) -> Table:
                 mean_and_deviation(row.scores),
                 *map(interval_or_nothing, differences),
                 "best" if place == 0 else "tie" if row.tied else "worse",
-                *map(amount, (row.costs.minutes, row.costs.megabytes, row.costs.ms)),
+                *(amount(cost) if cost is not None else "" for cost in _in_table(row.costs)),
             )
         )
     return Table(f"Combinations, with intervals of {100 * comparison.confidence:g} % together", header, rows)
+
+
+def _in_table(costs: Costs) -> tuple[float | None, ...]:
+    return costs.trained, costs.minutes, costs.memory, costs.megabytes, costs.ms
 
 
 def page(comparison: Comparison, name: str) -> str:

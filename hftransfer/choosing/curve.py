@@ -85,7 +85,7 @@ def curve(
     shots = ", ".join("null" if size is None else str(size) for size in labels)
     found = grid.combinations(base, [*overrides, f"{SHOTS}=[{shots}]"])
     runs: dict[str, dict[str, list[RunResult]]] = {}
-    for combination, _, result in grid.run_combinations(base, found, seeds, out):
+    for combination, _, result in grid.run_combinations(found, seeds, out):
         label = ", ".join(value for key, value in combination.values.items() if key != SHOTS) or "the recipe"
         runs.setdefault(label, {}).setdefault(combination.values[SHOTS], []).append(result)
     first = next(iter(next(iter(runs.values())).values()))[0]

@@ -7,16 +7,18 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hftransfer.choosing import run_process
+from hftransfer.choosing.parallel import run_together
 from hftransfer.core.errors import HFTransferError, RecipeError
 from hftransfer.core.progress import Progress
 from hftransfer.core.results import RunResult
 from hftransfer.recipe.schema import Recipe
 from hftransfer.recipe.yaml_reader import read_yaml
 from hftransfer.runner import pipeline
+from hftransfer.runner.folders import default_folder
 from hftransfer.runner.plan import check
 
 # What a name of a folder may hold.
@@ -38,6 +40,7 @@ class Base:
 class Combination:
     """One combination of values."""
 
+    base: Base
     values: dict[str, str]
     """Key -> its value, in YAML, of the keys that have several."""
     overrides: tuple[str, ...]
@@ -80,10 +83,29 @@ def combinations(base: Base, overrides: Sequence[str]) -> list[Combination]:
             common.append(override)
     products = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
     found = [
-        Combination(values, (*common, *(f"{key}={value}" for key, value in values.items()))) for values in products
+        Combination(base, values, (*common, *(f"{key}={value}" for key, value in values.items())))
+        for values in products
     ]
     for combination in found:
         base.read(combination.overrides)
+    return found
+
+
+def combinations_of(bases: Sequence[Base], overrides: Sequence[str]) -> list[Combination]:
+    """The combinations of each recipe; of several recipes, the recipe is the first value.
+
+    Raises:
+        RecipeError: a combination is no recipe, or a recipe is there twice.
+    """
+    if len(bases) == 1:
+        return combinations(bases[0], overrides)
+    names = [base.name for base in bases]
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise RecipeError(f"the recipe '{repeated[0]}' is there twice")
+    short = [default_folder(name).name for name in names]
+    found = []
+    for base, name in zip(bases, short if len({*short}) == len(short) else names, strict=True):
+        found += [replace(it, values={"recipe": name, **it.values}) for it in combinations(base, overrides)]
     return found
 
 
@@ -96,31 +118,36 @@ def _is_accepted(base: Base, override: str) -> bool:
 
 
 def run_combinations(
-    base: Base, grid: Sequence[Combination], seeds: Sequence[int], out: Path
+    grid: Sequence[Combination], seeds: Sequence[int], out: Path, jobs: int = 1
 ) -> Iterator[tuple[Combination, int, RunResult]]:
     """Run what is not finished yet, the first seed of all combinations first; finished runs are read.
 
-    Each run has a process of its own, so that its memory and its seconds are its own.
+    Each run has a process of its own, so that its memory and its seconds are its own; `jobs` run at the same time.
 
     Raises:
         RecipeError: a run refuses its recipe or rows, or the folder of a run holds one of another recipe.
         RunError: a run has failed otherwise.
     """
-    _check(base, [it for it in grid if not (it.folder(out, seeds[0]) / "result.json").is_file()], seeds[0])
-    todo = [(combination, seed) for seed in seeds for combination in grid]
-    for combination, seed in Progress(todo, desc="runs", unit="run"):
-        seeded = Combination(combination.values, (*combination.overrides, f"seed={seed}"))
-        yield combination, seed, run_combination(base, seeded, combination.folder(out, seed))
+    _check([it for it in grid if not (it.folder(out, seeds[0]) / "result.json").is_file()], seeds[0])
+    todo = [
+        (combination, seed, replace(combination, overrides=(*combination.overrides, f"seed={seed}")))
+        for seed in seeds
+        for combination in grid
+    ]
+    if jobs > 1:
+        run_together([(seeded, seeded.folder(out, seed)) for _, seed, seeded in todo], jobs)
+    for combination, seed, seeded in Progress(todo, desc="runs", unit="run", disable=jobs > 1):
+        yield combination, seed, run_combination(seeded, seeded.folder(out, seed))
 
 
-def run_combination(base: Base, combination: Combination, folder: Path) -> RunResult:
+def run_combination(combination: Combination, folder: Path) -> RunResult:
     """Run a combination, or go on with its run; a finished one is read.
 
     Raises:
         RecipeError, RunError: as `run_combinations`.
     """
     if not (folder / "result.json").is_file():
-        process = run_process.start(base.name, combination.overrides, folder)
+        process = run_process.start(combination.base.name, combination.overrides, folder)
         try:
             process.wait()
         except BaseException:
@@ -129,16 +156,30 @@ def run_combination(base: Base, combination: Combination, folder: Path) -> RunRe
             process.wait()
             raise
         process.check()
-    return pipeline.run(base.read(combination.overrides), folder, resume=True)
+    return pipeline.run(combination.base.read(combination.overrides), folder, resume=True)
 
 
-def _check(base: Base, grid: Sequence[Combination], seed: int) -> None:
+def _check(grid: Sequence[Combination], seed: int) -> None:
     """Find the mistakes of all combinations before the first run."""
+    headlines = []
     for combination in Progress(grid, desc="checking", unit="combination", disable=not grid):
         try:
-            check(base.read((*combination.overrides, f"seed={seed}")), sample=True)
+            plan = check(combination.base.read((*combination.overrides, f"seed={seed}")), sample=True)
         except HFTransferError as error:
             raise type(error)(f"{combination.label}: {error}") from None
+        headlines.append(plan.metrics[0])
+    check_headlines(headlines)
+
+
+def check_headlines(headlines: Sequence[str]) -> None:
+    """That the headline metrics of all runs are the same one.
+
+    Raises:
+        RecipeError: they are not.
+    """
+    if len({*headlines}) > 1:
+        names = ", ".join(sorted({*headlines}))
+        raise RecipeError(f"the runs have different headline metrics: {names}; name one: evaluation.metrics=[...]")
 
 
 def score_of(result: RunResult, metric: str) -> float:

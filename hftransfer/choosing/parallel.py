@@ -7,11 +7,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from hftransfer.choosing import run_process
-from hftransfer.choosing.grid import Base, Combination
 from hftransfer.choosing.run_process import RunProcess
 from hftransfer.core.machine import usable_cores
+from hftransfer.core.progress import Progress
+
+if TYPE_CHECKING:
+    from hftransfer.choosing.grid import Combination
 
 _SECONDS_BETWEEN_LOOKS = 0.1
 _THREADS, _GPUS = "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"
@@ -66,10 +70,10 @@ class ParallelRuns:
         """Whether another run may start."""
         return bool(self._shares)
 
-    def start(self, base: Base, combination: Combination, folder: Path, environment: Mapping[str, str]) -> RunProcess:
+    def start(self, combination: Combination, folder: Path, environment: Mapping[str, str]) -> RunProcess:
         """Start a run in a free share of the machine, with more variables."""
         share = self._shares.pop(0)
-        process = run_process.start(base.name, combination.overrides, folder, {**share, **environment})
+        process = run_process.start(combination.base.name, combination.overrides, folder, {**share, **environment})
         self.running[process] = share
         return process
 
@@ -82,16 +86,17 @@ class ParallelRuns:
         return ended
 
 
-def run_together(base: Base, runs: Sequence[tuple[Combination, Path]], jobs: int) -> None:
+def run_together(runs: Sequence[tuple[Combination, Path]], jobs: int) -> None:
     """Run what is not finished yet, so many at a time.
 
     Raises:
         RecipeError, RunError: as `RunProcess.check`, of the first run that fails; the others are stopped.
     """
     waiting = [(combination, folder) for combination, folder in runs if not (folder / "result.json").is_file()]
-    with ParallelRuns(jobs) as parallel:
+    with Progress(waiting, desc="runs", unit="run", disable=not waiting) as progress, ParallelRuns(jobs) as parallel:
         while waiting or parallel.running:
             while waiting and parallel.has_room:
-                parallel.start(base, *waiting.pop(0), {})
+                parallel.start(*waiting.pop(0), {})
             for process in parallel.wait():
                 process.check()
+                progress.update()

@@ -164,7 +164,7 @@ class Search:
             self._end(one)
             return
         environment = {FILE: str(one.scores_file.absolute())} if self.options.prune else {}
-        running[runs.start(self.space.base, combination, one.folder, environment)] = one
+        running[runs.start(combination, one.folder, environment)] = one
 
     def _look(self, running: dict[RunProcess, _TrialRun]) -> None:
         """Stop the runs of trials that are given up."""
@@ -219,7 +219,7 @@ class Search:
             process.check()
             # The scores of a training that ended between two looks: later trials are compared with them.
             self._is_pruned(one)
-        return grid.run_combination(self.space.base, self._combination(one.values, self.seed), one.folder)
+        return grid.run_combination(self._combination(one.values, self.seed), one.folder)
 
     def _fail(self, one: _TrialRun, error: HFTransferError) -> None:
         """Go on without a trial, unless it is the first; the next search runs that one again."""
@@ -245,9 +245,9 @@ class Search:
         best = list(different.values())[: _FINALISTS if self.options.seeds > 1 else 1]
         seeds = range(self.seed + 1, self.seed + self.options.seeds)
         runs = {(it.number, seed): self._seeded(self.values(it), seed) for it in best for seed in seeds}
-        run_together(self.space.base, list(runs.values()), self.options.jobs)
+        run_together(list(runs.values()), self.options.jobs)
         self.clock.save()
-        read = {key: _validation(grid.run_combination(self.space.base, *run)) for key, run in runs.items()}
+        read = {key: _validation(grid.run_combination(*run)) for key, run in runs.items()}
         return {it.number: [it.value or 0.0, *(read[it.number, seed] for seed in seeds)] for it in best}
 
     def _seeded(self, values: dict[str, str], seed: int) -> tuple[Combination, Path]:
@@ -255,18 +255,18 @@ class Search:
         return combination, combination.folder(self.out, seed)
 
     def _combination(self, values: dict[str, str], seed: int) -> Combination:
-        return Combination(values, (*self.space.common, *_overrides(values), *_TRIAL, f"seed={seed}"))
+        return Combination(self.space.base, values, (*self.space.common, *_overrides(values), *_TRIAL, f"seed={seed}"))
 
     def winner(self, values: dict[str, str]) -> RunResult:
         """The run of the best values, whole, in `best`; an earlier search's winner gives way, as `best-1` and so on."""
-        combination = Combination(values, (*self.space.common, *_overrides(values)))
+        combination = Combination(self.space.base, values, (*self.space.common, *_overrides(values)))
         before = self.study.user_attrs.get(_WINNER, label_of(values))
         if before != label_of(values) and (self.out / "best").is_dir():
             places = (self.out / f"best-{number}" for number in itertools.count(1))
             (self.out / "best").rename(next(place for place in places if not place.exists()))
         self.study.set_user_attr(_WINNER, label_of(values))
         try:
-            return grid.run_combination(self.space.base, combination, self.out / "best")
+            return grid.run_combination(combination, self.out / "best")
         finally:
             self.clock.save()
 

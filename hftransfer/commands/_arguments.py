@@ -37,6 +37,12 @@ def split_overrides(words: list[str]) -> tuple[list[str], list[str]]:
     return [word for word, it in zip(words, is_override, strict=True) if not it], list(compress(words, is_override))
 
 
+def jobs(command: argparse.ArgumentParser) -> None:
+    """How many runs go on at the same time: `args.jobs`."""
+    text = "runs at the same time, each with a GPU or its share of the cores"
+    command.add_argument("--jobs", type=int, default=1, metavar="N", help=text)
+
+
 def existing_run(command: argparse.ArgumentParser) -> None:
     """What to do with a run that is already in the directory: `args.resume`, `args.overwrite`."""
     group = command.add_mutually_exclusive_group()

@@ -18,9 +18,7 @@ def add(commands: "Commands") -> argparse.ArgumentParser:
     command.add_argument("--minutes", type=float, help="wall time of the search, its seeds and the winner's run")
     command.add_argument("--trials", type=int, help="number of trials (default without --minutes: 20)")
     command.add_argument("--seeds", type=int, default=3, help="runs of each of the two best trials, to decide")
-    command.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="runs at the same time, each with a GPU or its share of cores"
-    )
+    _arguments.jobs(command)
     command.add_argument("--no-prune", action="store_true", help="train every trial to its end")
     command.add_argument("--out", type=Path, help="directory of the search (default: runs/tune-NAME of the recipe)")
     return command

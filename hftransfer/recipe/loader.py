@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -17,6 +18,8 @@ from hftransfer.recipe.schema import Export, Recipe
 from hftransfer.recipe.training_arguments import Fields
 from hftransfer.recipe.yaml_reader import read_recipe_mapping, read_text, read_yaml
 
+# What stands for the seed in a text of a recipe.
+_SEED = "{seed}"
 # Keys of `export` that a new export takes over from the earlier one of the run.
 _TAKEN_OVER = ("format", "max_drop", "metric", "calibration")
 
@@ -66,7 +69,7 @@ def parse_recipe(
         overridden = override.partition("=")[0]
         places = {key: place for key, place in places.items() if not key.startswith(f"{overridden}.")}
         places[overridden] = "command line"
-    return _validated(raw, places)
+    return _validated(_with_seed(raw, raw.get("seed", 0)), places)
 
 
 def from_record(recipe: Fields, *, training: bool = False) -> Recipe:
@@ -101,6 +104,15 @@ def parse_export(fields: Sequence[str], previous: Fields | None = None) -> Expor
     except ValidationError as error:
         errors = [ErrorDetails(**{**details, "loc": ("export", *details["loc"])}) for details in error.errors()]
         raise RecipeError(sentences(errors, raw, {"": "command line"}, Recipe)) from None
+
+
+def _with_seed(node: object, seed: object) -> Any:
+    """What YAML holds, the seed in place of `{seed}` in its texts."""
+    if isinstance(node, dict):
+        return {key: _with_seed(value, seed) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_with_seed(value, seed) for value in node]
+    return node.replace(_SEED, str(seed)) if isinstance(node, str) else node
 
 
 def _with_override(raw: Fields, override: str) -> Fields:

@@ -233,7 +233,8 @@ class Recipe(Section):
     hub: Hub | None = None
     """Push to the Hub at the end of the run; left out, `hftransfer push` can do it later."""
     seed: int = Field(default=0, ge=0, lt=2**32)
-    """Random seed of splits, shots, new weights, batch order and bootstrap."""
+    """Random seed of splits, shots, new weights, batch order and bootstrap. In a text of the recipe `{seed}` stands for
+    it: `teacher: runs/teacher-{seed}` is one that has seen the same split."""
 
     @field_validator("training")
     @classmethod
