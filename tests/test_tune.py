@@ -7,7 +7,6 @@ from functools import partial
 import processes
 import pytest
 import tiny
-from interruptions import assert_same
 from optuna.trial import TrialState
 
 from hftransfer.choosing import grid, run_process
@@ -21,7 +20,7 @@ from hftransfer.core import plugins
 from hftransfer.core.errors import RecipeError, RunError
 from hftransfer.core.results import RunResult
 from hftransfer.recipe.loader import load_recipe
-from hftransfer.runner.interim_scores import FILE, read_scores
+from hftransfer.runner.trial_scores import environment, final_score, read_scores, scores_file
 
 BASE = Base("quickstart", partial(load_recipe, "quickstart"))
 
@@ -214,22 +213,34 @@ def test_a_trial_that_fails_is_left_out_unless_it_is_the_first(tmp_path, monkeyp
     assert second["score"] is None and second["failed"] == "out of memory"
 
 
-def test_interim_scores_are_those_of_the_model_and_change_nothing(tmp_path, monkeypatch):
+def test_a_trial_is_scored_as_the_whole_run_and_reads_no_test_rows(tmp_path, monkeypatch):
     # Of numbers, whose unit a model answers in only once its training is over.
     task = plugins.load("tasks", "text-classification")()
     (tmp_path / "tiny.yaml").write_text(tiny.recipe(task, tmp_path, labels="numbers", more="export: null"))
 
-    def run(name, rate):
-        words = [f"training.learning_rate={rate}", "--out", str(tmp_path / name)]
+    def run(folder, rate):
+        words = [f"training.learning_rate={rate}", "--out", str(folder)]
         assert main(["run", str(tmp_path / "tiny.yaml"), *words]) == 0
-        return RunResult.load(tmp_path / name / "result.json").scores["validation"]["tuned"]["r_squared"].value
 
-    run("without", "1.0e-2")
-    for name, rate in (("learning", "1.0e-2"), ("still", "1.0e-12")):
-        monkeypatch.setenv(FILE, str(tmp_path / f"{name}.scores"))
-        final = run(name, rate)
-        ((progress, score),) = read_scores(tmp_path / f"{name}.scores")
-        assert progress == 50
-    assert_same(tmp_path / "without", tmp_path / "learning")
+    def trial(folder, rate):
+        with monkeypatch.context() as patched:
+            for name, value in environment(folder).items():
+                patched.setenv(name, value)
+            run(folder, rate)
+        ((progress, on_its_way),) = read_scores(scores_file(folder))
+        assert progress == 50 and not folder.exists()
+        return on_its_way, final_score(scores_file(folder))[0]
+
+    whole, learning, still = (tmp_path / name for name in ("whole", "learning", "still"))
+    run(whole, "1.0e-2")
+    _, score = trial(learning, "1.0e-2")
+    assert score == RunResult.load(whole / "result.json").scores["validation"]["tuned"]["r_squared"].value
+    trained, shipped = (it / "model/model.safetensors" for it in (learning.with_name("learning.partial"), whole))
+    assert trained.read_bytes() == shipped.read_bytes()
+    encoded = learning.with_name("learning.partial") / "work" / "encoded"
+    assert {it.name.partition(".")[0] for it in encoded.iterdir() if "train" in it.name or "test" in it.name} == {
+        "train"
+    }
     # A training that changes nothing ends with the score that it had on its way.
-    assert score == pytest.approx(final, abs=1e-4)
+    on_its_way, score = trial(still, "1.0e-12")
+    assert score == pytest.approx(on_its_way, abs=1e-4)

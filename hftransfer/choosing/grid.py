@@ -135,7 +135,8 @@ def run_combinations(
         for combination in grid
     ]
     if jobs > 1:
-        run_together([(seeded, seeded.folder(out, seed)) for _, seed, seeded in todo], jobs)
+        folders = [(seeded, seeded.folder(out, seed)) for _, seed, seeded in todo]
+        run_together([(*it, {}) for it in folders if not (it[1] / "result.json").is_file()], jobs)
     for combination, seed, seeded in Progress(todo, desc="runs", unit="run", disable=jobs > 1):
         yield combination, seed, run_combination(seeded, seeded.folder(out, seed))
 

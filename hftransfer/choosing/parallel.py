@@ -86,17 +86,17 @@ class ParallelRuns:
         return ended
 
 
-def run_together(runs: Sequence[tuple[Combination, Path]], jobs: int) -> None:
-    """Run what is not finished yet, so many at a time.
+def run_together(runs: Sequence[tuple[Combination, Path, Mapping[str, str]]], jobs: int) -> None:
+    """Run combinations in their folders, with more variables of the environment, so many at a time.
 
     Raises:
         RecipeError, RunError: as `RunProcess.check`, of the first run that fails; the others are stopped.
     """
-    waiting = [(combination, folder) for combination, folder in runs if not (folder / "result.json").is_file()]
-    with Progress(waiting, desc="runs", unit="run", disable=not waiting) as progress, ParallelRuns(jobs) as parallel:
+    waiting = [*runs]
+    with Progress(runs, desc="runs", unit="run", disable=not runs) as progress, ParallelRuns(jobs) as parallel:
         while waiting or parallel.running:
             while waiting and parallel.has_room:
-                parallel.start(*waiting.pop(0), {})
+                parallel.start(*waiting.pop(0))
             for process in parallel.wait():
                 process.check()
                 progress.update()

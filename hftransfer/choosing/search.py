@@ -17,13 +17,13 @@ from hftransfer.choosing.parallel import ParallelRuns, run_together
 from hftransfer.choosing.search_space import SearchSpace
 from hftransfer.choosing.study import FAILED, FIRST, PRUNED, SECONDS, Clock, interrupted, next_trial, open_study
 from hftransfer.core.console import report
-from hftransfer.core.errors import HFTransferError
+from hftransfer.core.errors import HFTransferError, RunError
 from hftransfer.core.results import RunResult
 from hftransfer.core.run_folder import discard_unfinished
 from hftransfer.metrics import lower_is_better
 from hftransfer.reporting.tables import amount, number
-from hftransfer.runner.interim_scores import FILE, read_scores
 from hftransfer.runner.plan import check
+from hftransfer.runner.trial_scores import environment, final_score, read_scores, scores_file
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, Trial
@@ -72,8 +72,8 @@ class _TrialRun:
 
     @property
     def scores_file(self) -> Path:
-        """Where the run writes its scores while it is trained."""
-        return self.folder.with_name(f"{self.folder.name}.scores")
+        """Where the run writes its scores."""
+        return scores_file(self.folder)
 
 
 class Search:
@@ -160,11 +160,10 @@ class Search:
         reported = set(self.study.get_trials()[trial.number].intermediate_values)
         one = _TrialRun(trial, values, combination.folder(self.out, self.seed), reported=reported)
         one.pruned_at = trial.user_attrs.get(PRUNED)
-        if one.pruned_at is not None or (one.folder / "result.json").is_file():
+        if one.pruned_at is not None or final_score(one.scores_file):
             self._end(one)
             return
-        environment = {FILE: str(one.scores_file.absolute())} if self.options.prune else {}
-        running[runs.start(combination, one.folder, environment)] = one
+        running[runs.start(combination, one.folder, environment(one.folder))] = one
 
     def _look(self, running: dict[RunProcess, _TrialRun]) -> None:
         """Stop the runs of trials that are given up."""
@@ -196,30 +195,35 @@ class Search:
         from optuna.trial import TrialState
 
         seconds, state, value = time.monotonic() - one.start, TrialState.COMPLETE, None
-        if one.pruned_at is not None and not (one.folder / "result.json").is_file():
-            discard_unfinished(one.folder)
+        if one.pruned_at is not None and final_score(one.scores_file) is None:
             state, how = TrialState.PRUNED, f"pruned at {one.pruned_at} % of its training"
         else:
             try:
-                result = self._result(one, process)
+                value, spent = self._final_score(one, process)
             except HFTransferError as error:
                 self._fail(one, error)
                 return
             # Those before an interruption among them.
-            seconds, value = max(seconds, sum(result.seconds.values())), _validation(result)
+            seconds = max(seconds, spent)
             how = f"{self.metric} {number(value)} on validation"
+        discard_unfinished(one.folder)
         one.trial.set_user_attr(SECONDS, seconds)
         self.study.tell(one.trial, value, state)
         self._failures = 0
         self.clock.save()
         report(f"trial {one.trial.number}: {label_of(one.values)}: {how}, {amount(seconds)} s")
 
-    def _result(self, one: _TrialRun, process: RunProcess | None) -> RunResult:
+    def _final_score(self, one: _TrialRun, process: RunProcess | None) -> tuple[float, float]:
+        """Score and seconds of a trial that is done.
+
+        Raises:
+            HFTransferError: its run has failed.
+        """
         if process is not None:
             process.check()
             # The scores of a training that ended between two looks: later trials are compared with them.
             self._is_pruned(one)
-        return grid.run_combination(self._combination(one.values, self.seed), one.folder)
+        return _final_score(one.folder)
 
     def _fail(self, one: _TrialRun, error: HFTransferError) -> None:
         """Go on without a trial, unless it is the first; the next search runs that one again."""
@@ -245,9 +249,12 @@ class Search:
         best = list(different.values())[: _FINALISTS if self.options.seeds > 1 else 1]
         seeds = range(self.seed + 1, self.seed + self.options.seeds)
         runs = {(it.number, seed): self._seeded(self.values(it), seed) for it in best for seed in seeds}
-        run_together(list(runs.values()), self.options.jobs)
+        todo = [(*run, environment(run[1])) for run in runs.values() if final_score(scores_file(run[1])) is None]
+        run_together(todo, self.options.jobs)
         self.clock.save()
-        read = {key: _validation(grid.run_combination(*run)) for key, run in runs.items()}
+        read = {key: _final_score(folder)[0] for key, (_, folder) in runs.items()}
+        for _, folder in runs.values():
+            discard_unfinished(folder)
         return {it.number: [it.value or 0.0, *(read[it.number, seed] for seed in seeds)] for it in best}
 
     def _seeded(self, values: dict[str, str], seed: int) -> tuple[Combination, Path]:
@@ -271,8 +278,16 @@ class Search:
             self.clock.save()
 
 
-def _validation(result: RunResult) -> float:
-    return result.scores["validation"]["tuned"][result.headline].value
+def _final_score(folder: Path) -> tuple[float, float]:
+    """Score and seconds of a trial that is done.
+
+    Raises:
+        RunError: its run has ended without a score.
+    """
+    found = final_score(scores_file(folder))
+    if found is None:
+        raise RunError(f"{folder.name}: the run has ended without a score; {folder}.log has what it printed")
+    return found
 
 
 def _overrides(values: dict[str, str]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hftransfer.choosing.search_space import SearchSpace
 from hftransfer.core.errors import RecipeError
 from hftransfer.core.files import hash_of
-from hftransfer.runner.interim_scores import RUNGS
+from hftransfer.runner.trial_scores import RUNGS
 
 if TYPE_CHECKING:
     from optuna import Study

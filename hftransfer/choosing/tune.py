@@ -59,8 +59,8 @@ def tune(base: Base, overrides: Sequence[str], options: Options, out: Path) -> T
     """Search learning rate, epochs, batch size and rank, and whatever an override gives several values.
 
     The first trials are the recipe as it is, with each of the values of lists. The study is kept in `out/study.log`
-    and each trial's run in `out/runs`, so that an interrupted search goes on where it was. What trials score on test
-    rows is not read: the winner is run once more, whole.
+    and the scores of each trial in `out/runs`, so that an interrupted search goes on where it was. No model of a trial
+    reads test rows: the winner is run once more, whole.
 
     Args:
         base: the recipe.

@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
     from hftransfer import api
     from hftransfer.runner import pipeline
     from hftransfer.runner.jobs import split_place
+    from hftransfer.runner.trial_scores import trial_file
 
     kind, place = split_place(args.on) if args.on is not None else (None, None)
     if args.sbatch and kind != "slurm":
@@ -56,6 +57,9 @@ def run(args: argparse.Namespace) -> int:
     out = args.out or api.default_folder(args.recipe)
     if kind is not None:
         return _submit(args, recipe, out, kind, place)
+    if (scores := trial_file()) is not None:
+        pipeline.run_trial(recipe, out, scores)
+        return 0
     result = pipeline.run(recipe, out, resume=args.resume, overwrite=args.overwrite)
     return _arguments.finished(args, result, out, api.push_finished(recipe, out))
 

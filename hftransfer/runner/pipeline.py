@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -38,6 +40,7 @@ from hftransfer.runner.resuming import (
 )
 from hftransfer.runner.scores import score_variants
 from hftransfer.runner.specs import baseline_specs, data_options, with_defaults
+from hftransfer.runner.trial_scores import write_final_score
 from hftransfer.training.arguments import uses_cpu
 
 if TYPE_CHECKING:
@@ -59,11 +62,37 @@ def _run(recipe: Recipe, out: Path, *, resume: bool, overwrite: bool) -> RunResu
     run_folder = RunFolder(out, processes(recipe.training))
     if finished := run_folder.check(with_defaults(recipe), resume=resume, overwrite=overwrite):
         return ranks.from_main(lambda: _finished(finished))
+    with _checked(recipe, run_folder, overwrite=overwrite) as plan:
+        return run_plan(plan, recipe, run_folder)
+
+
+@contextmanager
+def _checked(recipe: Recipe, run_folder: RunFolder, *, overwrite: bool) -> Iterator[Plan]:
+    """The plan of a recipe, and the folder of its run open for as long as it is needed."""
     plan = check(recipe, decode=False)
     with run_folder.open(dump_yaml(with_defaults(recipe)), overwrite=overwrite):
         refuse_other_packages(run_folder)
         refuse_changes(plan, run_folder)
-        return run_plan(plan, recipe, run_folder)
+        yield plan
+
+
+def run_trial(recipe: Recipe, out: Path, scores: Path) -> None:
+    """Train a recipe, or go on with it, and append its score on validation rows to a file; the test rows stay unread.
+
+    What it has written stays next to `out` as an unfinished run.
+
+    Raises:
+        HFTransferError: as `run`.
+    """
+    with exhaustion_explained(out):
+        run_folder = RunFolder(out, processes(recipe.training))
+        run_folder.check(with_defaults(recipe), resume=True, overwrite=False)
+        with _checked(recipe, run_folder, overwrite=False) as plan:
+            with run_folder.timed("encode"):
+                encoded = _encode(plan, recipe, run_folder, _without_test(plan))
+            context = RunContext(plan, encoded, run_folder)
+            stages.tune(context, partial(task_heads.save_heads, context))
+            write_final_score(scores, context)
 
 
 def run_plan(plan: Plan, recipe: Recipe, run_folder: RunFolder) -> RunResult:
@@ -73,7 +102,7 @@ def run_plan(plan: Plan, recipe: Recipe, run_folder: RunFolder) -> RunResult:
         HFTransferError: as `run`.
     """
     with run_folder.timed("encode"):
-        encoded = _encode(plan, recipe, run_folder)
+        encoded = _encode(plan, recipe, run_folder, _splits_to_encode(plan))
     context = RunContext(plan, encoded, run_folder)
     baselines.score_majority(context)
     baselines.score_own(context)
@@ -110,8 +139,8 @@ def _finished(file: Path) -> RunResult:
     return result
 
 
-def _encode(plan: Plan, recipe: Recipe, run_folder: RunFolder) -> EncodedSplits:
-    """The encoded rows, test rows under corruptions among them.
+def _encode(plan: Plan, recipe: Recipe, run_folder: RunFolder, splits: dict[str, Dataset]) -> EncodedSplits:
+    """The encoded rows.
 
     Raises:
         DataError: an image is not whole. Here images are decoded for the first time, and `check` then names the row.
@@ -121,7 +150,7 @@ def _encode(plan: Plan, recipe: Recipe, run_folder: RunFolder) -> EncodedSplits:
     folder = run_folder.work_folder / "encoded"
     ranks.from_main(lambda: discard_damaged_rows(folder))
     try:
-        encoded = encode(plan.task, _splits_to_encode(plan), folder, augment, data.num_proc)
+        encoded = encode(plan.task, splits, folder, augment, data.num_proc)
     except READING_ERRORS:
         check(recipe)
         raise
@@ -136,6 +165,10 @@ def _splits_to_encode(plan: Plan) -> dict[str, Dataset]:
     """The rows of all splits, and the test rows under each corruption."""
     corruptions, test = plan.recipe.evaluation.corruptions, plan.rows.splits["test"]
     return {**plan.rows.labelled, **corrupted(plan.task, test, corruptions, plan.recipe.seed)}
+
+
+def _without_test(plan: Plan) -> dict[str, Dataset]:
+    return {name: rows for name, rows in plan.rows.labelled.items() if name != "test"}
 
 
 def export(folder: Path, settings: Export) -> RunResult:

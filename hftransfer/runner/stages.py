@@ -26,8 +26,8 @@ from hftransfer.models.weights import load_model, load_saved, save_adapter, save
 from hftransfer.runner.calibration import calibrate, tuned_outputs
 from hftransfer.runner.context import RunContext
 from hftransfer.runner.fitting import fit_outputs, recall_fitted
-from hftransfer.runner.interim_scores import interim_callbacks
 from hftransfer.runner.specs import TrainingSpec
+from hftransfer.runner.trial_scores import interim_callbacks
 from hftransfer.strategies import Strategy, TrainingContext
 from hftransfer.training.arguments import training_arguments
 from hftransfer.training.trainer import train

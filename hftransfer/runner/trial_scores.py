@@ -1,7 +1,8 @@
-"""Scores of the tuned model while it is trained, by which a search ends a training early.
+"""Scores of the tuned model on validation rows, while it is trained and when it is done, for the trials of a search.
 
-A search names a file in the environment. At the first evaluation after each of `RUNGS` the training appends a line with
-its headline metric on validation rows. It goes on as without: the same weights, the same random numbers.
+A search names a file in the environment of a run. At the first evaluation after each of `RUNGS` the training appends a
+line with its headline metric on validation rows; it goes on as without: the same weights, the same random numbers. A
+last line has the score of the trained model, with which the run of a trial ends: no model reads its test rows.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from hftransfer.core import ranks
 from hftransfer.data.encode import EncodedSplits
-from hftransfer.evaluation.scoring import answers
+from hftransfer.evaluation.scoring import Answers, answers
 from hftransfer.runner.context import RunContext
 from hftransfer.runner.fitting import fit_inputs
 from hftransfer.tasks import Task
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-FILE = "HFTRANSFER_INTERIM_SCORES"
-"""The environment variable that names the file."""
+_VARIABLE = "HFTRANSFER_TRIAL_SCORES"
 RUNGS = (25, 50)
 """Percent of the training's steps after which it is scored."""
+_DONE = 100
 _SPLIT = "validation"
 
 
@@ -36,10 +37,10 @@ def interim_callbacks(
     context: RunContext, model: nn.Module, encoded: EncodedSplits, training: str
 ) -> list[TrainerCallback]:
     """What scores the last training of the tuned model where a search asks for it; `encoded` are its rows."""
-    named = os.environ.get(FILE)
-    if not named or training != "tuned":
+    named = trial_file()
+    if named is None or training != "tuned":
         return []
-    file = Path(named)
+    file: Path = named
     from transformers import TrainerCallback
 
     class InterimScores(TrainerCallback):
@@ -52,21 +53,56 @@ def interim_callbacks(
         ) -> None:
             """Append a line, unless the training is over: its own score follows then."""
             progress = 100 * state.global_step // state.max_steps
-            if progress < 100 and any(self.scored < rung <= progress for rung in RUNGS):
+            if progress < _DONE and any(self.scored < rung <= progress for rung in RUNGS):
                 value = _score(context, model, encoded)
                 self.scored = progress
-                if ranks.is_main():
-                    with file.open("a", encoding="utf-8") as lines:
-                        lines.write(json.dumps({"progress": progress, "score": value}) + "\n")
+                _append(file, {"progress": progress, "score": value})
 
     return [InterimScores()]
 
 
+def scores_file(folder: Path) -> Path:
+    """Where the run of a trial in this folder writes its scores."""
+    return folder.with_name(f"{folder.name}.scores")
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """The variables that make the run in a folder that of a trial."""
+    return {_VARIABLE: str(scores_file(folder).absolute())}
+
+
+def trial_file() -> Path | None:
+    """The file of scores, if this run is that of a trial."""
+    named = os.environ.get(_VARIABLE)
+    return Path(named) if named else None
+
+
 def read_scores(file: Path) -> list[tuple[int, float]]:
-    """Percent of the training, and the score that it had then; a line that is being written is left out."""
+    """Percent of the training, and the score that it had then."""
+    return [(int(line["progress"]), line["score"]) for line in _lines(file) if line["progress"] < _DONE]
+
+
+def final_score(file: Path) -> tuple[float, float] | None:
+    """Score of the trained model, and the seconds of the run; None for a trial that is not done."""
+    return next(((line["score"], line["seconds"]) for line in _lines(file) if line["progress"] == _DONE), None)
+
+
+def write_final_score(file: Path, context: RunContext) -> None:
+    """Append the headline metric of the tuned model on validation rows, whose outputs the context has."""
+    answered, seconds = context.answers(_SPLIT, "tuned"), sum(context.run_folder.costs()["seconds"].values())
+    _append(file, {"progress": _DONE, "score": _headline(context, answered), "seconds": seconds})
+
+
+def _lines(file: Path) -> list[dict[str, float]]:
+    """What a file of scores holds; a line that is being written is left out."""
     text = file.read_text(encoding="utf-8") if file.is_file() else ""
-    whole = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
-    return [(line["progress"], line["score"]) for line in whole]
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def _append(file: Path, line: dict[str, float]) -> None:
+    if ranks.is_main():
+        with file.open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(line) + "\n")
 
 
 def _score(context: RunContext, model: nn.Module, encoded: EncodedSplits) -> float:
@@ -79,12 +115,15 @@ def _score(context: RunContext, model: nn.Module, encoded: EncodedSplits) -> flo
         }
     if task.fit_splits:
         task = task.model_copy(update=task.fit_outputs(*fit_inputs(context, outputs, encoded)))
-    references = context.references(_SPLIT)
-    answered = answers(task, outputs[_SPLIT], context.side(_SPLIT), references)
+    return _headline(context, answers(task, outputs[_SPLIT], context.side(_SPLIT), context.references(_SPLIT)))
+
+
+def _headline(context: RunContext, answered: Answers) -> float:
+    """The headline metric of answers to the validation rows."""
     headline = context.plan.metrics[0]
     # The value on all rows stands first; its interval is not needed.
     scorer = replace(context.scorer([headline]), resamples=0)
-    values = scorer.resample({"tuned": answered}, references, context.units(_SPLIT))
+    values = scorer.resample({"tuned": answered}, context.references(_SPLIT), context.units(_SPLIT))
     return float(values["tuned"][headline][0])
 
 
