@@ -126,7 +126,7 @@ def test_a_text_is_answered_and_an_empty_one_refused(folder):
     with Page(_predictor(folder, "text-classification", problem_type="single_label_classification")) as page:
         answer, (label,) = page.answer("good 3")
         assert set(answer["scores"]) == {"x", "y"} and label["label"] == answer["label"]
-        assert page.sentence("  ") == "The text is empty"
+        assert page.sentence("  ") == "The field 'text' is empty"
         html = page.client.get("/")
         assert "default-src 'self'" in html.headers["content-security-policy"]
         assert not re.findall(r'(?:src|href)="(?:https?:)?//(?!127\.0\.0\.1)', html.text)
@@ -140,7 +140,7 @@ def test_a_picture_has_a_label_and_a_text_file_is_no_picture(folder, tmp_path):
         answer, _ = page.answer(page.upload(tiny._image_file(1, tmp_path)))
         assert answer["label"] in ("x", "y")
         assert page.sentence(page.upload(wrong)) == "notes.png is not a readable image (UnidentifiedImageError)"
-        assert page.sentence(None) == "The image is empty"
+        assert page.sentence(None) == "The field 'image' is empty"
 
 
 @pytest.mark.parametrize(("name", "fields"), [("object-detection", {"threshold": 0.01}), ("image-segmentation", {})])

@@ -86,7 +86,7 @@ def _argument(task: Task, values: Sequence[Value]) -> str:
     for (role, feature), value in zip(task.asked.items(), values, strict=False):
         text = value if isinstance(value, str) else ""
         if not text.strip() and not feature.optional:
-            raise DataError(f"the {role} is empty")
+            raise DataError(f"the field '{role}' is empty")
         parts.append(feature.argument(text))
     while parts and not parts[-1]:
         parts.pop()
@@ -97,7 +97,7 @@ def _row(task: Task, given: str) -> Row:
     row = task.parse(given)
     for role, feature in task.asked.items():
         if role in row and not feature.optional and feature.is_empty(row[role]):
-            raise DataError(f"the {role} is empty")
+            raise DataError(f"the field '{role}' is empty")
     return row
 
 
