@@ -1,5 +1,6 @@
 """Shapes of data that `hftransfer new` once misread: each is read as meant, or a sentence says why not."""
 
+import itertools
 import json
 
 import pytest
@@ -96,6 +97,26 @@ def test_fast_text_has_one_label_or_several(tmp_path):
     rows = _read("text", train=str(several), labels="first_word")["train"]
     assert rows["label"][:2] == [["a", "c"], ["b"]] and rows["text"][0] == "how 0"
     assert survey(str(several)).ranking[0].task == "text-classification"
+
+
+def test_a_file_of_lines_for_each_class(tmp_path):
+    for folder, names in {"reviews": ("pos", "neg"), "news": ("sports", "politics")}.items():
+        (tmp_path / folder).mkdir()
+        for split, name in itertools.product(("train", "test"), names):
+            (tmp_path / folder / f"{split}-{name}.txt").write_text("".join(f"{split} {name} {n}\n" for n in range(24)))
+    reviews, news = (survey(str(tmp_path / folder)) for folder in ("reviews", "news"))
+    assert reviews.ranking[0].task == "text-classification"
+    assert "names of the files are taken as classes" in problems(reviews, reviews.ranking[0])[0]
+    rows = _read(**reviews.source)
+    assert {split: sorted({*it["label"]}) for split, it in rows.items()} == dict.fromkeys(
+        ("train", "test"), ["neg", "pos"]
+    )
+    assert rows["test"][0]["text"].startswith(f"test {rows['test'][0]['label']}")
+    # A corpus may have several files too.
+    assert news.ranking[0].task == "fill-mask"
+    assert "--task text-classification" in problems(news, news.ranking[0])[0]
+    asked = survey(str(tmp_path / "news"), "text-classification")
+    assert {*_read(**asked.source)["train"]["label"]} == {"sports", "politics"}
 
 
 def test_texts_of_boxes_without_their_image_are_told(tmp_path):

@@ -206,6 +206,11 @@ def problems(survey: Survey, candidate: Candidate) -> list[str]:
         found.append("the first line of the table is read as a row: if it names the columns, remove data.source.header")
     if encoding := survey.source.get("encoding"):
         found.append(f"the file is not UTF-8 and is read as {encoding}: data.source.encoding names another encoding")
+    if survey.source["name"] == "text" and isinstance(survey.source["train"], list):
+        found += {
+            None: ["if each file holds a class, `--task text-classification` takes the names of the files as classes"],
+            "file_name": ["the names of the files are taken as classes: data.source.labels"],
+        }.get(survey.source.get("labels"), [])
     for column in candidate.columns.values():
         if column.missing:
             found.append(f"column '{column.name}': {column.missing} of the cells looked at are empty")

@@ -28,6 +28,7 @@ from hftransfer.sources._archives import zip_entries
 from hftransfer.sources._listing import files_below, is_document, is_hidden
 from hftransfer.sources._split_names import SPLITS, split_in, split_of
 from hftransfer.sources._text_files import COMPRESSED
+from hftransfer.sources.text import label_of
 
 Section = dict[str, Any]
 """A source as a recipe writes it: its name and its fields."""
@@ -36,6 +37,11 @@ _HUB = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?")
 # Folders of recordings beside a table: those of Common Voice and LJSpeech.
 _RECORDINGS = ("clips", "wavs")
 _SHEETS = (".xlsx", ".xls", ".ods")
+# Names of files that say of what class their lines are.
+_CLASSES = {
+    *("pos", "positive", "neg", "negative", "neu", "neutral"),
+    *("spam", "ham", "toxic", "nontoxic", "clean", "fake", "real", "true", "false", "normal", "anomaly"),
+}
 _ARCHIVES = (".zip", ".tar", ".tgz", ".7z", ".rar")
 # Ending -> the family whose files belong together, the preferred first.
 _FAMILIES = {
@@ -192,7 +198,11 @@ def _of_splits(kind: str, splits: dict[str, list[Path]]) -> Iterator[Section]:
         yield {"name": "csv", **spelled}
     if kind == "text":
         labels = {"labels": "first_word"} if text.startswith("__label__") else {}
-        yield {"name": "text", **spelled, **labels}
+        sections = [{"name": "text", **spelled, **labels}]
+        if not labels and min(len(files) for files in splits.values()) > 1:
+            names = {label_of(file).lower() for file in splits["train"]}
+            sections.insert(0 if names <= _CLASSES else 1, {"name": "text", **spelled, "labels": "file_name"})
+        yield from sections
 
 
 def _of_json(first: Path, text: str, named: Section) -> Iterator[Section]:

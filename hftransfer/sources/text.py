@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from itertools import takewhile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hftransfer.core.errors import DataError
-from hftransfer.sources import Files
+from hftransfer.sources import Files, read_with_datasets
+from hftransfer.sources._split_names import split_of
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -25,18 +28,40 @@ class Text(Files):
     encoding: str = "utf-8"
     """Of the files, as Python names it: latin-1, cp1252, utf-16."""
 
-    labels: Literal["first_word"] | None = None
+    labels: Literal["first_word", "file_name"] | None = None
     """`first_word`: what stands before the first space or tab of a row is its label, as in the log files of Loghub.
     Words that begin with `__label__`, as fastText writes them, are labels without it; where some row has several, each
-    row has a list."""
+    row has a list. `file_name`: the label is the name of the file, as in `pos.txt` and `neg.txt`, without words of
+    splits."""
 
     def loader_options(self) -> dict[str, Any]:
         # With a byte order mark, as Windows writes it, or without.
         return {"sample_by": self.sample_by, "encoding": "utf-8-sig" if self.encoding == "utf-8" else self.encoding}
 
     def load(self) -> dict[str, Dataset]:
+        if self.labels == "file_name":
+            return self._labelled_by_file()
         splits = super().load()
         return _labelled(splits) if self.labels else splits
+
+    def _labelled_by_file(self) -> dict[str, Dataset]:
+        """The rows of each file with its label, in the order of the files."""
+        from datasets import concatenate_datasets
+
+        def labelled(file: str) -> Dataset:
+            rows = read_with_datasets(self.name, self.loader_options(), data_files=[file])["train"]
+            return rows.add_column("label", [label_of(file)] * len(rows))
+
+        return {split: concatenate_datasets([*map(labelled, files)]) for split, files in self._paths().items()}
+
+
+def label_of(file: str | Path) -> str:
+    """What the name of a file says of its rows: `neg` of `train-neg.txt`."""
+    name = Path(file).name
+    stem = name.partition(".")[0] if name.lower().endswith(".gz") else Path(file).stem
+    words = [word for word in re.split(r"[-_. ]+", stem) if word]
+    own = [word for word in words if not split_of(word)]
+    return stem if len(own) in (0, len(words)) else " ".join(own)
 
 
 def _labelled(splits: Mapping[str, Dataset]) -> dict[str, Dataset]:
