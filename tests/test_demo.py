@@ -173,6 +173,14 @@ def test_neighbours_are_a_table_nearest_first(folder, tmp_path):
         assert [(row["image"], row["same"]) for row in rows] == [("0.png", True), ("1.png", False)]
 
 
+def test_the_items_of_a_history_are_written_one_a_line():
+    task = TASKS["recommendation"]()
+    row = _row(task, _argument(task, ["i3\n i1\n", "i2"]))
+    assert row == {"history": ["i3", "i1"], "seen": ["i2"]}
+    labels = [component.label for component in build(task, lambda row: ({}, Illustration()), "", "").fns[0].inputs]
+    assert labels[0] == "history, the id of an item a line"
+
+
 def test_words_of_an_entity_stand_together():
     task = TASKS["token-classification"]().with_labels(("B-X", "I-X", "O"))
     words = ["a", "b", "c", "d", "e"]

@@ -41,6 +41,8 @@ class Feature:
     """The word for it in messages."""
     from_several_columns: ClassVar[bool] = False
     """Whether `data.columns` may give several columns for it."""
+    each_line: ClassVar[str] = ""
+    """What a line is of several that somebody writes on a page; nothing where the lines belong together."""
 
     def cast(self, rows: Dataset, role: str, *, decode: bool) -> Dataset:
         """The rows with the column in the type of the feature; images decoded, or as bytes.

@@ -13,7 +13,7 @@ import numpy as np
 from hftransfer.core.errors import DataError, HFTransferError
 from hftransfer.core.features import Audio, Feature, Image
 from hftransfer.tasks import Illustration, Row, Task
-from hftransfer.tasks._answer_hooks import Choice, Lines
+from hftransfer.tasks._answer_hooks import Choice
 
 if TYPE_CHECKING:
     from gradio import Blocks
@@ -134,8 +134,8 @@ def _component(role: str, feature: Feature) -> Component:
         return gradio.Audio(label=label, type="filepath", sources=["microphone", "upload"], buttons=["download"])
     if isinstance(feature, Choice):
         return gradio.Dropdown(list(feature.names), value=feature.names[0], label=label)
-    if isinstance(feature, Lines):
-        return gradio.Textbox(label=f"{label}, one a line", lines=4)
+    if feature.each_line:
+        return gradio.Textbox(label=f"{label}, {feature.each_line}", lines=4)
     return gradio.Textbox(label=label, lines=3)
 
 

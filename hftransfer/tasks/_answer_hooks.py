@@ -20,6 +20,7 @@ class Lines(Feature):
     """Several texts, one a line; a page alone asks for them."""
 
     name: ClassVar[str] = "lines"
+    each_line: ClassVar[str] = "one a line"
 
     def argument(self, value: str) -> str:
         """The texts with tabs between."""

@@ -25,6 +25,7 @@ class Items(Feature):
     """A list of item ids, or a text of them with commas between."""
 
     name: ClassVar[str] = "items"
+    each_line: ClassVar[str] = "the id of an item a line"
 
     def cast(self, rows: Dataset, role: str, *, decode: bool) -> Dataset:
         from datasets import Features, List, Value
@@ -36,6 +37,9 @@ class Items(Feature):
 
     def parse(self, text: str) -> list[str]:
         return split_ids(text)
+
+    def argument(self, value: str) -> str:
+        return super().argument(",".join(value.splitlines()))
 
     def is_empty(self, cell: Cell) -> bool:
         return not cell
