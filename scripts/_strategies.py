@@ -22,6 +22,13 @@ RUNS = ROOT / "runs" / "strategies"
 PAGE = ROOT / "docs" / "strategies.md"
 ONE_CORE = os.environ | {"OMP_NUM_THREADS": "1"}
 MNIST = ROOT / "runs" / "mnist_sample-vit_tiny-scratch"
+_HEAD = """# The strategies compared
+
+Written by `scripts/bench strategies`, or table by table by `scripts/bench strategies NAME ...`: each is a
+[comparison](how-to/compare.md) of the recipes in a folder of `scripts/strategies`, on samples that install with pip. A
+seed has its own labels, splits and heads; the score is that of the test split. Runs have one CPU core each; to end in
+hours, articles are truncated to 64 or 48 tokens, and no training saves checkpoints or validates on its way.
+"""
 _PLAIN = ("export=null", "evaluation.baselines=[]", "training.save_strategy=no", "training.eval_strategy=no")
 _TEXT = (*_PLAIN, "data.splits={validation: 50, test: 500}", "task.max_length=64")
 _SHORT = (*_PLAIN, "data.splits={validation: 50, test: 300}", "task.max_length=48")
@@ -58,8 +65,7 @@ class Section:
         for recipe in sorted((recipes / "before").glob("*.yaml")):
             for seed in range(self.seeds):
                 place = out / "before" / f"{recipe.stem}-seed{seed}"
-                if not (place / "result.json").is_file():
-                    _hftransfer("run", recipe, *self.overrides, f"seed={seed}", "--out", place, "--resume")
+                _hftransfer("run", recipe, *self.overrides, f"seed={seed}", "--out", place, "--resume")
         how = ("--seeds", self.seeds, "--jobs", usable_cores(), "--out", out)
         _hftransfer("compare", *sorted(recipes.glob("*.yaml")), *self.overrides, *how)
         return Comparison.load(out / FILE)
@@ -221,6 +227,7 @@ def _write(section: Section, comparison: Comparison, claims: list[Claim]) -> Non
         f"{found.title}. {comparison.advice}",
     ]
     written = "\n\n".join(parts) + "\n"
-    head, *tables = PAGE.read_text().split("\n## ")
+    _, *tables = PAGE.read_text().split("\n## ")
     old = {text.partition("\n")[0]: f"## {text.rstrip()}\n" for text in tables}
-    PAGE.write_text("\n".join([f"{head.rstrip()}\n", *(old | {section.title: written}).values()]))
+    found = old | {section.title: written}
+    PAGE.write_text("\n".join([_HEAD, *(found[it.title] for it in SECTIONS if it.title in found)]))

@@ -66,7 +66,7 @@ def test_recipes_are_compared_by_name_if_they_have_one_headline(tmp_path, capsys
     first.write_text(tiny.recipe(task, tmp_path, more="export: null"))
     second.write_text("extends: few.yaml\ntraining: {num_train_epochs: 1}\nhub: {repo: 'a/many-{seed}'}\n")
     third.write_text("extends: ../few.yaml\nevaluation: {metrics: [f1]}\n")
-    words = ["compare", str(first), str(second), "--seeds", "1", "--out", str(tmp_path / "out")]
+    words = ["compare", str(first), "--seeds", "1", "--out", str(tmp_path / "out"), str(second)]
     assert main([*words, "evaluation.batch_size=4"]) == 0
     found = json.loads((tmp_path / "out" / "compare.json").read_text())
     assert {row["label"] for row in found["rows"]} == {"few", "many"}
@@ -75,7 +75,7 @@ def test_recipes_are_compared_by_name_if_they_have_one_headline(tmp_path, capsys
     both = grid.combinations_of(bases, ["strategy=[lora, full]"])
     assert [one.label for one in both[::3]] == [f"{first}, lora", f"{third}, full"]
     capsys.readouterr()
-    assert main([*words[:2], str(third), "--out", str(tmp_path / "no")]) == 2
+    assert main(["compare", str(first), str(third), "--out", str(tmp_path / "no")]) == 2
     assert "different headline metrics: accuracy, f1; name one" in capsys.readouterr().err
     assert (
         main([words[0], str(first), *words[1:]]) == 2
@@ -110,13 +110,7 @@ def _runs(folder, errors, *, shared=False):
         lines = "".join(f"{row},{0 if shared else seed},a,{value}\n" for row, value in enumerate(values))
         (place / "test.csv").write_text(f"row,reference,tuned,error\n{lines}")
         runs.folders.append(place.parent)
-        runs.results.append(_Result())
     return runs
-
-
-class _Result:
-    class data:
-        fingerprint = "of all"
 
 
 def test_intervals_over_seeds_and_rows(tmp_path):
@@ -142,14 +136,16 @@ def test_intervals_over_seeds_and_rows(tmp_path):
     )
     width = 2 * 1.96 * gap[0].std() / np.sqrt(200)
     assert 0.8 * width < repeated.high - repeated.low < 1.2 * width and repeated.count == 200
-    other.results[2].data = type("data", (), {"fingerprint": "of others"})
+    table = other.folders[2] / "predictions" / "test.csv"
+    table.write_text(table.read_text().replace("199,2,", "199,of others,"))
     assert comparing._over_rows(best, other, 0.95) is None
 
 
 def _row(label, score, ms, *, tied=False):
     difference = Score(value=0.01, low=-0.01, high=0.03, count=3)
     costs = Costs(minutes=1, megabytes=10, ms=ms)
-    return Row(label=label, values={}, scores=[score], costs=costs, difference=difference, tied=tied)
+    differences = {"difference": difference, "difference_in_error": difference}
+    return Row(label=label, values={}, scores=[score], costs=costs, **differences, tied=tied)
 
 
 def test_advice_names_a_tie_and_what_the_cheapest_saves():
@@ -157,6 +153,8 @@ def test_advice_names_a_tie_and_what_the_cheapest_saves():
     assert "significantly better than all others: take it. The test" in advice([best, _row("probe", 0.8, 5)], "f1")
     said = advice([best, _row("small", 0.89, 5, tied=True), _row("probe", 0.5, 1)], "f1")
     assert "in a tie with small" in said and "is small: 5.00 ms a row instead of 30.0" in said and "probe" not in said
+    elsewhere = _row("probe", 0.5, 1).model_copy(update={"difference_in_error": None})
+    assert "Other test rows than the best have: probe;" in advice([best, elsewhere], "f1")
     assert "Take full, which is also the cheapest in use." in advice([best, _row("big", 0.89, 90, tied=True)], "f1")
 
 

@@ -213,6 +213,39 @@ def test_a_trial_that_fails_is_left_out_unless_it_is_the_first(tmp_path, monkeyp
     assert second["score"] is None and second["failed"] == "out of memory"
 
 
+@pytest.mark.parametrize("strategy", ["multi_task", "linear_probe", "few_shot"])
+def test_a_trial_of_each_kind_of_strategy_is_scored_as_the_whole_run(strategy, tmp_path, monkeypatch):
+    task = plugins.load("tasks", "text-classification")()
+    (tmp_path / "other.yaml").write_text(tiny.recipe(task, tmp_path, labels="numbers"))
+    fields = f", others: {{second: {tmp_path / 'other.yaml'}}}" if strategy == "multi_task" else ""
+    text = tiny.recipe(task, tmp_path, strategy=f"{{name: {strategy}{fields}}}", more="export: null")
+    (tmp_path / "tiny.yaml").write_text(text)
+    words = ["run", str(tmp_path / "tiny.yaml"), "--out"]
+    assert main([*words, str(tmp_path / "whole")]) == 0
+    for name, value in environment(tmp_path / "trial", on_its_way=True).items():
+        monkeypatch.setenv(name, value)
+    assert main([*words, str(tmp_path / "trial")]) == 0
+    result = RunResult.load(tmp_path / "whole" / "result.json")
+    score, _ = final_score(scores_file(tmp_path / "trial"))
+    assert score == result.scores["validation"]["tuned"][result.headline].value
+
+
+def test_what_validation_rows_cannot_choose_is_refused(tmp_path, capsys):
+    task = plugins.load("tasks", "anomaly-detection")(modality="text")
+    (tmp_path / "tiny.yaml").write_text(tiny.recipe(task, tmp_path, strategy="frozen", more="export: null"))
+    words = ["tune", str(tmp_path / "tiny.yaml"), "task.bank=[500, 2000]", "--trials", "1"]
+    assert main([*words, "--out", str(tmp_path / "out")]) == 2
+    assert "task 'anomaly-detection' does not score" in capsys.readouterr().err
+
+
+def test_a_torn_line_of_scores_is_left_out(tmp_path):
+    file = tmp_path / "trial.scores"
+    file.write_text(
+        '\n{"progress": 25, "score": 0.5}\n\n{"progress": 50, "sc\n{"progress": 100, "score": 0.7, "seconds": 1}\n'
+    )
+    assert read_scores(file) == [(25, 0.5)] and final_score(file) == (0.7, 1)
+
+
 def test_a_trial_is_scored_as_the_whole_run_and_reads_no_test_rows(tmp_path, monkeypatch):
     # Of numbers, whose unit a model answers in only once its training is over.
     task = plugins.load("tasks", "text-classification")()
@@ -224,7 +257,7 @@ def test_a_trial_is_scored_as_the_whole_run_and_reads_no_test_rows(tmp_path, mon
 
     def trial(folder, rate):
         with monkeypatch.context() as patched:
-            for name, value in environment(folder).items():
+            for name, value in environment(folder, on_its_way=True).items():
                 patched.setenv(name, value)
             run(folder, rate)
         ((progress, on_its_way),) = read_scores(scores_file(folder))

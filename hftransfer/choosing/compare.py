@@ -10,7 +10,7 @@ import numpy as np
 
 from hftransfer.choosing import grid
 from hftransfer.choosing.grid import Combination
-from hftransfer.choosing.paired import over_rows
+from hftransfer.choosing.paired import over_rows, same_rows
 from hftransfer.core.errors import RecipeError
 from hftransfer.core.files import write_text
 from hftransfer.core.plugins import Record
@@ -110,6 +110,8 @@ def compare(
         raise RecipeError(
             "nothing to compare: give several recipes, or a field several values, such as strategy=[lora, full]"
         )
+    if len(confidences := {it.base.read(it.overrides).evaluation.confidence for it in found}) > 1:
+        raise RecipeError(f"evaluation.confidence: one for all, got {', '.join(map(str, sorted(confidences)))}")
     runs = {combination.label: _Runs(combination) for combination in found}
     for combination, seed, result in grid.run_combinations(found, seeds, out, jobs):
         runs[combination.label].results.append(result)
@@ -179,15 +181,15 @@ def _over_seeds(gaps: np.ndarray, confidence: float) -> Score | None:
 
 def _over_rows(best: _Runs, other: _Runs, confidence: float) -> Score | None:
     """Mean difference of the errors of test rows; None where the two have been scored on other rows."""
-    pairs = zip(best.results, other.results, strict=True)
-    if any(mine.data.fingerprint != yours.data.fingerprint for mine, yours in pairs):
-        return None
-    return over_rows(best.folders, other.folders, confidence)
+    return over_rows(best.folders, other.folders, confidence) if same_rows(best.folders, other.folders) else None
 
 
 def advice(rows: Sequence[Row], metric: str) -> str:
     """Which combination to take, what the cheapest of those in a tie would save, and how good its score really is."""
     note = "The test rows have chosen it, so that on new rows it may do a little worse."
+    others = ", ".join(row.label for row in rows[1:] if row.difference_in_error is None)
+    if others:
+        note += f" Other test rows than the best have: {others}; a part of the difference may be due to them."
     return f"{_choice(rows, metric)} {note}"
 
 

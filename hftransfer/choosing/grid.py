@@ -13,6 +13,7 @@ from pathlib import Path
 from hftransfer.choosing import run_process
 from hftransfer.choosing.parallel import run_together
 from hftransfer.core.errors import HFTransferError, RecipeError
+from hftransfer.core.paths import is_file
 from hftransfer.core.progress import Progress
 from hftransfer.core.results import RunResult
 from hftransfer.recipe.schema import Recipe
@@ -100,12 +101,17 @@ def combinations_of(bases: Sequence[Base], overrides: Sequence[str]) -> list[Com
     if len(bases) == 1:
         return combinations(bases[0], overrides)
     names = [base.name for base in bases]
-    if repeated := [name for name in names if names.count(name) > 1]:
+    places = [Path(name).resolve() for name in names]
+    if repeated := [name for name, place in zip(names, places, strict=True) if places.count(place) > 1]:
         raise RecipeError(f"the recipe '{repeated[0]}' is there twice")
     short = [default_folder(name).name for name in names]
     found = []
     for base, name in zip(bases, short if len({*short}) == len(short) else names, strict=True):
-        found += [replace(it, values={"recipe": name, **it.values}) for it in combinations(base, overrides)]
+        try:
+            of_recipe = combinations(base, overrides)
+        except RecipeError as error:
+            raise RecipeError(f"{name}: {error}") from None
+        found += [replace(it, values={"recipe": name, **it.values}) for it in of_recipe]
     return found
 
 
@@ -128,17 +134,21 @@ def run_combinations(
         RecipeError: a run refuses its recipe or rows, or the folder of a run holds one of another recipe.
         RunError: a run has failed otherwise.
     """
-    _check([it for it in grid if not (it.folder(out, seeds[0]) / "result.json").is_file()], seeds[0])
+    _check(grid, seeds, out)
     todo = [
-        (combination, seed, replace(combination, overrides=(*combination.overrides, f"seed={seed}")))
+        (combination, seed, seeded(combination, seed), combination.folder(out, seed))
         for seed in seeds
         for combination in grid
     ]
     if jobs > 1:
-        folders = [(seeded, seeded.folder(out, seed)) for _, seed, seeded in todo]
-        run_together([(*it, {}) for it in folders if not (it[1] / "result.json").is_file()], jobs)
-    for combination, seed, seeded in Progress(todo, desc="runs", unit="run", disable=jobs > 1):
-        yield combination, seed, run_combination(seeded, seeded.folder(out, seed))
+        run_together([(one, folder, {}) for _, _, one, folder in todo if not is_file(folder / "result.json")], jobs)
+    for combination, seed, one, folder in Progress(todo, desc="runs", unit="run", disable=jobs > 1):
+        yield combination, seed, run_combination(one, folder)
+
+
+def seeded(combination: Combination, seed: int) -> Combination:
+    """The combination with a seed."""
+    return replace(combination, overrides=(*combination.overrides, f"seed={seed}"))
 
 
 def run_combination(combination: Combination, folder: Path) -> RunResult:
@@ -147,7 +157,7 @@ def run_combination(combination: Combination, folder: Path) -> RunResult:
     Raises:
         RecipeError, RunError: as `run_combinations`.
     """
-    if not (folder / "result.json").is_file():
+    if not is_file(folder / "result.json"):
         process = run_process.start(combination.base.name, combination.overrides, folder)
         try:
             process.wait()
@@ -160,16 +170,38 @@ def run_combination(combination: Combination, folder: Path) -> RunResult:
     return pipeline.run(combination.base.read(combination.overrides), folder, resume=True)
 
 
-def _check(grid: Sequence[Combination], seed: int) -> None:
-    """Find the mistakes of all combinations before the first run."""
+def _check(grid: Sequence[Combination], seeds: Sequence[int], out: Path) -> None:
+    """Find the mistakes of all combinations before the first run, those of finished runs among them."""
     headlines = []
-    for combination in Progress(grid, desc="checking", unit="combination", disable=not grid):
+    for combination in Progress(grid, desc="checking", unit="combination"):
         try:
-            plan = check(combination.base.read((*combination.overrides, f"seed={seed}")), sample=True)
+            headlines += _headlines(combination, seeds, out)
         except HFTransferError as error:
             raise type(error)(f"{combination.label}: {error}") from None
-        headlines.append(plan.metrics[0])
     check_headlines(headlines)
+
+
+def _headlines(combination: Combination, seeds: Sequence[int], out: Path) -> list[str]:
+    """The headline metrics of the finished runs of a combination, else the one that they will have."""
+    finished = [seed for seed in seeds if is_file(combination.folder(out, seed) / "result.json")]
+    found = [run_combination(seeded(combination, seed), combination.folder(out, seed)).headline for seed in finished]
+    waiting = [seed for seed in seeds if seed not in finished]
+    for seed in waiting[:1]:
+        found.append(check(combination.base.read(seeded(combination, seed).overrides), sample=True).metrics[0])
+    for seed in waiting[1:]:
+        check_seed(combination.base, combination.overrides, waiting[0], seed)
+    return found
+
+
+def check_seed(base: Base, overrides: Sequence[str], first: int, seed: int) -> None:
+    """Check a recipe with another seed than one that was checked, where it names other files or checkpoints by it.
+
+    Raises:
+        HFTransferError: it cannot be run.
+    """
+    checked, recipe = (base.read((*overrides, f"seed={number}")) for number in (first, seed))
+    if recipe != checked.model_copy(update={"seed": seed}):
+        check(recipe, sample=True)
 
 
 def check_headlines(headlines: Sequence[str]) -> None:

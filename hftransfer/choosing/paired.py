@@ -43,6 +43,15 @@ def over_rows(here: Sequence[Path], there: Sequence[Path], confidence: float) ->
     return percentile_interval(values, confidence, len(gaps[0]) if are_shared else sum(map(len, gaps)))
 
 
+def same_rows(here: Sequence[Path], there: Sequence[Path]) -> bool:
+    """Whether each run has been scored on the test rows of its counterpart, by what is to be found in them.
+
+    Raises:
+        RecipeError: as `over_rows`.
+    """
+    return all(_test_rows(one)[0] == _test_rows(other)[0] for one, other in zip(here, there, strict=True))
+
+
 def _test_rows(folder: Path) -> tuple[tuple[str, ...], np.ndarray]:
     """The references of the test rows of a run, and the error of its tuned model on each, shape (rows,).
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,8 +16,9 @@ from hftransfer.choosing.grid import Combination
 from hftransfer.choosing.parallel import ParallelRuns, run_together
 from hftransfer.choosing.search_space import SearchSpace
 from hftransfer.choosing.study import FAILED, FIRST, PRUNED, SECONDS, Clock, interrupted, next_trial, open_study
+from hftransfer.choosing.trial_run import TrialRun, score_and_seconds
 from hftransfer.core.console import report
-from hftransfer.core.errors import HFTransferError, RunError
+from hftransfer.core.errors import HFTransferError, RecipeError
 from hftransfer.core.results import RunResult
 from hftransfer.core.run_folder import discard_unfinished
 from hftransfer.metrics import lower_is_better
@@ -35,8 +36,8 @@ _TRIAL = ("export=null", "evaluation.baselines=[]")
 _FINALISTS = 2
 # Attribute of the study: the values of the run in `best`.
 _WINNER = "winner"
-# The run of the winner has baselines and an export besides.
-_WHOLE_RUN = 1.5
+# The run of the winner reads the test rows besides, and has baselines and an export.
+_WHOLE_RUN = 2.2
 # Proposals in a row that have been run already, after which there is nothing new to try.
 _REPEATS = 30
 # Trials in a row that fail, after which the reason is not their values.
@@ -58,24 +59,6 @@ class Options:
     """Whether trials that are worse than others at the same stage of their training end there."""
 
 
-@dataclass
-class _TrialRun:
-    """A trial whose run goes on."""
-
-    trial: Trial
-    values: dict[str, str]
-    folder: Path
-    start: float = field(default_factory=time.monotonic)
-    reported: set[int] = field(default_factory=set)
-    """Percent of the training whose scores the study has."""
-    pruned_at: int | None = None
-
-    @property
-    def scores_file(self) -> Path:
-        """Where the run writes its scores."""
-        return scores_file(self.folder)
-
-
 class Search:
     """The trials, and the runs that follow them."""
 
@@ -87,7 +70,13 @@ class Search:
         """
         recipe = space.base.read(space.common)
         self.space, self.options, self.out = space, options, out
-        self.metric, self.seed = check(recipe, sample=True).metrics[0], recipe.seed
+        # Test rows are read by the winner alone: whether they can be is known before the first trial.
+        plan = check(recipe)
+        if "validation" not in plan.task.scored_splits:
+            raise RecipeError(f"tune chooses by validation rows, which task '{plan.task.name}' does not score")
+        self.metric, self.seed = plan.metrics[0], recipe.seed
+        for seed in range(self.seed + 1, self.seed + options.seeds):
+            grid.check_seed(space.base, space.common, self.seed, seed)
         self.study = open_study(space, out, lower_is_better(self.metric))
         self.clock = Clock(self.study)
         self._started = {label_of(self.values(trial)) for trial in self.ended()}
@@ -121,7 +110,7 @@ class Search:
             HFTransferError: the recipe as it is cannot be run, or several trials in a row fail.
         """
         waiting = interrupted(self.study, self.out)
-        running: dict[RunProcess, _TrialRun] = {}
+        running: dict[RunProcess, TrialRun] = {}
         with ParallelRuns(self.options.jobs) as runs:
             while True:
                 while runs.has_room and self._goes_on(len(running)):
@@ -145,7 +134,7 @@ class Search:
         rounds = -(-_FINALISTS * (self.options.seeds - 1) // self.options.jobs)
         return self.clock.seconds + (1 + rounds + _WHOLE_RUN) * trial <= 60 * self.options.minutes
 
-    def _start(self, trial: Trial, runs: ParallelRuns, running: dict[RunProcess, _TrialRun]) -> None:
+    def _start(self, trial: Trial, runs: ParallelRuns, running: dict[RunProcess, TrialRun]) -> None:
         """Start the run of a trial, or end the trial where there is nothing to run."""
         from optuna.trial import TrialState
 
@@ -158,21 +147,21 @@ class Search:
         self._started.add(label_of(values))
         combination = self._combination(values, self.seed)
         reported = set(self.study.get_trials()[trial.number].intermediate_values)
-        one = _TrialRun(trial, values, combination.folder(self.out, self.seed), reported=reported)
+        one = TrialRun(trial, values, combination.folder(self.out, self.seed), reported=reported)
         one.pruned_at = trial.user_attrs.get(PRUNED)
         if one.pruned_at is not None or final_score(one.scores_file):
             self._end(one)
             return
-        running[runs.start(combination, one.folder, environment(one.folder))] = one
+        running[runs.start(combination, one.folder, environment(one.folder, on_its_way=self.options.prune))] = one
 
-    def _look(self, running: dict[RunProcess, _TrialRun]) -> None:
+    def _look(self, running: dict[RunProcess, TrialRun]) -> None:
         """Stop the runs of trials that are given up."""
         for process, one in running.items():
             if one.pruned_at is None and self._is_pruned(one):
                 process.terminate()
         self.clock.save(seldom=True)
 
-    def _is_pruned(self, one: _TrialRun) -> bool:
+    def _is_pruned(self, one: TrialRun) -> bool:
         """Whether the study gives a trial up by the scores that it has so far.
 
         The first trial, the recipe as it is, is never given up; others are compared with it.
@@ -190,7 +179,7 @@ class Search:
                 return True
         return False
 
-    def _end(self, one: _TrialRun, process: RunProcess | None = None) -> None:
+    def _end(self, one: TrialRun, process: RunProcess | None = None) -> None:
         """Tell the study how a trial has ended; a run that was finished before it could be stopped counts."""
         from optuna.trial import TrialState
 
@@ -213,24 +202,26 @@ class Search:
         self.clock.save()
         report(f"trial {one.trial.number}: {label_of(one.values)}: {how}, {amount(seconds)} s")
 
-    def _final_score(self, one: _TrialRun, process: RunProcess | None) -> tuple[float, float]:
+    def _final_score(self, one: TrialRun, process: RunProcess | None) -> tuple[float, float]:
         """Score and seconds of a trial that is done.
 
         Raises:
             HFTransferError: its run has failed.
         """
         if process is not None:
-            process.check()
+            if final_score(one.scores_file) is None:
+                process.check()
             # The scores of a training that ended between two looks: later trials are compared with them.
             self._is_pruned(one)
-        return _final_score(one.folder)
+        return score_and_seconds(one.folder)
 
-    def _fail(self, one: _TrialRun, error: HFTransferError) -> None:
+    def _fail(self, one: TrialRun, error: HFTransferError) -> None:
         """Go on without a trial, unless it is the first; the next search runs that one again."""
         from optuna.trial import TrialState
 
         if FIRST in one.trial.user_attrs:
             raise error
+        discard_unfinished(one.folder)
         self._failures += 1
         one.trial.set_user_attr(FAILED, str(error))
         one.trial.set_user_attr(SECONDS, time.monotonic() - one.start)
@@ -249,10 +240,14 @@ class Search:
         best = list(different.values())[: _FINALISTS if self.options.seeds > 1 else 1]
         seeds = range(self.seed + 1, self.seed + self.options.seeds)
         runs = {(it.number, seed): self._seeded(self.values(it), seed) for it in best for seed in seeds}
-        todo = [(*run, environment(run[1])) for run in runs.values() if final_score(scores_file(run[1])) is None]
+        todo = [
+            (*run, environment(run[1], on_its_way=False))
+            for run in runs.values()
+            if final_score(scores_file(run[1])) is None
+        ]
         run_together(todo, self.options.jobs)
         self.clock.save()
-        read = {key: _final_score(folder)[0] for key, (_, folder) in runs.items()}
+        read = {key: score_and_seconds(folder)[0] for key, (_, folder) in runs.items()}
         for _, folder in runs.values():
             discard_unfinished(folder)
         return {it.number: [it.value or 0.0, *(read[it.number, seed] for seed in seeds)] for it in best}
@@ -276,18 +271,6 @@ class Search:
             return grid.run_combination(combination, self.out / "best")
         finally:
             self.clock.save()
-
-
-def _final_score(folder: Path) -> tuple[float, float]:
-    """Score and seconds of a trial that is done.
-
-    Raises:
-        RunError: its run has ended without a score.
-    """
-    found = final_score(scores_file(folder))
-    if found is None:
-        raise RunError(f"{folder.name}: the run has ended without a score; {folder}.log has what it printed")
-    return found
 
 
 def _overrides(values: dict[str, str]) -> list[str]:

@@ -25,6 +25,8 @@ FAILED = "failed"
 SECONDS = "seconds"
 """Attribute of a trial and of the study."""
 _SPACE = "space"
+# Of what trials leave: scores, and no runs.
+_FORMAT = "scores of trials"
 _JOURNAL, _NAME = "study.log", "tune"
 _SECONDS_BETWEEN_SAVES = 30
 # The better half goes on: of a training in each of whose stages half of the trials end, a third is paid for.
@@ -52,11 +54,14 @@ def open_study(space: SearchSpace, out: Path, minimize: bool) -> Study:
         load_if_exists=True,
     )
     recipe = space.base.read(space.common).model_dump(mode="json")
-    described = [hash_of(recipe), *space.common, *map(str, space.dimensions)]
+    described = [_FORMAT, hash_of(recipe), *space.common, *map(str, space.dimensions)]
     if study.user_attrs.get(_SPACE, described) != described:
         raise RecipeError(f"'{out}' holds a search of another recipe or space; choose another --out")
     study.set_user_attr(_SPACE, described)
     if not study.trials:
+        # Of a search whose study was removed.
+        for scores in out.glob("runs/*.scores"):
+            scores.unlink()
         for number, parameters in enumerate(space.defaults()):
             study.enqueue_trial(parameters, user_attrs={} if number else {FIRST: True})
     return study

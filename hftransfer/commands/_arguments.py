@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from hftransfer.commands._output import show
-from hftransfer.core.paths import is_folder
+from hftransfer.core.paths import is_file, is_folder
 
 if TYPE_CHECKING:
     from hftransfer.core.results import RunResult
@@ -25,15 +25,24 @@ def recipe(command: argparse.ArgumentParser, text: str = "fields to change, such
     overrides(command, text)
 
 
-def overrides(command: argparse.ArgumentParser, text: str) -> None:
+def overrides(command: argparse.ArgumentParser, text: str, metavar: str = "key=value") -> None:
     """Fields to change: `args.overrides`, a list of `key=value`."""
     # Without a default, argparse says that they are required.
-    command.add_argument("overrides", nargs="*", default=[], metavar="key=value", help=text)
+    command.add_argument("overrides", nargs="*", default=[], metavar=metavar, help=text)
+
+
+def recipes(command: argparse.ArgumentParser, text: str) -> None:
+    """Several recipes and the fields to change in all: `args.recipe`, and the others in `args.overrides`."""
+    command.add_argument("recipe", help=_RECIPE)
+    overrides(command, text, "recipe|key=value")
+    command.set_defaults(takes_recipes=True)
 
 
 def split_overrides(words: list[str]) -> tuple[list[str], list[str]]:
     """Words of an option that takes several, and the overrides among them; a directory may have `=` in its name."""
-    is_override = [re.match(r"[A-Za-z_][\w.-]*=", word) is not None and not is_folder(word) for word in words]
+    is_override = [
+        re.match(r"[A-Za-z_][\w.-]*=", word) is not None and not is_folder(word) and not is_file(word) for word in words
+    ]
     return [word for word, it in zip(words, is_override, strict=True) if not it], list(compress(words, is_override))
 
 

@@ -89,7 +89,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
             option, options = word.partition("=")[0], _options(command)
             raise RecipeError(f"{first} has no option '{option}'; {nearest(option, options)}")
         # argparse accepts positional arguments only in one group; overrides may follow an option too.
-        if "=" not in word or not hasattr(args, "overrides"):
+        if ("=" not in word and not hasattr(args, "takes_recipes")) or not hasattr(args, "overrides"):
             raise RecipeError(f"{first} takes no argument '{word}' there; `{command.prog} --help` shows the arguments")
     if rest:
         args.overrides = [*args.overrides, *rest]

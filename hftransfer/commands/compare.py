@@ -16,7 +16,7 @@ def add(commands: "Commands") -> argparse.ArgumentParser:
     command = commands.add_parser(
         "compare", help="run recipes, or one with several values of some fields, and compare them"
     )
-    _arguments.recipe(
+    _arguments.recipes(
         command, "further recipes, and fields to change in all; a list has several values: strategy=[lora,full]"
     )
     command.add_argument("--seeds", type=int, default=3, help="runs of each combination, with seeds from 0 on")

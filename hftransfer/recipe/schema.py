@@ -234,7 +234,8 @@ class Recipe(Section):
     """Push to the Hub at the end of the run; left out, `hftransfer push` can do it later."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Random seed of splits, shots, new weights, batch order and bootstrap. In a text of the recipe `{seed}` stands for
-    it: `teacher: runs/teacher-{seed}` is one that has seen the same split."""
+    it: `teacher: runs/teacher-{seed}` is one that has seen the same split. In a recipe that this one names, it stands
+    for that one's own."""
 
     @field_validator("training")
     @classmethod

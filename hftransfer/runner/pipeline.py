@@ -87,6 +87,9 @@ def run_trial(recipe: Recipe, out: Path, scores: Path) -> None:
     with exhaustion_explained(out):
         run_folder = RunFolder(out, processes(recipe.training))
         run_folder.check(with_defaults(recipe), resume=True, overwrite=False)
+        if not run_folder.folder.exists():
+            # Of a training that has left nothing else.
+            ranks.from_main(lambda: scores.unlink(missing_ok=True))
         with _checked(recipe, run_folder, overwrite=False) as plan:
             with run_folder.timed("encode"):
                 encoded = _encode(plan, recipe, run_folder, _without_test(plan))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-_VARIABLE = "HFTRANSFER_TRIAL_SCORES"
+_VARIABLE, _ON_ITS_WAY = "HFTRANSFER_TRIAL_SCORES", "HFTRANSFER_TRIAL_RUNGS"
 RUNGS = (25, 50)
 """Percent of the training's steps after which it is scored."""
 _DONE = 100
@@ -36,9 +36,12 @@ _SPLIT = "validation"
 def interim_callbacks(
     context: RunContext, model: nn.Module, encoded: EncodedSplits, training: str
 ) -> list[TrainerCallback]:
-    """What scores the last training of the tuned model where a search asks for it; `encoded` are its rows."""
+    """What scores the last training of the tuned model where a search asks for it; `encoded` are its rows.
+
+    Nothing does where the rows are those of several tasks.
+    """
     named = trial_file()
-    if named is None or training != "tuned":
+    if named is None or _ON_ITS_WAY not in os.environ or training != "tuned" or context.plan.auxiliary:
         return []
     file: Path = named
     from transformers import TrainerCallback
@@ -66,9 +69,9 @@ def scores_file(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.scores")
 
 
-def environment(folder: Path) -> dict[str, str]:
-    """The variables that make the run in a folder that of a trial."""
-    return {_VARIABLE: str(scores_file(folder).absolute())}
+def environment(folder: Path, *, on_its_way: bool) -> dict[str, str]:
+    """The variables that make the run in a folder that of a trial, which is scored on its way too if that is asked."""
+    return {_VARIABLE: str(scores_file(folder).absolute())} | ({_ON_ITS_WAY: "1"} if on_its_way else {})
 
 
 def trial_file() -> Path | None:
@@ -94,15 +97,16 @@ def write_final_score(file: Path, context: RunContext) -> None:
 
 
 def _lines(file: Path) -> list[dict[str, float]]:
-    """What a file of scores holds; a line that is being written is left out."""
+    """What a file of scores holds; a line that was not written to its end is left out."""
     text = file.read_text(encoding="utf-8") if file.is_file() else ""
-    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+    return [json.loads(line) for line in text.splitlines() if line.startswith("{") and line.endswith("}")]
 
 
 def _append(file: Path, line: dict[str, float]) -> None:
     if ranks.is_main():
         with file.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(line) + "\n")
+            # The line before may not have been written to its end.
+            lines.write(f"\n{json.dumps(line)}\n")
 
 
 def _score(context: RunContext, model: nn.Module, encoded: EncodedSplits) -> float:
