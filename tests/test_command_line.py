@@ -146,7 +146,10 @@ def test_numbers_that_json_lacks_are_null(capsys):
     assert _json(capsys) == {"score": None, "low": None}
 
 
-def test_quiet_leaves_warnings_alone_and_verbose_adds_the_traceback(finished, tmp_path, capsys):
+def test_quiet_leaves_warnings_alone_and_verbose_adds_the_traceback(finished, tmp_path, capsys, monkeypatch):
+    # What is set here is not set in the tests that follow.
+    for name in console._LOG_LEVELS:
+        monkeypatch.setenv(name, "warning")
     words = ["report", str(finished), "--out", str(tmp_path / "r.html")]
     assert main([*words, "-q"]) == 0
     said = capsys.readouterr()
