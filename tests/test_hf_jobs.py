@@ -114,15 +114,29 @@ def test_exit_codes_a_finished_run_and_a_running_job(jobs, recipe, tmp_path, mon
     started = len(jobs.jobs)
     assert main([*words, "seed=0"]) == 0 and len(jobs.jobs) == started and (tmp_path / "run").is_dir()
     # Pushed by the job: nothing is downloaded. After Ctrl+C, the same command finds the job that has not ended.
-    jobs.install(STAND_IN.replace("import json", "import time; time.sleep(1.5); import json", 1))
+    may_end = tmp_path / "may_end"
+    wait = f"import pathlib, time; [time.sleep(0.1) for _ in range(300) if not pathlib.Path('{may_end}').exists()]"
+    jobs.install(STAND_IN.replace("import json", f"{wait}; import json", 1))
     words += ["seed=0", "hub={repo: alice/words}"]
     jobs.hub.arm(None)
     Thread(target=_interrupt_when, args=(lambda: any(path.endswith("/logs") for _, path in jobs.hub.log),)).start()
     assert main(words) == 130 and "hf jobs cancel" in capsys.readouterr().err
+    asked = _log_requests(jobs)
+    Thread(target=_touch_when, args=(lambda: _log_requests(jobs) > asked, may_end)).start()
     assert main([*words, "--json"]) == 0
     printed = capsys.readouterr()
     assert json.loads(printed.out)["repo"] == "alice/words" and "has not ended yet" in printed.err
     assert len(jobs.jobs) == started + 1
+
+
+def _log_requests(jobs):
+    return sum(path.endswith("/logs") for _, path in jobs.hub.log)
+
+
+def _touch_when(is_time, file):
+    while not is_time():
+        time.sleep(0.02)
+    file.touch()
 
 
 def _interrupt_when(is_time):
