@@ -41,6 +41,11 @@ def test_a_recipe_is_short_and_says_how_to_run_it(path):
     assert any(f"scripts/run {path.relative_to(ROOT)}" in line for line in lines[:4])
 
 
+def test_the_recipes_of_the_measured_strategies_are_valid():
+    files = sorted((ROOT / "scripts/strategies").rglob("*.yaml"))
+    assert len({load_recipe(file, ["seed=1"]).strategy.name for file in files}) > 10
+
+
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_what_is_transferred_is_compared_with_frozen_features(path):
     """The most frequent class is a baseline that every model beats."""
