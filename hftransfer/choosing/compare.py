@@ -10,7 +10,7 @@ import numpy as np
 
 from hftransfer.choosing import grid
 from hftransfer.choosing.grid import Combination
-from hftransfer.choosing.paired import over_rows, same_rows
+from hftransfer.choosing.paired import over_rows, same_rows, test_rows
 from hftransfer.core.errors import RecipeError
 from hftransfer.core.files import write_text
 from hftransfer.core.plugins import Record
@@ -181,7 +181,8 @@ def _over_seeds(gaps: np.ndarray, confidence: float) -> Score | None:
 
 def _over_rows(best: _Runs, other: _Runs, confidence: float) -> Score | None:
     """Mean difference of the errors of test rows; None where the two have been scored on other rows."""
-    return over_rows(best.folders, other.folders, confidence) if same_rows(best.folders, other.folders) else None
+    ours, theirs = ([test_rows(folder) for folder in one.folders] for one in (best, other))
+    return over_rows(ours, theirs, confidence) if same_rows(ours, theirs) else None
 
 
 def advice(rows: Sequence[Row], metric: str) -> str:

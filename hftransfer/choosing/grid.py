@@ -134,16 +134,16 @@ def run_combinations(
         RecipeError: a run refuses its recipe or rows, or the folder of a run holds one of another recipe.
         RunError: a run has failed otherwise.
     """
-    _check(grid, seeds, out)
+    finished = _check(grid, seeds, out)
     todo = [
         (combination, seed, seeded(combination, seed), combination.folder(out, seed))
         for seed in seeds
         for combination in grid
     ]
     if jobs > 1:
-        run_together([(one, folder, {}) for _, _, one, folder in todo if not is_file(folder / "result.json")], jobs)
+        run_together([(one, folder, {}) for _, _, one, folder in todo if folder not in finished], jobs)
     for combination, seed, one, folder in Progress(todo, desc="runs", unit="run", disable=jobs > 1):
-        yield combination, seed, run_combination(one, folder)
+        yield combination, seed, finished.get(folder) or run_combination(one, folder)
 
 
 def seeded(combination: Combination, seed: int) -> Combination:
@@ -170,27 +170,31 @@ def run_combination(combination: Combination, folder: Path) -> RunResult:
     return pipeline.run(combination.base.read(combination.overrides), folder, resume=True)
 
 
-def _check(grid: Sequence[Combination], seeds: Sequence[int], out: Path) -> None:
-    """Find the mistakes of all combinations before the first run, those of finished runs among them."""
+def _check(grid: Sequence[Combination], seeds: Sequence[int], out: Path) -> dict[Path, RunResult]:
+    """Find the mistakes of all combinations before the first run; the finished runs by their directories."""
+    finished: dict[Path, RunResult] = {}
     headlines = []
     for combination in Progress(grid, desc="checking", unit="combination"):
         try:
-            headlines += _headlines(combination, seeds, out)
+            of_combination = _finished(combination, seeds, out)
+            waiting = [seed for seed in seeds if combination.folder(out, seed) not in of_combination]
+            for seed in waiting[:1]:
+                plan = check(combination.base.read(seeded(combination, seed).overrides), sample=True)
+                headlines.append(plan.metrics[0])
+            for seed in waiting[1:]:
+                check_seed(combination.base, combination.overrides, waiting[0], seed)
         except HFTransferError as error:
             raise type(error)(f"{combination.label}: {error}") from None
-    check_headlines(headlines)
+        finished |= of_combination
+    check_headlines([*headlines, *(result.headline for result in finished.values())])
+    return finished
 
 
-def _headlines(combination: Combination, seeds: Sequence[int], out: Path) -> list[str]:
-    """The headline metrics of the finished runs of a combination, else the one that they will have."""
-    finished = [seed for seed in seeds if is_file(combination.folder(out, seed) / "result.json")]
-    found = [run_combination(seeded(combination, seed), combination.folder(out, seed)).headline for seed in finished]
-    waiting = [seed for seed in seeds if seed not in finished]
-    for seed in waiting[:1]:
-        found.append(check(combination.base.read(seeded(combination, seed).overrides), sample=True).metrics[0])
-    for seed in waiting[1:]:
-        check_seed(combination.base, combination.overrides, waiting[0], seed)
-    return found
+def _finished(combination: Combination, seeds: Sequence[int], out: Path) -> dict[Path, RunResult]:
+    """The finished runs of a combination by their directories."""
+    folders = {seed: combination.folder(out, seed) for seed in seeds}
+    done = {seed: folder for seed, folder in folders.items() if is_file(folder / "result.json")}
+    return {folder: run_combination(seeded(combination, seed), folder) for seed, folder in done.items()}
 
 
 def check_seed(base: Base, overrides: Sequence[str], first: int, seed: int) -> None:

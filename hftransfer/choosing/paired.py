@@ -18,21 +18,21 @@ from hftransfer.runner.collect import ERROR
 _RESAMPLES = 2000
 
 
-def over_rows(here: Sequence[Path], there: Sequence[Path], confidence: float) -> Score:
+TestRows = tuple[tuple[str, ...], np.ndarray]
+"""The references of the test rows of a run, and the error of its tuned model on each, shape (rows,)."""
+
+
+def over_rows(here: Sequence[TestRows], there: Sequence[TestRows], confidence: float) -> Score:
     """How much larger the mean error of the runs `there` is on the same test rows, with a bootstrap of runs and rows.
 
     Args:
-        here: directories of runs.
+        here: of some runs.
         there: of as many others, each scored on the rows of its counterpart.
         confidence: of the interval.
-
-    Raises:
-        RecipeError: a table of predictions is missing, or of an earlier version.
     """
-    tables = [_test_rows(one) for one in here]
-    gaps = [_test_rows(other)[1] - errors for (_, errors), other in zip(tables, there, strict=True)]
+    gaps = [theirs - ours for (_, ours), (_, theirs) in zip(here, there, strict=True)]
     # Seeds that share their test rows err on the same ones: a row is then drawn for all of them, or for none.
-    are_shared = len({references for references, _ in tables}) == 1
+    are_shared = len({references for references, _ in here}) == 1
     rng = np.random.default_rng(0)
     values = [float(np.mean([gap.mean() for gap in gaps]))]
     for _ in range(_RESAMPLES):
@@ -43,17 +43,13 @@ def over_rows(here: Sequence[Path], there: Sequence[Path], confidence: float) ->
     return percentile_interval(values, confidence, len(gaps[0]) if are_shared else sum(map(len, gaps)))
 
 
-def same_rows(here: Sequence[Path], there: Sequence[Path]) -> bool:
-    """Whether each run has been scored on the test rows of its counterpart, by what is to be found in them.
-
-    Raises:
-        RecipeError: as `over_rows`.
-    """
-    return all(_test_rows(one)[0] == _test_rows(other)[0] for one, other in zip(here, there, strict=True))
+def same_rows(here: Sequence[TestRows], there: Sequence[TestRows]) -> bool:
+    """Whether each run has been scored on the test rows of its counterpart, by what is to be found in them."""
+    return all(one == other for (one, _), (other, _) in zip(here, there, strict=True))
 
 
-def _test_rows(folder: Path) -> tuple[tuple[str, ...], np.ndarray]:
-    """The references of the test rows of a run, and the error of its tuned model on each, shape (rows,).
+def test_rows(folder: Path) -> TestRows:
+    """The test rows of a run, out of its table of predictions.
 
     Raises:
         RecipeError: the run's table of predictions is missing, or of an earlier version.
@@ -83,7 +79,7 @@ def differences(results: Sequence[RunResult], folders: Sequence[Path]) -> tuple[
         confidence = 1 - (1 - results[best].recipe["evaluation"]["confidence"]) / max(1, len(places) - 1)
         for place in (it for it in places if it != best):
             try:
-                score = over_rows([folders[best]], [folders[place]], confidence)
+                score = over_rows([test_rows(folders[best])], [test_rows(folders[place])], confidence)
             except RecipeError as error:
                 lines.append(f"No paired difference of {results[place].name} to {results[best].name}: {error}.")
                 continue

@@ -39,7 +39,7 @@ def recipes(command: argparse.ArgumentParser, text: str) -> None:
 
 
 def split_overrides(words: list[str]) -> tuple[list[str], list[str]]:
-    """Words of an option that takes several, and the overrides among them; a directory may have `=` in its name."""
+    """Words of an option that takes several, and the overrides among them; a path may have `=` in it."""
     is_override = [
         re.match(r"[A-Za-z_][\w.-]*=", word) is not None and not is_folder(word) and not is_file(word) for word in words
     ]

@@ -206,11 +206,7 @@ def problems(survey: Survey, candidate: Candidate) -> list[str]:
         found.append("the first line of the table is read as a row: if it names the columns, remove data.source.header")
     if encoding := survey.source.get("encoding"):
         found.append(f"the file is not UTF-8 and is read as {encoding}: data.source.encoding names another encoding")
-    if survey.source["name"] == "text" and isinstance(survey.source["train"], list):
-        found += {
-            None: ["if each file holds a class, `--task text-classification` takes the names of the files as classes"],
-            "file_name": ["the names of the files are taken as classes: data.source.labels"],
-        }.get(survey.source.get("labels"), [])
+    found += _names_of_files(survey.source)
     for column in candidate.columns.values():
         if column.missing:
             found.append(f"column '{column.name}': {column.missing} of the cells looked at are empty")
@@ -223,6 +219,17 @@ def problems(survey: Survey, candidate: Candidate) -> list[str]:
         for split in hidden_splits(survey, candidate)
     ]
     return found
+
+
+def _names_of_files(source: Mapping[str, Any]) -> list[str]:
+    """Whether the names of several files of texts are classes."""
+    if source["name"] != "text" or not isinstance(source["train"], list):
+        return []
+    if source.get("labels") == "file_name":
+        return ["the names of the files are taken as classes: data.source.labels"]
+    if "labels" in source:
+        return []
+    return ["if each file holds a class, `--task text-classification` takes the names of the files as classes"]
 
 
 def _unsure(column: Column, decimal: str | None) -> list[str]:

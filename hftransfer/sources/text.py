@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from hftransfer.core.errors import DataError
 from hftransfer.sources import Files, read_with_datasets
 from hftransfer.sources._split_names import split_of
+from hftransfer.sources._text_files import COMPRESSED
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -57,8 +58,8 @@ class Text(Files):
 
 def label_of(file: str | Path) -> str:
     """What the name of a file says of its rows: `neg` of `train-neg.txt`."""
-    name = Path(file).name
-    stem = name.partition(".")[0] if name.lower().endswith(".gz") else Path(file).stem
+    path = Path(file)
+    stem = (Path(path.stem) if path.suffix in COMPRESSED else path).stem
     words = [word for word in re.split(r"[-_. ]+", stem) if word]
     own = [word for word in words if not split_of(word)]
     return stem if len(own) in (0, len(words)) else " ".join(own)
